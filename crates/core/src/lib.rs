@@ -1,0 +1,19 @@
+//! The pure stages of Portcullis, in the order a request walks them. No clock, no network, no database:
+//! time and randomness come in as arguments.
+
+pub mod time;
+pub mod yaml;
+
+pub mod wire;
+
+pub mod identity;
+
+pub mod mls;
+
+pub mod room;
+
+pub mod policy;
+
+pub mod fanout;
+
+pub mod member;

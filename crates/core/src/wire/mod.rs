@@ -1,0 +1,3 @@
+//! Stage `wire`: bytes and the typed structs of MIMI.
+
+pub mod uri;

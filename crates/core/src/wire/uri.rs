@@ -1,0 +1,313 @@
+//! MIMI identifiers: `mimi://host/kind/segment`, canonical and compared byte by byte (reading D-6).
+
+use std::fmt;
+use std::io::{Read, Write};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use tls_codec::{Deserialize as TlsDeserialize, Serialize as TlsSerialize, Size, VLBytes};
+
+/// Longest identifier, in octets.
+pub const MAX_URI_BYTES: usize = 1024;
+
+/// Why bytes are not a canonical MIMI identifier.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UriError {
+    /// Longer than [`MAX_URI_BYTES`].
+    #[error("identifier is longer than {MAX_URI_BYTES} octets")]
+    TooLong,
+    /// Not UTF-8, or without the lower-case `mimi://` scheme.
+    #[error("identifier does not start with `mimi://`")]
+    Scheme,
+    /// Not a lower-case DNS name of at least two labels.
+    #[error("host of the identifier is not a lower-case DNS name of at least two labels")]
+    Host,
+    /// A kind this identifier must not have, or wrongly many segments for its kind.
+    #[error("identifier is not of the expected kind")]
+    Kind,
+    /// An empty segment, a character that must be escaped, or a non-canonical escape.
+    #[error("segment of the identifier is empty or not canonical")]
+    Segment,
+}
+
+/// The DNS name of a provider: lower case, at least two labels, no port, no trailing dot.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Domain(Arc<str>);
+
+impl Domain {
+    /// Parses a provider domain.
+    ///
+    /// # Errors
+    ///
+    /// [`UriError::Host`] for anything but a lower-case DNS name of two labels or more.
+    pub fn parse(text: &str) -> Result<Self, UriError> {
+        let label_ok = |label: &str| {
+            (1..=63).contains(&label.len())
+                && !label.starts_with('-')
+                && !label.ends_with('-')
+                && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        };
+        if text.len() > 253 || text.split('.').count() < 2 || !text.split('.').all(label_ok) {
+            return Err(UriError::Host);
+        }
+        Ok(Self(text.into()))
+    }
+
+    /// The name itself.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Domain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Domain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl TryFrom<String> for Domain {
+    type Error = UriError;
+
+    fn try_from(text: String) -> Result<Self, UriError> {
+        Self::parse(&text)
+    }
+}
+
+impl From<Domain> for String {
+    fn from(domain: Domain) -> Self {
+        domain.0.as_ref().to_owned()
+    }
+}
+
+/// Checks `text` against the grammar and returns its host, its kind letter and its segments.
+fn split(text: &str) -> Result<(&str, &str, Vec<&str>), UriError> {
+    if text.len() > MAX_URI_BYTES {
+        return Err(UriError::TooLong);
+    }
+    let rest = text.strip_prefix("mimi://").ok_or(UriError::Scheme)?;
+    let (host, path) = rest.split_once('/').ok_or(UriError::Kind)?;
+    Domain::parse(host)?;
+    let (kind, segments) = path.split_once('/').ok_or(UriError::Kind)?;
+    let segments: Vec<&str> = segments.split('/').collect();
+    if segments.iter().all(|segment| canonical(segment)) { Ok((host, kind, segments)) } else { Err(UriError::Segment) }
+}
+
+/// RFC 3986 `pchar`s, escapes in upper case, and nothing escaped that needs no escape.
+fn canonical(segment: &str) -> bool {
+    let bytes = segment.as_bytes();
+    let mut at = 0;
+    while let Some(&byte) = bytes.get(at) {
+        if byte == b'%' {
+            let Some(&[high, low]) = bytes.get(at + 1..at + 3) else { return false };
+            let (Some(high), Some(low)) = (hex(high), hex(low)) else { return false };
+            if unreserved(high << 4 | low) {
+                return false;
+            }
+            at += 3;
+        } else if unreserved(byte) || b"!$&'()*+,;=:@".contains(&byte) {
+            at += 1;
+        } else {
+            return false;
+        }
+    }
+    !bytes.is_empty()
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'A'..=b'F' => Some(digit - b'A' + 10),
+        _ => None,
+    }
+}
+
+fn unreserved(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)
+}
+
+macro_rules! identifier {
+    ($(#[$doc:meta])* $name:ident, $kinds:pat, $segments:pat) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// Parses a canonical identifier of this kind.
+            ///
+            /// # Errors
+            ///
+            /// [`UriError`] when the text is no MIMI identifier, not canonical, or of another kind.
+            pub fn parse(text: &str) -> Result<Self, UriError> {
+                let (_, kind, segments) = split(text)?;
+                if matches!(kind, $kinds) && matches!(segments.len(), $segments) {
+                    Ok(Self(text.into()))
+                } else {
+                    Err(UriError::Kind)
+                }
+            }
+
+            /// Parses the UTF-8 bytes of a canonical identifier of this kind.
+            ///
+            /// # Errors
+            ///
+            /// As [`Self::parse`]; [`UriError::Scheme`] for bytes that are not UTF-8.
+            pub fn from_bytes(bytes: &[u8]) -> Result<Self, UriError> {
+                Self::parse(std::str::from_utf8(bytes).map_err(|_| UriError::Scheme)?)
+            }
+
+            /// The identifier as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+
+            /// The bytes that are hashed, signed and compared.
+            pub fn as_bytes(&self) -> &[u8] {
+                self.0.as_bytes()
+            }
+
+            /// The provider that names it.
+            pub fn domain(&self) -> Domain {
+                let rest = &self.0["mimi://".len()..];
+                Domain(rest.split('/').next().unwrap_or(rest).into())
+            }
+
+            /// The last segment, which is only a label: nothing is derived from it.
+            pub fn last_segment(&self) -> &str {
+                self.0.rsplit('/').next().unwrap_or(&self.0)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = UriError;
+
+            fn try_from(text: String) -> Result<Self, UriError> {
+                Self::parse(&text)
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = UriError;
+
+            fn from_str(text: &str) -> Result<Self, UriError> {
+                Self::parse(text)
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(uri: $name) -> Self {
+                uri.0.as_ref().to_owned()
+            }
+        }
+
+        impl Size for $name {
+            fn tls_serialized_len(&self) -> usize {
+                VLBytes::new(self.as_bytes().to_vec()).tls_serialized_len()
+            }
+        }
+
+        impl TlsSerialize for $name {
+            fn tls_serialize<W: Write>(&self, writer: &mut W) -> Result<usize, tls_codec::Error> {
+                VLBytes::new(self.as_bytes().to_vec()).tls_serialize(writer)
+            }
+        }
+
+        impl TlsDeserialize for $name {
+            fn tls_deserialize<R: Read>(bytes: &mut R) -> Result<Self, tls_codec::Error> {
+                let bytes = VLBytes::tls_deserialize(bytes)?;
+                Self::from_bytes(bytes.as_slice()).map_err(|error| tls_codec::Error::DecodingError(error.to_string()))
+            }
+        }
+    };
+}
+
+identifier!(
+    /// A user, `mimi://a.example/u/alice`, or a pseudonym, `mimi://a.example/p/x`.
+    UserUri, "u" | "p", 1
+);
+identifier!(
+    /// A client, `mimi://a.example/d/alice/phone` or `mimi://a.example/d/phone`.
+    ClientUri, "d", 1 | 2
+);
+identifier!(
+    /// A room, `mimi://a.example/r/clubhouse`.
+    RoomUri, "r", 1
+);
+identifier!(
+    /// An MLS group, `mimi://a.example/g/clubhouse`.
+    GroupUri, "g", 1
+);
+
+impl ClientUri {
+    /// The user that a basic credential with this client binds to (reading D-7): only the form
+    /// `/d/{user}/{client}` names one.
+    pub fn user(&self) -> Option<UserUri> {
+        let (host, _, segments) = split(&self.0).ok()?;
+        match segments.as_slice() {
+            [user, _client] => UserUri::parse(&format!("mimi://{host}/u/{user}")).ok(),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn identifiers_of_the_draft_are_accepted() {
+        assert!(UserUri::parse("mimi://b.example/u/bob").is_ok());
+        assert!(ClientUri::parse("mimi://b.example/d/bob/phone").is_ok());
+        assert!(ClientUri::parse("mimi://b.example/d/ClientA1").is_ok());
+        assert!(RoomUri::parse("mimi://hub.example/r/Rl33FWLCYWOwxHrYnpWDQg").is_ok());
+    }
+
+    #[test]
+    fn what_is_not_canonical_is_refused() {
+        for (text, error) in [
+            ("MIMI://b.example/u/bob", UriError::Scheme),
+            ("mimi://B.example/u/bob", UriError::Host),
+            ("mimi://b.example:443/u/bob", UriError::Host),
+            ("mimi://b.example./u/bob", UriError::Host),
+            ("mimi://localhost/u/bob", UriError::Host),
+            ("mimi://b.example/b/bob", UriError::Kind),
+            ("mimi://b.example/u/bob/x", UriError::Kind),
+            ("mimi://b.example/u", UriError::Kind),
+            ("mimi://b.example/u/", UriError::Segment),
+            ("mimi://b.example/u/b%6fb", UriError::Segment),
+            ("mimi://b.example/u/b%2fb", UriError::Segment),
+            ("mimi://b.example/u/b%6Fb", UriError::Segment),
+            ("mimi://b.example/u/bob?x", UriError::Segment),
+            ("mimi://b.example/u/b ob", UriError::Segment),
+        ] {
+            assert_eq!(UserUri::parse(text), Err(error), "{text}");
+        }
+        assert!(UserUri::parse("mimi://b.example/u/b%2Fb").is_ok());
+    }
+
+    #[test]
+    fn a_client_names_its_user_only_in_two_segments() {
+        let user = |text: &str| ClientUri::parse(text).unwrap().user().map(String::from);
+        assert_eq!(user("mimi://b.example/d/bob/phone").as_deref(), Some("mimi://b.example/u/bob"));
+        assert_eq!(user("mimi://b.example/d/phone"), None);
+    }
+}
