@@ -1,1 +1,221 @@
-//! `config`
+//! `gateway.yaml`: one struct a section, unknown keys refused, relative paths taken from the file's own folder.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use portcullis_core::wire::uri::Domain;
+use portcullis_core::yaml;
+use serde::Deserialize;
+
+mod error;
+
+pub use error::ConfigError;
+
+/// Everything one gateway process needs to know before it opens a door.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The company's provider domains; the first is the default.
+    pub domains: Vec<Domain>,
+    /// Further authorities under which the federation door is reached (reading D-11). The domains always count.
+    #[serde(default)]
+    pub hosts: Vec<String>,
+    /// `sqlite:PATH` or `postgres://…`.
+    pub database: String,
+    /// Where the doors listen.
+    pub listeners: Listeners,
+    /// The providers this gateway federates with; all others are refused.
+    #[serde(default)]
+    pub peers: Vec<Peer>,
+    /// Folder of the policy bundle.
+    pub policies: PathBuf,
+    /// Key and certificate files.
+    pub keys: Keys,
+    /// What is reported, and where to.
+    #[serde(default)]
+    pub telemetry: Telemetry,
+}
+
+/// The doors.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Listeners {
+    /// The door for other providers.
+    pub federation: FederationListener,
+    /// The door for the company's chat backend and its clients.
+    pub provider: ProviderListener,
+}
+
+/// The federation door: MIMI over mutual TLS.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FederationListener {
+    /// Address to listen on.
+    pub bind: SocketAddr,
+    /// Origin other providers use, such as `https://a.example:8443`; stands in the directory.
+    pub url: String,
+}
+
+/// The provider door: HTTP with bearer tokens. Put it behind the company's own TLS when it leaves the host.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProviderListener {
+    /// Address to listen on.
+    pub bind: SocketAddr,
+    /// Keys that sign the tokens: a JWKS file, or an `https:`/`http:` URL.
+    pub jwks: String,
+    /// Required `iss` of tokens, when set.
+    #[serde(default)]
+    pub issuer: Option<String>,
+}
+
+/// A provider we federate with.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Peer {
+    /// Its provider domain.
+    pub domain: Domain,
+    /// Where its directory is; `https://DOMAIN/.well-known/mimi-protocol-directory` when not set.
+    #[serde(default)]
+    pub directory: Option<String>,
+    /// Address that overrides DNS for its hosts, for labs.
+    #[serde(default)]
+    pub connect: Option<SocketAddr>,
+    /// SHA-256 of the SubjectPublicKeyInfo its certificate must have, in hexadecimal.
+    #[serde(default)]
+    pub spki: Option<String>,
+}
+
+/// Key material, all PEM files.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Keys {
+    /// Certificates that sign the peers' certificates.
+    pub trust: PathBuf,
+    /// One certificate and key for each of the `domains`, for both directions.
+    pub tls: Vec<TlsIdentity>,
+    /// Ed25519 key (PKCS#8) of the hub as external sender; also signs groupInfo answers.
+    pub hub: PathBuf,
+    /// Ed25519 key (PKCS#8) of the franking agent.
+    pub franking: PathBuf,
+}
+
+/// The certificate chain and key of one domain.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsIdentity {
+    /// The provider domain that the certificate names.
+    pub domain: Domain,
+    /// Certificate chain, leaf first.
+    pub certificate: PathBuf,
+    /// Private key (PKCS#8).
+    pub key: PathBuf,
+}
+
+/// Diagnostics and the export of the audit log.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Telemetry {
+    /// OTLP/HTTP collector, such as `http://127.0.0.1:4318`; nothing is exported when not set.
+    #[serde(default)]
+    pub otlp: Option<String>,
+    /// Filter of the diagnostic log on standard error, such as `info,portcullis=debug`.
+    #[serde(default)]
+    pub log: Option<String>,
+}
+
+impl Config {
+    /// Reads and checks a configuration file.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] with file, line and column of what does not fit.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text =
+            std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        let config: Self = yaml::parse(&text).map_err(|error| ConfigError::parse(path, &text, &error))?;
+        let invalid = |key: &str, expected: String| ConfigError::invalid(path, &text, key, expected);
+        if config.domains.is_empty() {
+            return Err(invalid("domains", "at least one provider domain".to_owned()));
+        }
+        for domain in &config.domains {
+            if !config.keys.tls.iter().any(|identity| identity.domain == *domain) {
+                return Err(invalid("tls", format!("a certificate and key for the domain `{domain}`")));
+            }
+        }
+        if !config.listeners.federation.url.starts_with("https://") {
+            return Err(invalid("url", "an origin that starts with `https://`".to_owned()));
+        }
+        if let Some(peer) = config.peers.iter().find(|peer| config.domains.contains(&peer.domain)) {
+            return Err(invalid("peers", format!("only other providers, not our own domain `{}`", peer.domain)));
+        }
+        let sha256_hex = |text: &str| text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if config.peers.iter().any(|peer| peer.spki.as_deref().is_some_and(|spki| !sha256_hex(spki))) {
+            return Err(invalid("spki", "a SHA-256 in 64 hexadecimal digits".to_owned()));
+        }
+        Ok(config.relative_to(path.parent().unwrap_or(Path::new("."))))
+    }
+
+    fn relative_to(mut self, folder: &Path) -> Self {
+        let keys = &mut self.keys;
+        let files = [&mut self.policies, &mut keys.trust, &mut keys.hub, &mut keys.franking];
+        let identities = keys.tls.iter_mut().flat_map(|identity| [&mut identity.certificate, &mut identity.key]);
+        for file in files.into_iter().chain(identities) {
+            *file = folder.join(&*file);
+        }
+        if let Some(file) = self.database.strip_prefix("sqlite:") {
+            self.database = format!("sqlite:{}", folder.join(file).display());
+        }
+        let jwks = &mut self.listeners.provider.jwks;
+        if !jwks.starts_with("https:") && !jwks.starts_with("http:") {
+            *jwks = folder.join(&*jwks).display().to_string();
+        }
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = "\
+domains: [a.example]
+database: sqlite:portcullis.db
+listeners:
+  federation: { bind: '127.0.0.1:8443', url: 'https://a.example:8443' }
+  provider: { bind: '127.0.0.1:8080', jwks: jwks.json }
+policies: policies
+keys:
+  trust: ca.pem
+  tls: [{ domain: a.example, certificate: a.crt, key: a.key }]
+  hub: hub.key
+  franking: franking.key
+";
+
+    fn load(text: &str) -> Result<Config, ConfigError> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("gateway.yaml");
+        std::fs::write(&path, text).unwrap();
+        Config::load(&path)
+    }
+
+    #[test]
+    fn relative_paths_are_taken_from_the_folder_of_the_file() {
+        let config = load(GOOD).unwrap();
+        assert!(config.policies.is_absolute());
+        assert!(config.database.starts_with("sqlite:/") && config.database.ends_with("/portcullis.db"));
+    }
+
+    #[test]
+    fn an_unknown_key_is_an_error_at_its_line() {
+        let error = load(&format!("{GOOD}polices: x\n")).unwrap_err();
+        assert_eq!(error.position(), Some((12, 1)));
+        assert!(error.to_string().contains("polices"), "{error}");
+    }
+
+    #[test]
+    fn a_domain_without_a_certificate_is_an_error() {
+        let error = load(&GOOD.replace("domains: [a.example]", "domains: [a.example, z.example]")).unwrap_err();
+        assert!(error.to_string().contains("z.example"), "{error}");
+    }
+}

@@ -1,1 +1,4 @@
-
+//! Storage.
+/// The database.
+#[derive(Clone)]
+pub struct Store {}

@@ -1,0 +1,37 @@
+use uuid::Uuid;
+
+/// Why a use case gives no protocol answer. A refusal that the protocol can express is an answer, not an error.
+#[derive(Debug, thiserror::Error)]
+pub enum GatewayError {
+    /// The body is not what the endpoint takes. HTTP 400.
+    #[error("body is malformed")]
+    Decode(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The caller speaks for somebody it may not speak for. HTTP 403.
+    #[error("caller may not act for this identity")]
+    WrongIdentity,
+    /// Policy or the state of things refuses, on an endpoint whose answer has no field for it. HTTP 403.
+    #[error("{sentence}")]
+    Refused {
+        /// Documented deny code, such as `not_allowed`.
+        code: &'static str,
+        /// A neutral sentence, or the policy's public message.
+        sentence: String,
+        /// The decision in the audit log.
+        decision: Option<Uuid>,
+    },
+    /// The room, user or device is not known here. HTTP 404.
+    #[error("not found")]
+    NotFound,
+    /// It exists already, or is in a state that does not take this. HTTP 409.
+    #[error("in conflict with what exists")]
+    Conflict,
+    /// Too much at once, or no durable audit record can be written. HTTP 503 with Retry-After.
+    #[error("temporarily unavailable")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The other provider cannot be reached or does not answer. HTTP 502.
+    #[error("other provider does not answer")]
+    PeerUnreachable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A fault of our own. HTTP 500.
+    #[error("internal error")]
+    Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
