@@ -86,13 +86,17 @@ impl From<Domain> for String {
     }
 }
 
-/// Checks `text` against the grammar and returns its host, its kind letter and its segments.
+/// Checks `text` against the grammar and returns its host, its kind letter and its segments; kind and segments are
+/// empty for a provider's own identifier.
 fn split(text: &str) -> Result<(&str, &str, Vec<&str>), UriError> {
     if text.len() > MAX_URI_BYTES {
         return Err(UriError::TooLong);
     }
     let rest = text.strip_prefix("mimi://").ok_or(UriError::Scheme)?;
-    let (host, path) = rest.split_once('/').ok_or(UriError::Kind)?;
+    let Some((host, path)) = rest.split_once('/') else {
+        Domain::parse(rest)?;
+        return Ok((rest, "", Vec::new()));
+    };
     Domain::parse(host)?;
     let (kind, segments) = path.split_once('/').ok_or(UriError::Kind)?;
     let segments: Vec<&str> = segments.split('/').collect();
@@ -133,7 +137,7 @@ fn unreserved(byte: u8) -> bool {
 }
 
 macro_rules! identifier {
-    ($(#[$doc:meta])* $name:ident, $kinds:pat, $segments:pat) => {
+    ($(#[$doc:meta])* $name:ident, $kind_and_segments:pat) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
@@ -147,7 +151,7 @@ macro_rules! identifier {
             /// [`UriError`] when the text is no MIMI identifier, not canonical, or of another kind.
             pub fn parse(text: &str) -> Result<Self, UriError> {
                 let (_, kind, segments) = split(text)?;
-                if matches!(kind, $kinds) && matches!(segments.len(), $segments) {
+                if matches!((kind, segments.len()), $kind_and_segments) {
                     Ok(Self(text.into()))
                 } else {
                     Err(UriError::Kind)
@@ -241,21 +245,34 @@ macro_rules! identifier {
 }
 
 identifier!(
-    /// A user, `mimi://a.example/u/alice`, or a pseudonym, `mimi://a.example/p/x`.
-    UserUri, "u" | "p", 1
+    /// A user, `mimi://a.example/u/alice`, or a pseudonym, `mimi://a.example/p/x`; or a provider in its own right,
+    /// `mimi://a.example`, which is how a hub stands in the participant list of its rooms (reading P-8).
+    UserUri, ("u" | "p", 1) | ("", 0)
 );
 identifier!(
     /// A client, `mimi://a.example/d/alice/phone` or `mimi://a.example/d/phone`.
-    ClientUri, "d", 1 | 2
+    ClientUri, ("d", 1 | 2)
 );
 identifier!(
     /// A room, `mimi://a.example/r/clubhouse`.
-    RoomUri, "r", 1
+    RoomUri, ("r", 1)
 );
 identifier!(
     /// An MLS group, `mimi://a.example/g/clubhouse`.
-    GroupUri, "g", 1
+    GroupUri, ("g", 1)
 );
+
+impl UserUri {
+    /// The identifier under which the provider `domain` itself is listed.
+    pub fn provider(domain: &Domain) -> Self {
+        Self(format!("mimi://{domain}").into())
+    }
+
+    /// Whether this names a provider and not one of its users.
+    pub fn is_provider(&self) -> bool {
+        !self.0["mimi://".len()..].contains('/')
+    }
+}
 
 impl ClientUri {
     /// The user that a basic credential with this client binds to (reading D-7): only the form
@@ -302,6 +319,16 @@ mod tests {
             assert_eq!(UserUri::parse(text), Err(error), "{text}");
         }
         assert!(UserUri::parse("mimi://b.example/u/b%2Fb").is_ok());
+    }
+
+    #[test]
+    fn a_provider_is_listed_under_its_bare_domain() {
+        let hub = UserUri::parse("mimi://a.example").unwrap();
+        assert_eq!(hub, UserUri::provider(&Domain::parse("a.example").unwrap()));
+        assert!(hub.is_provider());
+        assert!(!UserUri::parse("mimi://a.example/u/alice").unwrap().is_provider());
+        assert_eq!(RoomUri::parse("mimi://a.example"), Err(UriError::Kind));
+        assert_eq!(UserUri::parse("mimi://a.example/"), Err(UriError::Kind));
     }
 
     #[test]
