@@ -1,0 +1,207 @@
+//! What a handshake does to a group, in words of MIMI: no type of the MLS library stands here, so that the stages
+//! after this one can be read and tested without it.
+
+use crate::wire::components::{ComponentId, Dictionary};
+use crate::wire::uri::{ClientUri, Domain, GroupUri, UserUri};
+
+/// A client in the group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Leaf {
+    /// Its leaf index.
+    pub index: u32,
+    /// The client its credential names.
+    pub client: ClientUri,
+    /// The user the client belongs to (reading D-7).
+    pub user: UserUri,
+    /// Its signature public key.
+    pub signature_key: Vec<u8>,
+}
+
+/// A group as it stands in one epoch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupView {
+    /// The group.
+    pub group: GroupUri,
+    /// The epoch.
+    pub epoch: u64,
+    /// Number of the ciphersuite.
+    pub suite: u16,
+    /// The clients, in ascending order of their leaves.
+    pub leaves: Vec<Leaf>,
+    /// The app_data_dictionary of the GroupContext.
+    pub components: Dictionary,
+}
+
+/// A valid commit: the group before and after it, and why it differs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// The group in the epoch of the commit.
+    pub before: GroupView,
+    /// The group in the next epoch.
+    pub after: GroupView,
+    /// Who committed.
+    pub sender: Sender,
+    /// Every proposal of the commit, in its order.
+    pub parts: Vec<Part>,
+    /// The whole raw GroupInfo of the next epoch, verified.
+    pub group_info: Vec<u8>,
+    /// KeyPackageRefs that the Welcome is for.
+    pub welcome_refs: Vec<Vec<u8>>,
+    /// ProposalRefs of the pending proposals that the commit cites.
+    pub cited: Vec<Vec<u8>>,
+}
+
+/// Who sent a commit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sender {
+    /// A client of the group.
+    Member {
+        /// Its leaf index.
+        leaf: u32,
+        /// The client.
+        client: ClientUri,
+        /// Its user.
+        user: UserUri,
+    },
+    /// A client that joins by this commit.
+    Joiner {
+        /// The client.
+        client: ClientUri,
+        /// Its user.
+        user: UserUri,
+    },
+}
+
+impl Sender {
+    /// The user that committed.
+    pub fn user(&self) -> &UserUri {
+        match self {
+            Self::Member { user, .. } | Self::Joiner { user, .. } => user,
+        }
+    }
+}
+
+/// One proposal, with who made it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// What it does.
+    pub effect: Effect,
+    /// Who made it: for a proposal by value, the sender of the commit.
+    pub proposer: Proposer,
+    /// Its ProposalRef when it was sent before the commit.
+    pub reference: Option<Vec<u8>>,
+}
+
+/// Who made a proposal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Proposer {
+    /// A client of the group.
+    Member {
+        /// Its leaf index.
+        leaf: u32,
+        /// The client.
+        client: ClientUri,
+        /// Its user.
+        user: UserUri,
+    },
+    /// An entry of external_senders.
+    ExternalSender {
+        /// Its position.
+        index: u32,
+        /// The provider that its credential names; `None` when it names none.
+        domain: Option<Domain>,
+    },
+    /// A client that is not in the group and wants to be.
+    Joiner {
+        /// The client.
+        client: ClientUri,
+        /// Its user.
+        user: UserUri,
+    },
+}
+
+/// What a proposal does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Adds a client.
+    Add {
+        /// The client.
+        client: ClientUri,
+        /// Its user.
+        user: UserUri,
+        /// KeyPackageRef of the KeyPackage used.
+        key_package_ref: Vec<u8>,
+        /// `not_after - not_before` of the KeyPackage, in seconds.
+        lifetime_s: u64,
+        /// What its leaf says it can do.
+        capabilities: LeafCapabilities,
+    },
+    /// Removes a client.
+    Remove {
+        /// Its leaf index.
+        leaf: u32,
+        /// The client.
+        client: ClientUri,
+        /// Its user.
+        user: UserUri,
+    },
+    /// Removes the client that proposes it.
+    SelfRemove {
+        /// Its leaf index.
+        leaf: u32,
+        /// The client.
+        client: ClientUri,
+        /// Its user.
+        user: UserUri,
+    },
+    /// Renews the leaf of the client that proposes it.
+    Update {
+        /// Its leaf index.
+        leaf: u32,
+        /// The client.
+        client: ClientUri,
+        /// Its user.
+        user: UserUri,
+    },
+    /// Changes one component of the GroupContext.
+    Component {
+        /// Which.
+        id: ComponentId,
+        /// How.
+        operation: ComponentOperation,
+    },
+    /// Joins by external commit.
+    ExternalInit,
+    /// Replaces the extensions of the GroupContext.
+    GroupContextExtensions,
+    /// Ends the group for a successor.
+    ReInit,
+    /// Mixes in a pre-shared key.
+    Psk,
+    /// A proposal of another type.
+    Other(u16),
+}
+
+/// What an AppDataUpdate does to its component.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ComponentOperation {
+    /// An update in the component's own format.
+    Update(Vec<u8>),
+    /// The component goes.
+    Remove,
+}
+
+/// `Capabilities` of a LeafNode (RFC 9420, section 7.2), without the default types that none lists.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LeafCapabilities {
+    /// Protocol versions.
+    pub versions: Vec<u16>,
+    /// Ciphersuites.
+    pub suites: Vec<u16>,
+    /// Extension types.
+    pub extensions: Vec<u16>,
+    /// Proposal types.
+    pub proposals: Vec<u16>,
+    /// Credential types.
+    pub credentials: Vec<u16>,
+}
