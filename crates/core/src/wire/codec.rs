@@ -110,3 +110,103 @@ pub(super) mod flag {
         }
     }
 }
+
+/// `optional<opaque x<V>>`.
+pub(super) mod optional_opaque {
+    use std::io::{Read, Write};
+
+    use tls_codec::{Deserialize, Error, Serialize, Size, VLByteSlice, VLBytes};
+
+    pub(in crate::wire) fn tls_serialized_len(bytes: &Option<Vec<u8>>) -> usize {
+        bytes.as_deref().map(VLByteSlice).tls_serialized_len()
+    }
+
+    pub(in crate::wire) fn tls_serialize<W: Write>(bytes: &Option<Vec<u8>>, writer: &mut W) -> Result<usize, Error> {
+        bytes.as_deref().map(VLByteSlice).tls_serialize(writer)
+    }
+
+    pub(in crate::wire) fn tls_deserialize<R: Read>(reader: &mut R) -> Result<Option<Vec<u8>>, Error> {
+        Ok(Option::<VLBytes>::tls_deserialize(reader)?.map(Vec::from))
+    }
+}
+
+/// A room identifier that is empty where there is no room (reading D-19).
+pub(super) mod room_or_empty {
+    use std::io::{Read, Write};
+
+    use tls_codec::Error;
+
+    use crate::wire::uri::RoomUri;
+
+    use super::{malformed, opaque};
+
+    fn bytes(room: &Option<RoomUri>) -> &[u8] {
+        room.as_ref().map(RoomUri::as_bytes).unwrap_or_default()
+    }
+
+    pub(in crate::wire) fn tls_serialized_len(room: &Option<RoomUri>) -> usize {
+        opaque::tls_serialized_len(bytes(room))
+    }
+
+    pub(in crate::wire) fn tls_serialize<W: Write>(room: &Option<RoomUri>, writer: &mut W) -> Result<usize, Error> {
+        opaque::tls_serialize(bytes(room), writer)
+    }
+
+    pub(in crate::wire) fn tls_deserialize<R: Read>(reader: &mut R) -> Result<Option<RoomUri>, Error> {
+        match opaque::tls_deserialize(reader)?.as_slice() {
+            [] => Ok(None),
+            uri => RoomUri::from_bytes(uri).map(Some).map_err(malformed),
+        }
+    }
+}
+
+/// `T x<V>` with at most one entry (reading P-2).
+pub(super) mod at_most_one {
+    use std::io::{Read, Write};
+
+    use tls_codec::{Deserialize, Error, Serialize, Size};
+
+    use super::malformed;
+
+    pub(in crate::wire) fn tls_serialized_len<T: Size>(item: &Option<T>) -> usize {
+        item.as_slice().tls_serialized_len()
+    }
+
+    pub(in crate::wire) fn tls_serialize<T: Serialize + std::fmt::Debug, W: Write>(
+        item: &Option<T>,
+        writer: &mut W,
+    ) -> Result<usize, Error> {
+        item.as_slice().tls_serialize(writer)
+    }
+
+    pub(in crate::wire) fn tls_deserialize<T: Deserialize, R: Read>(reader: &mut R) -> Result<Option<T>, Error> {
+        let mut items = Vec::tls_deserialize(reader)?;
+        if items.len() > 1 { Err(malformed("more than one entry")) } else { Ok(items.pop()) }
+    }
+}
+
+/// `x<V>` of texts.
+pub(super) mod texts {
+    use std::io::{Read, Write};
+
+    use tls_codec::{Error, Size, VLByteSlice};
+
+    use super::{malformed, opaques};
+
+    pub(in crate::wire) fn tls_serialized_len(items: &[String]) -> usize {
+        items.iter().map(|item| VLByteSlice(item.as_bytes())).collect::<Vec<_>>().tls_serialized_len()
+    }
+
+    pub(in crate::wire) fn tls_serialize<W: Write>(items: &[String], writer: &mut W) -> Result<usize, Error> {
+        let items: Vec<_> = items.iter().map(|item| VLByteSlice(item.as_bytes())).collect();
+        tls_codec::Serialize::tls_serialize(&items, writer)
+    }
+
+    pub(in crate::wire) fn tls_deserialize<R: Read>(reader: &mut R) -> Result<Vec<String>, Error> {
+        let text = |item: Vec<u8>| match String::from_utf8(item) {
+            Ok(text) if text.contains('\0') => Err(malformed("text contains a NUL")),
+            other => other.map_err(malformed),
+        };
+        opaques::tls_deserialize(reader)?.into_iter().map(text).collect()
+    }
+}

@@ -7,7 +7,13 @@
 mod codec;
 
 pub mod components;
+pub mod external_sender;
+pub mod frank;
+pub mod group_info;
+pub mod key_material;
 pub mod mls;
+pub mod notify;
+pub mod submit;
 pub mod update;
 pub mod uri;
 
@@ -62,6 +68,21 @@ impl DecodeError {
             error => Self::Malformed(name, error),
         }
     }
+}
+
+/// Which messaging protocol a body speaks: its first octet where it has one (reading D-23).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, tls_codec::TlsSize, tls_codec::TlsSerialize, tls_codec::TlsDeserialize)]
+#[repr(u8)]
+pub enum Protocol {
+    /// MLS 1.0, RFC 9420.
+    Mls10 = 1,
+}
+
+/// The encoding of `signed` up to its last field, the `opaque signature<V>` over exactly that.
+fn without_signature<T: Wire>(signed: &T, signature: &[u8]) -> Vec<u8> {
+    let mut bytes = signed.encode();
+    bytes.truncate(bytes.len().saturating_sub(codec::opaque::tls_serialized_len(signature)));
+    bytes
 }
 
 macro_rules! wire {
