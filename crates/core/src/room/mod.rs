@@ -1,1 +1,30 @@
-//! Stage `room`.
+//! Stage `room`: what a handshake means to its room. Reads the room's own policy from the components of its group,
+//! turns a change into [`Action`]s with actor and target, and refuses what breaks a rule that holds for the commit as
+//! a whole. Whether each action may be done is for the stage `policy`; the facts it needs stand in the action.
+//!
+//! Numbers `A1`..`A28` name the actions that draft-ietf-mimi-room-policy knows. What the draft has and this build does
+//! not carry out is refused as [`Breach::NotSupported`].
+
+mod action;
+mod actions;
+mod admission;
+mod effective;
+mod found;
+mod invariants;
+mod membership;
+mod operations;
+mod preauth;
+mod settings;
+mod state;
+mod templates;
+mod violation;
+mod well_formed;
+
+pub use action::{Action, Actor, Rule};
+pub use actions::{actions, proposed_actions};
+pub use admission::{Admission, Grant};
+pub use effective::Effective;
+pub use found::found;
+pub use state::{RoomError, RoomState};
+pub use templates::{Template, TemplateError, TemplateInput};
+pub use violation::{Breach, Violation};

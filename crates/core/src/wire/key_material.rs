@@ -128,4 +128,4 @@ impl ClientKeyMaterial {
     }
 }
 
-wire!(KeyMaterialRequest, KeyMaterialResponse);
+wire!(KeyMaterialRequest, KeyMaterialResponse, RequiredCapabilities);

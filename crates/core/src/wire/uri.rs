@@ -272,6 +272,11 @@ impl UserUri {
     pub fn is_provider(&self) -> bool {
         !self.0["mimi://".len()..].contains('/')
     }
+
+    /// Whether this is a pseudonym.
+    pub fn is_pseudonym(&self) -> bool {
+        self.0["mimi://".len()..].split('/').nth(1) == Some("p")
+    }
 }
 
 impl ClientUri {
@@ -326,7 +331,9 @@ mod tests {
         let hub = UserUri::parse("mimi://a.example").unwrap();
         assert_eq!(hub, UserUri::provider(&Domain::parse("a.example").unwrap()));
         assert!(hub.is_provider());
-        assert!(!UserUri::parse("mimi://a.example/u/alice").unwrap().is_provider());
+        let alice = UserUri::parse("mimi://a.example/u/alice").unwrap();
+        assert!(!alice.is_provider() && !alice.is_pseudonym());
+        assert!(UserUri::parse("mimi://a.example/p/x").unwrap().is_pseudonym());
         assert_eq!(RoomUri::parse("mimi://a.example"), Err(UriError::Kind));
         assert_eq!(UserUri::parse("mimi://a.example/"), Err(UriError::Kind));
     }

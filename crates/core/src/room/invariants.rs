@@ -1,0 +1,247 @@
+//! What must hold for a commit as a whole, whoever makes it. The numbers are those of the invariants in the
+//! documentation of the room policy; 1 is checked where list operations are collected, 9 and the fixed rooms of 8 by
+//! refusing rooms that need them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::mls::{Effect, GroupView, Part};
+use crate::wire::components::{ComponentId, Role};
+use crate::wire::uri::UserUri;
+
+use super::operations::Operations;
+use super::state::{BANNED, UNLISTED};
+use super::{Breach, RoomState, Violation};
+
+/// The policy components that a base policy lists (reading P-19). It may list itself.
+const POLICIES: std::ops::RangeInclusive<ComponentId> =
+    ComponentId::MLS_OPERATIONAL_POLICY..=ComponentId::MESSAGE_EXPIRATION_POLICY;
+
+/// Checks the invariants that a change from `before` to `post` could break.
+pub(super) fn check(
+    parts: &[Part],
+    operations: &Operations,
+    before: &RoomState,
+    post: &RoomState,
+    after: &GroupView,
+) -> Result<(), Violation> {
+    separate_updates(operations)?;
+    list_as_resolved(operations, before, post)?;
+    removed_without_clients(operations, post)?;
+    clients_belong(post)?;
+    role_counts(before, post)?;
+    totals(before, post)?;
+    fixed_membership(operations, before)?;
+    pseudonyms(post)?;
+    policy_components(post, after)?;
+    key_package_lifetimes(parts, before, post)?;
+    last_client(post, after)
+}
+
+/// What must hold for a room that starts.
+pub(super) fn check_founding(post: &RoomState, view: &GroupView) -> Result<(), Violation> {
+    let nobody: BTreeMap<UserUri, u32> = BTreeMap::new();
+    clients_belong(post)?;
+    gained_counts(&nobody, &BTreeSet::new(), post)?;
+    limits(post, true, true, |_| true)?;
+    pseudonyms(post)?;
+    policy_components(post, view)
+}
+
+/// 2: role definitions change alone, the preauth list beside removals only.
+fn separate_updates(operations: &Operations) -> Result<(), Violation> {
+    for change in &operations.components {
+        let (breach, other) = match change.id {
+            ComponentId::ROLES_LIST => (Breach::RolesWithList, operations.list.values().next()),
+            ComponentId::PREAUTH_LIST => {
+                (Breach::PreauthWithList, operations.list.values().find(|operation| operation.to != UNLISTED))
+            }
+            _ => continue,
+        };
+        if let Some(operation) = other {
+            return Err(change.origin.violation(breach).about(&operation.user));
+        }
+    }
+    Ok(())
+}
+
+/// The list after the change is the list before it with the operations applied, and nothing else.
+fn list_as_resolved(operations: &Operations, before: &RoomState, post: &RoomState) -> Result<(), Violation> {
+    let users: BTreeSet<&UserUri> =
+        before.participants().keys().chain(post.participants().keys()).chain(operations.list.keys()).collect();
+    for user in users {
+        let expected = operations.list.get(user).map_or_else(|| before.role_of(user), |operation| operation.to);
+        if post.role_of(user) != expected {
+            return Err(Violation::from(Breach::Malformed).about(user));
+        }
+    }
+    Ok(())
+}
+
+/// 4: who is removed or banned has no client left.
+fn removed_without_clients(operations: &Operations, post: &RoomState) -> Result<(), Violation> {
+    let out = operations.list.values().find(|operation| {
+        (operation.to == UNLISTED || post.is_banned(&operation.user)) && post.is_active(&operation.user)
+    });
+    match out {
+        Some(operation) => Err(operation.origin.violation(Breach::ClientsRemain).about(&operation.user)),
+        None => Ok(()),
+    }
+}
+
+/// 3: every client's user is listed, not banned, and in a role that may have clients.
+fn clients_belong(post: &RoomState) -> Result<(), Violation> {
+    for user in post.clients().keys() {
+        let breach = if !post.is_listed(user) {
+            Breach::UnlistedClient
+        } else if post.is_banned(user) {
+            Breach::BannedClient
+        } else if post.roles().get(&post.role_of(user)).is_some_and(|role| role.max_active == Some(0)) {
+            Breach::MaxActive
+        } else {
+            continue;
+        };
+        return Err(Violation::from(breach).about(user));
+    }
+    Ok(())
+}
+
+/// 6: minima for roles that lose somebody, maxima for roles that gain somebody (reading P-16), so that a room that is
+/// off its numbers already can still be changed.
+fn role_counts(before: &RoomState, post: &RoomState) -> Result<(), Violation> {
+    for (user, role) in before.participants() {
+        let Some(definition) = post.roles().get(role) else { continue };
+        let (listed, active) = post.count(*role);
+        let left = post.role_of(user) != *role;
+        if left && below(listed, definition.min_participants) {
+            return Err(Violation::from(Breach::MinParticipants).about(user));
+        }
+        let stopped = before.is_active(user) && (left || !post.is_active(user));
+        if stopped && below(active, definition.min_active) {
+            return Err(Violation::from(Breach::MinActive).about(user));
+        }
+    }
+    let was_active = before.clients().keys().cloned().collect();
+    gained_counts(before.participants(), &was_active, post)
+}
+
+fn gained_counts(
+    before: &BTreeMap<UserUri, u32>,
+    was_active: &BTreeSet<UserUri>,
+    post: &RoomState,
+) -> Result<(), Violation> {
+    for (user, role) in post.participants() {
+        let Some(Role { max_participants, max_active, .. }) = post.roles().get(role) else { continue };
+        let (listed, active) = post.count(*role);
+        let came = before.get(user) != Some(role);
+        if came && above(listed, *max_participants) {
+            return Err(Violation::from(Breach::MaxParticipants).about(user));
+        }
+        let started = post.is_active(user) && (came || !was_active.contains(user));
+        if started && above(active, *max_active) {
+            return Err(Violation::from(Breach::MaxActive).about(user));
+        }
+    }
+    Ok(())
+}
+
+/// 7: the limits of the base policy, for what grows; for everything when the base policy itself changes.
+fn totals(before: &RoomState, post: &RoomState) -> Result<(), Violation> {
+    let anew = before.base_policy() != post.base_policy();
+    limits(
+        post,
+        anew || post.client_count() > before.client_count(),
+        anew || post.user_count() > before.user_count(),
+        |user| anew || clients_of(post, user) > clients_of(before, user),
+    )
+}
+
+fn limits(
+    post: &RoomState,
+    check_clients: bool,
+    check_users: bool,
+    check_user: impl Fn(&UserUri) -> bool,
+) -> Result<(), Violation> {
+    let base = post.base_policy();
+    if check_clients && above(post.client_count(), base.max_clients) {
+        return Err(Breach::MaxClients.into());
+    }
+    if check_users && above(post.user_count(), base.max_users) {
+        return Err(Breach::MaxUsers.into());
+    }
+    let second = post.clients().iter().find(|(user, leaves)| leaves.len() > 1 && check_user(user));
+    match second {
+        Some((user, _)) if !base.multi_device => Err(Violation::from(Breach::SecondClient).about(user)),
+        _ => Ok(()),
+    }
+}
+
+/// 8: in a fixed room nobody comes or goes; own clients may.
+fn fixed_membership(operations: &Operations, before: &RoomState) -> Result<(), Violation> {
+    if !before.base_policy().fixed_membership {
+        return Ok(());
+    }
+    let crosses = operations.list.values().find(|operation| {
+        let outside = |role| role == UNLISTED || (role == BANNED && before.has_banned_role());
+        !operation.user.is_provider() && (outside(operation.from) || operation.to == UNLISTED)
+    });
+    match crosses {
+        Some(operation) => Err(operation.origin.violation(Breach::FixedMembership).about(&operation.user)),
+        None => Ok(()),
+    }
+}
+
+/// 10: pseudonyms only where they are allowed.
+fn pseudonyms(post: &RoomState) -> Result<(), Violation> {
+    let pseudonym = post.participants().keys().find(|user| user.is_pseudonym());
+    match pseudonym {
+        Some(user) if !post.base_policy().pseudonyms_allowed => Err(Violation::from(Breach::Pseudonym).about(user)),
+        _ => Ok(()),
+    }
+}
+
+/// 11: the base policy lists the policy components that there are. A room without base policy lists nothing.
+fn policy_components(post: &RoomState, after: &GroupView) -> Result<(), Violation> {
+    let of_policy = |id: &ComponentId| POLICIES.contains(id) && *id != ComponentId::BASE_ROOM_POLICY;
+    let listed: BTreeSet<ComponentId> = post
+        .base_policy()
+        .policy_component_ids
+        .iter()
+        .copied()
+        .filter(|id| *id != ComponentId::BASE_ROOM_POLICY)
+        .collect();
+    let present: BTreeSet<ComponentId> = after.components.iter().map(|(id, _)| id).filter(of_policy).collect();
+    let has_base = after.components.get(ComponentId::BASE_ROOM_POLICY).is_some();
+    if has_base && listed != present { Err(Breach::PolicyComponents.into()) } else { Ok(()) }
+}
+
+/// 12, as far as a room here can ask for it: KeyPackages live no longer than the room allows.
+fn key_package_lifetimes(parts: &[Part], before: &RoomState, post: &RoomState) -> Result<(), Violation> {
+    let limit = |room: &RoomState| room.operational().map(|operational| operational.max_key_package_lifetime);
+    let Some(longest) = limit(post).or_else(|| limit(before)).filter(|seconds| *seconds != 0) else { return Ok(()) };
+    for part in parts {
+        if let Effect::Add { user, lifetime_s, .. } = &part.effect
+            && *lifetime_s > longest
+        {
+            let violation = Violation::from(Breach::KeyPackageLifetime);
+            return Err(violation.about(user).proposed_as(part.reference.as_ref()));
+        }
+    }
+    Ok(())
+}
+
+/// 14: a room that does not persist keeps a client until it is destroyed.
+fn last_client(post: &RoomState, after: &GroupView) -> Result<(), Violation> {
+    if after.leaves.is_empty() && !post.base_policy().persistent_room { Err(Breach::LastClient.into()) } else { Ok(()) }
+}
+
+fn clients_of(room: &RoomState, user: &UserUri) -> usize {
+    room.clients().get(user).map_or(0, BTreeSet::len)
+}
+
+fn below(count: usize, min: u32) -> bool {
+    u32::try_from(count).is_ok_and(|count| count < min)
+}
+
+fn above(count: usize, max: Option<u32>) -> bool {
+    max.is_some_and(|max| u32::try_from(count).map_or(true, |count| count > max))
+}

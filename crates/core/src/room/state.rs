@@ -1,0 +1,253 @@
+//! A room as its group's components and leaves say it is.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::mls::{GroupView, Leaf};
+use crate::wire::DecodeError;
+use crate::wire::components::{
+    BaseRoomPolicy, Capability, ComponentId, OperationalParameters, ParticipantList, PreauthList, Role, RolesList,
+    RoomMetadata,
+};
+use crate::wire::uri::UserUri;
+
+use super::{Breach, Violation, well_formed};
+
+/// Role index of users who are not listed.
+pub(super) const UNLISTED: u32 = 0;
+/// Role index of banned users, where role 1 has that name.
+pub(super) const BANNED: u32 = 1;
+
+/// Why the components of a group are not those of a room.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RoomError {
+    /// A component does not decode.
+    #[error("a component of the room is malformed")]
+    Decode(#[from] DecodeError),
+    /// P-24: without roles nobody may do anything.
+    #[error("the room has no roles")]
+    NoRoles,
+    /// Without a participant list nobody takes part.
+    #[error("the room has no participant list")]
+    NoParticipants,
+    /// What decodes breaks a rule of the room policy.
+    #[error(transparent)]
+    Rules(#[from] Violation),
+}
+
+impl RoomError {
+    /// The stable machine-readable code.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Decode(_) => Breach::Malformed.code(),
+            Self::NoRoles => "no_roles",
+            Self::NoParticipants => "no_participants",
+            Self::Rules(violation) => violation.code(),
+        }
+    }
+}
+
+impl From<RoomError> for Violation {
+    /// What a change is refused for when the room would not be one after it.
+    fn from(error: RoomError) -> Self {
+        match error {
+            RoomError::Decode(_) => Breach::Malformed.into(),
+            RoomError::NoRoles | RoomError::NoParticipants => Breach::ComponentRemoval.into(),
+            RoomError::Rules(violation) => violation,
+        }
+    }
+}
+
+/// The participants, roles and policies of a room in one epoch, checked for being well formed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoomState {
+    list: Vec<(UserUri, u32)>,
+    by_user: BTreeMap<UserUri, u32>,
+    roles: BTreeMap<u32, Role>,
+    base: BaseRoomPolicy,
+    preauth: PreauthList,
+    operational: Option<OperationalParameters>,
+    metadata: Option<RoomMetadata>,
+    clients: BTreeMap<UserUri, BTreeSet<u32>>,
+}
+
+impl RoomState {
+    /// Reads the room from its group.
+    ///
+    /// # Errors
+    ///
+    /// [`RoomError`]: a component is missing or malformed, or the roles or the participant list are not well formed
+    /// (reading P-7).
+    pub fn read(group: &GroupView) -> Result<Self, RoomError> {
+        let components = &group.components;
+        let roles: RolesList = components.read()?.ok_or(RoomError::NoRoles)?;
+        let list: ParticipantList = components.read()?.ok_or(RoomError::NoParticipants)?;
+        let list: Vec<(UserUri, u32)> = list.participants.into_iter().map(|p| (p.user, p.role_index)).collect();
+        let by_user: BTreeMap<UserUri, u32> = list.iter().cloned().collect();
+        let mut clients: BTreeMap<UserUri, BTreeSet<u32>> = BTreeMap::new();
+        for Leaf { index, user, .. } in &group.leaves {
+            clients.entry(user.clone()).or_default().insert(*index);
+        }
+        let base: BaseRoomPolicy = components.read()?.unwrap_or_else(default_base_policy);
+        let preauth = match components.get(ComponentId::PREAUTH_LIST) {
+            Some(data) => PreauthList::decode_beside(data, &roles)?,
+            None => PreauthList::default(),
+        };
+        let roles = well_formed::roles(roles, base.fixed_membership)?;
+        if by_user.len() != list.len() {
+            return Err(Violation::from(Breach::AlreadyListed).into());
+        }
+        if let Some((user, _)) = list.iter().find(|(_, role)| *role == UNLISTED || !roles.contains_key(role)) {
+            return Err(Violation::from(Breach::UnknownRole).about(user).into());
+        }
+        Ok(Self {
+            list,
+            by_user,
+            roles,
+            base,
+            preauth,
+            operational: components.read()?,
+            metadata: components.read()?,
+            clients,
+        })
+    }
+
+    /// Who takes part, in which role.
+    pub fn participants(&self) -> &BTreeMap<UserUri, u32> {
+        &self.by_user
+    }
+
+    /// The roles by index.
+    pub fn roles(&self) -> &BTreeMap<u32, Role> {
+        &self.roles
+    }
+
+    /// The membership style and limits; what P-24 says where the room has none.
+    pub fn base_policy(&self) -> &BaseRoomPolicy {
+        &self.base
+    }
+
+    /// Who may join without being added.
+    pub fn preauth(&self) -> &PreauthList {
+        &self.preauth
+    }
+
+    /// How MLS is to be operated, where the room says so.
+    pub fn operational(&self) -> Option<&OperationalParameters> {
+        self.operational.as_ref()
+    }
+
+    /// Name, avatar and the like.
+    pub fn metadata(&self) -> Option<&RoomMetadata> {
+        self.metadata.as_ref()
+    }
+
+    /// Index of the role of `user`; 0 when it is not listed.
+    pub fn role_of(&self, user: &UserUri) -> u32 {
+        self.by_user.get(user).copied().unwrap_or(UNLISTED)
+    }
+
+    /// Whether `user` is listed, banned or not.
+    pub fn is_listed(&self, user: &UserUri) -> bool {
+        self.by_user.contains_key(user)
+    }
+
+    /// Whether `user` is listed as banned.
+    pub fn is_banned(&self, user: &UserUri) -> bool {
+        self.role_of(user) == BANNED && self.has_banned_role()
+    }
+
+    /// Whether `user` has a client in the group.
+    pub fn is_active(&self, user: &UserUri) -> bool {
+        self.clients.contains_key(user)
+    }
+
+    /// Users with clients in the group, and the leaves of those.
+    pub fn clients(&self) -> &BTreeMap<UserUri, BTreeSet<u32>> {
+        &self.clients
+    }
+
+    /// Whether the role of `user`, role 0 for one that is not listed, has `capability`.
+    pub fn holds(&self, user: &UserUri, capability: Capability) -> bool {
+        self.role_has(self.role_of(user), capability)
+    }
+
+    /// Whether the hub lets application messages of `user` through: it cannot tell a reaction from a message, so the
+    /// right to any kind of message suffices, and clients enforce which (reading P-25).
+    pub fn may_send(&self, user: &UserUri) -> bool {
+        self.holds(user, Capability::SEND_MESSAGE) || self.may_react(user)
+    }
+
+    /// Whether the role of `user` may reply, react, edit, delete or take part in topics (reading P-25).
+    pub fn may_react(&self, user: &UserUri) -> bool {
+        let kinds = Capability::REPLY_TO_MESSAGE..=Capability::EDIT_OTHER_TOPIC;
+        self.roles.get(&self.role_of(user)).is_some_and(|role| role.capabilities.iter().any(|c| kinds.contains(c)))
+    }
+
+    /// Whether application messages are for `user`.
+    pub fn may_receive(&self, user: &UserUri) -> bool {
+        self.holds(user, Capability::RECEIVE_MESSAGE)
+    }
+
+    /// How many epochs an application message may be behind: what the room says, or 2 (reading D-31).
+    pub fn epoch_tolerance(&self) -> u64 {
+        self.operational.as_ref().map_or(2, |operational| u64::from(operational.app_message_policy.epoch_tolerance))
+    }
+
+    pub(super) fn role_has(&self, role: u32, capability: Capability) -> bool {
+        self.roles.get(&role).is_some_and(|role| role.capabilities.contains(&capability))
+    }
+
+    /// Whether any role has `capability`: reserved ones count only where a room uses them (readings P-12, P-21).
+    pub(super) fn uses(&self, capability: Capability) -> bool {
+        self.roles.values().any(|role| role.capabilities.contains(&capability))
+    }
+
+    /// Whether `role` may move a user from one role to another.
+    pub(super) fn may_move(&self, role: u32, from: u32, to: u32) -> bool {
+        self.roles.get(&role).is_some_and(|role| {
+            role.authorized_role_changes
+                .iter()
+                .any(|change| change.from_role_index == from && change.target_role_indexes.contains(&to))
+        })
+    }
+
+    pub(super) fn has_banned_role(&self) -> bool {
+        self.roles.get(&BANNED).is_some_and(|role| role.name == "banned")
+    }
+
+    /// The participant list in its order: updates refer to positions in it (reading D-50).
+    pub(super) fn list(&self) -> &[(UserUri, u32)] {
+        &self.list
+    }
+
+    pub(super) fn client_count(&self) -> usize {
+        self.clients.values().map(BTreeSet::len).sum()
+    }
+
+    /// Listed users that count against max_users: not banned, and no provider (reading P-17).
+    pub(super) fn user_count(&self) -> usize {
+        self.list.iter().filter(|(user, _)| !self.is_banned(user) && !user.is_provider()).count()
+    }
+
+    /// How many users have `role`, and how many of them are active.
+    pub(super) fn count(&self, role: u32) -> (usize, usize) {
+        let with_role = || self.list.iter().filter(|(_, of)| *of == role);
+        (with_role().count(), with_role().filter(|(user, _)| self.is_active(user)).count())
+    }
+}
+
+/// What holds where a room has no base policy (reading P-24).
+fn default_base_policy() -> BaseRoomPolicy {
+    BaseRoomPolicy {
+        fixed_membership: false,
+        parent_dependant: false,
+        parent_room: None,
+        multi_device: true,
+        max_clients: None,
+        max_users: None,
+        pseudonyms_allowed: false,
+        persistent_room: true,
+        discoverable: false,
+        policy_component_ids: Vec::new(),
+    }
+}

@@ -1,0 +1,157 @@
+//! What each policy component must satisfy by itself, and what of it this build does not carry out.
+
+use std::collections::BTreeMap;
+
+use crate::wire::components::{
+    BaseRoomPolicy, BotPolicy, Capability, ComponentId, ExtendedCapabilities, HistoryPolicy, LinkPreviewPolicy,
+    LoggingPolicy, MessageExpirationPolicy, OperationalParameters, Optionality, Role, RolesList, RoomMetadata,
+    StatusNotificationPolicy,
+};
+use crate::wire::{DecodeError, Wire};
+
+use super::state::{BANNED, UNLISTED};
+use super::{Breach, RoomState, Violation};
+
+/// Most roles of a room (reading P-7).
+const MAX_ROLES: usize = 256;
+/// `mls_public_message` (RFC 9420, section 17.2): the only format that handshakes may have here (reading D-55).
+const PUBLIC_MESSAGE: u16 = 1;
+
+/// The roles by index, if the definitions are well formed (reading P-7).
+///
+/// Where some role can ban or unban, role 1 is the role of banned users. A room where nobody can do either may still
+/// have that role: a change of role together with a kick bans too.
+pub(super) fn roles(list: RolesList, fixed_membership: bool) -> Result<BTreeMap<u32, Role>, Violation> {
+    let ill_formed = |capability| Err(Violation::from(Breach::IllFormedRoles).lacking(capability));
+    let count = list.roles.len();
+    let roles: BTreeMap<u32, Role> = list.roles.into_iter().map(|role| (role.role_index, role)).collect();
+    if roles.len() != count || count > MAX_ROLES {
+        return Err(Breach::IllFormedRoles.into());
+    }
+    let has_banned = roles.get(&BANNED).is_some_and(|role| role.name == "banned");
+    let known = |index: &u32| *index == UNLISTED || roles.contains_key(index);
+    for (index, role) in &roles {
+        let can = |capability| role.capabilities.contains(&capability);
+        let knows_its_changes = role
+            .authorized_role_changes
+            .iter()
+            .all(|change| known(&change.from_role_index) && change.target_role_indexes.iter().all(known));
+        if !knows_its_changes {
+            return Err(Breach::IllFormedRoles.into());
+        }
+        if (can(Capability::BAN) || can(Capability::UNBAN)) && !has_banned {
+            return ill_formed(Capability::BAN);
+        }
+        if can(Capability::OPEN_JOIN) && *index != UNLISTED {
+            return ill_formed(Capability::OPEN_JOIN);
+        }
+        if fixed_membership && can(Capability::ADD_PARTICIPANT) && *index != UNLISTED {
+            return ill_formed(Capability::ADD_PARTICIPANT);
+        }
+    }
+    Ok(roles)
+}
+
+/// Checks the data of one component as it stands in `room` after a change; `None` when it has been removed.
+pub(super) fn component(id: ComponentId, data: Option<&[u8]>, room: &RoomState) -> Result<(), Breach> {
+    match id {
+        // Checked with the room as a whole.
+        ComponentId::PARTICIPANT_LIST | ComponentId::ROLES_LIST => Ok(()),
+        ComponentId::ROOM_METADATA => read(data)?.map_or(Ok(()), |metadata| check_metadata(&metadata)),
+        ComponentId::MLS_OPERATIONAL_POLICY => read(data)?.map_or(Ok(()), |parameters| operational(&parameters)),
+        ComponentId::PREAUTH_LIST => preauth(room),
+        ComponentId::BASE_ROOM_POLICY => read(data)?.map_or(Ok(()), |base| base_policy(&base)),
+        ComponentId::STATUS_NOTIFICATION_POLICY => read::<StatusNotificationPolicy>(data).map(|_| ()),
+        ComponentId::LINK_PREVIEW_POLICY => read(data)?.map_or(Ok(()), |policy| link_preview(&policy)),
+        ComponentId::LOGGING_POLICY => read(data)?.map_or(Ok(()), |policy| logging(&policy)),
+        ComponentId::CHAT_HISTORY_POLICY => read(data)?.map_or(Ok(()), |policy| history(&policy, room)),
+        ComponentId::BOT_POLICY => read(data)?.map_or(Ok(()), |policy| bots(&policy, room)),
+        ComponentId::MESSAGE_EXPIRATION_POLICY => read(data)?.map_or(Ok(()), |policy| expiration(&policy)),
+        // Join links need a hub that keeps codes, the asset policy one that fetches and stores files.
+        _ => Err(Breach::NotSupported),
+    }
+}
+
+impl From<DecodeError> for Breach {
+    fn from(_: DecodeError) -> Self {
+        Self::Malformed
+    }
+}
+
+fn read<T: Wire>(data: Option<&[u8]>) -> Result<Option<T>, Breach> {
+    Ok(data.map(T::decode).transpose()?)
+}
+
+fn require(holds: bool, breach: Breach) -> Result<(), Breach> {
+    if holds { Ok(()) } else { Err(breach) }
+}
+
+fn check_metadata(metadata: &RoomMetadata) -> Result<(), Breach> {
+    require(metadata.avatar.is_empty() || metadata.avatar.starts_with("https://"), Breach::Metadata)
+}
+
+/// Lists of what clients must or must not support cannot be checked for everybody who joins, so a room that has them
+/// is refused rather than left unprotected.
+fn operational(parameters: &OperationalParameters) -> Result<(), Breach> {
+    let nothing = ExtendedCapabilities::default();
+    require(
+        parameters.mandatory_capabilities == nothing
+            && parameters.forbidden_capabilities == nothing
+            && parameters.handshake_formats.iter().all(|format| *format == PUBLIC_MESSAGE),
+        Breach::NotSupported,
+    )
+}
+
+fn preauth(room: &RoomState) -> Result<(), Breach> {
+    let fits = |role: u32| role != UNLISTED && role != BANNED && room.roles().contains_key(&role);
+    require(room.preauth().entries.iter().all(|entry| fits(entry.target_role_index)), Breach::UnknownRole)
+}
+
+/// A fixed room is unique for its users, and a dependent one follows its parent: both need knowledge of other rooms.
+fn base_policy(base: &BaseRoomPolicy) -> Result<(), Breach> {
+    require(base.parent_dependant == base.parent_room.is_some(), Breach::Malformed)?;
+    require(!base.parent_dependant && !base.fixed_membership, Breach::NotSupported)
+}
+
+fn link_preview(policy: &LinkPreviewPolicy) -> Result<(), Breach> {
+    policy.proxy_use.terms().map_or(Ok(()), |proxies| {
+        require(
+            !proxies.uris.is_empty() && proxies.uris.iter().all(|uri| uri.starts_with("https://")),
+            Breach::Malformed,
+        )
+    })
+}
+
+/// A room that must be logged needs a logging client that is watched (reading P-23).
+fn logging(policy: &LoggingPolicy) -> Result<(), Breach> {
+    require(policy.logging.optionality() != Optionality::Required, Breach::NotSupported)
+}
+
+fn history(policy: &HistoryPolicy, room: &RoomState) -> Result<(), Breach> {
+    let fits = |role: &u32| {
+        ![UNLISTED, BANNED].contains(role) && room.roles().get(role).is_some_and(|role| role.max_active != Some(0))
+    };
+    let terms = policy.history_sharing.terms();
+    require(terms.is_none_or(|sharing| sharing.roles_that_can_share.iter().all(fits)), Breach::UnknownRole)
+}
+
+fn bots(policy: &BotPolicy, room: &RoomState) -> Result<(), Breach> {
+    policy.bots.iter().try_for_each(|bot| {
+        if bot.local_client_bot {
+            require(bot.role_index == UNLISTED, Breach::Malformed)
+        } else {
+            require(bot.role_index != UNLISTED && room.roles().contains_key(&bot.role_index), Breach::UnknownRole)
+        }
+    })
+}
+
+fn expiration(policy: &MessageExpirationPolicy) -> Result<(), Breach> {
+    let terms = policy.expiring_messages.terms();
+    require(
+        terms.is_none_or(|limits| {
+            let default = limits.default_seconds.unwrap_or(limits.min_seconds);
+            limits.min_seconds <= default && default <= limits.max_seconds
+        }),
+        Breach::Malformed,
+    )
+}
