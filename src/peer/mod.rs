@@ -1,1 +1,84 @@
-//! `peer`
+//! The client side of the federation: posts to other providers over mutual TLS, each of our domains with its own
+//! certificate, at the addresses that the other provider's directory names.
+
+mod client;
+mod directory;
+mod error;
+mod template;
+mod tls;
+
+#[cfg(test)]
+pub(crate) mod testing;
+
+pub use client::Peers;
+pub use directory::{DIRECTORY_PATH, directory_json};
+pub use error::{PeerError, SetupError};
+pub use tls::{Identity, TlsMaterial, same_pin};
+
+use std::time::Duration;
+
+use actix_web::web::Bytes;
+use portcullis_core::wire::uri::{RoomUri, UserUri};
+
+/// What of another provider is called, and about what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// Claims KeyPackages of this user's clients.
+    KeyMaterial(UserUri),
+    /// Changes the group of this room.
+    Update(RoomUri),
+    /// Sends an application message to this room.
+    SubmitMessage(RoomUri),
+    /// Delivers events of this room. Its answer has no body; whatever stands there is not read.
+    Notify(RoomUri),
+    /// Asks for the GroupInfo of this room.
+    GroupInfo(RoomUri),
+}
+
+impl Endpoint {
+    /// The key in the directory.
+    fn key(&self) -> &'static str {
+        match self {
+            Self::KeyMaterial(_) => "keyMaterial",
+            Self::Update(_) => "update",
+            Self::SubmitMessage(_) => "submitMessage",
+            Self::Notify(_) => "notify",
+            Self::GroupInfo(_) => "groupInfo",
+        }
+    }
+
+    /// Name and value of the template's variable.
+    fn variable(&self) -> (&'static str, &str) {
+        match self {
+            Self::KeyMaterial(user) => ("targetUser", user.as_str()),
+            Self::Update(room) | Self::SubmitMessage(room) | Self::Notify(room) | Self::GroupInfo(room) => {
+                ("roomId", room.as_str())
+            }
+        }
+    }
+
+    /// Longest answer that is read, in bytes.
+    fn answer_limit_bytes(&self) -> usize {
+        match self {
+            Self::KeyMaterial(_) => 1 << 20,
+            Self::Update(_) | Self::SubmitMessage(_) => 256 << 10,
+            Self::Notify(_) => 0,
+            Self::GroupInfo(_) => 16 << 20,
+        }
+    }
+}
+
+/// What a provider answered with a status of 2xx.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerAnswer {
+    /// HTTP status, 200 to 299.
+    pub status: u16,
+    /// The body; empty for [`Endpoint::Notify`].
+    pub body: Bytes,
+}
+
+/// How long a connection may take to come up, TLS included.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long one exchange may take, from the directory to the last byte of the answer.
+const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(30);

@@ -1,0 +1,251 @@
+use std::collections::HashMap;
+use std::future::ready;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use actix_web::http::header::HttpDate;
+use actix_web::web::{Bytes, BytesMut};
+use portcullis_core::wire::uri::Domain;
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, DATE, FROM, HeaderMap, HeaderName, RETRY_AFTER};
+use reqwest::{Client, Response, Url, redirect};
+use rustls::pki_types::ServerName;
+use tokio::sync::Mutex;
+
+use super::directory::{DIRECTORY_LIMIT_BYTES, DIRECTORY_PATH, Directory, DirectoryError, lifetime};
+use super::tls::{Demand, TlsMaterial};
+use super::{CONNECT_TIMEOUT, EXCHANGE_TIMEOUT, Endpoint, PeerAnswer, PeerError, SetupError};
+use crate::config;
+
+/// All providers we federate with. Clones share connections and directories.
+#[derive(Clone, Debug)]
+pub struct Peers(Arc<HashMap<Domain, Peer>>);
+
+#[derive(Debug)]
+struct Peer {
+    directory_url: Url,
+    /// Shows no certificate: the directory is open to all (reading D-18).
+    reader: Client,
+    /// One for each of our domains, showing its certificate.
+    posters: HashMap<Domain, Client>,
+    directory: Mutex<Cache>,
+}
+
+#[derive(Debug, Default)]
+struct Cache {
+    held: Option<Held>,
+    failed_at: Option<Instant>,
+}
+
+#[derive(Clone, Debug)]
+struct Held {
+    directory: Arc<Directory>,
+    fetched_at: Instant,
+    lifetime: Duration,
+}
+
+impl Peers {
+    /// Prepares a client for each pair of our domains and `peers`; connects to nobody yet.
+    ///
+    /// # Errors
+    ///
+    /// [`SetupError`] when keys or addresses cannot be used.
+    pub fn new(tls: &TlsMaterial, peers: &[config::Peer]) -> Result<Self, SetupError> {
+        let peers = peers.iter().map(|peer| Ok((peer.domain.clone(), Peer::new(tls, peer)?)));
+        Ok(Self(Arc::new(peers.collect::<Result<_, SetupError>>()?)))
+    }
+
+    /// Whether we federate with this provider.
+    pub fn knows(&self, domain: &Domain) -> bool {
+        self.0.contains_key(domain)
+    }
+
+    /// Posts `body` to an endpoint of the provider `to`, in the name of `own`. Fetches the directory when none is
+    /// held or it has expired, and once more when the provider answers 404 or 421 and the directory has changed
+    /// (readings D-12 to D-18).
+    ///
+    /// # Errors
+    ///
+    /// [`PeerError`]; whether trying again may help says [`PeerError::is_transient`].
+    pub async fn post(
+        &self,
+        own: &Domain,
+        to: &Domain,
+        endpoint: Endpoint,
+        body: Bytes,
+        idempotency_key: Option<&str>,
+    ) -> Result<PeerAnswer, PeerError> {
+        let peer = self.0.get(to).ok_or_else(|| PeerError::UnknownPeer(to.clone()))?;
+        let poster = peer.posters.get(own).ok_or_else(|| PeerError::UnknownOwn(own.clone()))?;
+        let exchange = Exchange { poster, own, endpoint: &endpoint, body, idempotency_key };
+        tokio::time::timeout(EXCHANGE_TIMEOUT, peer.exchange(&exchange)).await.map_err(|_| PeerError::TimedOut)?
+    }
+}
+
+/// One request, the same on every attempt.
+struct Exchange<'a> {
+    poster: &'a Client,
+    own: &'a Domain,
+    endpoint: &'a Endpoint,
+    body: Bytes,
+    idempotency_key: Option<&'a str>,
+}
+
+impl Exchange<'_> {
+    async fn send(&self, url: Url) -> Result<PeerAnswer, PeerError> {
+        let mut request = self
+            .poster
+            .post(url)
+            .header(FROM, format!("mimi@{}", self.own))
+            .header(CONTENT_TYPE, "application/octet-stream")
+            .header(ACCEPT, "*/*")
+            .body(self.body.clone());
+        if let Some(key) = self.idempotency_key {
+            request = request.header(HeaderName::from_static("idempotency-key"), key);
+        }
+        let response = request.send().await.map_err(PeerError::Unreachable)?;
+        let status = response.status();
+        if status.is_success() {
+            let body = match self.endpoint {
+                Endpoint::Notify(_) => Bytes::new(),
+                endpoint => {
+                    let limit_bytes = endpoint.answer_limit_bytes();
+                    let body = read(response, limit_bytes).await.map_err(PeerError::Unreachable)?;
+                    body.ok_or(PeerError::Oversize { limit_bytes })?
+                }
+            };
+            return Ok(PeerAnswer { status: status.as_u16(), body });
+        }
+        let transient = !status.is_client_error() || matches!(status.as_u16(), 408 | 425 | 429);
+        let (status, retry_after) = (status.as_u16(), retry_after(response.headers()));
+        Err(if transient { PeerError::Transient { status, retry_after } } else { PeerError::Permanent { status } })
+    }
+}
+
+impl Peer {
+    fn new(tls: &TlsMaterial, peer: &config::Peer) -> Result<Self, SetupError> {
+        let default = || format!("https://{}{DIRECTORY_PATH}", peer.domain);
+        let text = peer.directory.clone().unwrap_or_else(default);
+        let invalid = || SetupError::DirectoryUrl { domain: peer.domain.clone(), url: text.clone() };
+        let directory_url = Url::parse(&text).ok().filter(|url| url.scheme() == "https").ok_or_else(invalid)?;
+        let name = ServerName::try_from(peer.domain.as_str().to_owned()).map_err(|_| invalid())?;
+        let reader = client(tls, None, Demand::AlsoValidFor(name), peer.connect)?;
+        let demand = || peer.spki.clone().map_or(Demand::Nothing, Demand::Pinned);
+        let posters = tls
+            .domains()
+            .map(|own| Ok((own.clone(), client(tls, Some(own), demand(), peer.connect)?)))
+            .collect::<Result<_, SetupError>>()?;
+        Ok(Self { directory_url, reader, posters, directory: Mutex::default() })
+    }
+
+    async fn exchange(&self, exchange: &Exchange<'_>) -> Result<PeerAnswer, PeerError> {
+        let held = self.directory(None).await?;
+        let url = held.directory.url(exchange.endpoint)?;
+        let answer = exchange.send(url.clone()).await;
+        match answer {
+            Err(PeerError::Permanent { status: 404 | 421 }) => {
+                let newer = self.directory(Some(held.fetched_at)).await?.directory.url(exchange.endpoint)?;
+                if newer == url { answer } else { exchange.send(newer).await }
+            }
+            answer => answer,
+        }
+    }
+
+    /// The directory that is held, or a fresh one when that has expired or is not newer than `outdated`. Of many
+    /// callers one fetches and the others wait for it.
+    async fn directory(&self, outdated: Option<Instant>) -> Result<Held, DirectoryError> {
+        let asked_at = Instant::now();
+        let mut cache = self.directory.lock().await;
+        if let Some(held) = &cache.held {
+            let fresh = held.fetched_at.elapsed() < held.lifetime || held.fetched_at >= asked_at;
+            if fresh && outdated.is_none_or(|outdated| held.fetched_at > outdated) {
+                return Ok(held.clone());
+            }
+        }
+        if cache.failed_at.is_some_and(|failed_at| failed_at >= asked_at) {
+            return Err(DirectoryError::JustFailed);
+        }
+        match self.fetch().await {
+            Ok((directory, lifetime)) => {
+                let held = Held { directory: Arc::new(directory), fetched_at: Instant::now(), lifetime };
+                *cache = Cache { held: Some(held.clone()), failed_at: None };
+                Ok(held)
+            }
+            Err(error) => {
+                cache.failed_at = Some(Instant::now());
+                Err(error)
+            }
+        }
+    }
+
+    async fn fetch(&self) -> Result<(Directory, Duration), DirectoryError> {
+        let response = self.reader.get(self.directory_url.clone()).send().await.map_err(DirectoryError::Fetch)?;
+        let status = response.status().as_u16();
+        if status != 200 {
+            return Err(DirectoryError::Status { status, retry_after: retry_after(response.headers()) });
+        }
+        let cache_control = response.headers().get(CACHE_CONTROL).and_then(|header| header.to_str().ok());
+        let lifetime = lifetime(cache_control);
+        let body = read(response, DIRECTORY_LIMIT_BYTES).await.map_err(DirectoryError::Fetch)?;
+        Ok((Directory::parse(&body.ok_or(DirectoryError::Oversize)?)?, lifetime))
+    }
+}
+
+pub(super) fn client(
+    tls: &TlsMaterial,
+    own: Option<&Domain>,
+    demand: Demand,
+    connect: Option<SocketAddr>,
+) -> Result<Client, SetupError> {
+    let mut tls = tls.client_config(own, demand)?;
+    tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    let mut builder = Client::builder()
+        .tls_backend_preconfigured(tls)
+        .https_only(true)
+        .no_proxy()
+        .redirect(redirect::Policy::none())
+        .connect_timeout(CONNECT_TIMEOUT)
+        .timeout(EXCHANGE_TIMEOUT);
+    if let Some(address) = connect {
+        builder = builder.dns_resolver(Arc::new(Fixed(address)));
+    }
+    builder.build().map_err(SetupError::Client)
+}
+
+/// Every name is at this address; the port of the URL wins where it has one.
+#[derive(Debug)]
+struct Fixed(SocketAddr);
+
+impl Resolve for Fixed {
+    fn resolve(&self, _name: Name) -> Resolving {
+        let addresses: Addrs = Box::new(std::iter::once(self.0));
+        Box::pin(ready(Ok(addresses)))
+    }
+}
+
+/// The body, or `None` when it is longer than the limit; no more than that is ever held.
+async fn read(mut response: Response, limit_bytes: usize) -> Result<Option<Bytes>, reqwest::Error> {
+    let mut body = BytesMut::new();
+    while let Some(chunk) = response.chunk().await? {
+        if body.len() + chunk.len() > limit_bytes {
+            return Ok(None);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(Some(body.freeze()))
+}
+
+/// `Retry-After` in seconds, or as a date against the answer's own `Date`, so that clocks need not agree.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let header = |name| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
+    let date = |text: &str| text.parse::<HttpDate>().ok().map(SystemTime::from);
+    let value = header(RETRY_AFTER)?;
+    if let Ok(seconds) = value.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    date(value)?.duration_since(date(header(DATE)?)?).ok()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,91 @@
+//! URI templates, RFC 6570 level 1: `{name}`, the whole value percent-encoded (reading D-17).
+
+/// Why a template cannot be expanded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TemplateError {
+    /// A brace without its partner, or an operator of a higher level.
+    #[error("URI template is not of level 1")]
+    Level,
+    /// A variable that the endpoint does not define.
+    #[error("URI template has a variable that the endpoint does not define")]
+    Unknown,
+    /// The endpoint's variable does not occur, so that every room would share one address.
+    #[error("URI template lacks the variable of the endpoint")]
+    Missing,
+}
+
+/// Puts `value` in the place of `{name}`, percent-encoded as a whole; the rest is taken literally (reading D-16).
+///
+/// # Errors
+///
+/// [`TemplateError`] when the template has other expressions or none.
+pub(super) fn expand(template: &str, name: &str, value: &str) -> Result<String, TemplateError> {
+    let mut expanded = String::with_capacity(template.len() + value.len() * 3);
+    let mut found = false;
+    let mut rest = template;
+    while let Some((literal, expression)) = rest.split_once('{') {
+        let (variable, after) = expression.split_once('}').ok_or(TemplateError::Level)?;
+        if literal.contains('}') || !variable.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+            return Err(TemplateError::Level);
+        }
+        if variable != name {
+            return Err(TemplateError::Unknown);
+        }
+        expanded.push_str(literal);
+        encode_into(&mut expanded, value);
+        (found, rest) = (true, after);
+    }
+    if rest.contains('}') {
+        return Err(TemplateError::Level);
+    }
+    expanded.push_str(rest);
+    if found { Ok(expanded) } else { Err(TemplateError::Missing) }
+}
+
+fn encode_into(text: &mut String, value: &str) {
+    const DIGITS: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F'];
+    for byte in value.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            text.push(char::from(byte));
+        } else {
+            let digits = [byte >> 4, byte & 0x0f].map(|digit| DIGITS.get(usize::from(digit)).copied().unwrap_or('0'));
+            text.push('%');
+            text.extend(digits);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_whole_value_is_percent_encoded() {
+        assert_eq!(
+            expand("https://a.example/v1/update/{roomId}", "roomId", "mimi://a.example/r/club%2Fhouse").unwrap(),
+            "https://a.example/v1/update/mimi%3A%2F%2Fa.example%2Fr%2Fclub%252Fhouse"
+        );
+    }
+
+    #[test]
+    fn literals_stay_as_they_are_even_without_the_slash() {
+        assert_eq!(
+            expand("https://a.example/v1/update{roomId}?x=1", "roomId", "r").unwrap(),
+            "https://a.example/v1/updater?x=1"
+        );
+    }
+
+    #[test]
+    fn what_is_not_level_1_or_not_ours_is_refused() {
+        for (template, error) in [
+            ("https://a.example/{+roomId}", TemplateError::Level),
+            ("https://a.example/{roomId", TemplateError::Level),
+            ("https://a.example/}{roomId}", TemplateError::Level),
+            ("https://a.example/{roomId}}", TemplateError::Level),
+            ("https://a.example/{roomId}/{other}", TemplateError::Unknown),
+            ("https://a.example/update", TemplateError::Missing),
+        ] {
+            assert_eq!(expand(template, "roomId", "r"), Err(error), "{template}");
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Certificates and servers for tests: real TLS on loopback.
+
+use std::net::{SocketAddr, TcpListener};
+
+use actix_web::dev::ServerHandle;
+use actix_web::web::ServiceConfig;
+use actix_web::{App, HttpServer};
+use portcullis_core::wire::uri::Domain;
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use reqwest::Client;
+use rustls::RootCertStore;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+use super::tls::{Demand, Identity, TlsMaterial};
+use crate::config;
+
+/// A certificate authority of its own.
+pub(crate) struct Authority {
+    certificate: CertificateDer<'static>,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+impl Authority {
+    pub(crate) fn new() -> Self {
+        let mut params = CertificateParams::new([]).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.self_signed(&key).unwrap().der().clone();
+        Self { certificate, issuer: Issuer::new(params, key) }
+    }
+
+    /// An identity of the first name, with a certificate for all of them.
+    pub(crate) fn identity(&self, names: &[&str]) -> Identity {
+        let key = KeyPair::generate().unwrap();
+        let names = names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let certificate = CertificateParams::new(names.clone()).unwrap().signed_by(&key, &self.issuer).unwrap();
+        let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
+        Identity::new(domain(&names[0]), vec![certificate.der().clone()], key).unwrap()
+    }
+
+    /// Key material of somebody who trusts this authority.
+    pub(crate) fn material(&self, identities: Vec<Identity>) -> TlsMaterial {
+        let mut trust = RootCertStore::empty();
+        trust.add(self.certificate.clone()).unwrap();
+        TlsMaterial::new(identities, trust)
+    }
+}
+
+pub(crate) fn domain(name: &str) -> Domain {
+    Domain::parse(name).unwrap()
+}
+
+/// A client that finds every host at `connect`.
+pub(crate) fn client(material: &TlsMaterial, own: Option<&str>, connect: SocketAddr) -> Client {
+    super::client::client(material, own.map(domain).as_ref(), Demand::Nothing, Some(connect)).unwrap()
+}
+
+/// Settings of a peer whose directory is where `directory` says, or at its own name, and whose hosts are all at
+/// `connect`.
+pub(crate) fn peer(name: &str, directory: Option<&str>, connect: SocketAddr) -> config::Peer {
+    let directory = directory.map(str::to_owned).unwrap_or_else(|| format!("https://{name}{}", super::DIRECTORY_PATH));
+    config::Peer { domain: domain(name), directory: Some(directory), connect: Some(connect), spki: None }
+}
+
+/// A server with the given routes.
+pub(crate) fn serve(
+    material: &TlsMaterial,
+    routes: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
+) -> (SocketAddr, ServerHandle) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = HttpServer::new(move || App::new().configure(routes.clone()))
+        .workers(1)
+        .disable_signals()
+        .listen_rustls_0_23(listener, material.server_config().unwrap())
+        .unwrap()
+        .run();
+    let handle = server.handle();
+    actix_web::rt::spawn(server);
+    (address, handle)
+}
