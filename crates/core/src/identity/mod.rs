@@ -1,1 +1,3 @@
-//! Stage `identity`.
+//! Stage `identity`: who is it?
+
+pub mod credential;

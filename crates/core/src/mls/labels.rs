@@ -4,8 +4,10 @@
 use openmls::ciphersuite::signature::SignContent;
 use openmls_traits::crypto::OpenMlsCrypto;
 use openmls_traits::signatures::Signer;
-use openmls_traits::types::{HpkeCiphertext, SignatureScheme};
+use openmls_traits::types::{HpkeCiphertext as OpenMlsCiphertext, SignatureScheme};
 use tls_codec::{Serialize as _, TlsSerialize, TlsSize, VLBytes};
+
+use crate::wire::group_info::HpkeCiphertext;
 
 use super::crypto::suite;
 
@@ -41,15 +43,6 @@ pub enum LabelError {
     /// The content is too long to be framed (2^30 octets).
     #[error("content is too long")]
     Length,
-}
-
-/// An `HPKECiphertext`: `kem_output<V>` and `ciphertext<V>`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sealed {
-    /// The encapsulated key.
-    pub kem_output: Vec<u8>,
-    /// The ciphertext with its tag.
-    pub ciphertext: Vec<u8>,
 }
 
 /// The signature of `signer` over `content` under `label` ("MLS 1.0 " is put before it).
@@ -102,11 +95,11 @@ pub fn encrypt_with_label(
     label: &str,
     context: &[u8],
     plaintext: &[u8],
-) -> Result<Sealed, LabelError> {
+) -> Result<HpkeCiphertext, LabelError> {
     let config = suite(cipher_suite).map_err(|_| LabelError::Suite)?.hpke_config();
     let info = encrypt_context(label, context)?;
     let sealed = crypto.hpke_seal(config, public_key, &info, &[], plaintext).map_err(|_| LabelError::PublicKey)?;
-    Ok(Sealed { kem_output: sealed.kem_output.into(), ciphertext: sealed.ciphertext.into() })
+    Ok(HpkeCiphertext { kem_output: sealed.kem_output.into(), ciphertext: sealed.ciphertext.into() })
 }
 
 /// Opens what [`encrypt_with_label`] sealed.
@@ -121,11 +114,11 @@ pub fn decrypt_with_label(
     private_key: &[u8],
     label: &str,
     context: &[u8],
-    sealed: &Sealed,
+    sealed: &HpkeCiphertext,
 ) -> Result<Vec<u8>, LabelError> {
     let config = suite(cipher_suite).map_err(|_| LabelError::Suite)?.hpke_config();
     let info = encrypt_context(label, context)?;
-    let sealed = HpkeCiphertext {
+    let sealed = OpenMlsCiphertext {
         kem_output: sealed.kem_output.as_slice().into(),
         ciphertext: sealed.ciphertext.as_slice().into(),
     };
@@ -194,7 +187,7 @@ mod tests {
         let crypto = HubCrypto::default();
         for number in [1, 2, 3] {
             assert_eq!(encrypt_with_label(&crypto, number, b"short", "x", b"", b""), Err(LabelError::PublicKey));
-            let sealed = Sealed { kem_output: vec![1], ciphertext: vec![] };
+            let sealed = HpkeCiphertext { kem_output: vec![1], ciphertext: vec![] };
             assert_eq!(decrypt_with_label(&crypto, number, &[1; 32], "x", b"", &sealed), Err(LabelError::Ciphertext));
         }
         assert_eq!(encrypt_with_label(&crypto, 7, &[0; 32], "x", b"", b""), Err(LabelError::Suite));
