@@ -1,4 +1,3 @@
-//! Stage `identity`: who speaks. A peer by its certificate and `From`, a client by its credential.
+//! Stage `identity`: who is it?
 
-pub mod certificate;
 pub mod credential;
