@@ -1,53 +1,55 @@
-//! MLS credential → whose client it is, or which provider (readings D-7 and D-52).
+//! Clients and users: what an MLS credential says (reading D-7).
 
 use openmls::credentials::{Credential, CredentialType};
 
 use crate::wire::uri::{ClientUri, Domain, UriError, UserUri};
 
-/// Why a credential names no client.
+/// Why a credential names nobody here.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CredentialError {
-    /// X.509 credentials cannot be checked here yet.
-    #[error("x509 credentials are not supported")]
-    X509,
-    /// A credential type that MIMI does not use.
-    #[error("credential type {0} is not supported")]
-    Type(u16),
-    /// The identity is no client identifier.
-    #[error("identity is no client")]
+    /// The identity is not a canonical identifier of the kind asked for.
+    #[error("identity of the credential is not a MIMI identifier of the expected kind")]
     Identity(#[from] UriError),
-    /// The identity names a client without its user.
-    #[error("identity names no user")]
+    /// The client's identifier does not name its user.
+    #[error("identity of the credential is not of the form `mimi://host/d/user/client`")]
     NoUser,
+    /// X.509 credentials are not bound to users by this gateway.
+    #[error("credentials of type x509 are not supported")]
+    X509,
+    /// Neither basic nor x509.
+    #[error("credential is of the unknown type {0}")]
+    UnknownType(u16),
 }
 
-/// The client that `credential` names, and the user it belongs to (reading D-7: a basic credential whose identity is
-/// `mimi://host/d/{user}/{client}`).
+/// The client and the user of a leaf: a basic credential whose identity is `mimi://host/d/user/client`.
+///
+/// A basic credential proves nothing by itself; a client is believed to be whom its own provider says it is.
 ///
 /// # Errors
 ///
 /// [`CredentialError`] for any other credential.
 pub fn client_of(credential: &Credential) -> Result<(ClientUri, UserUri), CredentialError> {
-    match credential.credential_type() {
-        CredentialType::Basic => {
-            let client = ClientUri::from_bytes(credential.serialized_content())?;
-            let user = client.user().ok_or(CredentialError::NoUser)?;
-            Ok((client, user))
-        }
-        CredentialType::X509 => Err(CredentialError::X509),
-        CredentialType::Grease(number) | CredentialType::Other(number) => Err(CredentialError::Type(number)),
-    }
+    let client = ClientUri::from_bytes(identity(credential)?)?;
+    let user = client.user().ok_or(CredentialError::NoUser)?;
+    Ok((client, user))
 }
 
-/// The provider that the credential of an external sender names: `mimi://{domain}` in a basic credential
-/// (reading D-52); `None` when it names none.
-pub fn provider_of(credential: &Credential) -> Option<Domain> {
+/// The provider of an external sender or franking agent: a basic credential whose identity is `mimi://host` (reading
+/// D-52).
+///
+/// # Errors
+///
+/// [`CredentialError`] for any other credential.
+pub fn provider_of(credential: &Credential) -> Result<Domain, CredentialError> {
+    let provider = UserUri::from_bytes(identity(credential)?)?;
+    if provider.is_provider() { Ok(provider.domain()) } else { Err(UriError::Kind.into()) }
+}
+
+fn identity(credential: &Credential) -> Result<&[u8], CredentialError> {
     match credential.credential_type() {
-        CredentialType::Basic => {
-            let identity = std::str::from_utf8(credential.serialized_content()).ok()?;
-            Domain::parse(identity.strip_prefix("mimi://")?).ok()
-        }
-        CredentialType::X509 | CredentialType::Grease(_) | CredentialType::Other(_) => None,
+        CredentialType::Basic => Ok(credential.serialized_content()),
+        CredentialType::X509 => Err(CredentialError::X509),
+        CredentialType::Grease(number) | CredentialType::Other(number) => Err(CredentialError::UnknownType(number)),
     }
 }
 
@@ -58,29 +60,36 @@ mod tests {
     use super::*;
 
     fn basic(identity: &str) -> Credential {
-        BasicCredential::new(identity.as_bytes().to_vec()).into()
+        BasicCredential::new(identity.into()).into()
     }
 
     #[test]
     fn a_basic_credential_names_a_client_and_its_user() {
-        let (client, user) = client_of(&basic("mimi://b.example/d/bob/phone")).unwrap();
-        assert_eq!(client.as_str(), "mimi://b.example/d/bob/phone");
-        assert_eq!(user.as_str(), "mimi://b.example/u/bob");
+        let (client, user) = client_of(&basic("mimi://a.example/d/alice/phone")).unwrap();
+        assert_eq!(client.as_str(), "mimi://a.example/d/alice/phone");
+        assert_eq!(user.as_str(), "mimi://a.example/u/alice");
     }
 
     #[test]
-    fn anything_else_names_no_client() {
-        assert_eq!(client_of(&basic("mimi://b.example/d/phone")), Err(CredentialError::NoUser));
-        assert!(matches!(client_of(&basic("mimi://b.example/u/bob")), Err(CredentialError::Identity(_))));
-        assert!(matches!(client_of(&basic("bob")), Err(CredentialError::Identity(_))));
-        assert_eq!(client_of(&Credential::new(CredentialType::X509, vec![1])), Err(CredentialError::X509));
-        assert_eq!(client_of(&Credential::new(CredentialType::Other(9), vec![])), Err(CredentialError::Type(9)));
+    fn a_credential_that_names_no_user_is_refused() {
+        assert_eq!(client_of(&basic("mimi://a.example/d/phone")), Err(CredentialError::NoUser));
+        assert_eq!(client_of(&basic("mimi://a.example/u/alice")), Err(UriError::Kind.into()));
+        assert_eq!(client_of(&basic("alice")), Err(UriError::Scheme.into()));
+        assert_eq!(client_of(&basic("")), Err(UriError::Scheme.into()));
     }
 
     #[test]
-    fn an_external_sender_names_its_provider() {
-        assert_eq!(provider_of(&basic("mimi://a.example")).unwrap().as_str(), "a.example");
-        assert_eq!(provider_of(&basic("mimi://a.example/u/alice")), None);
-        assert_eq!(provider_of(&Credential::new(CredentialType::X509, vec![1])), None);
+    fn other_types_of_credential_are_told_apart() {
+        let of_type = |number: u16| Credential::new(number.into(), b"mimi://a.example/d/alice/phone".to_vec());
+        assert_eq!(client_of(&of_type(2)), Err(CredentialError::X509));
+        assert_eq!(client_of(&of_type(3)), Err(CredentialError::UnknownType(3)));
+        assert_eq!(client_of(&of_type(0x0a0a)), Err(CredentialError::UnknownType(0x0a0a)));
+    }
+
+    #[test]
+    fn only_a_providers_own_identifier_names_a_provider() {
+        assert_eq!(provider_of(&basic("mimi://a.example")), Ok(Domain::parse("a.example").unwrap()));
+        assert_eq!(provider_of(&basic("mimi://a.example/u/alice")), Err(UriError::Kind.into()));
+        assert_eq!(provider_of(&basic("mimi://a.example/d/alice/phone")), Err(UriError::Kind.into()));
     }
 }

@@ -1,3 +1,4 @@
-//! Stage `identity`: who is it?
+//! Stage `identity`: who speaks. A peer by its certificate and `From`, a client by its credential.
 
+pub mod certificate;
 pub mod credential;
