@@ -35,14 +35,10 @@ pub fn client_of(credential: &Credential) -> Result<(ClientUri, UserUri), Creden
 }
 
 /// The provider of an external sender or franking agent: a basic credential whose identity is `mimi://host` (reading
-/// D-52).
-///
-/// # Errors
-///
-/// [`CredentialError`] for any other credential.
-pub fn provider_of(credential: &Credential) -> Result<Domain, CredentialError> {
-    let provider = UserUri::from_bytes(identity(credential)?)?;
-    if provider.is_provider() { Ok(provider.domain()) } else { Err(UriError::Kind.into()) }
+/// D-52). `None` for any other credential.
+pub fn provider_of(credential: &Credential) -> Option<Domain> {
+    let provider = UserUri::from_bytes(identity(credential).ok()?).ok()?;
+    provider.is_provider().then(|| provider.domain())
 }
 
 fn identity(credential: &Credential) -> Result<&[u8], CredentialError> {
@@ -88,8 +84,9 @@ mod tests {
 
     #[test]
     fn only_a_providers_own_identifier_names_a_provider() {
-        assert_eq!(provider_of(&basic("mimi://a.example")), Ok(Domain::parse("a.example").unwrap()));
-        assert_eq!(provider_of(&basic("mimi://a.example/u/alice")), Err(UriError::Kind.into()));
-        assert_eq!(provider_of(&basic("mimi://a.example/d/alice/phone")), Err(UriError::Kind.into()));
+        assert_eq!(provider_of(&basic("mimi://a.example")), Domain::parse("a.example").ok());
+        assert_eq!(provider_of(&basic("mimi://a.example/u/alice")), None);
+        assert_eq!(provider_of(&basic("mimi://a.example/d/alice/phone")), None);
+        assert_eq!(provider_of(&Credential::new(CredentialType::X509, b"mimi://a.example".to_vec())), None);
     }
 }

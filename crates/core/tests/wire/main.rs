@@ -4,6 +4,7 @@
 
 mod generated;
 mod hostile;
+mod real;
 mod vectors;
 
 use portcullis_core::wire::components::*;
