@@ -33,14 +33,13 @@ pub fn actions(change: &Change, room: &RoomState, admission: Option<&Admission>)
         actions.push(by_role(Rule::External, Capability::SEND_MLS_EXTERNAL_COMMIT, &origin, room));
     }
     if !actions.iter().any(|action| action.actor == committer && action.reference.is_none()) {
-        let commit = by_role(Rule::Maintain, Capability::SEND_MLS_UPDATE_PROPOSAL, &origin, room);
-        actions.push(Action { alternative_granted: true, ..commit });
+        actions.push(only_sent(&origin, room));
     }
     Ok(actions)
 }
 
 /// What new proposals would do to a room, together with those that are pending: whatever is accepted must still be
-/// possible to commit. Only the actions of the new ones are given.
+/// possible to commit. Only the actions of the new ones are given, and at least one for each who proposes.
 ///
 /// # Errors
 ///
@@ -65,7 +64,19 @@ pub fn proposed_actions(
     let after = as_if_committed(before, room, &parts)?;
     let mut actions = judge(&parts, room, &after, None, false)?;
     actions.retain(|action| new.iter().any(|part| part.reference == action.reference));
+    for part in new {
+        let origin = Origin::of(part)?;
+        if !actions.iter().any(|action| action.actor == origin.actor) {
+            actions.push(only_sent(&origin, room));
+        }
+    }
     Ok(actions)
+}
+
+/// A27 of somebody who does nothing of its own, so that it too is decided about.
+fn only_sent(origin: &Origin, room: &RoomState) -> Action {
+    let action = by_role(Rule::Maintain, Capability::SEND_MLS_UPDATE_PROPOSAL, origin, room);
+    Action { alternative_granted: true, ..action }
 }
 
 fn judge(

@@ -38,7 +38,7 @@ impl Membership<'_> {
         for operation in self.operations.list.values() {
             actions.push(self.listed(operation)?);
         }
-        let mut seen: BTreeSet<(Rule, Actor, UserUri)> = BTreeSet::new();
+        let mut seen = BTreeSet::new();
         let clients = self
             .joined()
             .into_iter()
@@ -46,7 +46,7 @@ impl Membership<'_> {
             .chain(self.operations.removed.iter().map(|removed| self.removed(removed)));
         for action in clients {
             if let Some((user, action)) = action?
-                && seen.insert((action.rule, action.actor.clone(), user))
+                && seen.insert((action.rule, action.actor.clone(), user, action.reference.clone()))
             {
                 actions.push(action);
             }
@@ -167,16 +167,19 @@ impl Membership<'_> {
     /// the same client's new leaf.
     fn removed(&self, operation: &ClientOperation) -> Result<Option<(UserUri, Action)>, Violation> {
         let ClientOperation { client, user, origin } = operation;
-        let moved = self.operations.list.get(user).map(|moved| moved.to);
-        let banned = moved == Some(BANNED) && self.before.has_banned_role();
-        if banned || moved == Some(UNLISTED) || self.joiner.is_some_and(|joiner| joiner.client == client) {
+        if self.joiner.is_some_and(|joiner| joiner.client == client) {
+            return Ok(None);
+        }
+        let out = |role| role == UNLISTED || (role == BANNED && self.before.has_banned_role());
+        let moved_out = self.operations.list.get(user).filter(|moved| out(moved.to));
+        let follows = moved_out.is_some_and(|moved| moved.origin.actor.is(user) || !origin.actor.is(user));
+        if follows {
             return Ok(None);
         }
         if origin.actor.is(user) {
-            // P-22: whoever is out already may always take the rest along.
-            let out = !self.before.is_listed(user) || self.before.is_banned(user);
+            // P-22: whoever is out, or on the way, may always take its clients along.
             let action = Action {
-                alternative_granted: out,
+                alternative_granted: moved_out.is_some() || out(self.before.role_of(user)),
                 ..by_role(Rule::RemoveOwnClient, Capability::REMOVE_OWN_CLIENT, origin, self.before)
             };
             return Ok(Some((user.clone(), action)));

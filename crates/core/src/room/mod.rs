@@ -28,3 +28,6 @@ pub use found::found;
 pub use state::{RoomError, RoomState};
 pub use templates::{Template, TemplateError, TemplateInput};
 pub use violation::{Breach, Violation};
+
+#[cfg(test)]
+mod tests;

@@ -60,6 +60,7 @@ impl From<RoomError> for Violation {
 /// The participants, roles and policies of a room in one epoch, checked for being well formed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RoomState {
+    hub: UserUri,
     list: Vec<(UserUri, u32)>,
     by_user: BTreeMap<UserUri, u32>,
     roles: BTreeMap<u32, Role>,
@@ -100,6 +101,7 @@ impl RoomState {
             return Err(Violation::from(Breach::UnknownRole).about(user).into());
         }
         Ok(Self {
+            hub: UserUri::provider(&group.group.domain()),
             list,
             by_user,
             roles,
@@ -224,9 +226,9 @@ impl RoomState {
         self.clients.values().map(BTreeSet::len).sum()
     }
 
-    /// Listed users that count against max_users: not banned, and no provider (reading P-17).
+    /// Listed users that count against max_users: not banned, and not the hub's own entry (reading P-17).
     pub(super) fn user_count(&self) -> usize {
-        self.list.iter().filter(|(user, _)| !self.is_banned(user) && !user.is_provider()).count()
+        self.list.iter().filter(|(user, _)| !self.is_banned(user) && *user != self.hub).count()
     }
 
     /// How many users have `role`, and how many of them are active.

@@ -1,0 +1,338 @@
+//! A17 to A28: metadata, policies, and what the group itself does.
+
+use crate::wire::components::{
+    Bot, BotPolicy, Conditional, ExpirationLimits, HistoryPolicy, HistorySharing, LinkPreviewPolicy, Logging,
+    LoggingPolicy, MessageExpirationPolicy, Optionality, Proxies, RoomMetadata, StatusNotificationPolicy,
+};
+
+use super::*;
+
+/// The component as it would be after `change`, as an update.
+fn edited<T: Component>(scene: &Scene, change: impl FnOnce(&mut T)) -> Effect {
+    let mut component: T = scene.view.components.read().unwrap().unwrap();
+    change(&mut component);
+    set(T::ID, component.encode())
+}
+
+/// A policy component together with the base policy that lists it.
+fn policy<T: Component>(scene: &Scene, component: &T) -> Vec<Effect> {
+    let base = edited(scene, |base: &mut BaseRoomPolicy| base.policy_component_ids.push(T::ID));
+    vec![base, set(T::ID, component.encode())]
+}
+
+#[test]
+fn a17_each_field_of_the_metadata_takes_its_own_capability() {
+    let scene = Scene::of("strict");
+    type Edit = fn(&mut RoomMetadata);
+    let fields: [(Edit, Capability); 4] = [
+        (|metadata| metadata.name = "x".into(), Capability::CHANGE_ROOM_NAME),
+        (|metadata| metadata.avatar = "https://a.example/x.png".into(), Capability::CHANGE_ROOM_AVATAR),
+        (|metadata| metadata.subject = "x".into(), Capability::CHANGE_ROOM_SUBJECT),
+        (|metadata| metadata.mood = "x".into(), Capability::CHANGE_ROOM_MOOD),
+    ];
+    for (change, capability) in fields {
+        let update = edited(&scene, change);
+        let result = scene.commit(BOB, vec![update.clone()]);
+        let action = &result.as_ref().unwrap()[0];
+        assert_eq!((action.rule, action.capability), (Rule::ChangeMetadata, capability));
+        assert!(scene.grants(&result));
+        assert!(!scene.grants(&scene.commit(CATHY, vec![update])), "{capability}");
+    }
+    let both = edited(&scene, |metadata: &mut RoomMetadata| {
+        metadata.name = "x".into();
+        metadata.descriptions.push(crate::wire::components::RichDescription {
+            media_type: String::new(),
+            language: "en".into(),
+            content: b"x".to_vec(),
+        });
+    });
+    let capabilities: Vec<_> = scene.commit(BOB, vec![both]).unwrap().iter().map(|action| action.capability).collect();
+    assert_eq!(capabilities, [Capability::CHANGE_ROOM_NAME, Capability::CHANGE_ROOM_DESCRIPTION]);
+}
+
+#[test]
+fn a17_the_room_s_identifier_never_changes_and_the_avatar_is_https() {
+    let scene = Scene::of("strict");
+    let other = RoomUri::parse("mimi://a.example/r/other").unwrap();
+    let moved = edited(&scene, |metadata: &mut RoomMetadata| metadata.room = other);
+    let avatar = edited(&scene, |metadata: &mut RoomMetadata| metadata.avatar = "http://a.example/x.png".into());
+    assert_eq!(breach(&scene.commit(ALICE, vec![moved])), Breach::Metadata);
+    assert_eq!(breach(&scene.commit(ALICE, vec![avatar])), Breach::Metadata);
+}
+
+#[test]
+fn a18_role_definitions_change_by_those_who_may_and_alone() {
+    let scene = Scene::of("strict");
+    let roles = edited(&scene, |list: &mut RolesList| can(&mut list.roles[2], Capability::REPLY_TO_MESSAGE));
+    let result = scene.commit(ALICE, vec![roles.clone()]);
+    assert_eq!(rules(&result), [Rule::ChangeRoles]);
+    assert!(scene.grants(&result));
+    assert!(!scene.grants(&scene.commit(BOB, vec![roles.clone()])));
+    let with_add = scene.commit(ALICE, vec![roles.clone(), scene.moves(&[(DIANA, USER)])]);
+    assert_eq!(breach(&with_add), Breach::RolesWithList);
+    let with_removal = scene.commit(ALICE, vec![roles, scene.moves(&[(CATHY, NO_ROLE)]), scene.remove(CATHY, "phone")]);
+    assert_eq!(breach(&with_removal), Breach::RolesWithList);
+}
+
+#[test]
+fn a18_ill_formed_roles_are_refused() {
+    let scene = Scene::of("strict");
+    type Edit = fn(&mut RolesList);
+    let cases: [(&str, Edit); 6] = [
+        ("canOpenJoin on role 2", |list| can(&mut list.roles[2], Capability::OPEN_JOIN)),
+        ("an index twice", |list| list.roles.push(list.roles[2].clone())),
+        ("a change to a role that is not there", |list| {
+            list.roles[3].authorized_role_changes[0].target_role_indexes.push(99);
+        }),
+        ("a change from a role that is not there", |list| {
+            list.roles[3].authorized_role_changes[0].from_role_index = 99;
+        }),
+        ("a ban without the banned role", |list| list.roles[1].name = "quiet".into()),
+        ("more than 256 roles", |list| {
+            let role = list.roles[2].clone();
+            list.roles.extend((100..400).map(|role_index| Role { role_index, ..role.clone() }));
+        }),
+    ];
+    for (case, change) in cases {
+        let result = scene.commit(ALICE, vec![edited(&scene, change)]);
+        assert_eq!(breach(&result), Breach::IllFormedRoles, "{case}");
+    }
+}
+
+#[test]
+fn a18_a_role_that_somebody_has_cannot_go() {
+    let scene = Scene::of("strict");
+    let without_users = edited(&scene, |list: &mut RolesList| {
+        list.roles.retain(|role| role.role_index != USER);
+        for role in &mut list.roles {
+            role.authorized_role_changes.retain(|change| change.from_role_index != USER);
+            for change in &mut role.authorized_role_changes {
+                change.target_role_indexes.retain(|target| *target != USER);
+            }
+        }
+    });
+    let violation = scene.commit(ALICE, vec![without_users]).unwrap_err();
+    assert_eq!((violation.breach(), violation.user()), (Breach::UnknownRole, Some(&user(CATHY))));
+}
+
+#[test]
+fn a18_unknown_capabilities_are_kept_and_give_nothing() {
+    let scene = Scene::of("strict").role(USER, |role| can(role, Capability(0xf123)));
+    assert!(scene.state().holds(&user(CATHY), Capability(0xf123)));
+    assert!(!scene.grants(&scene.commit(CATHY, vec![scene.moves(&[(DIANA, USER)])])));
+}
+
+#[test]
+fn a19_the_preauth_list_changes_beside_removals_only() {
+    let scene = Scene::of("strict");
+    let preauth = edited(&scene, preauthorize("d.example", USER));
+    let alone = scene.commit(ALICE, vec![preauth.clone()]);
+    assert_eq!(rules(&alone), [Rule::ChangePreauth]);
+    assert!(scene.grants(&alone) && !scene.grants(&scene.commit(BOB, vec![preauth.clone()])));
+    let removal = vec![preauth.clone(), scene.moves(&[(CATHY, NO_ROLE)]), scene.remove(CATHY, "phone")];
+    assert!(scene.grants(&scene.commit(ALICE, removal)));
+    let addition = scene.commit(ALICE, vec![preauth, scene.moves(&[(DIANA, USER)])]);
+    assert_eq!(breach(&addition), Breach::PreauthWithList);
+}
+
+#[test]
+fn a19_preauth_gives_only_roles_that_exist_and_are_no_ban() {
+    let scene = Scene::of("strict");
+    for role in [NO_ROLE, BANNED, 99] {
+        let preauth = edited(&scene, preauthorize("d.example", role));
+        assert_eq!(breach(&scene.commit(ALICE, vec![preauth])), Breach::UnknownRole, "{role}");
+    }
+}
+
+#[test]
+fn a20_the_base_policy_takes_the_membership_style_and_must_fit_the_room() {
+    let scene = Scene::of("strict");
+    let wide = edited(&scene, |base: &mut BaseRoomPolicy| base.max_clients = Some(3));
+    let result = scene.commit(ALICE, vec![wide.clone()]);
+    assert_eq!(rules(&result), [Rule::ChangeBasePolicy]);
+    assert!(scene.grants(&result) && !scene.grants(&scene.commit(BOB, vec![wide])));
+    let narrow = edited(&scene, |base: &mut BaseRoomPolicy| base.max_clients = Some(2));
+    assert_eq!(breach(&scene.commit(ALICE, vec![narrow])), Breach::MaxClients);
+    let few = edited(&scene, |base: &mut BaseRoomPolicy| base.max_users = Some(2));
+    assert_eq!(breach(&scene.commit(ALICE, vec![few])), Breach::MaxUsers);
+    let two = scene.device(CATHY, "laptop");
+    let single = edited(&two, |base: &mut BaseRoomPolicy| base.multi_device = false);
+    assert_eq!(breach(&two.commit(ALICE, vec![single])), Breach::SecondClient);
+}
+
+#[test]
+fn a20_rooms_that_depend_on_others_are_not_supported() {
+    let scene = Scene::of("strict").edit(|list: &mut RolesList| {
+        list.roles.iter_mut().for_each(|role| cannot(role, Capability::ADD_PARTICIPANT));
+    });
+    let fixed = edited(&scene, |base: &mut BaseRoomPolicy| base.fixed_membership = true);
+    assert_eq!(breach(&scene.commit(ALICE, vec![fixed])), Breach::NotSupported);
+    let dependent = edited(&scene, |base: &mut BaseRoomPolicy| {
+        base.parent_dependant = true;
+        base.parent_room = Some(room_uri());
+    });
+    assert_eq!(breach(&scene.commit(ALICE, vec![dependent])), Breach::NotSupported);
+    let orphan = edited(&scene, |base: &mut BaseRoomPolicy| base.parent_room = Some(room_uri()));
+    assert_eq!(breach(&scene.commit(ALICE, vec![orphan])), Breach::Malformed);
+}
+
+#[test]
+fn a20_a_fixed_room_has_no_role_that_adds_participants() {
+    let scene = Scene::of("strict");
+    let fixed = edited(&scene, |base: &mut BaseRoomPolicy| base.fixed_membership = true);
+    assert_eq!(breach(&scene.commit(ALICE, vec![fixed])), Breach::IllFormedRoles);
+}
+
+#[test]
+fn invariant_11_the_base_policy_lists_the_policy_components_there_are() {
+    let scene = Scene::of("strict");
+    let status = StatusNotificationPolicy {
+        delivery_notifications: Optionality::Optional,
+        read_receipts: Optionality::Forbidden,
+    };
+    assert!(scene.commit(ALICE, policy(&scene, &status)).is_ok());
+    let alone = vec![set(StatusNotificationPolicy::ID, status.encode())];
+    assert_eq!(breach(&scene.commit(ALICE, alone)), Breach::PolicyComponents);
+    let absent = edited(&scene, |base: &mut BaseRoomPolicy| base.policy_component_ids.push(ComponentId::BOT_POLICY));
+    assert_eq!(breach(&scene.commit(ALICE, vec![absent])), Breach::PolicyComponents);
+}
+
+#[test]
+fn a21_other_policies_take_0x0505_or_the_membership_style_where_no_role_has_it() {
+    let scene = Scene::of("strict");
+    let limits = ExpirationLimits { min_seconds: 1, max_seconds: 3, default_seconds: Some(2) };
+    let expiration = MessageExpirationPolicy { expiring_messages: Conditional::Required(limits) };
+    let result = scene.commit(ALICE, policy(&scene, &expiration));
+    let action = result.as_ref().unwrap().iter().find(|action| action.rule == Rule::ChangePolicy).unwrap();
+    assert_eq!(action.capability, Capability::CHANGE_OTHER_POLICY_ATTRIBUTE);
+    assert!(action.alternative_granted && scene.grants(&result));
+    let bob = scene.commit(BOB, policy(&scene, &expiration));
+    assert!(!scene.grants(&bob));
+    let reserved = scene.role(ADMIN, |role| can(role, Capability::CHANGE_OTHER_POLICY_ATTRIBUTE));
+    let alice = reserved.commit(ALICE, policy(&reserved, &expiration));
+    assert!(!reserved.grants(&alice), "a user without 0x0505 where another role has it");
+}
+
+#[test]
+fn a21_policies_that_contradict_themselves_or_the_roles_are_refused() {
+    let scene = Scene::of("strict");
+    let refused = |effects: Vec<Effect>| breach(&scene.commit(ALICE, effects));
+    let limits = ExpirationLimits { min_seconds: 3, max_seconds: 1, default_seconds: None };
+    let expiration = MessageExpirationPolicy { expiring_messages: Conditional::Optional(limits) };
+    assert_eq!(refused(policy(&scene, &expiration)), Breach::Malformed);
+    let history = |role| HistoryPolicy {
+        history_sharing: Conditional::Optional(HistorySharing {
+            roles_that_can_share: vec![role],
+            automatically_share: false,
+            max_time_period_seconds: 60,
+        }),
+    };
+    for role in [NO_ROLE, BANNED, ENFORCER, 99] {
+        assert_eq!(refused(policy(&scene, &history(role))), Breach::UnknownRole, "{role}");
+    }
+    assert!(scene.commit(ALICE, policy(&scene, &history(USER))).is_ok());
+    let bot = |local_client_bot, role_index| BotPolicy {
+        bots: vec![Bot {
+            name: "helper".into(),
+            description: String::new(),
+            homepage: String::new(),
+            local_client_bot,
+            role_index,
+            can_target: false,
+            per_user_content: false,
+        }],
+    };
+    assert_eq!(refused(policy(&scene, &bot(false, 99))), Breach::UnknownRole);
+    assert_eq!(refused(policy(&scene, &bot(true, USER))), Breach::Malformed);
+    assert!(scene.commit(ALICE, policy(&scene, &bot(true, NO_ROLE))).is_ok());
+    let preview = |uris: Vec<String>| LinkPreviewPolicy {
+        autodetect: Optionality::Optional,
+        send_link_previews: Optionality::Optional,
+        automatic_link_previews: Optionality::Forbidden,
+        proxy_use: Conditional::Required(Proxies { uris }),
+    };
+    assert_eq!(refused(policy(&scene, &preview(vec![]))), Breach::Malformed);
+    assert_eq!(refused(policy(&scene, &preview(vec!["http://p.a.example/".into()]))), Breach::Malformed);
+    assert!(scene.commit(ALICE, policy(&scene, &preview(vec!["https://p.a.example/".into()]))).is_ok());
+}
+
+#[test]
+fn a21_logging_that_is_required_is_not_supported() {
+    let scene = Scene::of("strict");
+    let logging = Logging {
+        logging_clients: vec!["mimi://a.example/d/archive/1".into()],
+        machine_readable_policy: String::new(),
+        human_readable_policy: String::new(),
+    };
+    let required = LoggingPolicy { logging: Conditional::Required(logging) };
+    assert_eq!(breach(&scene.commit(ALICE, policy(&scene, &required))), Breach::NotSupported);
+    let forbidden = LoggingPolicy { logging: Conditional::Forbidden };
+    assert!(scene.commit(ALICE, policy(&scene, &forbidden)).is_ok());
+}
+
+#[test]
+fn a22_operational_parameters_take_0x0600_which_the_enforcer_has() {
+    let scene = Scene::of("strict");
+    let update = edited(&scene, |parameters: &mut OperationalParameters| parameters.max_buffered = 9);
+    let result = scene.commit(ALICE, vec![update.clone()]);
+    assert_eq!(rules(&result), [Rule::ChangeOperational]);
+    assert!(!scene.grants(&result));
+    let able = scene.role(SUPER, |role| can(role, Capability::CHANGE_MLS_OPERATIONAL_POLICIES));
+    assert!(able.grants(&able.commit(ALICE, vec![update.clone()])));
+    let nobody = able.edit(|list: &mut RolesList| {
+        list.roles.iter_mut().for_each(|role| cannot(role, Capability::CHANGE_MLS_OPERATIONAL_POLICIES));
+    });
+    assert!(nobody.grants(&nobody.commit(ALICE, vec![update.clone()])));
+    assert!(!nobody.grants(&nobody.commit(BOB, vec![update])));
+}
+
+#[test]
+fn a22_parameters_that_cannot_be_checked_for_everybody_are_not_supported() {
+    let scene = Scene::of("strict");
+    let changes: [fn(&mut OperationalParameters); 3] = [
+        |parameters| parameters.mandatory_capabilities.suites.push(1),
+        |parameters| parameters.forbidden_capabilities.proposals.push(4),
+        |parameters| parameters.handshake_formats.push(2),
+    ];
+    for change in changes {
+        assert_eq!(breach(&scene.commit(ALICE, vec![edited(&scene, change)])), Breach::NotSupported);
+    }
+}
+
+#[test]
+fn a23_a24_join_links_assets_franking_and_unknown_components_are_not_supported() {
+    let scene = Scene::of("strict");
+    for id in [0x01, 0x02, 0x03, 0x20, 0x21, 0x29, 0x2a, 0x2c, 0x31, 0x8001] {
+        let result = scene.commit(ALICE, vec![set(ComponentId(id), vec![0])]);
+        assert_eq!(breach(&result), Breach::NotSupported, "{id:x}");
+    }
+}
+
+#[test]
+fn a24_a25_extensions_reinit_and_other_proposals_are_not_supported() {
+    let scene = Scene::of("strict");
+    for effect in [Effect::GroupContextExtensions, Effect::ReInit, Effect::Other(9)] {
+        assert_eq!(breach(&scene.commit(ALICE, vec![effect])), Breach::NotSupported);
+    }
+}
+
+#[test]
+fn a27_an_empty_commit_an_update_and_a_psk_take_nothing() {
+    let scene = Scene::of("strict");
+    let empty = scene.commit(CATHY, vec![]);
+    assert_eq!(rules(&empty), [Rule::Maintain]);
+    assert!(scene.grants(&empty));
+    let psk = scene.commit(CATHY, vec![Effect::Psk]);
+    assert_eq!(psk.as_ref().unwrap()[0].capability, Capability::SEND_MLS_PSK_PROPOSAL);
+    assert!(scene.grants(&psk));
+    let Leaf { index, client, user, .. } = scene.leaf(CATHY, "phone").clone();
+    let update = Effect::Update { leaf: index, client, user };
+    assert!(scene.grants(&scene.propose(scene.member(CATHY), vec![update], &[])));
+}
+
+#[test]
+fn a27_the_reserved_capability_counts_where_a_role_has_it() {
+    let scene = Scene::of("strict").role(SUPER, |role| can(role, Capability::SEND_MLS_PSK_PROPOSAL));
+    assert!(scene.grants(&scene.commit(ALICE, vec![Effect::Psk])));
+    assert!(!scene.grants(&scene.commit(CATHY, vec![Effect::Psk])));
+}

@@ -1,0 +1,103 @@
+//! The shipped templates against the examples of the draft.
+
+use super::*;
+
+fn vectors() -> serde_json::Value {
+    let text = include_str!("../../../tests/vectors/mimi-vectors.json");
+    serde_json::from_str(text).unwrap()
+}
+
+fn example(name: &str) -> RolesList {
+    let vectors = vectors();
+    let all = vectors["vectors"].as_array().unwrap();
+    let vector = all.iter().find(|vector| vector["name"] == format!("roles_list/{name}")).unwrap();
+    let hex = vector["hex"].as_str().unwrap().as_bytes();
+    let bytes: Vec<u8> =
+        hex.chunks(2).map(|digits| u8::from_str_radix(std::str::from_utf8(digits).unwrap(), 16).unwrap()).collect();
+    let roles = RolesList::decode(&bytes).unwrap();
+    assert_eq!(roles.encode(), bytes);
+    roles
+}
+
+#[test]
+fn templates_are_the_examples_of_the_draft_but_for_what_the_hub_needs() {
+    for (file, name) in
+        [("cooperative", "cooperative"), ("strict", "strict"), ("moderated", "moderated"), ("multi-org", "multi_org")]
+    {
+        let mut expected = example(name);
+        let enforcer = expected.roles.last_mut().unwrap();
+        assert_eq!(enforcer.name, "policy_enforcer");
+        enforcer.capabilities.push(Capability::KICK);
+        enforcer.capabilities.sort();
+        if name == "multi_org" {
+            let users_of_a = crate::wire::components::AuthorizedRoleChange {
+                from_role_index: 2,
+                target_role_indexes: vec![NO_ROLE, BANNED],
+            };
+            enforcer.authorized_role_changes.push(users_of_a);
+            enforcer.authorized_role_changes.sort_by_key(|change| change.from_role_index);
+        }
+        assert_eq!(template(file).roles().encode(), expected.encode(), "{name}");
+    }
+}
+
+#[test]
+fn a_template_lists_its_creator_and_the_hub() {
+    let scene = Scene::empty("strict");
+    assert_eq!(scene.list(), [(user(ALICE), SUPER), (user(HUB), ENFORCER)]);
+    assert_eq!(template("strict").role("group_admin"), Some(ADMIN));
+}
+
+#[test]
+fn the_components_of_a_template_are_those_that_nobody_can_add_later() {
+    let scene = Scene::empty("strict");
+    let ids: Vec<u16> = scene.view.components.iter().map(|(id, _)| id.0).collect();
+    assert_eq!(ids, [0x01, 0x02, 0x21, 0x22, 0x23, 0x24, 0x25, 0x26, 0x27]);
+    assert_eq!(scene.view.components.get(ComponentId::SAFE_AAD), Some(&[2, 0, 0x20][..]));
+}
+
+#[test]
+fn compiled_extensions_are_those_of_a_group_context() {
+    let credential: openmls::prelude::Credential = openmls::prelude::BasicCredential::new(HUB.into()).into();
+    let hub = ExternalSender { signature_key: vec![7; 32], credential: credential.clone() };
+    let agent = crate::wire::components::FrankingAgent { signature_key: vec![8; 32], credential };
+    let (room, creator) = (room_uri(), user(ALICE));
+    let input = TemplateInput { room: &room, name: "Clubhouse", creator: &creator, hub: &hub, franking_agent: &agent };
+    let bytes = template("strict").compile(&input);
+    use openmls::prelude::{ExtensionType, Extensions, GroupContext, tls_codec::DeserializeBytes as _};
+    let extensions = Extensions::<GroupContext>::tls_deserialize_exact_bytes(&bytes).unwrap();
+    let required = extensions.required_capabilities().unwrap();
+    assert_eq!(required.extension_types(), [ExtensionType::AppDataDictionary]);
+    assert_eq!(required.proposal_types().len(), 2);
+    assert_eq!(extensions.external_senders().unwrap().len(), 1);
+    assert!(extensions.app_data_dictionary().is_some());
+}
+
+#[test]
+fn mistakes_in_a_template_are_named() {
+    let good = include_str!("../../../../../policies/templates/strict.yaml");
+    let error = |from: &str, to: &str| Template::parse(&good.replacen(from, to, 1)).unwrap_err();
+    assert_eq!(error("canAddOwnClient", "canFly"), TemplateError::UnknownCapability("canFly".into()));
+    assert_eq!(error("creator_role: super_admin", "creator_role: boss"), TemplateError::UnknownRole("boss".into()));
+    assert_eq!(
+        error("creator_role: super_admin", "creator_role: no_role"),
+        TemplateError::UnknownRole("no_role".into())
+    );
+    assert_eq!(error("like: ordinary_user", "like: super_admin"), TemplateError::AmbiguousRole("group_admin".into()));
+    assert_eq!(error("name: banned", "name: ordinary_user"), TemplateError::AmbiguousRole("ordinary_user".into()));
+    let violation = error("      - canSendMessage\n", "      - canOpenJoin\n");
+    assert!(matches!(violation, TemplateError::Roles(violation) if violation.breach() == Breach::IllFormedRoles));
+    let TemplateError::Yaml(error) = error("title:", "titel:") else { panic!("unknown keys are errors") };
+    assert!(error.message.contains("unknown field `titel`"), "{error}");
+}
+
+#[test]
+fn a_template_lets_users_of_named_providers_join() {
+    let text = include_str!("../../../../../policies/templates/strict.yaml");
+    let text = text.replacen("roles:", "preauth:\n  - { provider: d.example, role: ordinary_user }\n\nroles:", 1);
+    let components = components(&Template::parse(&text).unwrap());
+    let scene = Scene::empty("strict");
+    let scene = Scene { view: GroupView { components, ..scene.view } };
+    let admission = Admission::of(&scene.state(), &client(DIANA, "phone"), &user(DIANA), &[1], None).unwrap();
+    assert_eq!((admission.grant(), admission.role()), (Grant::Preauthorized, USER));
+}
