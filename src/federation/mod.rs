@@ -1,1 +1,91 @@
-//! `federation`
+//! The federation door: MIMI endpoints for other providers, over mutual TLS. The directory is open to all; everything
+//! else needs a certificate, and a `From` that the certificate bears out.
+
+mod body;
+mod caller;
+mod door;
+mod error;
+mod routes;
+mod target;
+
+use error::FederationError;
+
+use std::any::Any;
+use std::io;
+use std::net::TcpListener;
+use std::time::Duration;
+
+use actix_tls::accept::rustls_0_23::TlsStream;
+use actix_web::dev::{Extensions, Server};
+use actix_web::rt::net::TcpStream;
+use actix_web::web::{Data, ServiceConfig};
+use actix_web::{App, HttpServer};
+use rustls::ServerConfig;
+
+use crate::config::Config;
+use crate::gateway::Gateway;
+use crate::peer::{SetupError, TlsMaterial};
+use caller::Certificate;
+use door::Door;
+
+/// How long a caller may take over its handshake, and over the head of a request.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long an idle connection is kept.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
+
+/// How long running requests may take after the door has been told to close, in seconds.
+const DRAIN_SECONDS: u64 = 30;
+
+/// Opens the door on a bound socket. The server runs once it is awaited or spawned; its handle stops it, gracefully if
+/// asked: no new connections, requests that run are finished.
+///
+/// # Errors
+///
+/// [`SetupError`] when keys, trust anchors or the socket cannot be used.
+pub fn open(gateway: Gateway, config: &Config, listener: TcpListener) -> Result<Server, SetupError> {
+    let tls = TlsMaterial::load(&config.keys)?.server_config()?;
+    let gateway = Data::new(gateway);
+    let endpoints = move |app: &mut ServiceConfig| {
+        app.app_data(gateway.clone());
+        routes::endpoints(app);
+    };
+    listen(listener, tls, Door::new(config), endpoints).map_err(SetupError::Socket)
+}
+
+fn listen(
+    listener: TcpListener,
+    tls: ServerConfig,
+    door: Door,
+    endpoints: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
+) -> io::Result<Server> {
+    let door = Data::new(door);
+    let app = move || {
+        App::new()
+            .app_data(door.clone())
+            .configure(routes::directory)
+            .configure(endpoints.clone())
+            .default_service(actix_web::web::to(routes::unknown))
+    };
+    let server = HttpServer::new(app)
+        .on_connect(remember_certificate)
+        .client_request_timeout(HEAD_TIMEOUT)
+        .tls_handshake_timeout(HEAD_TIMEOUT)
+        .keep_alive(IDLE_TIMEOUT)
+        .shutdown_timeout(DRAIN_SECONDS)
+        .disable_signals()
+        .listen_rustls_0_23(listener, tls)?;
+    Ok(server.run())
+}
+
+/// Keeps the leaf of the caller's verified chain beside the connection.
+fn remember_certificate(connection: &dyn Any, extensions: &mut Extensions) {
+    let tls = connection.downcast_ref::<TlsStream<TcpStream>>();
+    let leaf = tls.and_then(|tls| tls.get_ref().1.peer_certificates()?.first().cloned());
+    if let Some(leaf) = leaf {
+        extensions.insert(Certificate(leaf.into_owned()));
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -12,11 +12,12 @@ use reqwest::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, DATE, FROM, HeaderMap
 use reqwest::{Client, Response, Url, redirect};
 use rustls::pki_types::ServerName;
 use tokio::sync::Mutex;
+use uuid::Uuid;
 
 use super::directory::{DIRECTORY_LIMIT_BYTES, DIRECTORY_PATH, Directory, DirectoryError, lifetime};
 use super::tls::{Demand, TlsMaterial};
 use super::{CONNECT_TIMEOUT, EXCHANGE_TIMEOUT, Endpoint, PeerAnswer, PeerError, SetupError};
-use crate::config;
+use crate::config::{self, Config};
 
 /// All providers we federate with. Clones share connections and directories.
 #[derive(Clone, Debug)]
@@ -46,12 +47,21 @@ struct Held {
 }
 
 impl Peers {
-    /// Prepares a client for each pair of our domains and `peers`; connects to nobody yet.
+    /// Prepares a client for each pair of our domains and our peers; connects to nobody yet.
+    ///
+    /// # Errors
+    ///
+    /// [`SetupError`] when files or addresses cannot be used.
+    pub fn new(config: &Config) -> Result<Self, SetupError> {
+        Self::with(&TlsMaterial::load(&config.keys)?, &config.peers)
+    }
+
+    /// The same with keys that are loaded already.
     ///
     /// # Errors
     ///
     /// [`SetupError`] when keys or addresses cannot be used.
-    pub fn new(tls: &TlsMaterial, peers: &[config::Peer]) -> Result<Self, SetupError> {
+    pub fn with(tls: &TlsMaterial, peers: &[config::Peer]) -> Result<Self, SetupError> {
         let peers = peers.iter().map(|peer| Ok((peer.domain.clone(), Peer::new(tls, peer)?)));
         Ok(Self(Arc::new(peers.collect::<Result<_, SetupError>>()?)))
     }
@@ -63,7 +73,7 @@ impl Peers {
 
     /// Posts `body` to an endpoint of the provider `to`, in the name of `own`. Fetches the directory when none is
     /// held or it has expired, and once more when the provider answers 404 or 421 and the directory has changed
-    /// (readings D-12 to D-18).
+    /// (readings D-12 to D-18). Without an `idempotency_key` the request is one of its own.
     ///
     /// # Errors
     ///
@@ -78,6 +88,7 @@ impl Peers {
     ) -> Result<PeerAnswer, PeerError> {
         let peer = self.0.get(to).ok_or_else(|| PeerError::UnknownPeer(to.clone()))?;
         let poster = peer.posters.get(own).ok_or_else(|| PeerError::UnknownOwn(own.clone()))?;
+        let idempotency_key = idempotency_key.map_or_else(|| Uuid::new_v4().to_string(), str::to_owned);
         let exchange = Exchange { poster, own, endpoint: &endpoint, body, idempotency_key };
         tokio::time::timeout(EXCHANGE_TIMEOUT, peer.exchange(&exchange)).await.map_err(|_| PeerError::TimedOut)?
     }
@@ -89,21 +100,19 @@ struct Exchange<'a> {
     own: &'a Domain,
     endpoint: &'a Endpoint,
     body: Bytes,
-    idempotency_key: Option<&'a str>,
+    idempotency_key: String,
 }
 
 impl Exchange<'_> {
     async fn send(&self, url: Url) -> Result<PeerAnswer, PeerError> {
-        let mut request = self
+        let request = self
             .poster
             .post(url)
             .header(FROM, format!("mimi@{}", self.own))
             .header(CONTENT_TYPE, "application/octet-stream")
             .header(ACCEPT, "*/*")
+            .header(HeaderName::from_static("idempotency-key"), &self.idempotency_key)
             .body(self.body.clone());
-        if let Some(key) = self.idempotency_key {
-            request = request.header(HeaderName::from_static("idempotency-key"), key);
-        }
         let response = request.send().await.map_err(PeerError::Unreachable)?;
         let status = response.status();
         if status.is_success() {

@@ -125,6 +125,9 @@ pub enum SetupError {
     /// An HTTP client that cannot be built.
     #[error("HTTP client cannot be set up")]
     Client(#[source] reqwest::Error),
+    /// A socket that cannot be served.
+    #[error("socket cannot be served")]
+    Socket(#[source] std::io::Error),
     /// A directory address that is no `https:` URL.
     #[error("directory `{url}` of the peer `{domain}` is no https URL")]
     DirectoryUrl {

@@ -3,14 +3,14 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use aws_lc_rs::digest;
+use portcullis_core::identity::certificate::spki_sha256;
 use portcullis_core::wire::uri::Domain;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::server::{ClientHello, ParsedCertificate, ResolvesServerCert, WebPkiClientVerifier};
+use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme};
 
@@ -140,9 +140,8 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, SetupError>
 /// Whether the SHA-256 of the certificate's SubjectPublicKeyInfo is `pin` (64 hexadecimal digits). Of a certificate
 /// that cannot be parsed it is not.
 pub fn same_pin(certificate: &CertificateDer<'_>, pin: &str) -> bool {
-    let Ok(parsed) = ParsedCertificate::try_from(certificate) else { return false };
-    let found = digest::digest(&digest::SHA256, &parsed.subject_public_key_info());
-    let found: String = found.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    let Ok(found) = spki_sha256(certificate) else { return false };
+    let found: String = found.iter().map(|byte| format!("{byte:02x}")).collect();
     found.eq_ignore_ascii_case(pin)
 }
 

@@ -41,7 +41,7 @@ where
 async fn post_to(routes: impl Fn(&mut ServiceConfig) + Clone + Send + 'static) -> Result<PeerAnswer, PeerError> {
     let authority = Authority::new();
     let (address, server) = serve(&authority.material(vec![authority.identity(&[A])]), routes);
-    let peers = Peers::new(&authority.material(vec![authority.identity(&[B])]), &[peer(A, None, address)]).unwrap();
+    let peers = Peers::with(&authority.material(vec![authority.identity(&[B])]), &[peer(A, None, address)]).unwrap();
     let answer = peers.post(&domain(B), &domain(A), update(), Bytes::from_static(b"body"), Some("key-1")).await;
     server.stop(false).await;
     answer
@@ -126,7 +126,7 @@ async fn a_directory_is_fetched_once_and_again_after_404() {
     };
     let authority = Authority::new();
     let (address, server) = serve(&authority.material(vec![authority.identity(&[A])]), routes);
-    let peers = Peers::new(&authority.material(vec![authority.identity(&[B])]), &[peer(A, None, address)]).unwrap();
+    let peers = Peers::with(&authority.material(vec![authority.identity(&[B])]), &[peer(A, None, address)]).unwrap();
     for _ in 0..3 {
         let answer = peers.post(&domain(B), &domain(A), update(), Bytes::new(), None).await.unwrap();
         assert_eq!(answer.status, 200);
@@ -138,7 +138,7 @@ async fn a_directory_is_fetched_once_and_again_after_404() {
 #[actix_web::test]
 async fn who_is_not_on_the_list_is_not_called() {
     let authority = Authority::new();
-    let peers = Peers::new(&authority.material(vec![authority.identity(&[B])]), &[]).unwrap();
+    let peers = Peers::with(&authority.material(vec![authority.identity(&[B])]), &[]).unwrap();
     let error = peers.post(&domain(B), &domain(A), update(), Bytes::new(), None).await.unwrap_err();
     assert!(matches!(&error, PeerError::UnknownPeer(_)) && !error.is_transient(), "{error:?}");
 }
@@ -151,7 +151,7 @@ async fn a_directory_of_another_domain_does_not_speak_for_the_provider() {
         provider(|_, _| HttpResponse::Ok().finish()),
     );
     let settings = peer(A, Some("https://web.example/.well-known/mimi-protocol-directory"), address);
-    let peers = Peers::new(&authority.material(vec![authority.identity(&[B])]), &[settings]).unwrap();
+    let peers = Peers::with(&authority.material(vec![authority.identity(&[B])]), &[settings]).unwrap();
     let error = peers.post(&domain(B), &domain(A), update(), Bytes::new(), None).await.unwrap_err();
     assert!(matches!(&error, PeerError::Directory(DirectoryError::Fetch(_))), "{error:?}");
     server.stop(false).await;
@@ -163,7 +163,7 @@ async fn a_server_whose_key_is_not_the_pinned_one_gets_nothing() {
     let (address, server) =
         serve(&authority.material(vec![authority.identity(&[A])]), provider(|_, _| HttpResponse::Ok().finish()));
     let settings = config::Peer { spki: Some("ab".repeat(32)), ..peer(A, None, address) };
-    let peers = Peers::new(&authority.material(vec![authority.identity(&[B])]), &[settings]).unwrap();
+    let peers = Peers::with(&authority.material(vec![authority.identity(&[B])]), &[settings]).unwrap();
     let error = peers.post(&domain(B), &domain(A), update(), Bytes::new(), None).await.unwrap_err();
     assert!(matches!(&error, PeerError::Unreachable(_)), "{error:?}");
     server.stop(false).await;
@@ -173,7 +173,7 @@ async fn a_server_whose_key_is_not_the_pinned_one_gets_nothing() {
 async fn a_provider_that_is_down_may_be_tried_again() {
     let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let authority = Authority::new();
-    let peers = Peers::new(&authority.material(vec![authority.identity(&[B])]), &[peer(A, None, address)]).unwrap();
+    let peers = Peers::with(&authority.material(vec![authority.identity(&[B])]), &[peer(A, None, address)]).unwrap();
     let error = peers.post(&domain(B), &domain(A), update(), Bytes::new(), None).await.unwrap_err();
     assert!(error.is_transient(), "{error:?}");
 }

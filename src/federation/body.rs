@@ -1,0 +1,63 @@
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use actix_web::dev::Payload;
+use actix_web::http::header::CONTENT_LENGTH;
+use actix_web::web::{Bytes, BytesMut};
+use actix_web::{FromRequest, HttpRequest};
+use futures_util::StreamExt;
+
+use super::FederationError;
+
+/// Longest `update`, in bytes: commit, Welcome, GroupInfo and tree of a large group.
+pub(super) const UPDATE_BYTES: usize = 16 << 20;
+
+/// Longest `submitMessage`, in bytes.
+pub(super) const SUBMIT_BYTES: usize = 1 << 20;
+
+/// Longest `notify`, in bytes: a batch of events.
+pub(super) const NOTIFY_BYTES: usize = 4 << 20;
+
+/// Longest body of every other endpoint, in bytes.
+pub(super) const OTHER_BYTES: usize = 256 << 10;
+
+/// How long a caller may take over its body.
+const BODY_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The bytes of a body that is not longer than `LIMIT_BYTES`. A longer one is refused by its `Content-Length`, or as
+/// soon as it has grown too long, and nothing of it is parsed.
+pub(super) struct Body<const LIMIT_BYTES: usize>(pub(super) Bytes);
+
+impl<const LIMIT_BYTES: usize> FromRequest for Body<LIMIT_BYTES> {
+    type Error = FederationError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, FederationError>>>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let announced = request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+        let payload = payload.take();
+        Box::pin(async move {
+            let reading = read(payload, announced, LIMIT_BYTES);
+            tokio::time::timeout(BODY_TIMEOUT, reading).await.map_err(|_| FederationError::SlowBody)?.map(Self)
+        })
+    }
+}
+
+async fn read(
+    mut payload: Payload,
+    announced_bytes: Option<usize>,
+    limit_bytes: usize,
+) -> Result<Bytes, FederationError> {
+    if announced_bytes.is_some_and(|announced| announced > limit_bytes) {
+        return Err(FederationError::Oversize { limit_bytes });
+    }
+    let mut body = BytesMut::with_capacity(announced_bytes.unwrap_or_default().min(OTHER_BYTES));
+    while let Some(chunk) = payload.next().await {
+        let chunk = chunk.map_err(FederationError::BrokenBody)?;
+        if body.len() + chunk.len() > limit_bytes {
+            return Err(FederationError::Oversize { limit_bytes });
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body.freeze())
+}

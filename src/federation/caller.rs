@@ -1,0 +1,77 @@
+use std::future::{Ready, ready};
+
+use actix_web::dev::Payload;
+use actix_web::http::header::{FROM, HOST, HeaderName};
+use actix_web::web::Data;
+use actix_web::{FromRequest, HttpRequest};
+use portcullis_core::identity::certificate::{host_tenant, peer_domain};
+use portcullis_core::wire::uri::Domain;
+use rustls::pki_types::CertificateDer;
+
+use super::FederationError;
+use super::door::Door;
+use crate::peer::same_pin;
+
+/// The leaf certificate of a connection, verified against our trust anchors.
+pub(super) struct Certificate(pub(super) CertificateDer<'static>);
+
+/// A request that is for one of our domains (reading D-11).
+pub(super) struct ForUs;
+
+impl FromRequest for ForUs {
+    type Error = FederationError;
+    type Future = Ready<Result<Self, FederationError>>;
+
+    fn from_request(request: &HttpRequest, _payload: &mut Payload) -> Self::Future {
+        ready(for_us(request))
+    }
+}
+
+/// The provider that calls: by its certificate, its `From`, and our list of peers (reading D-10). The request is for us.
+#[derive(Debug)]
+pub(super) struct Peer(pub(super) Domain);
+
+impl FromRequest for Peer {
+    type Error = FederationError;
+    type Future = Ready<Result<Self, FederationError>>;
+
+    fn from_request(request: &HttpRequest, _payload: &mut Payload) -> Self::Future {
+        ready(peer(request))
+    }
+}
+
+fn for_us(request: &HttpRequest) -> Result<ForUs, FederationError> {
+    // HTTP/2 carries the authority in the request line.
+    let authority = match request.uri().authority() {
+        Some(authority) => authority.as_str(),
+        None => only(request, HOST)?,
+    };
+    let door = door(request)?;
+    host_tenant(authority, &door.domains, &door.authorities)?;
+    Ok(ForUs)
+}
+
+fn peer(request: &HttpRequest) -> Result<Peer, FederationError> {
+    for_us(request)?;
+    let Certificate(certificate) = request.conn_data().ok_or(FederationError::NoCertificate)?;
+    let domain = peer_domain(certificate, only(request, FROM)?)?;
+    let pin = door(request)?.peers.get(&domain).ok_or(FederationError::NotAPeer)?;
+    match pin {
+        Some(pin) if !same_pin(certificate, pin) => Err(FederationError::NotAPeer),
+        Some(_) | None => Ok(Peer(domain)),
+    }
+}
+
+fn door(request: &HttpRequest) -> Result<&Data<Door>, FederationError> {
+    request.app_data().ok_or(FederationError::NotSetUp)
+}
+
+/// The value of a header that must occur exactly once.
+fn only(request: &HttpRequest, name: HeaderName) -> Result<&str, FederationError> {
+    let mut values = request.headers().get_all(&name);
+    let value = values.next().and_then(|value| value.to_str().ok());
+    match (value, values.next()) {
+        (Some(value), None) => Ok(value),
+        (_, Some(_)) | (None, None) => Err(FederationError::Header(name)),
+    }
+}

@@ -1,0 +1,33 @@
+use std::collections::HashMap;
+
+use portcullis_core::wire::uri::Domain;
+
+use crate::config::Config;
+
+/// What the door knows of itself and of those who may knock.
+#[derive(Clone, Debug)]
+pub(super) struct Door {
+    /// The company's provider domains.
+    pub(super) domains: Vec<Domain>,
+    /// Further authorities under which we are reached.
+    pub(super) authorities: Vec<String>,
+    /// Origin that stands in the directory.
+    pub(super) origin: String,
+    /// The allow-list, with the pinned key of each peer that has one.
+    pub(super) peers: HashMap<Domain, Option<String>>,
+}
+
+impl Door {
+    /// Takes what the configuration says about the federation door and the peers. The authority of the published
+    /// origin is always one of ours.
+    pub(super) fn new(config: &Config) -> Self {
+        let origin = config.listeners.federation.url.clone();
+        let authority = origin.trim_start_matches("https://").split('/').next().unwrap_or_default().to_owned();
+        Self {
+            domains: config.domains.clone(),
+            authorities: config.hosts.iter().cloned().chain([authority]).collect(),
+            origin,
+            peers: config.peers.iter().map(|peer| (peer.domain.clone(), peer.spki.clone())).collect(),
+        }
+    }
+}

@@ -1,0 +1,95 @@
+use actix_web::http::header::{CACHE_CONTROL, ContentType};
+use actix_web::web::{Data, ServiceConfig, get, post, resource, to};
+use actix_web::{HttpResponse, Responder};
+use portcullis_core::wire::uri::{RoomUri, UserUri};
+
+use super::FederationError;
+use super::body::{Body, NOTIFY_BYTES, OTHER_BYTES, SUBMIT_BYTES, UPDATE_BYTES};
+use super::caller::{ForUs, Peer};
+use super::door::Door;
+use super::target::Target;
+use crate::gateway::{Answer, Caller, Gateway};
+use crate::peer::{DIRECTORY_PATH, directory_json};
+
+/// What every caller may read.
+pub(super) fn directory(app: &mut ServiceConfig) {
+    app.service(resource(DIRECTORY_PATH).route(get().to(read_directory)).default_service(to(other_method)));
+}
+
+/// The endpoints of the protocol, all POST. A tail takes both forms of identifier.
+pub(super) fn endpoints(app: &mut ServiceConfig) {
+    let endpoint = |name: &str, route: actix_web::Route| {
+        resource(format!("/v1/{name}/{{tail:.*}}")).route(route).default_service(to(other_method))
+    };
+    app.service(endpoint("keyMaterial", post().to(key_material)))
+        .service(endpoint("update", post().to(update_room)))
+        .service(endpoint("submitMessage", post().to(submit_message)))
+        .service(endpoint("groupInfo", post().to(group_info)))
+        .service(endpoint("notify", post().to(notify)));
+}
+
+pub(super) async fn unknown() -> Result<HttpResponse, FederationError> {
+    Err(FederationError::NoRoute)
+}
+
+async fn other_method() -> Result<HttpResponse, FederationError> {
+    Err(FederationError::Method)
+}
+
+async fn read_directory(_for_us: ForUs, door: Data<Door>) -> impl Responder {
+    HttpResponse::Ok()
+        .insert_header((CACHE_CONTROL, "public, max-age=3600"))
+        .insert_header(ContentType::json())
+        .body(directory_json(&door.origin).to_string())
+}
+
+async fn key_material(
+    Peer(from): Peer,
+    Target(user): Target<UserUri>,
+    Body(body): Body<OTHER_BYTES>,
+    gateway: Data<Gateway>,
+) -> Result<HttpResponse, FederationError> {
+    Ok(ok(gateway.key_material(Caller::Peer(from), user, body).await?))
+}
+
+async fn update_room(
+    Peer(from): Peer,
+    Target(room): Target<RoomUri>,
+    Body(body): Body<UPDATE_BYTES>,
+    gateway: Data<Gateway>,
+) -> Result<HttpResponse, FederationError> {
+    Ok(ok(gateway.update_room(Caller::Peer(from), room, body).await?))
+}
+
+async fn submit_message(
+    Peer(from): Peer,
+    Target(room): Target<RoomUri>,
+    Body(body): Body<SUBMIT_BYTES>,
+    gateway: Data<Gateway>,
+) -> Result<HttpResponse, FederationError> {
+    Ok(ok(gateway.submit_message(Caller::Peer(from), room, body).await?))
+}
+
+async fn group_info(
+    Peer(from): Peer,
+    Target(room): Target<RoomUri>,
+    Body(body): Body<OTHER_BYTES>,
+    gateway: Data<Gateway>,
+) -> Result<HttpResponse, FederationError> {
+    Ok(ok(gateway.group_info(Caller::Peer(from), room, body).await?))
+}
+
+/// Takes events of a room that the caller is the hub of. 201 without a body, as the draft has it (reading D-13).
+async fn notify(
+    Peer(from): Peer,
+    Target(room): Target<RoomUri>,
+    Body(body): Body<NOTIFY_BYTES>,
+    gateway: Data<Gateway>,
+) -> Result<HttpResponse, FederationError> {
+    gateway.notify(from, room, body).await?;
+    Ok(HttpResponse::Created().finish())
+}
+
+fn ok(answer: Answer) -> HttpResponse {
+    HttpResponse::Ok().content_type(ContentType::octet_stream()).body(answer.body)
+}
