@@ -34,8 +34,9 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long an idle connection is kept.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
 
-/// How long running requests may take after the door has been told to close, in seconds.
-const DRAIN_SECONDS: u64 = 30;
+/// How long running requests may take after the door has been told to close, in seconds. Short, because the server
+/// waits as long for idle HTTP/2 connections too, and peers keep theirs open.
+const DRAIN_SECONDS: u64 = 5;
 
 /// Opens the door on a bound socket. The server runs once it is awaited or spawned; its handle stops it, gracefully if
 /// asked: no new connections, requests that run are finished.

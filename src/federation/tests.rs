@@ -72,7 +72,7 @@ impl Lab {
     }
 
     async fn close(self) {
-        self.server.stop(true).await;
+        self.server.stop(false).await;
     }
 }
 
