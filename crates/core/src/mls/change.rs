@@ -51,6 +51,16 @@ pub struct Change {
     pub cited: Vec<Vec<u8>>,
 }
 
+impl Change {
+    /// The leaf of the client that joins by this commit, if it is an external commit.
+    pub fn joiner(&self) -> Option<&Leaf> {
+        match &self.sender {
+            Sender::Member { .. } => None,
+            Sender::Joiner { client, .. } => self.after.leaves.iter().rfind(|leaf| leaf.client == *client),
+        }
+    }
+}
+
 /// Who sent a commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Sender {

@@ -1,10 +1,23 @@
 //! Stage `mls`: is a handshake valid, and what does it change? The only stage that knows openmls.
 
 mod change;
+mod checks;
+mod error;
+mod framing;
+mod group;
+mod inspect;
+mod proposals;
+mod snapshot;
 
 pub mod component_updates;
 pub mod crypto;
+pub mod external_proposal;
 pub mod key_package;
 pub mod labels;
 
 pub use change::{Change, ComponentOperation, Effect, GroupView, Leaf, LeafCapabilities, Part, Proposer, Sender};
+pub use checks::CheckId;
+pub use error::{HandshakeError, MlsError};
+pub use group::Group;
+pub use inspect::StagedChange;
+pub use proposals::Proposed;

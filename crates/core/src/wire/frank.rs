@@ -71,6 +71,11 @@ impl SafeAad {
         self.0.get(component)
     }
 
+    /// The components that have an item.
+    pub fn components(&self) -> impl Iterator<Item = ComponentId> {
+        self.0.iter().map(|(component, _)| component)
+    }
+
     /// The sender's franking tag; `None` when it is absent or not 32 octets.
     pub fn franking_tag(&self) -> Option<[u8; 32]> {
         self.item(ComponentId::FRANK_AAD)?.try_into().ok()
