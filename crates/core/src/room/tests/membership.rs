@@ -357,3 +357,13 @@ fn the_hub_removes_a_participant_s_clients_but_does_not_touch_super_admins_it_ma
     let promoted = scene.propose(hub(), vec![scene.moves(&[(CATHY, ADMIN)])], &[]);
     assert!(!scene.grants(&promoted), "the enforcer only removes and bans");
 }
+
+#[test]
+fn a3_who_adds_clients_of_a_user_that_another_lists_needs_the_right_itself() {
+    let scene = Scene::of("strict");
+    let cited = scene.pending(scene.member(BOB), vec![scene.moves(&[(DIANA, USER)])]);
+    let by_admin = scene.commit_citing(ALICE, vec![add(DIANA, "phone")], cited.clone());
+    let by_user = scene.commit_citing(CATHY, vec![add(DIANA, "phone")], cited);
+    assert_eq!(rules(&by_user), [Rule::AddParticipant, Rule::AddClients]);
+    assert!(scene.grants(&by_admin) && !scene.grants(&by_user));
+}
