@@ -1,6 +1,7 @@
 //! A client of a user: its keys, its key packages and the rooms it is in.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use openmls::prelude::{
@@ -37,6 +38,13 @@ pub struct Member {
     /// Private keys to which answers with a GroupInfo are sealed.
     pub(super) awaited: BTreeMap<RoomUri, Vec<u8>>,
     pub(super) bundling: Bundling,
+}
+
+impl fmt::Debug for Member {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Never the keys.
+        f.debug_struct("Member").field("client", &self.client).field("rooms", &self.rooms.len()).finish_non_exhaustive()
+    }
 }
 
 /// What a hub needs to found a room's group.

@@ -6,6 +6,7 @@ use openmls::prelude::{
     ProtocolVersion,
 };
 use openmls::treesync::RatchetTree;
+use openmls_basic_credential::SignatureKeyPair;
 use tls_codec::{Deserialize as _, Serialize as _, VLBytes};
 
 use crate::wire::Wire;
@@ -96,7 +97,8 @@ impl Member {
     /// [`MemberError::Component`] and [`MemberError::Mls`] when the change is not valid.
     pub fn commit(&mut self, room: &RoomUri, draft: &Draft) -> Result<UpdateRequest, MemberError> {
         let added = self.checked(draft.key_packages())?;
-        let membership = self.rooms.get_mut(room).ok_or_else(|| MemberError::NotAMember(room.clone()))?;
+        let bundling = self.bundling;
+        let (membership, signer) = self.seat(room)?;
         membership.idle()?;
         let removed = draft.removed_leaves(membership);
         let updates = draft.updates(membership)?;
@@ -115,32 +117,32 @@ impl Member {
         let changes = resolve(&before, builder.app_data_dictionary_updater(), builder.app_data_update_proposals())?;
         builder.with_app_data_dictionary_updates(changes);
         let bundle = builder
-            .build(store.rand(), store.crypto(), &self.signer, |_| true)
+            .build(store.rand(), store.crypto(), signer, |_| true)
             .map_err(refused("build the commit"))?
             .stage_commit(&**store)
             .map_err(refused("stage the commit"))?;
         *waiting = Waiting::Commit;
 
-        let tree = match self.bundling {
+        let tree = match bundling {
             Bundling::Light => None,
             Bundling::Full => Some(staged_tree(membership)?),
         };
         self.bundled(room, &bundle, tree.as_ref())
     }
 
-    /// The changes of `draft` as proposals for somebody else to commit.
+    /// The changes of `draft` as proposals for somebody else to commit. This client's own leaf is never among those
+    /// they remove: that is what [`Self::leave`] is for.
     ///
     /// # Errors
     ///
     /// As [`Self::commit`].
     pub fn propose(&mut self, room: &RoomUri, draft: &Draft) -> Result<UpdateRequest, MemberError> {
         let added = self.checked(draft.key_packages())?;
-        let membership = self.rooms.get_mut(room).ok_or_else(|| MemberError::NotAMember(room.clone()))?;
-        membership.idle()?;
-        let mut bundle = Bundle::new(membership);
-        bundle.adds(&self.signer, &added)?;
-        bundle.changes(&self.signer, draft)?;
-        bundle.finish()
+        let (membership, signer) = self.seat(room)?;
+        Bundle::of(membership, signer, |bundle| {
+            bundle.adds(&added)?;
+            bundle.changes(draft)
+        })
     }
 
     /// Leaves the room: SelfRemove for this client, Remove for the user's other clients, and the user's entry taken out
@@ -151,12 +153,11 @@ impl Member {
     /// As [`Self::commit`].
     pub fn leave(&mut self, room: &RoomUri) -> Result<UpdateRequest, MemberError> {
         let draft = Draft::default().without_clients(self.user.clone()).without_participant(self.user.clone());
-        let membership = self.rooms.get_mut(room).ok_or_else(|| MemberError::NotAMember(room.clone()))?;
-        membership.idle()?;
-        let mut bundle = Bundle::new(membership);
-        bundle.self_remove(&self.signer)?;
-        bundle.changes(&self.signer, &draft)?;
-        bundle.finish()
+        let (membership, signer) = self.seat(room)?;
+        Bundle::of(membership, signer, |bundle| {
+            bundle.self_remove()?;
+            bundle.changes(&draft)
+        })
     }
 
     fn checked(&self, key_packages: &[KeyPackageBytes]) -> Result<Vec<KeyPackage>, MemberError> {
@@ -229,20 +230,38 @@ fn framed(message: &MlsMessageOut) -> Result<MlsMessage, MemberError> {
 /// Proposals that are accepted or refused together (reading D-28).
 struct Bundle<'a> {
     membership: &'a mut Membership,
+    signer: &'a SignatureKeyPair,
     messages: Vec<MlsMessage>,
     references: Vec<ProposalRef>,
 }
 
-type Signer = openmls_basic_credential::SignatureKeyPair;
-
 impl<'a> Bundle<'a> {
-    fn new(membership: &'a mut Membership) -> Self {
-        Self { membership, messages: Vec::new(), references: Vec::new() }
+    /// Collects what `propose` proposes; when any of it fails, none of it stays pending.
+    fn of(
+        membership: &'a mut Membership,
+        signer: &'a SignatureKeyPair,
+        propose: impl FnOnce(&mut Self) -> Result<(), MemberError>,
+    ) -> Result<UpdateRequest, MemberError> {
+        membership.idle()?;
+        let mut bundle = Self { membership, signer, messages: Vec::new(), references: Vec::new() };
+        let proposed = propose(&mut bundle);
+        let Self { membership, messages, references, .. } = bundle;
+        match proposed {
+            Ok(()) if messages.is_empty() => Err(MemberError::Nothing),
+            Ok(()) => {
+                membership.waiting = Waiting::Proposals(references);
+                Ok(UpdateRequest::Proposals(messages))
+            }
+            Err(error) => {
+                membership.forget(&references)?;
+                Err(error)
+            }
+        }
     }
 
-    fn adds(&mut self, signer: &Signer, key_packages: &[KeyPackage]) -> Result<(), MemberError> {
+    fn adds(&mut self, key_packages: &[KeyPackage]) -> Result<(), MemberError> {
         for key_package in key_packages {
-            let Membership { group, store, .. } = &mut *self.membership;
+            let (signer, Membership { group, store, .. }) = (self.signer, &mut *self.membership);
             let proposed =
                 group.propose_add_member(&**store, signer, key_package).map_err(refused("propose to add a client"))?;
             self.push(proposed)?;
@@ -251,17 +270,17 @@ impl<'a> Bundle<'a> {
     }
 
     /// Removals, that of this client's own leaf excepted, and updates of components.
-    fn changes(&mut self, signer: &Signer, draft: &Draft) -> Result<(), MemberError> {
+    fn changes(&mut self, draft: &Draft) -> Result<(), MemberError> {
         let (leaves, updates) = (draft.removed_leaves(self.membership), draft.updates(self.membership)?);
         let own = self.membership.group.own_leaf_index();
         for leaf in leaves.into_iter().filter(|leaf| *leaf != own) {
-            let Membership { group, store, .. } = &mut *self.membership;
+            let (signer, Membership { group, store, .. }) = (self.signer, &mut *self.membership);
             let proposed =
                 group.propose_remove_member(&**store, signer, leaf).map_err(refused("propose to remove a client"))?;
             self.push(proposed)?;
         }
         for update in updates {
-            let Membership { group, store, .. } = &mut *self.membership;
+            let (signer, Membership { group, store, .. }) = (self.signer, &mut *self.membership);
             let operation: AppDataUpdateOperation = update.operation().clone();
             let proposed = group
                 .propose_app_data_update(&**store, signer, update.component_id(), operation)
@@ -271,8 +290,8 @@ impl<'a> Bundle<'a> {
         Ok(())
     }
 
-    fn self_remove(&mut self, signer: &Signer) -> Result<(), MemberError> {
-        let Membership { group, store, .. } = &mut *self.membership;
+    fn self_remove(&mut self) -> Result<(), MemberError> {
+        let (signer, Membership { group, store, .. }) = (self.signer, &mut *self.membership);
         let before: Vec<ProposalRef> = references(group).collect();
         let message =
             group.leave_group_via_self_remove(&**store, signer).map_err(refused("propose to remove itself"))?;
@@ -290,10 +309,5 @@ impl<'a> Bundle<'a> {
         self.messages.push(message);
         self.references.push(reference);
         Ok(())
-    }
-
-    fn finish(self) -> Result<UpdateRequest, MemberError> {
-        self.membership.waiting = Waiting::Proposals(self.references);
-        Ok(UpdateRequest::Proposals(self.messages))
     }
 }

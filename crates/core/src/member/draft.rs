@@ -2,13 +2,14 @@
 
 use openmls::prelude::{AppDataUpdateProposal, LeafNodeIndex};
 
+use crate::identity::credential::client_of;
 use crate::wire::Wire;
 use crate::wire::components::{ComponentId, Participant, ParticipantListUpdate, RoleChange};
 use crate::wire::mls::KeyPackage;
 use crate::wire::uri::UserUri;
 
 use super::error::MemberError;
-use super::membership::{Membership, named};
+use super::membership::Membership;
 
 /// What one commit, or one bundle of proposals, is to change. An empty one commits what is pending, or only renews the
 /// keys of the committer.
@@ -81,7 +82,7 @@ impl Draft {
     /// The leaves of the users whose clients go.
     pub(super) fn removed_leaves(&self, membership: &Membership) -> Vec<LeafNodeIndex> {
         let goes = |member: &openmls::prelude::Member| {
-            named(&member.credential).is_ok_and(|(_, user)| self.remove.contains(&user))
+            client_of(&member.credential).is_ok_and(|(_, user)| self.remove.contains(&user))
         };
         membership.group.members().filter(goes).map(|member| member.index).collect()
     }

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 
+use crate::identity::credential::CredentialError;
 use crate::mls::component_updates::ComponentError;
 use crate::mls::labels::LabelError;
 use crate::wire::DecodeError;
@@ -21,6 +22,9 @@ pub enum MemberError {
     /// The client names no user (reading D-7), or the suite is not one of 1, 2 and 3.
     #[error("client identifier or cipher suite cannot be used")]
     Unusable,
+    /// The draft proposes nothing.
+    #[error("there is nothing to propose")]
+    Nothing,
     /// An update of this client waits for its answer.
     #[error("an update waits for the answer of the hub")]
     Waiting,
@@ -48,8 +52,8 @@ pub enum MemberError {
     #[error("sender or room in the content is not that of the message")]
     Impostor,
     /// A credential names no client and user.
-    #[error("credential names no client")]
-    Credential,
+    #[error(transparent)]
+    Credential(#[from] CredentialError),
     /// The ratchet tree is not there, or only elsewhere.
     #[error("ratchet tree is missing")]
     Tree,

@@ -1,11 +1,12 @@
 //! Joining from outside: ask for the GroupInfo, open the answer, commit oneself in.
 
 use openmls::prelude::{
-    AppDataUpdateProposal, BasicCredential, Credential, ExternalCommitBuilder, ExternalSender, LeafNodeParameters,
-    MlsMessageBodyIn, OpenMlsCrypto, OpenMlsProvider, OpenMlsRand, PublicMessageIn,
+    AppDataUpdateProposal, ExternalCommitBuilder, ExternalSender, LeafNodeParameters, MlsMessageBodyIn, OpenMlsCrypto,
+    OpenMlsProvider, OpenMlsRand, PublicMessageIn,
 };
 use openmls::treesync::RatchetTreeIn;
 
+use crate::identity::credential::provider_of;
 use crate::mls::component_updates::dictionary;
 use crate::mls::labels;
 use crate::wire::components::{ComponentId, Participant, ParticipantListUpdate};
@@ -14,7 +15,7 @@ use crate::wire::group_info::{
 };
 use crate::wire::mls::MlsKind;
 use crate::wire::update::{RatchetTreeOption, UpdateRequest};
-use crate::wire::uri::{Domain, RoomUri, UserUri};
+use crate::wire::uri::RoomUri;
 use crate::wire::{Protocol, Wire};
 
 use super::Member;
@@ -89,7 +90,8 @@ impl Member {
         let group_info = material.group_info.clone().into_openmls()?;
         let listed = ExternalSender::new(hub.signature_key.as_slice().into(), hub.credential.clone());
         let senders = group_info.group_context().extensions().external_senders();
-        if provider(&hub.credential) != Some(room.domain()) || !senders.is_some_and(|senders| senders.contains(&listed))
+        if provider_of(&hub.credential) != Some(room.domain())
+            || !senders.is_some_and(|senders| senders.contains(&listed))
         {
             return Err(MemberError::GroupInfo);
         }
@@ -151,13 +153,6 @@ impl Member {
         self.rooms.insert(room.clone(), Membership::joining(group, store, previous));
         self.bundled(room, &bundle, tree.as_ref())
     }
-}
-
-/// The provider that a basic credential names (reading D-52).
-pub(super) fn provider(credential: &Credential) -> Option<Domain> {
-    let basic = BasicCredential::try_from(credential.clone()).ok()?;
-    let uri = UserUri::from_bytes(basic.identity()).ok()?;
-    uri.is_provider().then(|| uri.domain())
 }
 
 pub(super) fn whole(tree: &RatchetTreeOption) -> Result<RatchetTreeIn, MemberError> {

@@ -4,6 +4,7 @@
 
 use openmls::prelude::OpenMlsCrypto;
 
+use crate::identity::credential::provider_of;
 use crate::mls::labels;
 use crate::time::Millis;
 use crate::wire::Wire;
@@ -12,7 +13,6 @@ use crate::wire::frank::{Frank, FrankingContext, FrankingTbs, franking_tag};
 use crate::wire::uri::{RoomUri, UserUri};
 
 use super::content::Content;
-use super::external::provider;
 
 /// What the frank of a message is worth.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,7 +53,7 @@ impl Franked<'_> {
             FrankingContext { sender: self.sender.clone(), room: self.room.clone(), accepted_at: self.accepted_at };
         let tag_fits = self.tag == Some(franking_tag(&self.content.salt, self.application_data).as_slice());
         let signed_by_hub = agent.is_some_and(|agent| {
-            provider(&agent.credential) == Some(self.room.domain())
+            provider_of(&agent.credential).is_some_and(|hub| hub == self.room.domain())
                 && signature_holds(crypto, suite, agent, frank, &context)
         });
         if tag_fits && signed_by_hub && frank.signature_suite == suite {

@@ -4,12 +4,14 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use openmls::ciphersuite::hash_ref::ProposalRef;
-use openmls::prelude::{BasicCredential, Credential, LeafNodeIndex, MlsGroup, OpenMlsProvider};
+use openmls::prelude::{LeafNodeIndex, MlsGroup, OpenMlsProvider};
+use openmls_basic_credential::SignatureKeyPair;
 use openmls_rust_crypto::OpenMlsRustCrypto;
 
+use crate::identity::credential::client_of;
 use crate::mls::component_updates::dictionary;
 use crate::wire::components::{Component, Dictionary, Participant, ParticipantList};
-use crate::wire::uri::{ClientUri, RoomUri, UserUri};
+use crate::wire::uri::{ClientUri, RoomUri};
 
 use super::Member;
 use super::error::{MemberError, refused};
@@ -82,8 +84,16 @@ impl Membership {
 
     /// Every leaf whose credential names a client.
     pub(super) fn clients(&self) -> Vec<(LeafNodeIndex, ClientUri)> {
-        let named = |member: openmls::prelude::Member| Some((member.index, named(&member.credential).ok()?.0));
+        let named = |member: openmls::prelude::Member| Some((member.index, client_of(&member.credential).ok()?.0));
         self.group.members().filter_map(named).collect()
+    }
+
+    /// Drops proposals that no hub has accepted.
+    pub(super) fn forget(&mut self, references: &[ProposalRef]) -> Result<(), MemberError> {
+        let Self { group, store, .. } = self;
+        references.iter().try_for_each(|reference| {
+            group.remove_pending_proposal(store.storage(), reference).map_err(refused("drop a proposal"))
+        })
     }
 
     pub(super) fn settle(&mut self) -> Result<(), MemberError> {
@@ -172,12 +182,7 @@ impl Member {
                 membership.group.clear_pending_commit(storage.storage()).map_err(refused("drop the commit"))?;
             }
             Waiting::Proposals(references) => {
-                for reference in &references {
-                    membership
-                        .group
-                        .remove_pending_proposal(storage.storage(), reference)
-                        .map_err(refused("drop a proposal"))?;
-                }
+                membership.forget(&references)?;
             }
             Waiting::Join(None) => {
                 self.rooms.remove(room);
@@ -189,15 +194,13 @@ impl Member {
         Ok(())
     }
 
+    /// The membership and the keys, of a room that this client is in and has not left.
+    pub(super) fn seat(&mut self, room: &RoomUri) -> Result<(&mut Membership, &SignatureKeyPair), MemberError> {
+        let membership = self.rooms.get_mut(room).filter(|membership| membership.group.is_active());
+        Ok((membership.ok_or_else(|| MemberError::NotAMember(room.clone()))?, &self.signer))
+    }
+
     pub(super) fn membership_mut(&mut self, room: &RoomUri) -> Result<&mut Membership, MemberError> {
         self.rooms.get_mut(room).ok_or_else(|| MemberError::NotAMember(room.clone()))
     }
-}
-
-/// The client that a basic credential names, and its user (reading D-7).
-pub(super) fn named(credential: &Credential) -> Result<(ClientUri, UserUri), MemberError> {
-    let basic = BasicCredential::try_from(credential.clone()).map_err(|_| MemberError::Credential)?;
-    let client = ClientUri::from_bytes(basic.identity()).map_err(|_| MemberError::Credential)?;
-    let user = client.user().ok_or(MemberError::Credential)?;
-    Ok((client, user))
 }

@@ -5,10 +5,11 @@ use openmls::prelude::{
     OpenMlsProvider, ProcessedMessage, ProcessedMessageContent, QueuedProposal, Sender, StagedCommit, StagedWelcome,
 };
 
+use crate::identity::credential::{client_of, provider_of};
 use crate::time::Millis;
 use crate::wire::components::{ComponentId, FrankingAgent};
 use crate::wire::frank::Frank;
-use crate::wire::mls::MlsMessage;
+use crate::wire::mls::{MlsKind, MlsMessage};
 use crate::wire::notify::{FanoutBody, FanoutMessage};
 use crate::wire::update::RatchetTreeOption;
 use crate::wire::uri::{ClientUri, Domain, RoomUri, UserUri};
@@ -17,15 +18,15 @@ use super::Member;
 use super::client::join_config;
 use super::content::Content;
 use super::error::{MemberError, refused};
-use super::external::{provider, whole};
+use super::external::whole;
 use super::franking::{Franked, Franking};
-use super::membership::{Membership, Waiting, named};
+use super::membership::{Membership, Waiting};
 use super::resolve::resolve;
 
 /// What a fanned-out message meant to this client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Received {
-    /// A Welcome has brought this client into the room.
+    /// A Welcome, or the echo of its own external commit, has brought this client into the room.
     Joined {
         /// The epoch it is in now.
         epoch: u64,
@@ -95,8 +96,8 @@ impl Member {
     /// # Errors
     ///
     /// [`MemberError::NotAMember`] before the Welcome, [`MemberError::Mls`] for what does not verify or decrypt,
-    /// [`MemberError::Impostor`] and [`MemberError::Content`] for messages to drop. The state of the room is then the
-    /// one before.
+    /// [`MemberError::Impostor`] and [`MemberError::Content`] for messages to drop. What fails changes nothing; of
+    /// several proposals, those before it stay. A client that cannot take in a commit has to join again from outside.
     pub fn receive(&mut self, room: &RoomUri, fanout: &FanoutMessage) -> Result<Vec<Received>, MemberError> {
         match &fanout.body {
             FanoutBody::Welcome { message, tree } => self.welcomed(room, message, tree),
@@ -160,7 +161,7 @@ impl Membership {
             return Ok(Vec::new());
         }
         let Some(processed) = self.processed(message)? else { return Ok(skipped(message)) };
-        let (client, user) = named(processed.credential())?;
+        let (client, user) = client_of(processed.credential())?;
         let tag = processed.safe_aad_item(ComponentId::FRANK_AAD.0).map(<[u8]>::to_vec);
         let ProcessedMessageContent::ApplicationMessage(plaintext) = processed.into_content() else {
             // A message this client sent and no longer remembers.
@@ -187,31 +188,27 @@ impl Membership {
 
     fn handshake(&mut self, message: &MlsMessage) -> Result<Vec<Received>, MemberError> {
         let past = message.epoch() < Some(self.group.epoch().as_u64());
-        if self.has_sent(&message.hash()) {
-            return match self.waiting {
-                Waiting::Nothing | Waiting::Proposals(_) => Ok(Vec::new()),
-                Waiting::Join(_) => {
-                    self.settle()?;
-                    Ok(Vec::new())
-                }
-                // An older commit that was refused, or that came back late.
-                Waiting::Commit if past => Ok(Vec::new()),
-                Waiting::Commit => self.echoed(message),
-            };
-        }
-        if past {
-            return Ok(skipped(message));
+        match (self.has_sent(&message.hash()), message.kind()) {
+            (true, _) if matches!(self.waiting, Waiting::Join(_)) => {
+                self.settle()?;
+                return Ok(vec![Received::Joined { epoch: self.group.epoch().as_u64() }]);
+            }
+            // The pending commit, or one that was taken back and accepted after all: openmls tells them apart.
+            (true, MlsKind::Commit) if !past => {}
+            (true, _) => return Ok(Vec::new()),
+            (false, _) if past => return Ok(skipped(message)),
+            (false, _) => {}
         }
         let Some(processed) = self.processed(message)? else { return Ok(skipped(message)) };
         let sender = processed.sender().clone();
         let credential = processed.credential().clone();
-        let by = || Ok::<_, MemberError>(named(&credential)?.0);
+        let by = || Ok::<_, MemberError>(client_of(&credential)?.0);
         match processed.into_content() {
             ProcessedMessageContent::ProposalMessage(proposal)
             | ProcessedMessageContent::ExternalJoinProposalMessage(proposal) => {
                 let by = match sender {
                     Sender::Member(_) => Proposer::Client(by()?),
-                    Sender::External(_) => Proposer::Provider(provider(&credential)),
+                    Sender::External(_) => Proposer::Provider(provider_of(&credential)),
                     Sender::NewMemberProposal | Sender::NewMemberCommit => Proposer::Newcomer,
                 };
                 self.queue(*proposal, by)
@@ -226,9 +223,14 @@ impl Membership {
                     .map_err(refused("apply a commit"))?;
                 self.merge(staged, by()?)
             }
-            ProcessedMessageContent::OwnPendingCommit
-            | ProcessedMessageContent::ApplicationMessage(_)
-            | ProcessedMessageContent::OwnPrivateMessage => Ok(Vec::new()),
+            ProcessedMessageContent::OwnPendingCommit => {
+                let before = self.clients();
+                self.settle()?;
+                Ok(vec![self.moved(&before, by()?)])
+            }
+            ProcessedMessageContent::ApplicationMessage(_) | ProcessedMessageContent::OwnPrivateMessage => {
+                Ok(Vec::new())
+            }
         }
     }
 
@@ -254,15 +256,6 @@ impl Membership {
         // openmls has dropped what this client had pending with the epoch.
         self.waiting = Waiting::Nothing;
         if gone { Ok(vec![Received::Removed { by }]) } else { Ok(vec![self.moved(&before, by)]) }
-    }
-
-    fn echoed(&mut self, message: &MlsMessage) -> Result<Vec<Received>, MemberError> {
-        let Some(processed) = self.processed(message)? else { return Ok(skipped(message)) };
-        let ProcessedMessageContent::OwnPendingCommit = processed.content() else { return Ok(Vec::new()) };
-        let (by, _) = named(processed.credential())?;
-        let before = self.clients();
-        self.settle()?;
-        Ok(vec![self.moved(&before, by)])
     }
 
     fn moved(&self, before: &[Client], by: ClientUri) -> Received {

@@ -35,7 +35,8 @@ impl Member {
     /// [`MemberError::NotAMember`] for a room it is not in, [`MemberError::Mls`] while proposals wait for a commit:
     /// [`Self::commit_pending`] comes first (RFC 9420, section 12.4).
     pub fn encrypt(&mut self, room: &RoomUri, content: &Content) -> Result<SubmitMessageRequest, MemberError> {
-        let membership = self.rooms.get_mut(room).ok_or_else(|| MemberError::NotAMember(room.clone()))?;
+        let sender = self.user.clone();
+        let (membership, signer) = self.seat(room)?;
         let application_data = content.encode();
         let allowed = membership.component::<SafeAadComponents>()?;
         let Membership { group, store, .. } = &mut *membership;
@@ -45,10 +46,10 @@ impl Member {
             group.set_safe_aad(vec![item]).map_err(refused("set the franking tag"))?;
         }
         let message =
-            group.create_message(&**store, &self.signer, &application_data).map_err(refused("encrypt a message"))?;
+            group.create_message(&**store, signer, &application_data).map_err(refused("encrypt a message"))?;
         let bytes = message.tls_serialize_detached().map_err(refused("encode a message"))?;
         let message = MlsMessage::decode(&bytes)?;
         membership.note_sent(message.hash());
-        Ok(SubmitMessageRequest { protocol: Protocol::Mls10, message, sender: self.user.clone() })
+        Ok(SubmitMessageRequest { protocol: Protocol::Mls10, message, sender })
     }
 }

@@ -198,3 +198,39 @@ fn commits_are_public_messages_with_the_least_that_a_hub_needs() {
     let fanout = table.fanout(&light, 0);
     assert!(matches!(fanout[0].body, FanoutBody::Commit { .. }));
 }
+
+#[test]
+fn a_commit_that_was_taken_back_and_accepted_after_all_is_not_passed_over_in_silence() {
+    let mut table = Table::of(&["alice", "bob"]);
+    let update = table.members[0].commit_pending(&room()).unwrap();
+    table.members[0].rejected(&room()).unwrap();
+    let fanout = table.fanout(&update, 1);
+    table.members[1].receive(&room(), &fanout[0]).unwrap();
+    assert!(matches!(table.members[0].receive(&room(), &fanout[0]), Err(MemberError::Mls { .. })));
+    assert_eq!((table.epoch(0), table.epoch(1)), (1, 2));
+}
+
+#[test]
+fn of_a_bundle_that_cannot_be_built_no_proposal_stays() {
+    let mut table = Table::of(&["alice", "bob"]);
+    let unlisted = table.members[0].commit(&room(), &Draft::default().without_participant(user("bob"))).unwrap();
+    table.accept(0, &unlisted);
+    let leave = table.members[1].leave(&room());
+    assert!(matches!(leave, Err(MemberError::NotAParticipant(who)) if who == user("bob")));
+    assert!(matches!(table.members[1].propose(&room(), &Draft::default()), Err(MemberError::Nothing)));
+    message(&table.say(1, "still here")[0]);
+}
+
+#[test]
+fn somebody_who_was_removed_commits_nothing() {
+    let mut table = Table::of(&["alice", "bob"]);
+    table.invite(vec![member("cathy")]);
+    let update = table.members[0].remove(&room(), &user("bob")).unwrap();
+    table.accept(0, &update);
+    assert!(matches!(table.members[1].commit_pending(&room()), Err(MemberError::NotAMember(_))));
+    assert!(matches!(table.members[1].leave(&room()), Err(MemberError::NotAMember(_))));
+    let bob = table.members.remove(1);
+    table.invite(vec![bob]);
+    assert!(matches!(table.members[2].commit_pending(&room()), Ok(UpdateRequest::Commit(_))), "back by a new Welcome");
+    table.assert_in_step();
+}

@@ -38,3 +38,24 @@ fn a_frank_of_another_suite_or_signature_does_not_fit() {
 fn a_message_without_a_frank_is_only_unfranked() {
     assert_eq!(changed(|fanout| *application(fanout) = None), Franking::Absent);
 }
+
+#[test]
+fn a_frank_over_a_tag_that_is_not_of_the_content_does_not_fit() {
+    use openmls::framing::SafeAadItem;
+    use tls_codec::Serialize as _;
+
+    use crate::member::content::Content;
+    use crate::wire::Protocol;
+    use crate::wire::mls::MlsMessage;
+
+    let mut table = Table::of(&["alice", "bob"]);
+    let content = Content::text(&user("alice"), &room(), "hello", [1; 16]).encode();
+    let (membership, signer) = table.members[0].seat(&room()).unwrap();
+    membership.group.set_safe_aad(vec![SafeAadItem::new(0x20, vec![9; 32])]).unwrap();
+    let message = membership.group.create_message(&*membership.store, signer, &content).unwrap();
+    let message = MlsMessage::decode(&message.tls_serialize_detached().unwrap()).unwrap();
+    let request = SubmitMessageRequest { protocol: Protocol::Mls10, message, sender: user("alice") };
+    let fanout = table.franked(&request);
+    let received = table.members[1].receive(&room(), &fanout).unwrap();
+    assert_eq!(super::message(&received).franking, Franking::Invalid);
+}

@@ -244,3 +244,21 @@ fn key_packages_fit_what_a_room_requires() {
     references.dedup();
     assert_eq!(references.len(), 3);
 }
+
+#[test]
+fn the_echo_of_a_join_from_outside_says_that_it_was_accepted() {
+    let mut table = Table::of(&["alice", "bob"]);
+    table.members.push(member("dave"));
+    let current = nothing_pending(&table);
+    let update = table.members[2].external_join(&room(), &current, Some(ORDINARY)).unwrap();
+    let fanout = table.fanout(&update, 2);
+    assert_eq!(table.deliver(&fanout)[2], [Received::Joined { epoch: 2 }]);
+    table.members[2].accepted(&room()).unwrap();
+    table.assert_in_step();
+}
+
+#[test]
+fn members_can_be_moved_to_other_threads() {
+    fn sendable<T: Send + Sync>() {}
+    sendable::<Member>();
+}
