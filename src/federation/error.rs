@@ -8,6 +8,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::gateway::GatewayError;
+use crate::peer::causes;
 
 /// Seconds after which a caller may come again when we are overloaded.
 const COME_AGAIN_SECONDS: u16 = 2;
@@ -113,7 +114,7 @@ impl ResponseError for FederationError {
     fn error_response(&self) -> HttpResponse {
         let status = self.status_code();
         if status.is_server_error() {
-            tracing::error!(status = status.as_u16(), cause = cause(self), "request failed");
+            tracing::error!(status = status.as_u16(), cause = causes(self), "request failed");
         }
         let mut response = HttpResponse::build(status);
         if status == StatusCode::SERVICE_UNAVAILABLE {
@@ -131,9 +132,4 @@ impl ResponseError for FederationError {
         }
         response.insert_header((CONTENT_TYPE, "application/problem+json")).body(problem.to_string())
     }
-}
-
-/// The error and everything beneath it, for the log.
-fn cause(error: &dyn std::error::Error) -> String {
-    std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

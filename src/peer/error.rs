@@ -137,3 +137,9 @@ pub enum SetupError {
         url: String,
     },
 }
+
+/// The error and everything beneath it, for the log and for operators.
+pub fn causes(error: &dyn std::error::Error) -> String {
+    let chain = std::iter::successors(Some(error), |error| error.source());
+    chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}

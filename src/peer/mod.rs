@@ -12,7 +12,7 @@ pub(crate) mod testing;
 
 pub use client::Peers;
 pub use directory::{DIRECTORY_PATH, directory_json};
-pub use error::{PeerError, SetupError};
+pub use error::{PeerError, SetupError, causes};
 pub use tls::{Identity, TlsMaterial, same_pin};
 
 use std::time::Duration;
