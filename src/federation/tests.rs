@@ -9,7 +9,7 @@ use super::body::{Body, OTHER_BYTES};
 use super::caller::Peer;
 use super::target::Target;
 use super::*;
-use crate::peer::testing::{Authority, client, domain};
+use crate::peer::testing::{Authority, client, domain, http1_client};
 use crate::peer::{DIRECTORY_PATH, Identity};
 
 const ECHO: &str = "https://a.example/v1/echo/mimi%3A%2F%2Fa.example%2Fr%2Fclubhouse";
@@ -192,6 +192,24 @@ async fn a_path_that_names_no_room_is_malformed_and_an_unknown_path_is_not_found
         ("https://a.example/.well-known/mimi-protocol-directory", 405),
     ] {
         assert_eq!(lab.post("b.example", Request { url, ..good() }).await.0, status, "{url}");
+    }
+    lab.close().await;
+}
+
+#[actix_web::test]
+async fn http_1_serves_as_well_and_its_host_header_counts() {
+    let lab = Lab::open();
+    let material = lab.authority.material(vec![lab.identity("b.example")]);
+    let client = http1_client(&material, "b.example", "a.example", lab.address);
+    let long = vec![0; OTHER_BYTES + 1];
+    for (host, body, status) in [
+        ("a.example", vec![0; 5], 200),
+        ("A.example:8443", vec![0; 5], 200),
+        ("other.example", vec![0; 5], 421),
+        ("a.example", long, 413),
+    ] {
+        let post = client.post(ECHO).header("host", host).header("from", "mimi@b.example").body(body);
+        assert_eq!(post.send().await.unwrap().status(), status, "{host}");
     }
     lab.close().await;
 }

@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::directory::{DIRECTORY_LIMIT_BYTES, DIRECTORY_PATH, Directory, DirectoryError, lifetime};
 use super::tls::{Demand, TlsMaterial};
-use super::{CONNECT_TIMEOUT, EXCHANGE_TIMEOUT, Endpoint, PeerAnswer, PeerError, SetupError};
+use super::{CONNECT_TIMEOUT, DIRECTORY_TIMEOUT, EXCHANGE_TIMEOUT, Endpoint, PeerAnswer, PeerError, SetupError};
 use crate::config::{self, Config};
 
 /// All providers we federate with. Clones share connections and directories.
@@ -64,11 +64,6 @@ impl Peers {
     pub fn with(tls: &TlsMaterial, peers: &[config::Peer]) -> Result<Self, SetupError> {
         let peers = peers.iter().map(|peer| Ok((peer.domain.clone(), Peer::new(tls, peer)?)));
         Ok(Self(Arc::new(peers.collect::<Result<_, SetupError>>()?)))
-    }
-
-    /// Whether we federate with this provider.
-    pub fn knows(&self, domain: &Domain) -> bool {
-        self.0.contains_key(domain)
     }
 
     /// Posts `body` to an endpoint of the provider `to`, in the name of `own`. Fetches the directory when none is
@@ -189,7 +184,8 @@ impl Peer {
     }
 
     async fn fetch(&self) -> Result<(Directory, Duration), DirectoryError> {
-        let response = self.reader.get(self.directory_url.clone()).send().await.map_err(DirectoryError::Fetch)?;
+        let request = self.reader.get(self.directory_url.clone()).timeout(DIRECTORY_TIMEOUT);
+        let response = request.send().await.map_err(DirectoryError::Fetch)?;
         let status = response.status().as_u16();
         if status != 200 {
             return Err(DirectoryError::Status { status, retry_after: retry_after(response.headers()) });

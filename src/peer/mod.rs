@@ -80,5 +80,8 @@ pub struct PeerAnswer {
 /// How long a connection may take to come up, TLS included.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long a directory may take: less than an exchange, so that all who wait for it learn that it failed.
+const DIRECTORY_TIMEOUT: Duration = Duration::from_secs(15);
+
 /// How long one exchange may take, from the directory to the last byte of the answer.
 const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(30);

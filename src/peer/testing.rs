@@ -55,6 +55,13 @@ pub(crate) fn client(material: &TlsMaterial, own: Option<&str>, connect: SocketA
     super::client::client(material, own.map(domain).as_ref(), Demand::Nothing, Some(connect)).unwrap()
 }
 
+/// The same for HTTP/1.1, which finds only the host `name` at `connect`.
+pub(crate) fn http1_client(material: &TlsMaterial, own: &str, name: &str, connect: SocketAddr) -> Client {
+    let mut tls = material.client_config(Some(&domain(own)), Demand::Nothing).unwrap();
+    tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Client::builder().tls_backend_preconfigured(tls).http1_only().no_proxy().resolve(name, connect).build().unwrap()
+}
+
 /// Settings of a peer whose directory is where `directory` says, or at its own name, and whose hosts are all at
 /// `connect`.
 pub(crate) fn peer(name: &str, directory: Option<&str>, connect: SocketAddr) -> config::Peer {
