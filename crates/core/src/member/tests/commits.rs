@@ -1,7 +1,8 @@
 use super::*;
-use crate::member::Draft;
+use crate::member::{Draft, Proposer};
+use crate::mls::external_proposal;
 use crate::wire::components::{ComponentId, RoomMetadata};
-use crate::wire::notify::FanoutBody;
+use crate::wire::update::GroupInfoOption;
 
 #[test]
 fn a_role_change_is_seen_by_everybody() {
@@ -184,7 +185,6 @@ fn an_update_that_no_member_may_apply_is_not_built() {
 #[test]
 fn commits_are_public_messages_with_the_least_that_a_hub_needs() {
     use crate::wire::mls::MlsKind;
-    use crate::wire::update::GroupInfoOption;
 
     let mut table = Table::of(&["alice", "bob"]);
     let light = table.members[0].commit_pending(&room()).unwrap();
@@ -214,7 +214,7 @@ fn a_commit_that_was_taken_back_and_accepted_after_all_is_not_passed_over_in_sil
 fn of_a_bundle_that_cannot_be_built_no_proposal_stays() {
     let mut table = Table::of(&["alice", "bob"]);
     let unlisted = table.members[0].commit(&room(), &Draft::default().without_participant(user("bob"))).unwrap();
-    table.accept(0, &unlisted);
+    table.accept_unchecked(0, &unlisted);
     let leave = table.members[1].leave(&room());
     assert!(matches!(leave, Err(MemberError::NotAParticipant(who)) if who == user("bob")));
     assert!(matches!(table.members[1].propose(&room(), &Draft::default()), Err(MemberError::Nothing)));
@@ -233,4 +233,39 @@ fn somebody_who_was_removed_commits_nothing() {
     table.invite(vec![bob]);
     assert!(matches!(table.members[2].commit_pending(&room()), Ok(UpdateRequest::Commit(_))), "back by a new Welcome");
     table.assert_in_step();
+}
+
+#[test]
+fn the_hub_removes_a_lost_client_by_a_proposal_that_a_member_commits() {
+    let mut table = Table::of(&["alice", "bob", "cathy"]);
+    let view = table.group.view().unwrap();
+    let lost = view.leaves.iter().find(|leaf| leaf.user == user("bob")).unwrap().index;
+    let proposal = external_proposal::remove(&view, 0, lost, &table.hub.sender).unwrap();
+    table.group.queue(&proposal).unwrap();
+    let timestamp = table.tick();
+    let fanout = FanoutMessage { timestamp, body: FanoutBody::Proposal { message: proposal, more: Vec::new() } };
+    let by = Proposer::Provider(Some(room().domain()));
+    assert_eq!(table.deliver(&[fanout])[0], [Received::Proposed { by, proposal_type: 3 }]);
+
+    let commit = table.members[2].commit_pending(&room()).unwrap();
+    let received = table.accept(2, &commit);
+    assert_eq!(received[1], [Received::Removed { by: client("cathy", "phone") }]);
+    assert!(table.roles(0).contains(&("bob".to_owned(), ORDINARY)), "the entry stays until a member removes it");
+    table.assert_in_step();
+}
+
+#[test]
+fn the_hub_sees_the_room_as_its_members_do() {
+    let mut table = Table::of(&["alice", "bob"]);
+    for bundling in [Bundling::Light, Bundling::Full] {
+        table.members[1].bundle(bundling);
+        let update = table.members[1].commit_pending(&room()).unwrap();
+        table.accept(1, &update);
+        let theirs = table.members[0].group_info(&room()).unwrap();
+        assert_eq!(table.group.ratchet_tree(), theirs.tree.as_bytes());
+        let UpdateRequest::Commit(bundle) = update else { panic!("no commit") };
+        if let GroupInfoOption::Full(whole) = bundle.group_info {
+            assert_eq!(table.group.group_info(), whole.as_bytes());
+        }
+    }
 }

@@ -1,5 +1,4 @@
 use super::*;
-use crate::mls::crypto::HubCrypto;
 use crate::wire::Protocol;
 use crate::wire::group_info::{
     GroupInfoOutcome, GroupInfoRatchetTree, GroupInfoRequest, GroupInfoResponse, HpkeCiphertext, PendingProposal,
@@ -109,6 +108,7 @@ fn a_client_that_lost_the_thread_joins_again_and_replaces_its_leaf() {
     let mut table = Table::of(&["alice", "bob", "cathy"]);
     let missed = table.members[0].commit_pending(&room()).unwrap();
     table.members[0].accepted(&room()).unwrap();
+    table.check(&missed);
     let fanout = table.fanout(&missed, 0);
     table.members[1].receive(&room(), &fanout[0]).unwrap();
 

@@ -7,10 +7,11 @@ mod messages;
 
 use std::time::Duration;
 
-use openmls::prelude::BasicCredential;
+use openmls::prelude::{BasicCredential, ProtocolVersion};
 use openmls_basic_credential::SignatureKeyPair;
 
-use crate::mls::labels;
+use crate::mls::crypto::HubCrypto;
+use crate::mls::{Group, labels};
 use crate::room::{Template, TemplateInput};
 use crate::time::Millis;
 use crate::wire::Wire;
@@ -49,6 +50,14 @@ fn key_package(member: &mut Member) -> KeyPackage {
     member.key_packages(1, MONTHS).unwrap().remove(0)
 }
 
+/// The time, as a new key package knows it: openmls reads the system clock anyway (C-12).
+fn now(member: &mut Member) -> Millis {
+    let key_package = key_package(member).into_openmls().unwrap();
+    let key_package = key_package.validate(&HubCrypto::default(), ProtocolVersion::Mls10).unwrap();
+    // Key packages are valid from an hour before they were made.
+    Millis((key_package.life_time().not_before() + 3600) * 1000)
+}
+
 /// The keys of a hub, which otherwise only passes bytes on.
 struct Hub {
     suite: u16,
@@ -85,9 +94,10 @@ impl Hub {
     }
 }
 
-/// A room and the clients that sit in it.
+/// A room, the clients that sit in it, and the group as their hub sees it.
 struct Table {
     hub: Hub,
+    group: Group,
     members: Vec<Member>,
     clock: u64,
 }
@@ -103,8 +113,10 @@ impl Table {
         let mut creator = members.remove(0);
         let group = GroupUri::parse("mimi://a.example/g/lobby").unwrap();
         let extensions = hub.extensions(creator.user());
-        creator.create_room(&room(), &group, &extensions).unwrap();
-        let mut table = Self { hub, members: vec![creator], clock: 1_000 };
+        let first = creator.create_room(&room(), &group, &extensions).unwrap();
+        let group = Group::found(first.group_info.as_bytes(), first.tree.as_bytes()).unwrap();
+        let clock = now(&mut creator).0;
+        let mut table = Self { hub, group, members: vec![creator], clock };
         if !guests.is_empty() {
             table.invite(guests);
         }
@@ -158,8 +170,31 @@ impl Table {
         bodies.into_iter().map(whole).collect()
     }
 
-    /// The update of member `from` is accepted, and everybody hears of it, `from` included.
+    /// The hub accepts the update of member `from`, and everybody hears of it, `from` included.
     fn accept(&mut self, from: usize, update: &UpdateRequest) -> Vec<Vec<Received>> {
+        self.check(update);
+        self.accept_unchecked(from, update)
+    }
+
+    /// The hub accepts an update, and nobody hears of it.
+    fn check(&mut self, update: &UpdateRequest) {
+        let now = self.tick();
+        match UpdateRequest::decode(&update.encode()).unwrap() {
+            UpdateRequest::Commit(bundle) => {
+                let staged = self.group.inspect_commit(&bundle, now).unwrap();
+                self.group.merge(staged).unwrap();
+            }
+            UpdateRequest::Proposals(proposals) => {
+                self.group.inspect_proposals(&proposals, now).unwrap();
+                for proposal in &proposals {
+                    self.group.queue(proposal).unwrap();
+                }
+            }
+        }
+    }
+
+    /// As [`Self::accept`], by a hub that checks nothing and loses track of the group.
+    fn accept_unchecked(&mut self, from: usize, update: &UpdateRequest) -> Vec<Vec<Received>> {
         self.members[from].accepted(&room()).unwrap();
         let fanout = self.fanout(update, from);
         self.deliver(&fanout)
