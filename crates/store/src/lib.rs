@@ -1,4 +1,41 @@
-//! Storage.
-/// The database.
-#[derive(Clone)]
-pub struct Store {}
+//! Storage of Portcullis: one schema on SQLite and PostgreSQL, and the only place that opens a transaction.
+//!
+//! Nothing is decided here. [`Store::read`] runs queries on one snapshot; [`Store::write`] runs a job on a write lane,
+//! which groups jobs into one durable transaction. Functions that only read take a [`Conn`]; those that write take a
+//! [`Tx`], which only a write lane can make.
+
+#[macro_use]
+mod conn;
+
+mod changes;
+mod convert;
+mod error;
+mod failpoint;
+mod lane;
+mod migrate;
+mod options;
+mod pool;
+mod postgres;
+mod schema;
+mod sqlite;
+mod store;
+mod tx;
+
+pub mod answers;
+pub mod audit;
+pub mod devices;
+pub mod events;
+pub mod key_packages;
+pub mod outbox;
+pub mod proposals;
+pub mod restrictions;
+pub mod rooms;
+
+pub use changes::Topic;
+pub use conn::Conn;
+pub use error::StoreError;
+pub use failpoint::failpoint;
+pub use lane::SEQUENCER;
+pub use options::Options;
+pub use store::Store;
+pub use tx::Tx;

@@ -1,0 +1,126 @@
+//! Salted commitments: a leaf binds each field of a record without showing it.
+
+use std::collections::BTreeMap;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::rand;
+use portcullis_core::wire::uri::{Domain, RoomUri};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::AuditRecord;
+use super::leaf::Leaf;
+use crate::StoreError;
+
+/// One field, and the salt that binds it to the leaf.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Opening {
+    /// 32 random octets in hexadecimal.
+    pub salt: String,
+    /// The value as JSON text; its very octets are committed to.
+    pub json: String,
+}
+
+/// The fields of a record by name, in the order of their names.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Openings(pub BTreeMap<String, Opening>);
+
+impl Openings {
+    /// Salts every field of `record` that has a value and does not stand in the leaf itself.
+    pub(crate) fn of(record: &AuditRecord) -> Result<Self, StoreError> {
+        let mut fields = BTreeMap::new();
+        let mut add = |name: &str, value: Value| -> Result<(), StoreError> {
+            if !value.is_null() {
+                let mut salt = [0; 32];
+                rand::fill(&mut salt).map_err(|_| StoreError::AuditUnavailable("no random numbers".into()))?;
+                fields.insert(name.to_owned(), Opening { salt: hex(&salt), json: value.to_string() });
+            }
+            Ok(())
+        };
+        add("actor", record.actor.clone().into())?;
+        add("decision", record.decision.map(|id| id.to_string()).into())?;
+        add("detail", record.detail.clone())?;
+        add("peer", record.peer.as_ref().map(|peer| peer.as_str().to_owned()).into())?;
+        add("policy", if record.policy.is_empty() { Value::Null } else { record.policy.clone().into() })?;
+        add("reason", if record.reason.is_empty() { Value::Null } else { record.reason.clone().into() })?;
+        add("room", record.room.as_ref().map(|room| room.as_str().to_owned()).into())?;
+        add("trace", record.trace.clone().into())?;
+        Ok(Self(fields))
+    }
+
+    /// The Merkle root (RFC 6962, section 2.1) over the commitments, in the order of the names: a field can be left out
+    /// of an export and its commitment still be checked.
+    pub fn root(&self) -> [u8; 32] {
+        let leaves: Vec<[u8; 32]> = self.0.iter().map(|(name, opening)| commit(name, opening)).collect();
+        root(&leaves)
+    }
+
+    pub(crate) fn value(&self, name: &str) -> Result<Value, StoreError> {
+        self.0
+            .get(name)
+            .map_or(Ok(Value::Null), |opening| serde_json::from_str(&opening.json))
+            .map_err(|_| StoreError::Corrupt("openings"))
+    }
+
+    pub(crate) fn text(&self, name: &str) -> Result<Option<String>, StoreError> {
+        match self.value(name)? {
+            Value::Null => Ok(None),
+            Value::String(text) => Ok(Some(text)),
+            _ => Err(StoreError::Corrupt("openings")),
+        }
+    }
+
+    /// The record that `leaf` and these openings make. Fields whose openings were erased are empty.
+    pub(crate) fn record(&self, leaf: &Leaf) -> Result<AuditRecord, StoreError> {
+        let corrupt = || StoreError::Corrupt("openings");
+        let policy = match self.value("policy")? {
+            Value::Null => Vec::new(),
+            names => serde_json::from_value(names).map_err(|_| corrupt())?,
+        };
+        Ok(AuditRecord {
+            event: leaf.event,
+            at: leaf.at,
+            kind: leaf.kind.clone(),
+            outcome: leaf.outcome,
+            decision: self.text("decision")?.map(|id| id.parse().map_err(|_| corrupt())).transpose()?,
+            room: self.text("room")?.map(|room| RoomUri::parse(&room).map_err(|_| corrupt())).transpose()?,
+            actor: self.text("actor")?,
+            peer: self.text("peer")?.map(|peer| Domain::parse(&peer).map_err(|_| corrupt())).transpose()?,
+            policy,
+            reason: self.text("reason")?.unwrap_or_default(),
+            bundle: leaf.bundle,
+            epoch: leaf.epoch,
+            exchange: leaf.exchange,
+            trace: self.text("trace")?,
+            detail: self.value("detail")?,
+        })
+    }
+}
+
+/// SHA-256(0x00 ‖ length of the name ‖ name ‖ salt as text ‖ JSON text).
+fn commit(name: &str, opening: &Opening) -> [u8; 32] {
+    let length = u32::try_from(name.len()).unwrap_or(u32::MAX).to_be_bytes();
+    sha256(&[&[0], &length, name.as_bytes(), opening.salt.as_bytes(), opening.json.as_bytes()])
+}
+
+fn root(leaves: &[[u8; 32]]) -> [u8; 32] {
+    match leaves {
+        [] => sha256(&[]),
+        [leaf] => *leaf,
+        _ => {
+            let (left, right) = leaves.split_at(leaves.len().next_power_of_two() / 2);
+            sha256(&[&[1], &root(left), &root(right)])
+        }
+    }
+}
+
+pub(crate) fn sha256(parts: &[&[u8]]) -> [u8; 32] {
+    let mut hash = [0; 32];
+    hash.copy_from_slice(digest(&SHA256, &parts.concat()).as_ref());
+    hash
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

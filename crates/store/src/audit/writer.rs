@@ -1,0 +1,109 @@
+//! The chain of one write lane (correction C-10): every staged record names its number and the hash of the one before
+//! it, and is signed with a key that lives as long as the process. So a record that was never rolled back and is
+//! missing, or that somebody else put into the database, is noticed by the sequencer of any replica.
+
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
+use diesel::{ExpressionMethods, RunQueryDsl};
+use serde_json::json;
+use uuid::Uuid;
+
+use super::commitment::{Openings, hex, sha256};
+use super::leaf::Leaf;
+use super::record::{AuditRecord, Outcome};
+use crate::schema::audit_stage;
+use crate::{Conn, StoreError};
+
+/// Most octets of a leaf: what an entry of a tile can hold.
+const MAX_LEAF_BYTES: usize = 65_535;
+/// Most octets of the openings of one record.
+const MAX_OPENINGS_BYTES: usize = 512 * 1024;
+/// Most octets of a kind.
+const MAX_KIND_BYTES: usize = 64;
+
+/// What every leaf says of the process that wrote it.
+pub(crate) struct Identity {
+    pub(crate) origin: String,
+    pub(crate) engine: String,
+}
+
+/// Where a chain stands.
+#[derive(Clone, Copy)]
+pub(crate) struct Mark {
+    next_seq: u64,
+    previous: [u8; 32],
+}
+
+const START: Mark = Mark { next_seq: 0, previous: [0; 32] };
+
+pub(crate) struct Writer {
+    identity: Identity,
+    key: Ed25519KeyPair,
+    id: Uuid,
+    mark: Mark,
+}
+
+impl Writer {
+    pub(crate) fn new(identity: Identity) -> Result<Self, StoreError> {
+        let key = Ed25519KeyPair::generate().map_err(|_| StoreError::Open("no random numbers".into()))?;
+        Ok(Self { identity, key, id: Uuid::now_v7(), mark: START })
+    }
+
+    pub(crate) fn mark(&self) -> Mark {
+        self.mark
+    }
+
+    /// Forgets what was staged since `mark`, because the database does.
+    pub(crate) fn reset(&mut self, mark: Mark) {
+        self.mark = mark;
+    }
+
+    /// Starts another chain, for when nobody knows how far this one got.
+    pub(crate) fn renew(&mut self) {
+        self.id = Uuid::now_v7();
+        self.mark = START;
+    }
+
+    /// Writes `record` as the next of the chain; the first is preceded by a `writer.begin` with the public key.
+    pub(crate) fn stage(&mut self, conn: &mut Conn, record: &AuditRecord) -> Result<(), StoreError> {
+        if self.mark.next_seq == 0 {
+            let mut begin = AuditRecord::new(Uuid::now_v7(), record.at, "writer.begin", Outcome::Info);
+            begin.detail = json!({ "writer": self.id, "public_key": hex(self.key.public_key().as_ref()) });
+            self.append(conn, &begin)?;
+        }
+        self.append(conn, record)
+    }
+
+    fn append(&mut self, conn: &mut Conn, record: &AuditRecord) -> Result<(), StoreError> {
+        let openings = Openings::of(record)?;
+        let leaf = Leaf {
+            origin: self.identity.origin.clone(),
+            writer: self.id,
+            writer_seq: self.mark.next_seq,
+            previous: self.mark.previous,
+            event: record.event,
+            at: record.at,
+            kind: record.kind.clone(),
+            outcome: record.outcome,
+            bundle: record.bundle,
+            engine: self.identity.engine.clone(),
+            disclosure: openings.root(),
+            epoch: record.epoch,
+            exchange: record.exchange,
+            public_key: if self.mark.next_seq == 0 { self.key.public_key().as_ref().try_into().ok() } else { None },
+            place: None,
+        };
+        let core = leaf.encode().map_err(|error| StoreError::AuditUnavailable(error.into()))?;
+        let openings = serde_json::to_string(&openings).map_err(|error| StoreError::AuditUnavailable(error.into()))?;
+        if core.len() > MAX_LEAF_BYTES || openings.len() > MAX_OPENINGS_BYTES || record.kind.len() > MAX_KIND_BYTES {
+            return Err(StoreError::AuditUnavailable("record is too large".into()));
+        }
+        let row = (
+            audit_stage::core.eq(core.as_slice()),
+            audit_stage::signature.eq(self.key.sign(&core).as_ref().to_vec()),
+            audit_stage::openings.eq(openings),
+        );
+        db!(conn, |c| diesel::insert_into(audit_stage::table).values(row).execute(c))?;
+        self.mark = Mark { next_seq: self.mark.next_seq + 1, previous: sha256(&[&core]) };
+        Ok(())
+    }
+}

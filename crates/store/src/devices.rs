@@ -1,0 +1,72 @@
+//! Our own users and their devices.
+
+use diesel::prelude::*;
+use portcullis_core::time::Millis;
+use portcullis_core::wire::uri::{ClientUri, UserUri};
+
+use crate::convert::{client, time, user};
+use crate::schema::{devices, users};
+use crate::{Conn, StoreError, Tx};
+
+/// Registers a user; nothing changes when it is registered already.
+///
+/// # Errors
+///
+/// [`StoreError`] of the database.
+pub fn register_user(tx: &mut Tx<'_>, user: &UserUri, now: Millis) -> Result<(), StoreError> {
+    let row = (users::uri.eq(user.as_str()), users::registered_at.eq(time(now)?));
+    db!(tx, |c| diesel::insert_into(users::table).values(row).on_conflict_do_nothing().execute(c))?;
+    Ok(())
+}
+
+/// Whether the user is registered.
+///
+/// # Errors
+///
+/// [`StoreError`] of the database.
+pub fn user_exists(conn: &mut Conn, user: &UserUri) -> Result<bool, StoreError> {
+    let query = users::table.filter(users::uri.eq(user.as_str())).select(users::uri);
+    Ok(db!(conn, |c| query.first::<String>(c).optional())?.is_some())
+}
+
+/// Registers a device of a registered user; nothing changes when that user has it already.
+///
+/// # Errors
+///
+/// [`StoreError::Missing`] when the user is not registered, [`StoreError::Exists`] when another user has the device.
+pub fn register_device(tx: &mut Tx<'_>, device: &ClientUri, user: &UserUri, now: Millis) -> Result<(), StoreError> {
+    if !user_exists(tx, user)? {
+        return Err(StoreError::Missing);
+    }
+    let row = (
+        devices::client.eq(device.as_str()),
+        devices::user_uri.eq(user.as_str()),
+        devices::registered_at.eq(time(now)?),
+    );
+    db!(tx, |c| diesel::insert_into(devices::table).values(row).on_conflict_do_nothing().execute(c))?;
+    match device_user(tx, device)? {
+        Some(owner) if owner == *user => Ok(()),
+        Some(_) | None => Err(StoreError::Exists),
+    }
+}
+
+/// Whose device it is; `None` when it is not registered.
+///
+/// # Errors
+///
+/// [`StoreError`] of the database.
+pub fn device_user(conn: &mut Conn, device: &ClientUri) -> Result<Option<UserUri>, StoreError> {
+    let query = devices::table.filter(devices::client.eq(device.as_str())).select(devices::user_uri);
+    db!(conn, |c| query.first::<String>(c).optional())?.map(|owner| user(&owner)).transpose()
+}
+
+/// The devices of a user in the order of their names.
+///
+/// # Errors
+///
+/// [`StoreError`] of the database.
+pub fn devices_of(conn: &mut Conn, user: &UserUri) -> Result<Vec<ClientUri>, StoreError> {
+    let query =
+        devices::table.filter(devices::user_uri.eq(user.as_str())).order(devices::client).select(devices::client);
+    db!(conn, |c| query.load::<String>(c))?.iter().map(|device| client(device)).collect()
+}

@@ -1,0 +1,120 @@
+//! What a room accepted, in the hub's order: exactly the bytes that every provider and device is sent.
+
+use diesel::prelude::*;
+use portcullis_core::time::Millis;
+use portcullis_core::wire::uri::RoomUri;
+
+use crate::convert::{digest, millis, number, time, to_db};
+use crate::schema::{events, rooms};
+use crate::{Conn, StoreError, Tx};
+
+/// Which body a FanoutMessage has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum EventKind {
+    /// An application message.
+    Message,
+    /// A Welcome.
+    Welcome,
+    /// Proposals.
+    Proposal,
+    /// A commit.
+    Commit,
+}
+
+impl EventKind {
+    fn code(self) -> i32 {
+        match self {
+            Self::Message => 0,
+            Self::Welcome => 1,
+            Self::Proposal => 2,
+            Self::Commit => 3,
+        }
+    }
+
+    fn from_code(code: i32) -> Result<Self, StoreError> {
+        [Self::Message, Self::Welcome, Self::Proposal, Self::Commit]
+            .into_iter()
+            .find(|kind| kind.code() == code)
+            .ok_or(StoreError::Corrupt("event kind"))
+    }
+}
+
+/// An accepted event to be appended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewEvent {
+    /// Which body it has.
+    pub kind: EventKind,
+    /// MLS epoch it belongs to.
+    pub epoch: u64,
+    /// When the hub accepted it.
+    pub accepted_at: Millis,
+    /// SHA-256 of the MLSMessage.
+    pub message_hash: [u8; 32],
+    /// The encoded FanoutMessage.
+    pub fanout: Vec<u8>,
+}
+
+/// An event of a room.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// Its number in the room; the first is 1.
+    pub seq: u64,
+    /// What was appended.
+    pub event: NewEvent,
+}
+
+/// Appends `event` and gives its number in the room: one more than that of the event before it.
+///
+/// # Errors
+///
+/// [`StoreError::NoRoom`].
+pub fn append(tx: &mut Tx<'_>, room: &RoomUri, event: &NewEvent) -> Result<u64, StoreError> {
+    let target = rooms::table.filter(rooms::uri.eq(room.as_str()));
+    let seq = db!(tx, |c| {
+        diesel::update(target)
+            .set(rooms::last_seq.eq(rooms::last_seq + 1))
+            .returning(rooms::last_seq)
+            .get_result::<i64>(c)
+            .optional()
+    })?;
+    let seq = seq.ok_or(StoreError::NoRoom)?;
+    let row = (
+        events::room.eq(room.as_str()),
+        events::seq.eq(seq),
+        events::kind.eq(event.kind.code()),
+        events::epoch.eq(to_db(event.epoch)?),
+        events::accepted_at.eq(time(event.accepted_at)?),
+        events::message_hash.eq(event.message_hash.as_slice()),
+        events::fanout.eq(event.fanout.as_slice()),
+    );
+    db!(tx, |c| diesel::insert_into(events::table).values(row).execute(c))?;
+    number(seq)
+}
+
+/// Events of a room from number `from` on, in order, at most `limit`.
+///
+/// # Errors
+///
+/// [`StoreError`] of the database.
+pub fn range(conn: &mut Conn, room: &RoomUri, from: u64, limit: u32) -> Result<Vec<Event>, StoreError> {
+    type Row = (i64, i32, i64, i64, Vec<u8>, Vec<u8>);
+    let query = events::table
+        .filter(events::room.eq(room.as_str()))
+        .filter(events::seq.ge(to_db(from)?))
+        .order(events::seq)
+        .limit(limit.into())
+        .select((events::seq, events::kind, events::epoch, events::accepted_at, events::message_hash, events::fanout));
+    let rows = db!(conn, |c| query.load::<Row>(c))?;
+    rows.into_iter()
+        .map(|(seq, kind, epoch, accepted_at, message_hash, fanout)| {
+            let event = NewEvent {
+                kind: EventKind::from_code(kind)?,
+                epoch: number(epoch)?,
+                accepted_at: millis(accepted_at)?,
+                message_hash: digest(&message_hash)?,
+                fanout,
+            };
+            Ok(Event { seq: number(seq)?, event })
+        })
+        .collect()
+}

@@ -1,0 +1,124 @@
+//! KeyPackages of our devices: each is given out once.
+
+use diesel::dsl::count_star;
+use diesel::prelude::*;
+use portcullis_core::time::Millis;
+use portcullis_core::wire::uri::{ClientUri, UserUri};
+
+use crate::convert::{client, millis, number, time};
+use crate::schema::key_packages;
+use crate::{Conn, StoreError, Tx};
+
+/// A KeyPackage as its device uploaded it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredKeyPackage {
+    /// Its KeyPackageRef.
+    pub reference: Vec<u8>,
+    /// The device.
+    pub client: ClientUri,
+    /// Whose device it is.
+    pub user: UserUri,
+    /// MLS ciphersuite.
+    pub suite: u16,
+    /// End of its lifetime.
+    pub not_after: Millis,
+    /// The KeyPackage.
+    pub key_package: Vec<u8>,
+}
+
+/// Keeps a KeyPackage of a registered device.
+///
+/// # Errors
+///
+/// [`StoreError::Exists`] when it was uploaded before.
+pub fn add(tx: &mut Tx<'_>, package: &StoredKeyPackage, now: Millis) -> Result<(), StoreError> {
+    let row = (
+        key_packages::reference.eq(package.reference.as_slice()),
+        key_packages::client.eq(package.client.as_str()),
+        key_packages::user_uri.eq(package.user.as_str()),
+        key_packages::suite.eq(i32::from(package.suite)),
+        key_packages::not_after.eq(time(package.not_after)?),
+        key_packages::uploaded_at.eq(time(now)?),
+        key_packages::key_package.eq(package.key_package.as_slice()),
+    );
+    db!(tx, |c| diesel::insert_into(key_packages::table).values(row).execute(c))
+        .map_err(|error| StoreError::unique(error, StoreError::Exists))?;
+    Ok(())
+}
+
+/// How many KeyPackages of a device are unclaimed and still valid after `now`.
+///
+/// # Errors
+///
+/// [`StoreError`] of the database.
+pub fn count(conn: &mut Conn, device: &ClientUri, now: Millis) -> Result<u64, StoreError> {
+    let query = key_packages::table
+        .filter(key_packages::client.eq(device.as_str()))
+        .filter(key_packages::claimed_by.is_null())
+        .filter(key_packages::not_after.gt(time(now)?))
+        .select(count_star());
+    number(db!(conn, |c| query.first::<i64>(c))?)
+}
+
+/// Unclaimed KeyPackages of a user's devices that are valid after `valid_after`, by device, the oldest first; at most
+/// `limit` in all.
+///
+/// # Errors
+///
+/// [`StoreError`] of the database.
+pub fn candidates(
+    conn: &mut Conn,
+    user: &UserUri,
+    valid_after: Millis,
+    limit: u32,
+) -> Result<Vec<StoredKeyPackage>, StoreError> {
+    type Row = (Vec<u8>, String, i32, i64, Vec<u8>);
+    let query = key_packages::table
+        .filter(key_packages::user_uri.eq(user.as_str()))
+        .filter(key_packages::claimed_by.is_null())
+        .filter(key_packages::not_after.gt(time(valid_after)?))
+        .order((key_packages::client, key_packages::uploaded_at, key_packages::reference))
+        .limit(limit.into())
+        .select((
+            key_packages::reference,
+            key_packages::client,
+            key_packages::suite,
+            key_packages::not_after,
+            key_packages::key_package,
+        ));
+    let rows = db!(conn, |c| query.load::<Row>(c))?;
+    rows.into_iter()
+        .map(|(reference, device, suite, not_after, key_package)| {
+            Ok(StoredKeyPackage {
+                reference,
+                client: client(&device)?,
+                user: user.clone(),
+                suite: u16::try_from(suite).map_err(|_| StoreError::Corrupt("ciphersuite"))?,
+                not_after: millis(not_after)?,
+                key_package,
+            })
+        })
+        .collect()
+}
+
+/// Whether this request is the one that gets the KeyPackage: true once for each, whoever asks at the same time.
+///
+/// # Errors
+///
+/// [`StoreError`] of the database.
+pub fn claim(tx: &mut Tx<'_>, reference: &[u8], request_hash: &[u8; 32]) -> Result<bool, StoreError> {
+    let free =
+        key_packages::table.filter(key_packages::reference.eq(reference)).filter(key_packages::claimed_by.is_null());
+    let claimed = key_packages::claimed_by.eq(request_hash.as_slice());
+    Ok(db!(tx, |c| diesel::update(free).set(claimed).execute(c))? == 1)
+}
+
+/// Forgets KeyPackages whose lifetime ended before `before`. Gives their number.
+///
+/// # Errors
+///
+/// [`StoreError`] of the database.
+pub fn expire(tx: &mut Tx<'_>, before: Millis) -> Result<usize, StoreError> {
+    let old = key_packages::table.filter(key_packages::not_after.lt(time(before)?));
+    Ok(db!(tx, |c| diesel::delete(old).execute(c))?)
+}

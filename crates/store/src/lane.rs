@@ -1,0 +1,239 @@
+//! A write lane: a thread with one connection that groups waiting jobs into one transaction (correction C-11).
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+
+use tokio::sync::oneshot;
+
+use crate::audit::writer::{Identity, Writer};
+use crate::changes::{Changes, Touched};
+use crate::conn::Trouble;
+use crate::failpoint::failpoint;
+use crate::store::Database;
+use crate::{Conn, Options, StoreError, Tx};
+
+/// Key of the lane that gives positions, apart from all rooms.
+pub const SEQUENCER: &str = "sequencer";
+
+/// Runs of a job that the database asks to try again.
+const TRIES: usize = 5;
+
+/// The sending end; the thread ends when it is dropped.
+pub(crate) struct Lane {
+    jobs: SyncSender<Box<dyn Job>>,
+}
+
+impl Lane {
+    pub(crate) fn start(database: Arc<Database>, changes: Arc<Changes>, options: &Options) -> Result<Self, StoreError> {
+        let (jobs, queue) = sync_channel(options.queue);
+        let identity = Identity { origin: options.origin.clone(), engine: options.engine.clone() };
+        let worker = Worker {
+            conn: Some(database.writer()?),
+            writer: Writer::new(identity)?,
+            database,
+            changes,
+            most: options.batch.get(),
+        };
+        std::thread::Builder::new()
+            .name("store-lane".to_owned())
+            .spawn(move || worker.run(&queue))
+            .map_err(|error| StoreError::Open(error.into()))?;
+        Ok(Self { jobs })
+    }
+
+    pub(crate) fn send<T, E, F>(&self, job: F) -> Result<oneshot::Receiver<Result<T, E>>, StoreError>
+    where
+        F: FnMut(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        match self.jobs.try_send(Box::new(Typed { job, result: None, reply })) {
+            Ok(()) => Ok(answer),
+            Err(TrySendError::Full(_)) => Err(StoreError::Busy),
+            Err(TrySendError::Disconnected(_)) => Err(StoreError::Closed),
+        }
+    }
+}
+
+/// A job whose types are known only to its caller.
+trait Job: Send {
+    /// Runs it and keeps its result. Tells whether its effects are wanted.
+    fn run(&mut self, tx: &mut Tx<'_>) -> bool;
+
+    /// Makes `error` its result, unless it failed by itself: then it keeps its own reason.
+    fn fail(&mut self, error: StoreError);
+
+    /// Hands the result to the caller.
+    fn answer(self: Box<Self>);
+}
+
+struct Typed<F, T, E> {
+    job: F,
+    result: Option<Result<T, E>>,
+    reply: oneshot::Sender<Result<T, E>>,
+}
+
+impl<F, T, E> Job for Typed<F, T, E>
+where
+    F: FnMut(&mut Tx<'_>) -> Result<T, E> + Send,
+    T: Send,
+    E: From<StoreError> + Send,
+{
+    fn run(&mut self, tx: &mut Tx<'_>) -> bool {
+        self.result = Some(match catch_unwind(AssertUnwindSafe(|| (self.job)(tx))) {
+            Ok(Ok(_)) if tx.unaudited() => {
+                Err(StoreError::AuditUnavailable("job went on without its audit record".into()).into())
+            }
+            Ok(result) => result,
+            Err(_) => Err(StoreError::Panicked.into()),
+        });
+        matches!(self.result, Some(Ok(_)))
+    }
+
+    fn fail(&mut self, error: StoreError) {
+        if !matches!(self.result, Some(Err(_))) {
+            self.result = Some(Err(error.into()));
+        }
+    }
+
+    fn answer(self: Box<Self>) {
+        if let Some(result) = self.result {
+            // A caller that went away does not undo what is durable.
+            let _ = self.reply.send(result);
+        }
+    }
+}
+
+/// How a transaction ended.
+enum End {
+    /// It is durable; or the one job in it failed and nothing was to be committed.
+    Done(Touched),
+    /// It is undone, and trying again may help.
+    Undone(StoreError),
+    /// Nobody knows.
+    Unknown,
+}
+
+struct Worker {
+    conn: Option<Conn>,
+    writer: Writer,
+    database: Arc<Database>,
+    changes: Arc<Changes>,
+    most: usize,
+}
+
+impl Worker {
+    fn run(mut self, queue: &Receiver<Box<dyn Job>>) {
+        while let Ok(first) = queue.recv() {
+            let mut batch = vec![first];
+            batch.extend(queue.try_iter().take(self.most - 1));
+            self.group(batch);
+        }
+    }
+
+    /// Runs `batch` in one transaction; when that fails, each of its jobs in its own.
+    fn group(&mut self, mut batch: Vec<Box<dyn Job>>) {
+        match self.attempt(&mut batch) {
+            End::Undone(_) => {}
+            end => return self.settle(end, batch),
+        }
+        for job in batch {
+            let mut alone = vec![job];
+            let mut end = self.attempt(&mut alone);
+            for _ in 1..TRIES {
+                if !matches!(end, End::Undone(_)) {
+                    break;
+                }
+                end = self.attempt(&mut alone);
+            }
+            self.settle(end, alone);
+        }
+    }
+
+    fn settle(&mut self, end: End, mut batch: Vec<Box<dyn Job>>) {
+        match end {
+            End::Done(touched) => self.changes.signal(touched),
+            End::Undone(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "transaction failed and was undone");
+                let mut reason = Some(error); // there is only ever one job here
+                batch.iter_mut().for_each(|job| job.fail(reason.take().unwrap_or(StoreError::Undone)));
+            }
+            End::Unknown => {
+                tracing::error!("connection broke during a commit, its outcome is unknown");
+                batch.iter_mut().for_each(|job| job.fail(StoreError::CommitUnknown));
+            }
+        }
+        batch.into_iter().for_each(Job::answer);
+    }
+
+    fn attempt(&mut self, batch: &mut [Box<dyn Job>]) -> End {
+        let mut conn = match self.conn.take().map_or_else(|| self.database.writer(), Ok) {
+            Ok(conn) => conn,
+            Err(error) => return End::Undone(error),
+        };
+        let start = self.writer.mark();
+        let outcome = transact(&mut conn, &mut self.writer, batch);
+        let trouble = conn.take_trouble();
+        let end = match outcome {
+            Ok(touched) => End::Done(touched),
+            Err(Stop::Before(error)) => {
+                self.writer.reset(start);
+                End::Undone(error)
+            }
+            Err(Stop::Commit(_)) if trouble == Trouble::Broken => {
+                self.writer.renew(); // whether its last records exist is unknown, so its chain ends here
+                End::Unknown
+            }
+            Err(Stop::Commit(error)) => {
+                self.writer.reset(start);
+                End::Undone(error)
+            }
+        };
+        if trouble != Trouble::Broken && conn.abandon() {
+            self.conn = Some(conn); // any other connection is dropped, and its transaction with it
+        }
+        end
+    }
+}
+
+/// Where a transaction stopped.
+enum Stop {
+    Before(StoreError),
+    Commit(StoreError),
+}
+
+fn transact(conn: &mut Conn, writer: &mut Writer, batch: &mut [Box<dyn Job>]) -> Result<Touched, Stop> {
+    let before = |error: diesel::result::Error| Stop::Before(error.into());
+    let mut touched = Touched::default();
+    let mut wanted = false;
+    conn.begin_write().map_err(before)?;
+    for job in batch {
+        let mark = writer.mark();
+        conn.savepoint().map_err(before)?;
+        let mut tx = Tx::new(conn, writer);
+        let keep = job.run(&mut tx);
+        let changed = tx.touched();
+        match conn.take_trouble() {
+            Trouble::None => {}
+            Trouble::Retry | Trouble::Broken => return Err(Stop::Before(StoreError::Undone)),
+        }
+        if keep {
+            conn.commit().map_err(before)?;
+            touched.join(changed);
+            wanted = true;
+        } else {
+            conn.rollback().map_err(before)?;
+            writer.reset(mark);
+        }
+    }
+    if !wanted {
+        conn.rollback().map_err(before)?;
+        return Ok(touched);
+    }
+    failpoint("lane.before_commit");
+    conn.commit().map_err(|error| Stop::Commit(error.into()))?;
+    failpoint("lane.after_commit");
+    Ok(touched)
+}

@@ -1,0 +1,86 @@
+use std::path::Path;
+use std::sync::Arc;
+
+use diesel_async::AsyncPgConnection;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
+use tokio::runtime::Runtime;
+use tokio_postgres::config::SslMode;
+use tokio_postgres::{Config, NoTls};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use crate::StoreError;
+use crate::conn::{Conn, Kind, PgConn};
+
+/// A PostgreSQL server, and the runtime that drives the connections to it.
+pub(crate) struct Postgres {
+    config: Config,
+    tls: Option<MakeRustlsConnect>,
+    runtime: Option<Runtime>,
+}
+
+impl Postgres {
+    /// Reads `postgres://…`. With `sslmode=require` the server's certificate is checked against `roots`; with
+    /// `prefer`, the default, TLS is used when there are roots to check it with.
+    pub(crate) fn new(url: &str, roots: Option<&Path>) -> Result<Self, StoreError> {
+        let config: Config = url.parse().map_err(open)?;
+        let tls = match (config.get_ssl_mode(), roots) {
+            (SslMode::Disable, _) => None,
+            (SslMode::Require, None) => {
+                return Err(StoreError::Open("`sslmode=require` needs the root certificates of the server".into()));
+            }
+            (_, Some(roots)) => Some(MakeRustlsConnect::new(client_config(roots)?)),
+            (_, None) => None,
+        };
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("store-io")
+            .enable_all()
+            .build()
+            .map_err(open)?;
+        Ok(Self { config, tls, runtime: Some(runtime) })
+    }
+
+    pub(crate) fn connect(&self) -> Result<Conn, StoreError> {
+        let runtime = self.runtime.as_ref().ok_or(StoreError::Closed)?;
+        // The wrapper takes the runtime it is made in and blocks on it for every query.
+        let _entered = runtime.enter();
+        let conn = runtime.block_on(async {
+            let conn = match &self.tls {
+                Some(tls) => {
+                    let (client, driver) = self.config.connect(tls.clone()).await.map_err(open)?;
+                    AsyncPgConnection::try_from_client_and_connection(client, driver).await
+                }
+                None => {
+                    let (client, driver) = self.config.connect(NoTls).await.map_err(open)?;
+                    AsyncPgConnection::try_from_client_and_connection(client, driver).await
+                }
+            };
+            conn.map_err(open)
+        })?;
+        Ok(Conn::new(Kind::Postgres(PgConn::from(conn))))
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background(); // the last handle may go inside another runtime, where waiting panics
+        }
+    }
+}
+
+fn client_config(roots: &Path) -> Result<ClientConfig, StoreError> {
+    let mut store = RootCertStore::empty();
+    for certificate in CertificateDer::pem_file_iter(roots).map_err(open)? {
+        store.add(certificate.map_err(open)?).map_err(open)?;
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().map_err(open)?;
+    Ok(builder.with_root_certificates(store).with_no_client_auth())
+}
+
+fn open(error: impl std::error::Error + Send + Sync + 'static) -> StoreError {
+    StoreError::Open(error.into())
+}

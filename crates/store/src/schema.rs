@@ -1,0 +1,279 @@
+//! The tables, as both databases have them.
+
+diesel::table! {
+    rooms (uri) {
+        uri -> Text,
+        group_uri -> Text,
+        status -> Integer,
+        epoch -> BigInt,
+        version -> BigInt,
+        last_accepted -> BigInt,
+        last_seq -> BigInt,
+        template -> Text,
+        creator -> Text,
+        created_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    room_states (room, epoch) {
+        room -> Text,
+        epoch -> BigInt,
+        snapshot -> Binary,
+        group_info -> Binary,
+    }
+}
+
+diesel::table! {
+    room_restrictions (room, kind, subject) {
+        room -> Text,
+        kind -> Integer,
+        subject -> Text,
+        imposed_by -> Text,
+        imposed_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    proposals (room, epoch, ordinal) {
+        room -> Text,
+        epoch -> BigInt,
+        ordinal -> BigInt,
+        reference -> Binary,
+        message -> Binary,
+        proposer -> Text,
+        kind -> Text,
+        accepted_at -> BigInt,
+        decision -> Binary,
+        bundle -> Binary,
+    }
+}
+
+diesel::table! {
+    events (room, seq) {
+        room -> Text,
+        seq -> BigInt,
+        kind -> Integer,
+        epoch -> BigInt,
+        accepted_at -> BigInt,
+        message_hash -> Binary,
+        fanout -> Binary,
+    }
+}
+
+diesel::table! {
+    outbox_lanes (room, peer) {
+        room -> Text,
+        peer -> Text,
+        as_domain -> Text,
+        status -> Integer,
+        head -> BigInt,
+        tail -> BigInt,
+        frozen -> BigInt,
+        attempts -> BigInt,
+        first_tried -> BigInt,
+        next_at -> BigInt,
+        lease -> BigInt,
+        lease_owner -> Text,
+        lease_until -> BigInt,
+        http_status -> Integer,
+        error -> Text,
+    }
+}
+
+diesel::table! {
+    outbox_items (room, peer, position) {
+        room -> Text,
+        peer -> Text,
+        position -> BigInt,
+        seq -> BigInt,
+        bytes -> BigInt,
+    }
+}
+
+diesel::table! {
+    users (uri) {
+        uri -> Text,
+        registered_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    devices (client) {
+        client -> Text,
+        user_uri -> Text,
+        registered_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    key_packages (reference) {
+        reference -> Binary,
+        client -> Text,
+        user_uri -> Text,
+        suite -> Integer,
+        not_after -> BigInt,
+        uploaded_at -> BigInt,
+        key_package -> Binary,
+        claimed_by -> Nullable<Binary>,
+    }
+}
+
+diesel::table! {
+    welcome_routes (reference) {
+        reference -> Binary,
+        provider -> Text,
+        expires_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    answers (scope) {
+        scope -> Binary,
+        status -> Integer,
+        body -> Binary,
+        decision -> Nullable<Binary>,
+        expires_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    inbox_batches (key) {
+        key -> Binary,
+        seen_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    inbox_messages (room, message_hash) {
+        room -> Text,
+        message_hash -> Binary,
+        seen_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    followed (room, device) {
+        room -> Text,
+        device -> Text,
+        joined_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    admissions (id) {
+        id -> Binary,
+        room -> Text,
+        signature_key -> Binary,
+        credential_hash -> Binary,
+        role -> BigInt,
+        issued_at -> BigInt,
+        expires_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    bundles (digest) {
+        digest -> Binary,
+        content -> Binary,
+        stored_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    bundle_activations (ordinal) {
+        ordinal -> BigInt,
+        digest -> Binary,
+        activated_by -> Text,
+        activated_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    stream_payloads (id) {
+        id -> Binary,
+        room -> Text,
+        kind -> Text,
+        payload -> Binary,
+        at -> BigInt,
+    }
+}
+
+diesel::table! {
+    stream_stage (id) {
+        id -> BigInt,
+        device -> Text,
+        payload -> Binary,
+    }
+}
+
+diesel::table! {
+    stream_rows (position) {
+        position -> BigInt,
+        device -> Text,
+        payload -> Binary,
+    }
+}
+
+diesel::table! {
+    heads (name) {
+        name -> Text,
+        size -> BigInt,
+    }
+}
+
+diesel::table! {
+    audit_stage (id) {
+        id -> BigInt,
+        core -> Binary,
+        signature -> Binary,
+        openings -> Text,
+    }
+}
+
+diesel::table! {
+    audit_writers (writer) {
+        writer -> Binary,
+        public_key -> Binary,
+        next_seq -> BigInt,
+        last_hash -> Binary,
+    }
+}
+
+diesel::table! {
+    audit_entries (seq) {
+        seq -> BigInt,
+        event -> Binary,
+        at -> BigInt,
+        kind -> Text,
+        outcome -> Integer,
+        room -> Nullable<Text>,
+        room_seq -> Nullable<BigInt>,
+        actor -> Nullable<Text>,
+        peer -> Nullable<Text>,
+        decision -> Nullable<Binary>,
+        exchange -> Nullable<Binary>,
+        leaf -> Binary,
+        signature -> Binary,
+    }
+}
+
+diesel::table! {
+    audit_openings (seq) {
+        seq -> BigInt,
+        openings -> Text,
+    }
+}
+
+diesel::table! {
+    sink_cursors (name) {
+        name -> Text,
+        seq -> BigInt,
+        moved_at -> BigInt,
+    }
+}
+
+diesel::allow_tables_to_appear_in_same_query!(audit_entries, audit_openings);
+diesel::allow_tables_to_appear_in_same_query!(stream_rows, stream_payloads);
+diesel::allow_tables_to_appear_in_same_query!(rooms, room_states);
+diesel::allow_tables_to_appear_in_same_query!(outbox_items, events);

@@ -1,0 +1,38 @@
+use std::path::{Path, PathBuf};
+
+use diesel::Connection;
+use diesel::connection::SimpleConnection;
+use diesel::sqlite::SqliteConnection;
+
+use crate::StoreError;
+use crate::conn::{Conn, Kind};
+
+/// A database file.
+#[derive(Clone)]
+pub(crate) struct Sqlite {
+    path: PathBuf,
+}
+
+impl Sqlite {
+    pub(crate) fn new(path: &str) -> Self {
+        Self { path: Path::new(path).to_owned() }
+    }
+
+    /// A connection that writes: a commit is on the disk when it returns.
+    pub(crate) fn writer(&self) -> Result<Conn, StoreError> {
+        self.connect("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;")
+    }
+
+    /// A connection that cannot write.
+    pub(crate) fn reader(&self) -> Result<Conn, StoreError> {
+        self.connect("PRAGMA query_only = ON;")
+    }
+
+    fn connect(&self, pragmas: &str) -> Result<Conn, StoreError> {
+        let path = self.path.to_str().ok_or_else(|| StoreError::Open("path is not UTF-8".into()))?;
+        let mut conn = SqliteConnection::establish(path).map_err(|error| StoreError::Open(error.into()))?;
+        conn.batch_execute("PRAGMA busy_timeout = 10000; PRAGMA foreign_keys = ON;")?;
+        conn.batch_execute(pragmas)?;
+        Ok(Conn::new(Kind::Sqlite(conn)))
+    }
+}

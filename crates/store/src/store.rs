@@ -1,0 +1,134 @@
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use crate::changes::{Changes, Topic};
+use crate::lane::{Lane, SEQUENCER};
+use crate::migrate::migrate;
+use crate::pool::Pool;
+use crate::postgres::Postgres;
+use crate::sqlite::Sqlite;
+use crate::{Conn, Options, StoreError, Tx};
+
+/// The database. Clones share everything; the last one to go ends the lanes.
+#[derive(Clone)]
+pub struct Store {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    lanes: Vec<Lane>, // first, so that they end before the database goes
+    readers: Pool,
+    changes: Arc<Changes>,
+    database: Arc<Database>,
+}
+
+pub(crate) enum Database {
+    Sqlite(Sqlite),
+    Postgres(Postgres),
+}
+
+impl Database {
+    pub(crate) fn writer(&self) -> Result<Conn, StoreError> {
+        match self {
+            Self::Sqlite(sqlite) => sqlite.writer(),
+            Self::Postgres(postgres) => postgres.connect(),
+        }
+    }
+
+    fn reader(&self) -> Result<Conn, StoreError> {
+        match self {
+            Self::Sqlite(sqlite) => sqlite.reader(),
+            Self::Postgres(postgres) => postgres.connect(),
+        }
+    }
+}
+
+impl Store {
+    /// Opens `sqlite://path`, `sqlite:path` or `postgres://…`, brings the schema up to date and starts the write lanes.
+    /// Blocks.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Open`] and [`StoreError::Migrate`].
+    pub fn open(url: &str, options: &Options) -> Result<Self, StoreError> {
+        let (database, lanes) = if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            (Database::Postgres(Postgres::new(url, options.postgres_roots.as_deref())?), options.lanes.get() + 1)
+        } else if let Some(path) = url.strip_prefix("sqlite:") {
+            (Database::Sqlite(Sqlite::new(path.strip_prefix("//").unwrap_or(path))), 1)
+        } else {
+            return Err(StoreError::Open("address starts with neither `sqlite:` nor `postgres://`".into()));
+        };
+        let database = Arc::new(database);
+        let changes = Arc::new(Changes::new());
+        migrate(&mut database.writer()?)?;
+        let lanes = (0..lanes)
+            .map(|_| Lane::start(Arc::clone(&database), Arc::clone(&changes), options))
+            .collect::<Result<_, _>>()?;
+        Ok(Self { shared: Arc::new(Shared { lanes, readers: Pool::new(options.readers.get()), changes, database }) })
+    }
+
+    /// Runs `job` on one snapshot of the database. Blocks: not for async code.
+    ///
+    /// # Errors
+    ///
+    /// Those of `job`, and [`StoreError`] when there is no connection.
+    pub fn read<T, E: From<StoreError>>(&self, job: impl FnOnce(&mut Conn) -> Result<T, E>) -> Result<T, E> {
+        self.shared.readers.read(|| self.shared.database.reader(), job)
+    }
+
+    /// Runs `job` on the write lane of `key`, usually the room, and returns once its effects are durable. Blocks: not
+    /// for async code.
+    ///
+    /// Jobs of one key run one after the other in this process. A job's error undoes that job alone. A job may run more
+    /// than once, when the database asks to try again: only its last run counts, so it must have no effects outside.
+    ///
+    /// # Errors
+    ///
+    /// Those of `job`, [`StoreError::Busy`] when the queue is full, and those of the commit.
+    pub fn write<T, E, F>(&self, key: &str, job: F) -> Result<T, E>
+    where
+        F: FnMut(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        self.lane(key).send(job)?.blocking_recv().unwrap_or_else(|_| Err(StoreError::Closed.into()))
+    }
+
+    /// As [`Self::write`], for async code.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::write`].
+    pub async fn write_async<T, E, F>(&self, key: &str, job: F) -> Result<T, E>
+    where
+        F: FnMut(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        self.lane(key).send(job)?.await.unwrap_or_else(|_| Err(StoreError::Closed.into()))
+    }
+
+    /// A counter that moves after each commit of this process that touched `topic`. On PostgreSQL other replicas
+    /// commit too: look again now and then.
+    pub fn changes(&self, topic: Topic) -> watch::Receiver<u64> {
+        self.shared.changes.of(topic).subscribe()
+    }
+
+    /// Jobs of one key share a lane. The sequencer has its own where there are several: it holds the lock on the heads
+    /// until its transaction ends, and must not do so while it waits for a room.
+    fn lane(&self, key: &str) -> &Lane {
+        let (first, rest) = match self.shared.lanes.as_slice() {
+            [first, rest @ ..] => (first, rest),
+            [] => unreachable!("a store has a lane"),
+        };
+        if key == SEQUENCER {
+            return first;
+        }
+        let mut hasher = DefaultHasher::new();
+        key.hash(&mut hasher);
+        let at = usize::try_from(hasher.finish() % (rest.len().max(1) as u64)).unwrap_or(0);
+        rest.get(at).unwrap_or(first)
+    }
+}
