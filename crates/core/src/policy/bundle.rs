@@ -1,0 +1,273 @@
+//! A bundle: schema, policies, settings, room templates and their tests, named by what they contain. A bundle that
+//! exists is good: all of it was checked when it was loaded.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use aws_lc_rs::digest;
+use cedar_policy::ffi::DetailedError;
+use cedar_policy::{PolicyId, Schema, SchemaFragment};
+
+use crate::room::{Template, TemplateError};
+
+use super::cases::Suite;
+use super::diagnostic::{Diagnostic, Source};
+use super::entities;
+use super::index::Index;
+use super::policies::{self, Found, Layer, PolicyMeta};
+use super::settings::{Directory, Settings};
+use super::vocabulary::Vocabulary;
+
+/// A proved bundle.
+///
+/// Files, by their path: `schema/*.cedarschema`; `platform/`, `ceiling/`, `rooms/` and `obligations/*.cedar`;
+/// `templates/*.yaml`; `tests/*.yaml`; `settings.yaml`. Markdown is allowed anywhere. `examples/` is not read.
+#[derive(Clone, Debug)]
+pub struct Bundle {
+    digest: [u8; 32],
+    pub(super) index: Arc<Index>,
+    pub(super) metas: Arc<HashMap<PolicyId, PolicyMeta>>,
+    pub(super) vocabulary: Arc<Vocabulary>,
+    pub(super) directory: Arc<Directory>,
+    templates: Arc<BTreeMap<String, Template>>,
+    pub(super) suites: Arc<Vec<(String, Suite)>>,
+}
+
+impl Bundle {
+    /// Proves the files of a bundle, given by their path in it, with `/` between folders.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong, each thing once, in the order of files and lines.
+    pub fn load(mut files: BTreeMap<String, Vec<u8>>) -> Result<Self, Vec<Diagnostic>> {
+        files.retain(|file, _| !file.starts_with("examples/"));
+        let digest = content_digest(&files);
+        let mut wrong = Vec::new();
+        let loaded = Texts::of(&files, &mut wrong).load(digest, &mut wrong);
+        wrong.sort();
+        wrong.dedup();
+        match loaded {
+            Some(bundle) if wrong.is_empty() => Ok(bundle),
+            _ => Err(wrong),
+        }
+    }
+
+    /// What names this content: SHA-256 over, for each file in the order of their paths, the path, a zero byte and the
+    /// SHA-256 of the file.
+    pub fn digest(&self) -> [u8; 32] {
+        self.digest
+    }
+
+    /// The room template in `templates/{name}.yaml`.
+    pub fn template(&self, name: &str) -> Option<&Template> {
+        self.templates.get(name)
+    }
+
+    /// The room templates by name.
+    pub fn templates(&self) -> &BTreeMap<String, Template> {
+        &self.templates
+    }
+
+    /// The ids of all policies that can decide.
+    pub fn policy_ids(&self) -> impl Iterator<Item = String> {
+        self.metas.keys().map(ToString::to_string)
+    }
+}
+
+fn content_digest(files: &BTreeMap<String, Vec<u8>>) -> [u8; 32] {
+    let mut context = digest::Context::new(&digest::SHA256);
+    for (path, content) in files {
+        context.update(path.as_bytes());
+        context.update(&[0]);
+        context.update(digest::digest(&digest::SHA256, content).as_ref());
+    }
+    let mut out = [0; 32];
+    out.copy_from_slice(context.finish().as_ref());
+    out
+}
+
+/// The files by what they are for.
+#[derive(Default)]
+struct Texts<'a> {
+    schema: Vec<Source<'a>>,
+    policies: Vec<(Layer, Source<'a>)>,
+    templates: Vec<Source<'a>>,
+    tests: Vec<Source<'a>>,
+    settings: Option<Source<'a>>,
+}
+
+impl<'a> Texts<'a> {
+    fn of(files: &'a BTreeMap<String, Vec<u8>>, wrong: &mut Vec<Diagnostic>) -> Self {
+        let mut texts = Self::default();
+        for (file, content) in files {
+            let start = Source { file, text: "" };
+            let Ok(text) = std::str::from_utf8(content) else {
+                wrong.push(start.at(0, "file is not UTF-8", None));
+                continue;
+            };
+            let source = Source { file, text };
+            let folder = file.split_once('/').map(|(folder, _)| folder);
+            let extension = file.rsplit_once('.').map_or("", |(_, extension)| extension);
+            match (folder, extension, Layer::of(file)) {
+                (_, "md", _) => {}
+                (None, _, _) if file == "settings.yaml" => texts.settings = Some(source),
+                (Some("schema"), "cedarschema", _) => texts.schema.push(source),
+                (Some(_), "cedar", Some(layer)) => texts.policies.push((layer, source)),
+                (Some("tests"), "yaml", _) => texts.tests.push(source),
+                (Some("templates"), "yaml", _) => texts.templates.push(source),
+                _ => {
+                    let help = "expected `schema/*.cedarschema`, `platform/`, `ceiling/`, `rooms/` or \
+                                `obligations/*.cedar`, `templates/*.yaml`, `tests/*.yaml` or `settings.yaml`";
+                    wrong.push(start.at(0, "file has no place in a bundle", Some(help.to_owned())));
+                }
+            }
+        }
+        texts
+    }
+
+    fn load(self, digest: [u8; 32], wrong: &mut Vec<Diagnostic>) -> Option<Bundle> {
+        let directory = self.directory(wrong);
+        let mut found = Vec::new();
+        for (layer, source) in &self.policies {
+            found.extend(policies::parse(*source, *layer, wrong));
+        }
+        let found = policies::unique(found, wrong);
+        policies::check(&found, wrong);
+        let schema = self.schema(wrong);
+        let vocabulary = schema.as_ref().and_then(|schema| self.vocabulary(schema, wrong));
+        if let Some(schema) = &schema {
+            policies::validate(&found, schema, wrong);
+        }
+        if let (Some(vocabulary), Some(directory)) = (&vocabulary, &directory) {
+            policies::check_names(&found, vocabulary, &directory.names(), wrong);
+        }
+        if let (Some(schema), Some(vocabulary), Some(directory)) = (&schema, &vocabulary, &directory) {
+            self.conform(schema, vocabulary, directory, wrong);
+        }
+        let templates = self.templates(wrong);
+        let suites = self.suites(&found, wrong);
+        let index = index(&found, wrong);
+        let deciding = found.iter().filter(|found| found.layer != Layer::Obligations);
+        Some(Bundle {
+            digest,
+            index: Arc::new(index),
+            metas: Arc::new(deciding.map(|found| (found.policy.id().clone(), found.meta())).collect()),
+            vocabulary: Arc::new(vocabulary?),
+            directory: Arc::new(directory?),
+            templates: Arc::new(templates),
+            suites: Arc::new(suites),
+        })
+    }
+
+    fn directory(&self, wrong: &mut Vec<Diagnostic>) -> Option<Directory> {
+        let Some(source) = self.settings else {
+            let help = "an empty one sets nothing: `{}`".to_owned();
+            wrong.push(Source { file: "settings.yaml", text: "" }.at(0, "file is missing", Some(help)));
+            return None;
+        };
+        match Settings::parse(source) {
+            Ok(settings) => Some(Directory::new(settings)),
+            Err(found) => {
+                wrong.extend(found);
+                None
+            }
+        }
+    }
+
+    fn schema(&self, wrong: &mut Vec<Diagnostic>) -> Option<Schema> {
+        let mut fragments = Vec::new();
+        for source in &self.schema {
+            match SchemaFragment::from_cedarschema_str(source.text) {
+                Ok((fragment, _)) => fragments.push(fragment),
+                Err(error) => wrong.extend(schema_errors(*source, DetailedError::from(&error))),
+            }
+        }
+        if fragments.len() != self.schema.len() {
+            return None;
+        }
+        match Schema::from_schema_fragments(fragments) {
+            Ok(schema) => Some(schema),
+            Err(error) => {
+                wrong.extend(schema_errors(self.schema_place(), DetailedError::from(&error)));
+                None
+            }
+        }
+    }
+
+    fn schema_place(&self) -> Source<'a> {
+        self.schema.first().copied().unwrap_or(Source { file: "schema", text: "" })
+    }
+
+    fn vocabulary(&self, schema: &Schema, wrong: &mut Vec<Diagnostic>) -> Option<Vocabulary> {
+        match Vocabulary::of(schema) {
+            Ok(vocabulary) => Some(vocabulary),
+            Err(missing) => {
+                let help = "the gateway itself asks with this name: keep the shipped schema and add to it";
+                let place = self.schema_place();
+                wrong.extend(missing.into_iter().map(|message| place.at(0, message, Some(help.to_owned()))));
+                None
+            }
+        }
+    }
+
+    fn conform(&self, schema: &Schema, names: &Vocabulary, directory: &Directory, wrong: &mut Vec<Diagnostic>) {
+        if let Err(error) = entities::conform(names, directory, schema) {
+            let help = "keep the shipped types and attributes; what is added must be optional".to_owned();
+            wrong.push(self.schema_place().at(0, error.explain(), Some(help)));
+        }
+    }
+
+    fn templates(&self, wrong: &mut Vec<Diagnostic>) -> BTreeMap<String, Template> {
+        let mut templates = BTreeMap::new();
+        for source in &self.templates {
+            let name = source.file.trim_start_matches("templates/").trim_end_matches(".yaml");
+            match Template::parse(source.text) {
+                Ok(template) => {
+                    templates.insert(name.to_owned(), template);
+                }
+                Err(error) => wrong.push(template_error(*source, &error)),
+            }
+        }
+        templates
+    }
+
+    fn suites(&self, found: &[Found<'_>], wrong: &mut Vec<Diagnostic>) -> Vec<(String, Suite)> {
+        let ids = found.iter().map(|found| found.policy.id().to_string()).collect();
+        let mut suites = Vec::new();
+        for source in &self.tests {
+            match Suite::parse(*source, &ids) {
+                Ok(suite) => suites.push((source.file.to_owned(), suite)),
+                Err(diagnostics) => wrong.extend(diagnostics),
+            }
+        }
+        suites
+    }
+}
+
+fn index(found: &[Found<'_>], wrong: &mut Vec<Diagnostic>) -> Index {
+    let mut index = Index::default();
+    for found in found.iter().filter(|found| found.layer != Layer::Obligations) {
+        if let Err(error) = index.insert(&found.policy) {
+            wrong.push(found.wrong(error.to_string(), "expected ids used once"));
+        }
+    }
+    index
+}
+
+fn template_error(source: Source<'_>, error: &TemplateError) -> Diagnostic {
+    match error {
+        TemplateError::Yaml(error) => source.yaml(error.clone()),
+        TemplateError::UnknownRole(name)
+        | TemplateError::UnknownCapability(name)
+        | TemplateError::AmbiguousRole(name) => source.near(0, name, error.to_string(), None),
+        TemplateError::Roles(violation) => source.at(0, error.to_string(), Some(violation.to_string())),
+    }
+}
+
+/// Cedar reports several mistakes of a schema as one error with related ones.
+fn schema_errors(source: Source<'_>, mut error: DetailedError) -> Vec<Diagnostic> {
+    let related = std::mem::take(&mut error.related);
+    let mut found = vec![source.cedar(error, 0)];
+    found.extend(related.into_iter().flat_map(|error| schema_errors(source, error)));
+    found
+}

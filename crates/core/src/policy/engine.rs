@@ -1,0 +1,127 @@
+//! The engine: evaluates a bundle, and denies whatever is unknown, incomplete or fails.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use cedar_policy::{Authorizer, PolicyId};
+
+use super::bundle::Bundle;
+use super::entities::{self, Asked, FactsError};
+use super::facts::{DoorQuestion, Question, RoomFacts, Side};
+use super::index::{Findings, Index};
+use super::policies::PolicyMeta;
+use super::settings::{Directory, Settings};
+use super::verdict::Verdict;
+use super::vocabulary::{Act, Vocabulary};
+
+/// Decides by one bundle. It is immutable: a new bundle is a new engine.
+#[derive(Clone, Debug)]
+pub struct Engine {
+    authorizer: Authorizer,
+    index: Arc<Index>,
+    metas: Arc<HashMap<PolicyId, PolicyMeta>>,
+    vocabulary: Arc<Vocabulary>,
+    directory: Arc<Directory>,
+    digest: [u8; 32],
+}
+
+impl Engine {
+    /// An engine for a proved bundle.
+    pub fn new(bundle: &Bundle) -> Self {
+        Self {
+            authorizer: Authorizer::new(),
+            index: Arc::clone(&bundle.index),
+            metas: Arc::clone(&bundle.metas),
+            vocabulary: Arc::clone(&bundle.vocabulary),
+            directory: Arc::clone(&bundle.directory),
+            digest: bundle.digest(),
+        }
+    }
+
+    /// The same policies over other settings, for tests of a bundle.
+    pub(super) fn with_settings(&self, settings: Settings) -> Self {
+        Self { directory: Arc::new(Directory::new(settings)), ..self.clone() }
+    }
+
+    /// The digest of the bundle that decides.
+    pub fn bundle_digest(&self) -> [u8; 32] {
+        self.digest
+    }
+
+    /// Decides a question about a room.
+    ///
+    /// Denied is what no policy permits, what any policy forbids, what is asked by a capability that has no name, what
+    /// refers to something unknown, and whatever meets a policy that fails: Cedar itself would skip a failing forbid.
+    pub fn decide(&self, question: &Question<'_>) -> Verdict {
+        let Some(act) = self.vocabulary.capability(question.capability) else {
+            return Verdict::deny("UNKNOWN_CAPABILITY");
+        };
+        let asked = entities::of_room(&self.vocabulary, &self.directory, act, question);
+        let verdict = self.judge(act, asked, || default_reason(question));
+        Verdict { notes: notes(question.room), ..verdict }
+    }
+
+    /// Decides a question at our door, outside of any room. Denies as [`Engine::decide`] does.
+    pub fn decide_door(&self, question: &DoorQuestion<'_>) -> Verdict {
+        let Some(act) = self.vocabulary.door(question.act) else {
+            return Verdict::deny("UNKNOWN_ACTION");
+        };
+        let asked = entities::of_door(&self.vocabulary, &self.directory, act, question);
+        self.judge(act, asked, || "NOT_PERMITTED")
+    }
+
+    fn judge(
+        &self,
+        act: &Act,
+        asked: Result<Asked, FactsError>,
+        default_reason: impl FnOnce() -> &'static str,
+    ) -> Verdict {
+        let asked = match asked {
+            Ok(asked) => asked,
+            Err(error) => return Verdict::incomplete(&error),
+        };
+        let findings = self.index.ask(&self.authorizer, &act.lineage, &asked);
+        if !findings.errors.is_empty() {
+            return failed(findings);
+        }
+        let allow = findings.forbids.is_empty() && !findings.permits.is_empty();
+        let deciding = if findings.forbids.is_empty() { findings.permits } else { findings.forbids };
+        // Ids are sorted, and of equals the first is taken.
+        let Some(first) = deciding.iter().filter_map(|id| self.metas.get(id)).min_by_key(|meta| meta.layer) else {
+            return Verdict::deny(default_reason());
+        };
+        Verdict {
+            allow,
+            reason: first.reason.clone(),
+            public_message: if allow { None } else { first.public_message.clone() },
+            determining: deciding.iter().map(ToString::to_string).collect(),
+            errors: Vec::new(),
+            notes: Vec::new(),
+        }
+    }
+}
+
+/// The deny that follows from a policy that failed.
+fn failed(findings: Findings) -> Verdict {
+    let (ids, errors): (Vec<PolicyId>, Vec<String>) = findings.errors.into_iter().unzip();
+    let mut determining: Vec<String> = ids.into_iter().chain(findings.forbids).map(|id| id.to_string()).collect();
+    determining.sort();
+    determining.dedup();
+    Verdict { determining, errors, ..Verdict::deny("POLICY_ERROR") }
+}
+
+/// Why nothing permitted it, as far as the room tells.
+fn default_reason(question: &Question<'_>) -> &'static str {
+    match &question.room.roles {
+        None => "ROOM_NOT_TRACKED",
+        Some(known) if !known.participants.contains_key(&question.actor.uri()) => "NOT_A_PARTICIPANT",
+        Some(_) => "CAPABILITY_NOT_GRANTED",
+    }
+}
+
+fn notes(room: &RoomFacts) -> Vec<String> {
+    match (room.side, &room.roles) {
+        (Side::Follower, None) => vec!["group not tracked: decided by room, host, user and size".to_owned()],
+        (Side::Follower | Side::Hub, _) => Vec::new(),
+    }
+}

@@ -1,0 +1,151 @@
+//! What a decision is about: the question, and what is known of the room.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::room::{Actor, RoomState};
+use crate::time::Millis;
+use crate::wire::components::{Capability, Role};
+use crate::wire::uri::{Domain, RoomUri, UserUri};
+
+/// On which side of a room we are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// The room is ours.
+    Hub,
+    /// The room is another provider's, and users of ours are in it.
+    Follower,
+}
+
+/// A role, as far as policy is concerned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoleFacts {
+    /// Its number; 0 stands for users who are not listed.
+    pub index: u32,
+    /// Its name.
+    pub name: String,
+    /// What it may do. Capabilities that the draft does not name give no right (reading P-7).
+    pub capabilities: BTreeSet<Capability>,
+}
+
+/// Who is in a room, and as what.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Membership {
+    /// The participant list: user to role.
+    pub participants: BTreeMap<UserUri, u32>,
+    /// Every role of the room.
+    pub roles: Vec<RoleFacts>,
+}
+
+impl From<&RoomState> for Membership {
+    fn from(state: &RoomState) -> Self {
+        let role = |role: &Role| RoleFacts {
+            index: role.role_index,
+            name: role.name.clone(),
+            capabilities: role.capabilities.iter().copied().collect(),
+        };
+        Self { participants: state.participants().clone(), roles: state.roles().values().map(role).collect() }
+    }
+}
+
+impl Membership {
+    /// The same without the users whose rights have ended before the commit that takes them out (reading D-51).
+    pub fn without(mut self, blocked: &BTreeSet<UserUri>) -> Self {
+        self.participants.retain(|user, _| !blocked.contains(user));
+        self
+    }
+}
+
+/// What is known of a room.
+#[derive(Clone, Debug)]
+pub struct RoomFacts {
+    /// Its identifier.
+    pub room: RoomUri,
+    /// On which side of it we are.
+    pub side: Side,
+    /// Participants and roles; `None` for a room of another hub whose group is not tracked (correction C-2), and for
+    /// one that is about to be created.
+    pub roles: Option<Membership>,
+    /// Users whom a moderator has muted.
+    pub muted: BTreeSet<UserUri>,
+    /// Whether a moderator has frozen it.
+    pub frozen: bool,
+    /// Whether it stands under legal hold.
+    pub legal_hold: bool,
+}
+
+/// May this actor do this in this room? One action of a commit, one proposal, or one message.
+#[derive(Clone, Debug)]
+pub struct Question<'a> {
+    /// Where.
+    pub room: &'a RoomFacts,
+    /// Who: the sender of a proposal, not the committer who cites it.
+    pub actor: &'a Actor,
+    /// What.
+    pub capability: Capability,
+    /// To whom, when it is somebody else.
+    pub target: Option<&'a UserUri>,
+    /// Role of the target (of the actor, when it acts on itself) before; 0 is not listed.
+    pub from_role: u32,
+    /// And after.
+    pub to_role: u32,
+    /// Whether the actor's role lists this change of role.
+    pub transition_authorized: bool,
+    /// Whether the room grants the action by another capability too (readings P-12, P-22, P-25; actions A13, A14).
+    pub alternative_granted: bool,
+    /// Whether an entry of the preauthorised list grants it.
+    pub preauthorized: bool,
+    /// Whether it comes by external commit or external proposal.
+    pub external: bool,
+    /// MLS ciphersuite of the room's group; 0 where it is not known.
+    pub suite: u16,
+    /// Epoch of the room's group.
+    pub epoch: u64,
+    /// Size of the MLS message, for messages.
+    pub message_bytes: u64,
+    /// Who handed it in: the provider that sent us *this proposal or message*, our own domain for our own users. For a
+    /// proposal that a commit cites it is the provider that once submitted the proposal, not the committer's
+    /// (correction C-3).
+    pub source: &'a Domain,
+    /// When.
+    pub now: Millis,
+}
+
+/// What is asked outside of any room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DoorAct<'a> {
+    /// Take key packages of this user.
+    ClaimKeyMaterial(&'a UserUri),
+    /// Register a device of the actor.
+    RegisterDevice,
+    /// Upload key packages for a device of the actor.
+    PublishKeyPackages,
+    /// Read the event stream of a device of the actor.
+    ReadStream,
+}
+
+impl DoorAct<'_> {
+    /// The name of the action in the schema.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ClaimKeyMaterial(_) => "claimKeyMaterial",
+            Self::RegisterDevice => "registerDevice",
+            Self::PublishKeyPackages => "publishKeyPackages",
+            Self::ReadStream => "readStream",
+        }
+    }
+}
+
+/// May this user do this at our door?
+#[derive(Clone, Debug)]
+pub struct DoorQuestion<'a> {
+    /// What.
+    pub act: DoorAct<'a>,
+    /// Who.
+    pub actor: &'a UserUri,
+    /// Our domain that is asked.
+    pub door: &'a Domain,
+    /// Who handed it in.
+    pub source: &'a Domain,
+    /// When.
+    pub now: Millis,
+}

@@ -1,0 +1,216 @@
+//! `settings.yaml`: what the company says about providers, users and rooms.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Deserialize;
+
+use super::diagnostic::{Diagnostic, Source};
+use crate::wire::uri::{Domain, RoomUri, UserUri};
+use crate::yaml;
+
+/// Highest clearance and classification.
+const MAX_LEVEL: u8 = 3;
+
+/// The file as it is written.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// What holds for whom or what is not listed.
+    pub defaults: Defaults,
+    /// Providers.
+    pub providers: Vec<ProviderSettings>,
+    /// Users.
+    pub users: Vec<UserSettings>,
+    /// Rooms.
+    pub rooms: Vec<RoomSettings>,
+}
+
+/// What holds for whom or what is not listed.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Defaults {
+    /// Users.
+    pub user: UserDefaults,
+    /// Largest message that may be sent to a room, in bytes of the MLS message.
+    pub max_message_bytes: u32,
+    /// MLS ciphersuites of groups that users and clients may be brought into.
+    pub ciphersuites: BTreeSet<u16>,
+}
+
+impl Default for Defaults {
+    fn default() -> Self {
+        Self { user: UserDefaults::default(), max_message_bytes: 1 << 18, ciphersuites: BTreeSet::from([1, 2, 3]) }
+    }
+}
+
+/// What holds for users who are not listed, and so for all users of other companies.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct UserDefaults {
+    /// How the company employs them.
+    pub employment: Employment,
+    /// From 0, public, to 3, secret.
+    pub clearance: u8,
+}
+
+/// How the company employs a user.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Employment {
+    /// On the payroll.
+    Employee,
+    /// By contract.
+    Contractor,
+    /// Not at all.
+    #[default]
+    Guest,
+}
+
+impl Employment {
+    /// As policies and settings spell it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Employee => "employee",
+            Self::Contractor => "contractor",
+            Self::Guest => "guest",
+        }
+    }
+}
+
+/// A provider of the federation.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProviderSettings {
+    /// Its domain.
+    pub domain: Domain,
+    /// Whether the company has suspended it with all its users.
+    #[serde(default)]
+    pub suspended: bool,
+    /// Whose law it is under, such as `EU`.
+    #[serde(default)]
+    pub jurisdiction: String,
+    /// Groups of providers that it is in.
+    #[serde(default)]
+    pub groups: BTreeSet<String>,
+}
+
+/// A user.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UserSettings {
+    /// Its URI.
+    pub uri: UserUri,
+    /// Whether the company has suspended it.
+    #[serde(default)]
+    pub suspended: bool,
+    /// From 0, public, to 3, secret.
+    pub clearance: Option<u8>,
+    /// Parts of the company that it is in.
+    #[serde(default)]
+    pub segments: BTreeSet<String>,
+    /// How the company employs it.
+    pub employment: Option<Employment>,
+}
+
+/// A room, of ours or of another hub.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RoomSettings {
+    /// Its URI.
+    pub uri: RoomUri,
+    /// From 0, public, to 3, secret.
+    #[serde(default)]
+    pub classification: u8,
+    /// Marks that it has.
+    #[serde(default)]
+    pub labels: BTreeSet<String>,
+    /// Instead of the default.
+    pub max_message_bytes: Option<u32>,
+    /// Instead of the default.
+    pub ciphersuites: Option<BTreeSet<u16>>,
+}
+
+impl Settings {
+    /// Reads the file and reports everything that is wrong with it.
+    pub(super) fn parse(source: Source<'_>) -> Result<Self, Vec<Diagnostic>> {
+        let settings: Self = parse_yaml(source).map_err(|diagnostic| vec![diagnostic])?;
+        let diagnostics = settings.check(source);
+        if diagnostics.is_empty() { Ok(settings) } else { Err(diagnostics) }
+    }
+
+    fn check(&self, source: Source<'_>) -> Vec<Diagnostic> {
+        let mut found = Vec::new();
+        let mut level = |value: u8, near: &str, what: &str| {
+            if value > MAX_LEVEL {
+                let message = format!("{what} {value} is out of range");
+                found.push(source.near(0, near, message, Some(format!("expected 0 to {MAX_LEVEL}"))));
+            }
+        };
+        level(self.defaults.user.clearance, "clearance:", "clearance");
+        self.users.iter().for_each(|user| level(user.clearance.unwrap_or(0), user.uri.as_str(), "clearance"));
+        self.rooms.iter().for_each(|room| level(room.classification, room.uri.as_str(), "classification"));
+        let names = self.providers.iter().map(|provider| provider.domain.as_str());
+        let names = names.chain(self.users.iter().map(|user| user.uri.as_str()));
+        let mut seen = BTreeSet::new();
+        for name in names.chain(self.rooms.iter().map(|room| room.uri.as_str())) {
+            if !seen.insert(name) {
+                let last = source.text.rfind(name).unwrap_or(0);
+                found.push(source.at(last, format!("`{name}` is listed twice"), Some("keep one entry".to_owned())));
+            }
+        }
+        found
+    }
+}
+
+/// Reads one YAML file of the bundle.
+pub(super) fn parse_yaml<T: serde::de::DeserializeOwned>(source: Source<'_>) -> Result<T, Diagnostic> {
+    yaml::parse(source.text).map_err(|error| source.yaml(error))
+}
+
+/// Settings made ready for look-up.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Directory {
+    pub(super) defaults: Defaults,
+    providers: BTreeMap<Domain, ProviderSettings>,
+    users: BTreeMap<UserUri, UserSettings>,
+    rooms: BTreeMap<RoomUri, RoomSettings>,
+}
+
+impl Directory {
+    pub(super) fn new(settings: Settings) -> Self {
+        Self {
+            defaults: settings.defaults,
+            providers: settings.providers.into_iter().map(|entry| (entry.domain.clone(), entry)).collect(),
+            users: settings.users.into_iter().map(|entry| (entry.uri.clone(), entry)).collect(),
+            rooms: settings.rooms.into_iter().map(|entry| (entry.uri.clone(), entry)).collect(),
+        }
+    }
+
+    pub(super) fn provider(&self, domain: &Domain) -> Option<&ProviderSettings> {
+        self.providers.get(domain)
+    }
+
+    pub(super) fn user(&self, user: &UserUri) -> Option<&UserSettings> {
+        self.users.get(user)
+    }
+
+    pub(super) fn room(&self, room: &RoomUri) -> Option<&RoomSettings> {
+        self.rooms.get(room)
+    }
+
+    /// The names of provider groups, segments and labels that the settings give: the only ones a policy can match.
+    pub(super) fn names(&self) -> Names<'_> {
+        Names {
+            groups: self.providers.values().flat_map(|entry| &entry.groups).map(String::as_str).collect(),
+            segments: self.users.values().flat_map(|entry| &entry.segments).map(String::as_str).collect(),
+            labels: self.rooms.values().flat_map(|entry| &entry.labels).map(String::as_str).collect(),
+        }
+    }
+}
+
+/// Names that the settings give.
+pub(super) struct Names<'a> {
+    pub(super) groups: BTreeSet<&'a str>,
+    pub(super) segments: BTreeSet<&'a str>,
+    pub(super) labels: BTreeSet<&'a str>,
+}

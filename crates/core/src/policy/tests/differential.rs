@@ -1,0 +1,206 @@
+use cedar_policy::{Authorizer, Decision, PolicySet, Schema};
+use proptest::prelude::*;
+
+use super::*;
+use crate::policy::entities;
+use crate::policy::settings::{Directory, Settings};
+use crate::policy::vocabulary::Vocabulary;
+
+/// The shipped policies, and some whose scopes exercise the index: no action, several groups of one action, one room.
+const MORE: &str = r#"
+@id("x.any") permit (principal, action, resource) when { context has side && context.epoch == 3 };
+@id("x.groups") @reason("X")
+forbid (principal, action in [Mimi::Action::"MemberActs", Mimi::Action::"MessageActs"], resource is Mimi::Room)
+when { context.epoch == 5 };
+@id("x.one") @reason("X")
+forbid (principal, action in Mimi::Action::"RoomActs", resource == Mimi::Room::"mimi://a.example/r/r1")
+when { context.epoch > 6 };
+@id("x.one-permit")
+permit (principal, action == Mimi::Action::"canSendMessage", resource == Mimi::Room::"mimi://b.example/r/r2");
+@id("x.label") @reason("X")
+forbid (principal, action in Mimi::Action::"MessageActs", resource in Mimi::Label::"calm")
+when { principal in Mimi::Segment::"trading" };
+@id("x.group") @reason("X")
+forbid (principal in Mimi::ProviderGroup::"far", action in Mimi::Action::"AdmittingActs", resource);
+"#;
+
+const SETTINGS: &str = "
+defaults: { max_message_bytes: 1000, ciphersuites: [1, 3] }
+providers:
+  - { domain: c.example, suspended: true }
+  - { domain: b.example, groups: [far], jurisdiction: EU }
+users:
+  - { uri: mimi://a.example/u/u1, suspended: true, clearance: 2 }
+  - { uri: mimi://b.example/u/u0, segments: [trading], employment: contractor }
+rooms:
+  - { uri: mimi://a.example/r/r1, labels: [calm], classification: 2, max_message_bytes: 500 }
+  - { uri: mimi://b.example/r/r2, labels: [calm], ciphersuites: [2] }
+";
+
+/// Cedar itself, over all policies at once.
+struct Plain {
+    policies: PolicySet,
+    schema: Schema,
+    vocabulary: Vocabulary,
+    directory: Directory,
+}
+
+impl Plain {
+    fn new(files: &BTreeMap<String, Vec<u8>>) -> Self {
+        let text = |file: &str| std::str::from_utf8(&files[file]).unwrap();
+        let mut policies = PolicySet::new();
+        for file in files.keys().filter(|file| file.ends_with(".cedar")) {
+            for policy in text(file).parse::<PolicySet>().unwrap().policies() {
+                let id = policy.annotation("id").unwrap().parse().unwrap();
+                policies.add(policy.new_id(id)).unwrap();
+            }
+        }
+        let (schema, _) = Schema::from_cedarschema_str(text("schema/mimi.cedarschema")).unwrap();
+        let vocabulary = Vocabulary::of(&schema).unwrap();
+        let settings: Settings = crate::yaml::parse(text("settings.yaml")).unwrap();
+        Self { policies, schema, vocabulary, directory: Directory::new(settings) }
+    }
+
+    /// Decision and determining policies; `None` where a policy failed.
+    fn decide(&self, question: &Question<'_>) -> Option<(bool, Vec<String>)> {
+        let act = self.vocabulary.capability(question.capability).unwrap();
+        let asked = entities::of_room(&self.vocabulary, &self.directory, act, question).unwrap();
+        asked.conforms(&self.schema).unwrap();
+        let response = Authorizer::new().is_authorized(&asked.request, &self.policies, &asked.entities);
+        if response.diagnostics().errors().next().is_some() {
+            return None;
+        }
+        let mut ids: Vec<String> = response.diagnostics().reason().map(ToString::to_string).collect();
+        ids.sort();
+        Some((response.decision() == Decision::Allow, ids))
+    }
+}
+
+#[derive(Debug)]
+struct Draw {
+    room: RoomFacts,
+    actor: Actor,
+    target: Option<UserUri>,
+    source: Domain,
+    capability: Capability,
+    from_to: (u32, u32),
+    flags: [bool; 4],
+    suite: u16,
+    epoch: u64,
+    bytes: u64,
+}
+
+fn a_user() -> impl Strategy<Value = UserUri> {
+    (0..3_u8, 0..3_u8).prop_map(|(home, name)| {
+        let home = ["a.example", "b.example", "c.example"][usize::from(home)];
+        user(&if name == 2 { home.to_owned() } else { format!("{home}/u/u{name}") })
+    })
+}
+
+fn a_room() -> impl Strategy<Value = RoomFacts> {
+    let capability = (0..Capability::NAMED.len()).prop_map(|at| Capability::NAMED[at].0);
+    let capabilities = prop::collection::btree_set(capability, 0..40);
+    let roles = prop::collection::vec(capabilities, 4).prop_map(|roles| {
+        let role = |(index, capabilities)| RoleFacts { index, name: format!("role {index}"), capabilities };
+        (0..).zip(roles).map(role).collect::<Vec<_>>()
+    });
+    let participants = prop::collection::btree_map(a_user(), 1..4_u32, 0..8);
+    let membership = (participants, roles).prop_map(|(participants, roles)| Membership { participants, roles });
+    let muted = prop::collection::btree_set(a_user(), 0..3);
+    (0..3_u8, any::<bool>(), prop::option::weighted(0.8, membership), muted, any::<[bool; 2]>()).prop_map(
+        |(room, hub, roles, muted, [frozen, legal_hold])| RoomFacts {
+            room: ["mimi://a.example/r/r0", "mimi://a.example/r/r1", "mimi://b.example/r/r2"][usize::from(room)]
+                .parse()
+                .unwrap(),
+            side: if hub { Side::Hub } else { Side::Follower },
+            roles,
+            muted,
+            frozen: frozen && legal_hold,
+            legal_hold,
+        },
+    )
+}
+
+fn a_draw() -> impl Strategy<Value = Draw> {
+    let who = (a_room(), a_user(), prop::option::of(a_user()), prop::option::weighted(0.2, a_user()));
+    let what = (0..Capability::NAMED.len(), (0..4_u32, 0..4_u32), any::<[bool; 4]>());
+    (who, what, (1..4_u16, 0..9_u64, 0..1200_u64)).prop_map(
+        |((room, actor, target, other), (at, from_to, flags), (suite, epoch, bytes))| Draw {
+            source: other.as_ref().unwrap_or(&actor).domain(),
+            actor: if actor.is_provider() { Actor::Hub(actor.domain()) } else { Actor::User(actor) },
+            room,
+            target,
+            capability: Capability::NAMED[at].0,
+            from_to,
+            flags,
+            suite,
+            epoch,
+            bytes,
+        },
+    )
+}
+
+impl Draw {
+    fn question(&self) -> Question<'_> {
+        let [transition_authorized, alternative_granted, preauthorized, external] = self.flags;
+        Question {
+            from_role: self.from_to.0,
+            to_role: self.from_to.1,
+            transition_authorized,
+            alternative_granted,
+            preauthorized,
+            external,
+            suite: self.suite,
+            epoch: self.epoch,
+            message_bytes: self.bytes,
+            ..question(&self.room, &self.actor, self.capability, self.target.as_ref(), &self.source)
+        }
+    }
+}
+
+#[test]
+fn the_indexed_engine_decides_as_cedar_does_over_all_policies() {
+    let files = files_with(&[("platform/more.cedar", MORE), ("settings.yaml", SETTINGS)]);
+    let engine = Engine::new(&Bundle::load(files.clone()).unwrap_or_else(|wrong| panic!("{wrong:#?}")));
+    let plain = Plain::new(&files);
+    let mut seen: BTreeMap<(bool, bool), usize> = BTreeMap::new();
+    let mut runner = proptest::test_runner::TestRunner::new_with_rng(
+        ProptestConfig { cases: 1500, failure_persistence: None, ..ProptestConfig::default() },
+        proptest::test_runner::TestRng::deterministic_rng(proptest::test_runner::RngAlgorithm::ChaCha),
+    );
+    let seen_in = std::cell::RefCell::new(&mut seen);
+    runner
+        .run(&a_draw(), |draw| {
+            let verdict = engine.decide(&draw.question());
+            prop_assert_eq!(&verdict.errors, &Vec::<String>::new());
+            let expected = plain.decide(&draw.question());
+            prop_assert_eq!(Some((verdict.allow, verdict.determining.clone())), expected);
+            *seen_in.borrow_mut().entry((verdict.allow, verdict.determining.is_empty())).or_default() += 1;
+            Ok(())
+        })
+        .unwrap();
+    let often = |key| seen.get(&key).copied().unwrap_or(0) > 50;
+    assert!(often((true, false)) && often((false, false)) && often((false, true)), "{seen:?}");
+}
+
+#[test]
+fn a_decision_meets_no_policy_of_other_rooms_or_actions() {
+    let mut other = String::new();
+    for n in 0..500 {
+        other.push_str(&format!(
+            "@id(\"o.{n}\") @reason(\"O\") forbid (principal, action in Mimi::Action::\"RoomActs\", \
+             resource == Mimi::Room::\"mimi://a.example/r/other{n}\");\n\
+             @id(\"d.{n}\") @reason(\"D\") forbid (principal, action == Mimi::Action::\"canDestroyRoom\", \
+             resource is Mimi::Room) when {{ context.epoch == {n} }};\n"
+        ));
+    }
+    let few = Bundle::load(shipped_files()).unwrap();
+    let many = Bundle::load(files_with(&[("rooms/other.cedar", &other)])).unwrap();
+    let breadth = |bundle: &Bundle| {
+        let act = bundle.vocabulary.capability(Capability::SEND_MESSAGE).unwrap();
+        let room = crate::policy::vocabulary::uid(&bundle.vocabulary.room, "mimi://a.example/r/clubhouse");
+        bundle.index.breadth(&act.lineage, &room)
+    };
+    assert_eq!(breadth(&few), breadth(&many));
+    assert!(breadth(&few) < 14, "{}", breadth(&few));
+}

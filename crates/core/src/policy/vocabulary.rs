@@ -1,0 +1,135 @@
+//! The names of the schema that the gateway itself uses, found in the bundle's schema when it is loaded.
+
+use std::collections::{BTreeMap, HashSet};
+
+use cedar_policy::{Entity, EntityId, EntityTypeName, EntityUid, Schema};
+
+use crate::wire::components::Capability;
+use crate::wire::uri::UserUri;
+
+use super::facts::DoorAct;
+
+/// Entity types and actions, as the schema declares them.
+#[derive(Clone, Debug)]
+pub(super) struct Vocabulary {
+    pub(super) user: EntityTypeName,
+    pub(super) provider: EntityTypeName,
+    pub(super) provider_group: EntityTypeName,
+    pub(super) segment: EntityTypeName,
+    pub(super) label: EntityTypeName,
+    pub(super) role: EntityTypeName,
+    pub(super) room: EntityTypeName,
+    capabilities: BTreeMap<Capability, Act>,
+    doors: BTreeMap<&'static str, Act>,
+}
+
+/// An action with what is needed to ask it.
+#[derive(Clone, Debug)]
+pub(super) struct Act {
+    pub(super) uid: EntityUid,
+    pub(super) entity: Entity,
+    /// The action itself and every group it is in: what a policy's scope can name it by.
+    pub(super) lineage: Vec<EntityUid>,
+}
+
+impl Vocabulary {
+    /// Looks everything up.
+    ///
+    /// # Errors
+    ///
+    /// One sentence for each name that the schema does not declare.
+    pub(super) fn of(schema: &Schema) -> Result<Self, Vec<String>> {
+        let mut missing = Vec::new();
+        let acts = Acts::of(schema, &mut missing);
+        let types: BTreeMap<String, EntityTypeName> =
+            schema.entity_types().map(|name| (name.to_string(), name.clone())).collect();
+        let mut entity_type = |name: &str| {
+            let found = types.get(&format!("Mimi::{name}")).cloned();
+            if found.is_none() {
+                missing.push(format!("schema does not declare entity type `Mimi::{name}`"));
+            }
+            found
+        };
+        let user = entity_type("User");
+        let provider = entity_type("Provider");
+        let provider_group = entity_type("ProviderGroup");
+        let segment = entity_type("Segment");
+        let label = entity_type("Label");
+        let role = entity_type("Role");
+        let room = entity_type("Room");
+        let mut act = |name: &str| {
+            let found = acts.find(name);
+            if found.is_none() {
+                missing.push(format!("schema does not declare action `Mimi::Action::\"{name}\"`"));
+            }
+            found
+        };
+        let capabilities = Capability::NAMED.iter().filter_map(|(id, name)| Some((*id, act(name)?))).collect();
+        let doors = DOOR_ACTS.iter().filter_map(|name| Some((*name, act(name)?))).collect();
+        match (user, provider, provider_group, segment, label, role, room) {
+            (Some(user), Some(provider), Some(provider_group), Some(segment), Some(label), Some(role), Some(room))
+                if missing.is_empty() =>
+            {
+                Ok(Self { user, provider, provider_group, segment, label, role, room, capabilities, doors })
+            }
+            _ => Err(missing),
+        }
+    }
+
+    pub(super) fn capability(&self, capability: Capability) -> Option<&Act> {
+        self.capabilities.get(&capability)
+    }
+
+    pub(super) fn capabilities(&self) -> impl Iterator<Item = (&Capability, &Act)> {
+        self.capabilities.iter()
+    }
+
+    pub(super) fn door(&self, act: DoorAct<'_>) -> Option<&Act> {
+        self.doors.get(act.name())
+    }
+
+    pub(super) fn user(&self, user: &UserUri) -> EntityUid {
+        uid(&self.user, user.as_str())
+    }
+
+    /// The action by which a user leaves.
+    pub(super) fn leaving(&self) -> Option<&Act> {
+        self.capability(Capability::REMOVE_SELF)
+    }
+}
+
+/// Every [`DoorAct`] by name.
+const DOOR_ACTS: &[&str] = &["claimKeyMaterial", "registerDevice", "publishKeyPackages", "readStream"];
+
+/// The identifier of an entity.
+pub(super) fn uid(entity_type: &EntityTypeName, id: &str) -> EntityUid {
+    EntityUid::from_type_name_and_id(entity_type.clone(), EntityId::new(id))
+}
+
+/// The action entities of a schema.
+struct Acts(Vec<Act>);
+
+impl Acts {
+    fn of(schema: &Schema, missing: &mut Vec<String>) -> Self {
+        let entities = match schema.action_entities() {
+            Ok(entities) => entities,
+            Err(error) => {
+                missing.push(error.to_string());
+                return Self(Vec::new());
+            }
+        };
+        let acts = entities.iter().map(|entity| {
+            let uid = entity.uid();
+            let ancestors: HashSet<EntityUid> = entities.ancestors(&uid).into_iter().flatten().cloned().collect();
+            let lineage = std::iter::once(uid.clone()).chain(ancestors).collect();
+            Act { uid, entity: entity.clone(), lineage }
+        });
+        Self(acts.collect())
+    }
+
+    fn find(&self, name: &str) -> Option<Act> {
+        let of_ours =
+            |act: &&Act| act.uid.type_name().to_string() == "Mimi::Action" && act.uid.id().unescaped() == name;
+        self.0.iter().find(of_ours).cloned()
+    }
+}
