@@ -21,15 +21,22 @@ mod sqlite;
 mod store;
 mod tx;
 
+pub mod admission;
 pub mod answers;
 pub mod audit;
+pub mod bundles;
 pub mod devices;
 pub mod events;
+pub mod follower;
+pub mod inbox;
 pub mod key_packages;
 pub mod outbox;
 pub mod proposals;
 pub mod restrictions;
 pub mod rooms;
+pub mod routes;
+pub mod sinks;
+pub mod streams;
 
 pub use changes::Topic;
 pub use conn::Conn;

@@ -248,7 +248,6 @@ diesel::table! {
         kind -> Text,
         outcome -> Integer,
         room -> Nullable<Text>,
-        room_seq -> Nullable<BigInt>,
         actor -> Nullable<Text>,
         peer -> Nullable<Text>,
         decision -> Nullable<Binary>,
@@ -266,6 +265,15 @@ diesel::table! {
 }
 
 diesel::table! {
+    audit_tails (dimension, name) {
+        dimension -> Integer,
+        name -> Text,
+        number -> BigInt,
+        seq -> BigInt,
+    }
+}
+
+diesel::table! {
     sink_cursors (name) {
         name -> Text,
         seq -> BigInt,
@@ -273,6 +281,8 @@ diesel::table! {
     }
 }
 
+diesel::joinable!(audit_openings -> audit_entries (seq));
+diesel::joinable!(stream_rows -> stream_payloads (payload));
 diesel::allow_tables_to_appear_in_same_query!(audit_entries, audit_openings);
 diesel::allow_tables_to_appear_in_same_query!(stream_rows, stream_payloads);
 diesel::allow_tables_to_appear_in_same_query!(rooms, room_states);

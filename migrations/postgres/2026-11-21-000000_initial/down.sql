@@ -1,4 +1,5 @@
 DROP TABLE sink_cursors;
+DROP TABLE audit_tails;
 DROP TABLE audit_openings;
 DROP TABLE audit_entries;
 DROP TABLE audit_writers;

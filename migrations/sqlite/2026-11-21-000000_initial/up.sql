@@ -227,7 +227,6 @@ CREATE TABLE audit_entries (
     kind TEXT NOT NULL,
     outcome INTEGER NOT NULL,
     room TEXT,
-    room_seq INTEGER,
     actor TEXT,
     peer TEXT,
     decision BLOB,
@@ -247,6 +246,15 @@ CREATE INDEX audit_by_exchange ON audit_entries (exchange, seq) WHERE exchange I
 CREATE TABLE audit_openings (
     seq INTEGER NOT NULL PRIMARY KEY REFERENCES audit_entries (seq),
     openings TEXT NOT NULL
+) STRICT;
+
+-- The last entry of every room, actor and peer, for the back-pointers of the next one.
+CREATE TABLE audit_tails (
+    dimension INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    PRIMARY KEY (dimension, name)
 ) STRICT;
 
 CREATE TABLE sink_cursors (

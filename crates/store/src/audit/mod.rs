@@ -3,11 +3,18 @@
 //! A record becomes a *leaf* of salted commitments and, beside it, the *openings* that a reader needs. Leaves are kept
 //! for ever; openings may be erased.
 
+mod chain;
 mod commitment;
+mod entries;
 mod leaf;
 mod record;
+mod sequence;
+mod tails;
 pub(crate) mod writer;
 
 pub use commitment::{Opening, Openings};
+pub use entries::{AuditEntry, Filter, entries, size};
 pub use leaf::{Leaf, LeafError, Place};
 pub use record::{AuditRecord, Outcome};
+pub use sequence::{MAX_SEQUENCED, Sequenced, sequence, sequence_async};
+pub(crate) use sequence::{lock_head, move_head};

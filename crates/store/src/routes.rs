@@ -1,0 +1,55 @@
+//! Where Welcomes go: which provider a KeyPackage was given out by (reading D-42).
+
+use std::collections::BTreeMap;
+
+use diesel::prelude::*;
+use portcullis_core::time::Millis;
+use portcullis_core::wire::uri::Domain;
+
+use crate::convert::{domain, time};
+use crate::schema::welcome_routes;
+use crate::{Conn, StoreError, Tx};
+
+/// Notes that `provider` gave out the KeyPackage, until `expires`; an older note of it is replaced.
+///
+/// # Errors
+///
+/// [`StoreError`] of the database.
+pub fn add(tx: &mut Tx<'_>, reference: &[u8], provider: &Domain, expires: Millis) -> Result<(), StoreError> {
+    let changes = (welcome_routes::provider.eq(provider.as_str()), welcome_routes::expires_at.eq(time(expires)?));
+    let row = (welcome_routes::reference.eq(reference), changes);
+    db!(tx, |c| {
+        diesel::insert_into(welcome_routes::table)
+            .values(row)
+            .on_conflict(welcome_routes::reference)
+            .do_update()
+            .set(changes)
+            .execute(c)
+    })?;
+    Ok(())
+}
+
+/// The providers of those of `references` that are known.
+///
+/// # Errors
+///
+/// [`StoreError`] of the database.
+pub fn lookup(conn: &mut Conn, references: &[Vec<u8>]) -> Result<BTreeMap<Vec<u8>, Domain>, StoreError> {
+    let query = welcome_routes::table
+        .filter(welcome_routes::reference.eq_any(references))
+        .select((welcome_routes::reference, welcome_routes::provider));
+    db!(conn, |c| query.load::<(Vec<u8>, String)>(c))?
+        .into_iter()
+        .map(|(reference, provider)| Ok((reference, domain(&provider)?)))
+        .collect()
+}
+
+/// Forgets routes that expired. Gives their number.
+///
+/// # Errors
+///
+/// [`StoreError`] of the database.
+pub fn expire(tx: &mut Tx<'_>, now: Millis) -> Result<usize, StoreError> {
+    let old = welcome_routes::table.filter(welcome_routes::expires_at.le(time(now)?));
+    Ok(db!(tx, |c| diesel::delete(old).execute(c))?)
+}

@@ -1,0 +1,138 @@
+//! What our devices are sent. Positions are global and gapless; a device reads its own rows after a position it knows.
+
+use diesel::prelude::*;
+use portcullis_core::time::Millis;
+use portcullis_core::wire::uri::{ClientUri, RoomUri};
+use uuid::Uuid;
+
+use crate::audit::{lock_head, move_head};
+use crate::convert::{millis, number, room, time, to_db};
+use crate::schema::{heads, stream_payloads, stream_rows, stream_stage};
+use crate::{Conn, StoreError, Topic, Tx};
+
+/// Something to be sent to devices.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamItem {
+    /// The room it is about.
+    pub room: RoomUri,
+    /// What the payload is.
+    pub kind: String,
+    /// The payload.
+    pub payload: Vec<u8>,
+    /// When it happened.
+    pub at: Millis,
+}
+
+/// An item of a device's stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamRow {
+    /// Where it stands; the first is 1. Rows of other devices stand between those of one.
+    pub position: u64,
+    /// The item.
+    pub item: StreamItem,
+}
+
+/// Sends `item` to each of `devices`; the payload is kept once. It can be read after the sequencer has run.
+///
+/// # Errors
+///
+/// [`StoreError`] of the database.
+pub fn push(tx: &mut Tx<'_>, devices: &[ClientUri], item: &StreamItem) -> Result<(), StoreError> {
+    if devices.is_empty() {
+        return Ok(());
+    }
+    let id = Uuid::now_v7();
+    let payload = (
+        stream_payloads::id.eq(id.as_bytes().as_slice()),
+        stream_payloads::room.eq(item.room.as_str()),
+        stream_payloads::kind.eq(item.kind.as_str()),
+        stream_payloads::payload.eq(item.payload.as_slice()),
+        stream_payloads::at.eq(time(item.at)?),
+    );
+    db!(tx, |c| diesel::insert_into(stream_payloads::table).values(payload).execute(c))?;
+    for some in devices.chunks(1000) {
+        let rows: Vec<_> = some
+            .iter()
+            .map(|device| {
+                (stream_stage::device.eq(device.as_str()), stream_stage::payload.eq(id.as_bytes().as_slice()))
+            })
+            .collect();
+        db!(tx, |c| diesel::insert_into(stream_stage::table).values(&rows).execute(c))?;
+    }
+    tx.touch(Topic::Staged);
+    Ok(())
+}
+
+/// Items of a device after position `after`, in order, at most `limit`.
+///
+/// # Errors
+///
+/// [`StoreError`] of the database.
+pub fn read(conn: &mut Conn, device: &ClientUri, after: u64, limit: u32) -> Result<Vec<StreamRow>, StoreError> {
+    type Row = (i64, String, String, Vec<u8>, i64);
+    let query = stream_rows::table
+        .inner_join(stream_payloads::table)
+        .filter(stream_rows::device.eq(device.as_str()))
+        .filter(stream_rows::position.gt(to_db(after)?))
+        .order(stream_rows::position)
+        .limit(limit.into())
+        .select((
+            stream_rows::position,
+            stream_payloads::room,
+            stream_payloads::kind,
+            stream_payloads::payload,
+            stream_payloads::at,
+        ));
+    let rows = db!(conn, |c| query.load::<Row>(c))?;
+    rows.into_iter()
+        .map(|(position, uri, kind, payload, at)| {
+            let item = StreamItem { room: room(&uri)?, kind, payload, at: millis(at)? };
+            Ok(StreamRow { position: number(position)?, item })
+        })
+        .collect()
+}
+
+/// The last position that was given.
+///
+/// # Errors
+///
+/// [`StoreError`] of the database.
+pub fn last_position(conn: &mut Conn) -> Result<u64, StoreError> {
+    let head = heads::table.filter(heads::name.eq("streams")).select(heads::size);
+    number(db!(conn, |c| head.first::<i64>(c))?)
+}
+
+/// Gives at most `limit` staged rows their positions. Gives their number.
+pub(crate) fn sequence(tx: &mut Tx<'_>, limit: i64) -> Result<usize, StoreError> {
+    let oldest = stream_stage::table.select(stream_stage::id).limit(1);
+    if limit == 0 || db!(tx, |c| oldest.first::<i64>(c).optional())?.is_none() {
+        return Ok(0); // so that an idle sequencer writes nothing
+    }
+    let size = lock_head(tx, "streams")?;
+    let staged = stream_stage::table.order(stream_stage::id).limit(limit).select((
+        stream_stage::id,
+        stream_stage::device,
+        stream_stage::payload,
+    ));
+    let staged = db!(tx, |c| staged.load::<(i64, String, Vec<u8>)>(c))?;
+    if staged.is_empty() {
+        return Ok(0);
+    }
+    let rows = (size + 1..)
+        .zip(&staged)
+        .map(|(position, (_, device, payload))| {
+            Ok((
+                stream_rows::position.eq(to_db(position)?),
+                stream_rows::device.eq(device),
+                stream_rows::payload.eq(payload),
+            ))
+        })
+        .collect::<Result<Vec<_>, StoreError>>()?;
+    db!(tx, |c| diesel::insert_into(stream_rows::table).values(&rows).execute(c))?;
+    let ids: Vec<i64> = staged.iter().map(|(id, _, _)| *id).collect();
+    let moved = stream_stage::table.filter(stream_stage::id.eq_any(ids));
+    db!(tx, |c| diesel::delete(moved).execute(c))?;
+    move_head(tx, "streams", size + staged.len() as u64)?;
+    tx.touch(Topic::Streams);
+    Ok(staged.len())
+}
