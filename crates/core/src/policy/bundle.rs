@@ -271,3 +271,23 @@ fn schema_errors(source: Source<'_>, mut error: DetailedError) -> Vec<Diagnostic
     found.extend(related.into_iter().flat_map(|error| schema_errors(source, error)));
     found
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn digest_of(files: &[(&str, &str)]) -> [u8; 32] {
+        let files = files.iter().map(|(path, text)| ((*path).to_owned(), text.as_bytes().to_vec()));
+        content_digest(&files.collect())
+    }
+
+    #[test]
+    fn the_digest_names_content_and_paths_and_where_one_file_ends() {
+        let one = digest_of(&[("a.md", "x"), ("b.md", "y")]);
+        assert_eq!(one, digest_of(&[("b.md", "y"), ("a.md", "x")]));
+        assert_ne!(one, digest_of(&[("a.md", "y"), ("b.md", "x")]));
+        assert_ne!(one, digest_of(&[("a.md", "x"), ("c.md", "y")]));
+        assert_ne!(one, digest_of(&[("a.md", "xy"), ("b.md", "")]));
+        assert_ne!(one, digest_of(&[("a.md", "x")]));
+    }
+}

@@ -58,14 +58,19 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    /// Checks against the schema what is evaluated without it later on.
-    pub(super) fn conforms(&self, schema: &Schema) -> Result<(), FactsError> {
+    /// Checks against the schema what is asked without it later on.
+    pub(super) fn request_conforms(&self, schema: &Schema) -> Result<(), FactsError> {
         let (request, missing) = (&self.request, || FactsError::Missing("request".to_owned()));
         let principal = request.principal().ok_or_else(missing)?.clone();
         let action = request.action().ok_or_else(missing)?.clone();
         let context = request.context().ok_or_else(missing)?.clone();
         Request::new(principal, action, self.resource.clone(), context, Some(schema))
             .map_err(FactsError::cedar("request"))?;
+        Ok(())
+    }
+
+    /// Checks against the schema what is evaluated without it later on.
+    pub(super) fn entities_conform(&self, schema: &Schema) -> Result<(), FactsError> {
         Entities::from_entities(self.entities.iter().cloned(), Some(schema)).map_err(FactsError::cedar("entities"))?;
         Ok(())
     }
@@ -111,14 +116,19 @@ pub(super) fn conform(vocabulary: &Vocabulary, directory: &Directory, schema: &S
             source: &domain,
             now: Millis(0),
         };
-        of_room(vocabulary, directory, act, &question)?.conforms(schema)?;
+        let asked = of_room(vocabulary, directory, act, &question)?;
+        asked.request_conforms(schema)?;
+        // The entities are the same for every capability.
+        if *capability == Capability::SEND_MESSAGE {
+            asked.entities_conform(schema)?;
+        }
     }
     let acts =
         [DoorAct::ClaimKeyMaterial(&target), DoorAct::RegisterDevice, DoorAct::PublishKeyPackages, DoorAct::ReadStream];
     for act in acts {
         let question = DoorQuestion { act, actor: &user, door: &domain, source: &domain, now: Millis(0) };
         if let Some(act) = vocabulary.door(act) {
-            of_door(vocabulary, directory, act, &question)?.conforms(schema)?;
+            of_door(vocabulary, directory, act, &question)?.request_conforms(schema)?;
         }
     }
     Ok(())

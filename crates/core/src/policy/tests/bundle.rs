@@ -139,14 +139,6 @@ fn a_file_without_a_place_is_refused_and_examples_are_never_read() {
 }
 
 #[test]
-fn the_digest_names_content_and_paths() {
-    let digest = |more: &[(&str, &str)]| Bundle::load(files_with(more)).unwrap().digest();
-    assert_eq!(digest(&[]), digest(&[]));
-    assert_ne!(digest(&[]), digest(&[("README.md", "a")]));
-    assert_ne!(digest(&[("a.md", "x")]), digest(&[("b.md", "x")]));
-}
-
-#[test]
 fn obligations_are_checked_and_decide_nothing() {
     let good = "@id(\"ob.keep\") @retention(\"P90D\")\n\
         permit (principal, action == Mimi::Action::\"obligations\", resource is Mimi::Room);\n";
