@@ -235,6 +235,18 @@ impl Positions {
     }
 }
 
+/// `before` with `changes` made.
+pub fn changed(before: &Dictionary, changes: ComponentChanges) -> Dictionary {
+    let mut after = before.clone();
+    for (component, data) in changes {
+        match data {
+            Some(data) => after.insert(component, data),
+            None => after.remove(component),
+        };
+    }
+    after
+}
+
 /// The components of a GroupContext of openmls.
 pub fn dictionary(components: Option<&AppDataDictionary>) -> Dictionary {
     let entries = components.into_iter().flat_map(AppDataDictionary::entries);

@@ -52,8 +52,7 @@ impl Group {
         let view = group.view()?;
         checks::context::required_capabilities(group.public.group_context())?;
         checks::context::external_senders(group.public.group_context())?;
-        checks::sizes::check(&view)?;
-        checks::participants::check(&view)?;
+        checks::view(&view)?;
         Ok(group)
     }
 

@@ -49,7 +49,10 @@ impl Group {
             MlsSender::NewMemberCommit => None,
             MlsSender::External(_) | MlsSender::NewMemberProposal => return Err(CheckId::Authenticity.into()),
         };
-        checks::citations::check(&self.pending, committer.map(|leaf| leaf.u32()), &framed.proposals)?;
+        let leaf = committer.map(|leaf| leaf.u32());
+        checks::citations::check(&self.pending, leaf, &framed.proposals)?;
+        checks::proposal_types::by_value(&framed.proposals)?;
+        checks::leaf_operations::check(leaf, &self.pending, &framed.proposals)?;
 
         let (staged, cited) = self.stage(framed, &before)?;
         let signer = match committer {
@@ -58,7 +61,6 @@ impl Group {
         };
         let sender = self.sender(&staged, committer, &before)?;
         let parts = self.parts(&staged, &sender, &before)?;
-        checks::leaf_operations::check(&parts)?;
         checks::external_remove::check(&sender, &parts)?;
         checks::lifetimes::check(staged.queued_proposals().filter_map(|queued| added(queued.proposal())), now)?;
         let welcome_refs = checks::welcome::check(bundle.welcome.as_ref(), &parts, self.suite())?;
@@ -68,8 +70,7 @@ impl Group {
         checks::context::required_capabilities(next.public.group_context())?;
         checks::context::external_senders(next.public.group_context())?;
         checks::signature_keys::check(&after)?;
-        checks::sizes::check(&after)?;
-        checks::participants::check(&after)?;
+        checks::view(&after)?;
         let group_info = checks::group_info::check(&next, signer, &bundle.group_info)?;
         checks::tree::check(&next, &bundle.ratchet_tree)?;
 

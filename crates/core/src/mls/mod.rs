@@ -21,3 +21,6 @@ pub use error::{HandshakeError, MlsError};
 pub use group::Group;
 pub use inspect::StagedChange;
 pub use proposals::Proposed;
+
+#[cfg(test)]
+mod tests;

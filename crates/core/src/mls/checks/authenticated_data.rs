@@ -7,16 +7,21 @@ use openmls::group::GroupContext;
 
 use crate::mls::component_updates::dictionary;
 use crate::wire::Wire;
-use crate::wire::components::SafeAadComponents;
+use crate::wire::components::{Dictionary, SafeAadComponents};
 use crate::wire::frank::SafeAad;
 
 use super::CheckId;
 
 pub(in crate::mls) fn check(authenticated_data: &[u8], context: &GroupContext) -> Result<(), CheckId> {
     let components = dictionary(context.extensions().app_data_dictionary().map(|extension| extension.dictionary()));
-    let allowed = components.read::<SafeAadComponents>().map_err(|_| CheckId::AuthenticatedData)?;
-    let Some(allowed) = allowed else { return Ok(()) };
+    let Some(allowed) = allowed(&components)? else { return Ok(()) };
     let aad = SafeAad::decode(authenticated_data).map_err(|_| CheckId::AuthenticatedData)?;
     let known = aad.components().all(|component| allowed.components.contains(&component));
     if known { Ok(()) } else { Err(CheckId::AuthenticatedData) }
+}
+
+/// The components that may stand in authenticated data; `None` where it is free. A group in which this cannot be read
+/// could take no further handshake.
+pub(in crate::mls) fn allowed(components: &Dictionary) -> Result<Option<SafeAadComponents>, CheckId> {
+    components.read().map_err(|_| CheckId::AuthenticatedData)
 }

@@ -5,6 +5,10 @@
 
 use std::fmt;
 
+use crate::wire::components::Dictionary;
+
+use super::GroupView;
+
 pub(super) mod authenticated_data;
 pub(super) mod citations;
 pub(super) mod components;
@@ -16,11 +20,24 @@ pub(super) mod leaf_operations;
 pub(super) mod leaf_support;
 pub(super) mod lifetimes;
 pub(super) mod participants;
+pub(super) mod proposal_types;
 pub(super) mod signature_keys;
 pub(super) mod sizes;
 pub(super) mod standalone;
 pub(super) mod tree;
 pub(super) mod welcome;
+
+/// Checks 8, 10 and 11 on a group as it would be.
+pub(super) fn view(after: &GroupView) -> Result<(), CheckId> {
+    components_of(&after.components)?;
+    participants::check(after)
+}
+
+/// Checks 10 and 11 on components as they would be.
+fn components_of(after: &Dictionary) -> Result<(), CheckId> {
+    sizes::check(after)?;
+    authenticated_data::allowed(after).map(|_| ())
+}
 
 macro_rules! check_ids {
     ($($(#[$doc:meta])* $variant:ident = $number:literal, $name:literal;)+) => {
@@ -91,7 +108,7 @@ check_ids! {
     ProposalTypes = 20, "proposal_types";
     /// external_senders is there, and each of its entries that proposes names a provider.
     ExternalSenders = 21, "external_senders";
-    /// A leaf is subject to at most one Update, Remove or SelfRemove.
+    /// A leaf is subject to at most one Update, Remove or SelfRemove, and the committer's to none.
     LeafOperations = 22, "leaf_operations";
     /// The proposals of one bundle have one sender (reading D-28).
     Bundle = 23, "bundle";

@@ -8,7 +8,7 @@ use openmls::messages::proposals::Proposal;
 use openmls::treesync::LeafNode;
 use tls_codec::{Deserialize as _, Serialize, VLBytes};
 
-use crate::mls::component_updates::{ComponentUpdate, apply};
+use crate::mls::component_updates::{ComponentUpdate, apply, changed};
 use crate::mls::error::HandshakeError;
 use crate::mls::group::Group;
 use crate::mls::proposals::Pending;
@@ -16,7 +16,7 @@ use crate::mls::{Effect, GroupView};
 use crate::time::Millis;
 
 use super::sizes::MAX_PENDING;
-use super::{CheckId, components, leaf_support, lifetimes};
+use super::{CheckId, components, components_of, leaf_support, lifetimes};
 
 /// Checks `proposal` against the group, its pending proposals and those `accepted` before it from the same bundle.
 pub(in crate::mls) fn check(
@@ -53,7 +53,8 @@ pub(in crate::mls) fn check(
         Proposal::AppDataUpdate(_) => {
             let updates: Vec<ComponentUpdate> =
                 others.iter().copied().chain([proposal]).filter_map(|other| components::of(&other.part)).collect();
-            apply(&before.components, &updates).map(|_| ()).map_err(|_| invalid(CheckId::Components))
+            let changes = apply(&before.components, &updates).map_err(|_| invalid(CheckId::Components))?;
+            components_of(&changed(&before.components, changes)).map_err(invalid)
         }
         // A pre-shared key or an unknown proposal that one member cannot process would block that member; extensions
         // are changed by nobody (P-13), and a room that must move gets a new group (C-6).
