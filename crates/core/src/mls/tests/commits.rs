@@ -25,7 +25,7 @@ fn a_commit_that_adds_says_whom_and_changes_nothing_until_merged() {
     assert_eq!(*added, user("bob"));
     assert!(matches!(proposer, Proposer::Member { leaf: 0, .. }));
     assert!(matches!(component.effect, Effect::Component { id: ComponentId::PARTICIPANT_LIST, .. }));
-    assert_eq!(change.welcome_refs, [key_package_ref.clone()]);
+    assert_eq!(change.welcome_refs, std::slice::from_ref(key_package_ref));
     assert_eq!(change.after.leaves.len(), 2);
     let list = change.after.components.read::<ParticipantList>().unwrap().unwrap();
     assert_eq!(list.participants[1].user, user("bob"));
@@ -176,6 +176,35 @@ fn check_6_a_partial_group_info_has_external_pub_and_no_tree() {
 }
 
 #[test]
+fn check_6_a_well_signed_group_info_still_has_external_pub_and_no_tree() {
+    let mut room = Room::of(&["alice", "bob"]);
+    let bundle = room.clients[1].commit(Draft::default());
+    let staged = room.inspect(&bundle).unwrap();
+    let GroupInfoOption::Partial(good) = partial(&bundle).group_info else { panic!() };
+    let signed = |extensions: &[RawExtension]| {
+        let (next, mut group_info) = (&staged.group().public, Vec::new());
+        group_info.extend(next.group_context().tls_serialize_detached().unwrap());
+        group_info.extend(extensions.tls_serialize_detached().unwrap());
+        group_info.extend(next.confirmation_tag().tls_serialize_detached().unwrap());
+        group_info.extend(room.clients[1].leaf().to_be_bytes());
+        let signer = &room.clients[1].signer;
+        let signature = crate::mls::labels::sign_with_label(signer, "GroupInfoTBS", &group_info).unwrap();
+        group_info.extend(raw(signature));
+        let whole = GroupInfoOption::Full(GroupInfo::decode(&group_info).unwrap());
+        CommitBundle { group_info: whole, ..bundle.clone() }
+    };
+    let tree = RawExtension { extension_type: 2, data: room.hub.ratchet_tree() };
+    let with_tree = [good.extensions.clone(), vec![tree]].concat();
+    for (extensions, refused) in [(good.extensions, false), (with_tree, true), (vec![], true)] {
+        let bundle = signed(&extensions);
+        for bundle in [partial(&bundle), bundle] {
+            let found = room.inspect(&bundle).err().and_then(|error| error.check());
+            assert_eq!(found, refused.then_some(CheckId::GroupInfo), "{extensions:?}");
+        }
+    }
+}
+
+#[test]
 fn check_7_the_welcome_is_for_those_who_are_added() {
     let mut room = Room::of(&["alice"]);
     let (bob, cathy) = (Client::new("bob"), Client::new("cathy"));
@@ -313,7 +342,7 @@ fn check_16_a_commit_cites_all_that_is_pending() {
     let dutiful = room.clients[0].commit(Draft::default());
     let change = room.inspect(&dutiful).unwrap().change;
     let pending = room.hub.pending()[0].reference.clone().unwrap();
-    assert_eq!(change.cited, [pending.clone()]);
+    assert_eq!(change.cited, std::slice::from_ref(&pending));
     assert_eq!(change.parts[0].reference, Some(pending));
     assert!(matches!(&change.parts[0].effect, Effect::SelfRemove { leaf: 2, user: it, .. } if *it == user("cathy")));
     assert_eq!(change.after.leaves.len(), 2);
