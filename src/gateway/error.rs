@@ -1,4 +1,7 @@
+use portcullis_store::StoreError;
 use uuid::Uuid;
+
+use super::decide::Decision;
 
 /// Why a use case gives no protocol answer. A refusal that the protocol can express is an answer, not an error.
 #[derive(Debug, thiserror::Error)]
@@ -34,4 +37,33 @@ pub enum GatewayError {
     /// A fault of our own. HTTP 500.
     #[error("internal error")]
     Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl GatewayError {
+    pub(crate) fn decode(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Decode(source.into())
+    }
+
+    pub(crate) fn busy(why: &'static str) -> Self {
+        Self::Unavailable(why.into())
+    }
+
+    pub(crate) fn peer(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::PeerUnreachable(source.into())
+    }
+
+    pub(super) fn refused(decision: &Decision) -> Self {
+        Self::Refused { code: decision.code, sentence: decision.sentence.clone(), decision: Some(decision.id()) }
+    }
+
+    pub(crate) fn internal(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Internal(source.into())
+    }
+}
+
+impl From<StoreError> for GatewayError {
+    /// Whatever keeps a record from being written, the caller may come again: nothing has happened.
+    fn from(error: StoreError) -> Self {
+        Self::Unavailable(Box::new(error))
+    }
 }

@@ -1,13 +1,40 @@
-//! Use cases: the only place that orders the stages. One file each.
+//! Use cases, one file each: the only place that orders the stages. A use case reads what it needs, lets the pure
+//! stages of `portcullis-core` work, and writes effect and audit record in one transaction.
 
+mod clock;
+mod create_room;
+mod decide;
+mod devices;
 mod error;
+mod fan_out;
+mod forward;
+mod group_info;
+mod key_material;
+mod keys;
+mod notify;
+mod policy;
+mod replay;
+mod rooms;
+mod submit;
+mod update;
 
+pub use clock::Clock;
+pub use create_room::{CreatedRoom, NewRoom};
 pub use error::GatewayError;
+pub use keys::{HubKeys, KeyError};
+pub use policy::{Policy, PolicyError};
+
+use std::sync::Arc;
 
 use actix_web::web::Bytes;
+use portcullis_core::identity::credential::provider_credential;
+use portcullis_core::wire::external_sender::ExternalSender;
 use portcullis_core::wire::uri::{ClientUri, Domain, RoomUri, UserUri};
 use portcullis_store::Store;
 use uuid::Uuid;
+
+use crate::peer::Peers;
+use rooms::RoomCache;
 
 /// Who asks, after the door has authenticated it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,8 +45,26 @@ pub enum Caller {
     User(UserUri),
 }
 
+impl Caller {
+    /// The provider that the request comes from.
+    pub fn domain(&self) -> Domain {
+        match self {
+            Self::Peer(domain) => domain.clone(),
+            Self::User(user) => user.domain(),
+        }
+    }
+
+    /// Whether this caller may speak for `user`: a provider for its own users, a user for itself.
+    pub fn speaks_for(&self, user: &UserUri) -> bool {
+        match self {
+            Self::Peer(domain) => user.domain() == *domain,
+            Self::User(own) => own == user,
+        }
+    }
+}
+
 /// What a use case answers: the body for the wire, and the decision behind it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
     /// TLS-encoded MIMI structure.
     pub body: Vec<u8>,
@@ -27,88 +72,220 @@ pub struct Answer {
     pub decision: Option<Uuid>,
 }
 
+/// What a gateway is made of.
+pub struct Parts {
+    /// The company's provider domains; the first is the default.
+    pub domains: Vec<Domain>,
+    /// The database.
+    pub store: Store,
+    /// The active policy bundle.
+    pub policy: Policy,
+    /// The other providers.
+    pub peers: Peers,
+    /// What the hub signs with.
+    pub keys: HubKeys,
+    /// Where the present comes from.
+    pub clock: Clock,
+}
+
 /// A handle on the whole gateway; clones share everything.
 #[derive(Clone)]
-pub struct Gateway {}
+pub struct Gateway(Arc<Inner>);
+
+struct Inner {
+    parts: Parts,
+    rooms: RoomCache,
+}
 
 impl Gateway {
+    /// Puts a gateway together.
+    pub fn new(parts: Parts) -> Self {
+        Self(Arc::new(Inner { parts, rooms: RoomCache::default() }))
+    }
+
+    /// The database.
     pub fn store(&self) -> &Store {
-        unimplemented!()
+        &self.0.parts.store
     }
+
+    /// The company's provider domains.
     pub fn domains(&self) -> &[Domain] {
-        unimplemented!()
+        &self.0.parts.domains
     }
-    pub async fn key_material(&self, _caller: Caller, _target: UserUri, _body: Bytes) -> Result<Answer, GatewayError> {
-        unimplemented!()
+
+    /// The other providers.
+    pub fn peers(&self) -> &Peers {
+        &self.0.parts.peers
     }
-    pub async fn update_room(&self, _caller: Caller, _room: RoomUri, _body: Bytes) -> Result<Answer, GatewayError> {
-        unimplemented!()
+
+    /// The active policy bundle.
+    pub fn policy(&self) -> &Policy {
+        &self.0.parts.policy
     }
-    pub async fn submit_message(&self, _caller: Caller, _room: RoomUri, _body: Bytes) -> Result<Answer, GatewayError> {
-        unimplemented!()
+
+    /// Where the present comes from.
+    pub fn clock(&self) -> &Clock {
+        &self.0.parts.clock
     }
-    pub async fn group_info(&self, _caller: Caller, _room: RoomUri, _body: Bytes) -> Result<Answer, GatewayError> {
-        unimplemented!()
+
+    /// Answers a KeyMaterialRequest: from our own devices, or by asking the provider that has them.
+    ///
+    /// # Errors
+    ///
+    /// [`GatewayError`]; what the protocol can refuse is an answer.
+    pub async fn key_material(&self, caller: Caller, target: UserUri, body: Bytes) -> Result<Answer, GatewayError> {
+        key_material::answer(&self.0, caller, target, body).await
     }
-    pub async fn notify(&self, _from: Domain, _room: RoomUri, _body: Bytes) -> Result<(), GatewayError> {
-        unimplemented!()
+
+    /// Takes an UpdateRequest: decides it as hub, or decides and forwards it to the room's hub.
+    ///
+    /// # Errors
+    ///
+    /// [`GatewayError`]; what the protocol can refuse is an answer.
+    pub async fn update_room(&self, caller: Caller, room: RoomUri, body: Bytes) -> Result<Answer, GatewayError> {
+        if self.0.hosts(&room) {
+            self.0.blocking(move |inner| update::accept(inner, &caller, &room, &body)).await
+        } else {
+            forward::update(&self.0, caller, room, body).await
+        }
     }
-    pub async fn register_user(&self, _user: UserUri) -> Result<(), GatewayError> {
-        unimplemented!()
+
+    /// Takes a SubmitMessageRequest: decides it as hub, or decides and forwards it to the room's hub.
+    ///
+    /// # Errors
+    ///
+    /// [`GatewayError`]; what the protocol can refuse is an answer.
+    pub async fn submit_message(&self, caller: Caller, room: RoomUri, body: Bytes) -> Result<Answer, GatewayError> {
+        if self.0.hosts(&room) {
+            self.0.blocking(move |inner| submit::accept(inner, &caller, &room, &body)).await
+        } else {
+            forward::submit(&self.0, caller, room, body).await
+        }
     }
-    pub async fn register_device(&self, _user: UserUri, _device: ClientUri) -> Result<(), GatewayError> {
-        unimplemented!()
+
+    /// Answers a GroupInfoRequest as hub, or forwards it to the room's hub.
+    ///
+    /// # Errors
+    ///
+    /// [`GatewayError`]; what the protocol can refuse is an answer.
+    pub async fn group_info(&self, caller: Caller, room: RoomUri, body: Bytes) -> Result<Answer, GatewayError> {
+        if self.0.hosts(&room) {
+            self.0.blocking(move |inner| group_info::answer(inner, &caller, &room, &body)).await
+        } else {
+            forward::group_info(&self.0, caller, room, body).await
+        }
     }
-    /// Takes raw KeyPackages of one device; all or none. Gives the number now unclaimed.
+
+    /// Takes what the hub of a room fans out to us: all of it is durable, or none.
+    ///
+    /// # Errors
+    ///
+    /// [`GatewayError`]; [`GatewayError::NotFound`] for a room that none of our devices is in.
+    pub async fn notify(&self, from: Domain, room: RoomUri, body: Bytes) -> Result<(), GatewayError> {
+        self.0.blocking(move |inner| notify::accept(inner, &from, &room, &body)).await
+    }
+
+    /// Registers a user of ours; doing it again changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`GatewayError::WrongIdentity`] for a user of another provider.
+    pub async fn register_user(&self, user: UserUri) -> Result<(), GatewayError> {
+        self.0.blocking(move |inner| devices::register_user(inner, &user)).await
+    }
+
+    /// Registers a device of a registered user; doing it again changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`GatewayError::WrongIdentity`] for a device that is not the user's, [`GatewayError::NotFound`] for an
+    /// unknown user.
+    pub async fn register_device(&self, user: UserUri, device: ClientUri) -> Result<(), GatewayError> {
+        self.0.blocking(move |inner| devices::register_device(inner, &user, &device)).await
+    }
+
+    /// Takes raw KeyPackages of one device, all or none, and gives the number now unclaimed.
+    ///
+    /// # Errors
+    ///
+    /// [`GatewayError::Decode`] for a KeyPackage that no hub would accept, with the reason.
     pub async fn upload_key_packages(
         &self,
-        _user: UserUri,
-        _device: ClientUri,
-        _packages: Vec<Vec<u8>>,
+        user: UserUri,
+        device: ClientUri,
+        packages: Vec<Vec<u8>>,
     ) -> Result<u64, GatewayError> {
-        unimplemented!()
+        self.0.blocking(move |inner| devices::upload_key_packages(inner, &user, &device, &packages)).await
     }
-    pub async fn count_key_packages(&self, _user: UserUri, _device: ClientUri) -> Result<u64, GatewayError> {
-        unimplemented!()
+
+    /// How many KeyPackages of a device are unclaimed.
+    ///
+    /// # Errors
+    ///
+    /// [`GatewayError::NotFound`] for a device that is not registered to the user.
+    pub async fn count_key_packages(&self, user: UserUri, device: ClientUri) -> Result<u64, GatewayError> {
+        self.0.blocking(move |inner| devices::count_key_packages(inner, &user, &device)).await
     }
-    /// Creates the room record and gives the GroupContext extensions (TLS `Extension extensions<V>`) to start its group with.
-    pub async fn create_room(&self, _creator: UserUri, _room: NewRoom) -> Result<CreatedRoom, GatewayError> {
-        unimplemented!()
+
+    /// Creates the record of a room and gives what its first group must be started with.
+    ///
+    /// # Errors
+    ///
+    /// [`GatewayError::Refused`] by policy, [`GatewayError::Conflict`] when the room exists.
+    pub async fn create_room(&self, creator: UserUri, room: NewRoom) -> Result<CreatedRoom, GatewayError> {
+        self.0.blocking(move |inner| create_room::create(inner, &creator, &room)).await
     }
-    /// Takes the first GroupInfo (MLSMessage) and ratchet tree (`optional<Node> nodes<V>`) of a room.
+
+    /// Takes the first GroupInfo (an MLSMessage) and ratchet tree (`optional<Node> nodes<V>`) of a room.
+    ///
+    /// # Errors
+    ///
+    /// [`GatewayError::Refused`] when the group is not what the room was created with,
+    /// [`GatewayError::Conflict`] when it has one already.
     pub async fn start_group(
         &self,
-        _user: UserUri,
-        _room: RoomUri,
-        _group_info: Bytes,
-        _ratchet_tree: Bytes,
+        user: UserUri,
+        room: RoomUri,
+        group_info: Bytes,
+        ratchet_tree: Bytes,
     ) -> Result<Answer, GatewayError> {
-        unimplemented!()
+        self.0.blocking(move |inner| create_room::start_group(inner, &user, &room, &group_info, &ratchet_tree)).await
     }
 }
 
-/// A room to be created.
-#[derive(Clone, Debug)]
-pub struct NewRoom {
-    /// Its identifier, under one of our domains.
-    pub room: RoomUri,
-    /// The template's name, such as `strict`.
-    pub template: String,
-    /// Display name put into the room metadata.
-    pub name: String,
+impl std::ops::Deref for Inner {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.parts
+    }
 }
 
-/// A room that waits for its first group.
-#[derive(Clone, Debug)]
-pub struct CreatedRoom {
-    /// Identifier of the room.
-    pub room: RoomUri,
-    /// MLS group id to use, a `/g/` identifier.
-    pub group: String,
-    /// MLS ciphersuite to use.
-    pub suite: u16,
-    /// GroupContext extensions to use, TLS-encoded `Extension extensions<V>`.
-    pub extensions: Vec<u8>,
-    /// The decision that allowed it.
-    pub decision: Uuid,
+impl Inner {
+    /// Whether we are the hub of `room`.
+    fn hosts(&self, room: &RoomUri) -> bool {
+        self.is_ours(&room.domain())
+    }
+
+    /// The hub's key as it stands among the external senders of our rooms' groups (reading D-52).
+    fn hub_sender(&self, domain: &Domain) -> ExternalSender {
+        ExternalSender { signature_key: self.keys.hub.public(), credential: provider_credential(domain) }
+    }
+
+    fn is_ours(&self, domain: &Domain) -> bool {
+        self.domains.contains(domain)
+    }
+
+    /// Runs the synchronous part of a use case where it may take its time. A panic in it is this request's
+    /// failure and nobody else's.
+    async fn blocking<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Arc<Self>) -> Result<T, GatewayError> + Send + 'static,
+    ) -> Result<T, GatewayError> {
+        let inner = Arc::clone(self);
+        let span = tracing::Span::current();
+        tokio::task::spawn_blocking(move || span.in_scope(|| work(&inner)))
+            .await
+            .unwrap_or_else(|panic| Err(GatewayError::internal(panic)))
+    }
 }

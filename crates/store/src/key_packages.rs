@@ -113,6 +113,20 @@ pub fn claim(tx: &mut Tx<'_>, reference: &[u8], request_hash: &[u8; 32]) -> Resu
     Ok(db!(tx, |c| diesel::update(free).set(claimed).execute(c))? == 1)
 }
 
+/// The devices whose KeyPackages these references name; references of others are left out.
+///
+/// # Errors
+///
+/// [`StoreError`] of the database.
+pub fn owners(conn: &mut Conn, references: &[Vec<u8>]) -> Result<Vec<ClientUri>, StoreError> {
+    let query = key_packages::table
+        .filter(key_packages::reference.eq_any(references))
+        .order(key_packages::client)
+        .select(key_packages::client)
+        .distinct();
+    db!(conn, |c| query.load::<String>(c))?.iter().map(|device| client(device)).collect()
+}
+
 /// Forgets KeyPackages whose lifetime ended before `before`. Gives their number.
 ///
 /// # Errors

@@ -1,6 +1,6 @@
 //! Clients and users: what an MLS credential says (reading D-7).
 
-use openmls::credentials::{Credential, CredentialType};
+use openmls::credentials::{BasicCredential, Credential, CredentialType};
 
 use crate::wire::uri::{ClientUri, Domain, UriError, UserUri};
 
@@ -39,6 +39,11 @@ pub fn client_of(credential: &Credential) -> Result<(ClientUri, UserUri), Creden
 pub fn provider_of(credential: &Credential) -> Option<Domain> {
     let provider = UserUri::from_bytes(identity(credential).ok()?).ok()?;
     provider.is_provider().then(|| provider.domain())
+}
+
+/// The credential of a provider as external sender or franking agent: what [`provider_of`] reads.
+pub fn provider_credential(provider: &Domain) -> Credential {
+    BasicCredential::new(UserUri::provider(provider).as_bytes().to_vec()).into()
 }
 
 fn identity(credential: &Credential) -> Result<&[u8], CredentialError> {

@@ -6,7 +6,9 @@ mod error;
 mod framing;
 mod group;
 mod inspect;
+mod outline;
 mod proposals;
+mod signing_key;
 mod snapshot;
 
 pub mod component_updates;
@@ -20,7 +22,9 @@ pub use checks::CheckId;
 pub use error::{HandshakeError, MlsError};
 pub use group::Group;
 pub use inspect::StagedChange;
+pub use outline::{Outline, Unreadable};
 pub use proposals::Proposed;
+pub use signing_key::{NotASigningKey, SigningKey};
 
 #[cfg(test)]
 mod tests;

@@ -246,4 +246,4 @@ impl TlsDeserialize for UpdateResponse {
     }
 }
 
-wire!(UpdateRequest, UpdateResponse, GroupInfoOption, PartialGroupInfo, RatchetTreeOption);
+wire!(Vec<Extension>, UpdateRequest, UpdateResponse, GroupInfoOption, PartialGroupInfo, RatchetTreeOption);

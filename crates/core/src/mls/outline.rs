@@ -1,0 +1,106 @@
+//! What can be read off a handshake message without its group: all that a follower has before it tracks the group
+//! (correction C-2). Nothing here is verified; the hub does that.
+
+use std::io::Read;
+
+use openmls::prelude::{Credential, KeyPackageIn, ProposalIn, ProposalOrRefIn};
+use tls_codec::{Deserialize, Serialize, VLBytes};
+
+use crate::identity::credential::client_of;
+use crate::wire::components::Capability;
+use crate::wire::mls::MlsMessage;
+use crate::wire::update::UpdateRequest;
+use crate::wire::uri::{ClientUri, UserUri};
+
+/// What a handshake message says it does.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outline {
+    /// The actions that can be told, each with the user it is done to where that can be told.
+    pub actions: Vec<(Capability, Option<UserUri>)>,
+    /// The client that joins by this message, if it is an external commit.
+    pub joiner: Option<(ClientUri, UserUri)>,
+}
+
+/// The message is cut short, or names a client that cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("handshake message cannot be read")]
+pub struct Unreadable;
+
+impl Outline {
+    /// Reads the outline of a whole request.
+    ///
+    /// # Errors
+    ///
+    /// [`Unreadable`] when a message is not a PublicMessage with a proposal or commit, or names an unreadable client.
+    pub fn of(request: &UpdateRequest) -> Result<Self, Unreadable> {
+        let mut outline = Self::default();
+        match request {
+            UpdateRequest::Commit(bundle) => outline.read(&bundle.commit)?,
+            UpdateRequest::Proposals(proposals) => {
+                for proposal in proposals {
+                    outline.read(proposal)?;
+                }
+            }
+        }
+        Ok(outline)
+    }
+
+    fn read(&mut self, message: &MlsMessage) -> Result<(), Unreadable> {
+        let mut reader = message.as_bytes();
+        let (_version, wire_format) = (take::<u16>(&mut reader)?, take::<u16>(&mut reader)?);
+        if wire_format != 1 {
+            return Err(Unreadable);
+        }
+        let (_group, _epoch) = (take::<VLBytes>(&mut reader)?, take::<u64>(&mut reader)?);
+        let external = match take::<u8>(&mut reader)? {
+            1 | 2 => take::<u32>(&mut reader).map(|_| false)?,
+            3 => false,
+            4 => true,
+            _ => return Err(Unreadable),
+        };
+        let _authenticated_data = take::<VLBytes>(&mut reader)?;
+        match take::<u8>(&mut reader)? {
+            2 => self.proposal(&take::<ProposalIn>(&mut reader)?),
+            3 => {
+                for proposal in take::<Vec<ProposalOrRefIn>>(&mut reader)? {
+                    if let ProposalOrRefIn::Proposal(proposal) = proposal {
+                        self.proposal(&proposal)?;
+                    }
+                }
+                let has_path = take::<u8>(&mut reader)? == 1;
+                if external && has_path {
+                    // A LeafNode starts with its two keys and its credential (RFC 9420, section 7.2).
+                    let (_hpke, _signature) = (take::<VLBytes>(&mut reader)?, take::<VLBytes>(&mut reader)?);
+                    let joiner = client(&take::<Credential>(&mut reader)?)?;
+                    self.actions.push((Capability::ADD_OWN_CLIENT, Some(joiner.1.clone())));
+                    self.joiner = Some(joiner);
+                }
+                Ok(())
+            }
+            _ => Err(Unreadable),
+        }
+    }
+
+    fn proposal(&mut self, proposal: &ProposalIn) -> Result<(), Unreadable> {
+        match proposal {
+            ProposalIn::Add(add) => {
+                let bytes = add.tls_serialize_detached().map_err(|_| Unreadable)?;
+                let package = take::<KeyPackageIn>(&mut bytes.as_slice())?;
+                let (_, user) = client(&package.unverified_credential().credential)?;
+                self.actions.push((Capability::ADD_PARTICIPANT, Some(user)));
+            }
+            ProposalIn::Remove(_) => self.actions.push((Capability::REMOVE_PARTICIPANT, None)),
+            ProposalIn::SelfRemove => self.actions.push((Capability::REMOVE_SELF, None)),
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+fn take<T: Deserialize>(reader: &mut impl Read) -> Result<T, Unreadable> {
+    T::tls_deserialize(reader).map_err(|_| Unreadable)
+}
+
+fn client(credential: &Credential) -> Result<(ClientUri, UserUri), Unreadable> {
+    client_of(credential).map_err(|_| Unreadable)
+}

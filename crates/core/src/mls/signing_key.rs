@@ -1,0 +1,43 @@
+//! The gateway's own signature keys: the hub as external sender, the franking agent.
+
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
+use openmls_traits::signatures::{Signer, SignerError};
+use openmls_traits::types::SignatureScheme;
+
+/// An Ed25519 key held in memory. MLS suites with other signature schemes need another key (draft-ietf-mimi-protocol:
+/// the key type follows the group's suite).
+#[derive(Debug)]
+pub struct SigningKey {
+    pair: Ed25519KeyPair,
+}
+
+/// The file is no Ed25519 key in PKCS#8.
+#[derive(Debug, thiserror::Error)]
+#[error("not an ed25519 key in pkcs#8")]
+pub struct NotASigningKey;
+
+impl SigningKey {
+    /// Takes the DER bytes of a PKCS#8 document, version 1 or 2.
+    ///
+    /// # Errors
+    ///
+    /// [`NotASigningKey`] for anything else.
+    pub fn from_pkcs8(der: &[u8]) -> Result<Self, NotASigningKey> {
+        Ed25519KeyPair::from_pkcs8_maybe_unchecked(der).map(|pair| Self { pair }).map_err(|_| NotASigningKey)
+    }
+
+    /// The public key, 32 bytes.
+    pub fn public(&self) -> Vec<u8> {
+        self.pair.public_key().as_ref().to_vec()
+    }
+}
+
+impl Signer for SigningKey {
+    fn sign(&self, payload: &[u8]) -> Result<Vec<u8>, SignerError> {
+        Ok(self.pair.sign(payload).as_ref().to_vec())
+    }
+
+    fn signature_scheme(&self) -> SignatureScheme {
+        SignatureScheme::ED25519
+    }
+}

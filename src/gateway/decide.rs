@@ -1,0 +1,177 @@
+//! From facts to a decision and its audit record. Every surface gets its words from here: the log all of them, the
+//! other side only a code, a sentence that names no policy, and the decision's id (invariant 8).
+
+use std::collections::BTreeSet;
+
+use portcullis_core::policy::{DoorQuestion, Membership, NEUTRAL_SENTENCE, Question, RoomFacts, Side, Verdict};
+use portcullis_core::room::{Action, RoomState};
+use portcullis_core::time::Millis;
+use portcullis_core::wire::uri::{Domain, RoomUri, UserUri};
+use portcullis_store::audit::{AuditRecord, Outcome};
+use portcullis_store::restrictions::Restrictions;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::policy::Active;
+use crate::telemetry;
+
+/// What is decided about, for the record.
+pub(super) struct Case<'a> {
+    /// Kind of the audit record, such as `decision.commit`.
+    pub(super) kind: &'static str,
+    pub(super) room: Option<&'a RoomUri>,
+    /// Who acts, as far as it is known.
+    pub(super) actor: Option<String>,
+    /// The provider that the request came from.
+    pub(super) peer: Domain,
+    pub(super) epoch: Option<u64>,
+    /// SHA-256 of the MLSMessage or request, the same in every provider's log.
+    pub(super) exchange: Option<[u8; 32]>,
+    pub(super) now: Millis,
+}
+
+/// A decision with the record that makes it durable.
+#[derive(Clone)]
+pub(super) struct Decision {
+    pub(super) allow: bool,
+    pub(super) record: AuditRecord,
+    /// What the other side may know of a refusal.
+    pub(super) code: &'static str,
+    pub(super) sentence: String,
+}
+
+impl Decision {
+    pub(super) fn id(&self) -> Uuid {
+        self.record.event
+    }
+
+    /// The errorDescription of a refusal (correction C-8): code, sentence and decision id, never a policy's name.
+    pub(super) fn description(&self) -> String {
+        json!({ "code": self.code, "message": self.sentence, "decision": self.id() }).to_string()
+    }
+}
+
+impl Case<'_> {
+    /// A refusal that needed no policy: the protocol or the room's own rules forbid it.
+    pub(super) fn refuse(&self, code: &'static str, reason: impl Into<String>, detail: Value) -> Decision {
+        let record = AuditRecord { reason: reason.into(), detail, ..self.record(Outcome::Deny) };
+        Decision { allow: false, record, code, sentence: NEUTRAL_SENTENCE.to_owned() }
+    }
+
+    /// Something that happened without anybody having to allow it.
+    pub(super) fn note(&self, reason: &str, detail: Value) -> AuditRecord {
+        AuditRecord { reason: reason.to_owned(), detail, ..self.record(Outcome::Info) }
+    }
+
+    /// Asks the policy about every action; all must be allowed.
+    pub(super) fn decide(&self, active: &Active, questions: &[Question<'_>]) -> Decision {
+        let verdicts: Vec<Verdict> = questions.iter().map(|question| active.engine.decide(question)).collect();
+        let actions = questions.iter().zip(&verdicts).map(|(question, verdict)| asked(question, verdict)).collect();
+        self.judged(active, &verdicts, actions)
+    }
+
+    /// Asks the policy about something outside of rooms.
+    pub(super) fn decide_door(&self, active: &Active, question: &DoorQuestion<'_>) -> Decision {
+        let verdict = active.engine.decide_door(question);
+        let detail = json!({ "act": question.act.name(), "actor": question.actor, "verdict": told(&verdict) });
+        self.judged(active, &[verdict], vec![detail])
+    }
+
+    fn judged(&self, active: &Active, verdicts: &[Verdict], actions: Vec<Value>) -> Decision {
+        let against = verdicts.iter().find(|verdict| !verdict.allow);
+        let deciding = against.or_else(|| verdicts.first());
+        let allow = against.is_none() && deciding.is_some();
+        let sentence = against.map_or(NEUTRAL_SENTENCE, Verdict::public_sentence).to_owned();
+        let record = AuditRecord {
+            policy: deciding.map(|verdict| verdict.determining.clone()).unwrap_or_default(),
+            reason: deciding.map_or_else(|| "nothing_asked".to_owned(), |verdict| verdict.reason.clone()),
+            bundle: Some(active.engine.bundle_digest()),
+            detail: json!({ "actions": actions }),
+            ..self.record(if allow { Outcome::Allow } else { Outcome::Deny })
+        };
+        Decision { allow, record, code: "not_allowed", sentence }
+    }
+
+    fn record(&self, outcome: Outcome) -> AuditRecord {
+        let event = Uuid::now_v7();
+        AuditRecord {
+            decision: Some(event),
+            room: self.room.cloned(),
+            actor: self.actor.clone(),
+            peer: Some(self.peer.clone()),
+            epoch: self.epoch,
+            exchange: self.exchange,
+            trace: telemetry::current_trace_id(),
+            ..AuditRecord::new(event, self.now, self.kind, outcome)
+        }
+    }
+}
+
+fn asked(question: &Question<'_>, verdict: &Verdict) -> Value {
+    json!({
+        "capability": question.capability.to_string(),
+        "actor": question.actor.to_string(),
+        "target": question.target.map(UserUri::as_str),
+        "from_role": question.from_role,
+        "to_role": question.to_role,
+        "transition_authorized": question.transition_authorized,
+        "source": question.source,
+        "verdict": told(verdict),
+    })
+}
+
+fn told(verdict: &Verdict) -> Value {
+    json!({
+        "allow": verdict.allow,
+        "policy": verdict.determining,
+        "reason": verdict.reason,
+        "errors": verdict.errors,
+        "notes": verdict.notes,
+    })
+}
+
+/// The facts of a room that we are the hub of.
+pub(super) fn hosted_facts(room: &RoomUri, state: &RoomState, restrictions: &Restrictions) -> RoomFacts {
+    RoomFacts {
+        room: room.clone(),
+        side: Side::Hub,
+        roles: Some(Membership::from(state)),
+        muted: restrictions.muted.clone(),
+        frozen: restrictions.frozen,
+        legal_hold: restrictions.legal_hold,
+    }
+}
+
+/// What is known of a room without a group that we can read: one that is about to be created, or one that another
+/// provider is the hub of (correction C-2).
+pub(super) fn bare_facts(room: &RoomUri, side: Side) -> RoomFacts {
+    let muted = BTreeSet::new();
+    RoomFacts { room: room.clone(), side, roles: None, muted, frozen: false, legal_hold: false }
+}
+
+/// The question that one action puts to the policy. `source` is who handed the action in.
+pub(super) fn question<'a>(
+    facts: &'a RoomFacts,
+    action: &'a Action,
+    (suite, epoch): (u16, u64),
+    source: &'a Domain,
+    now: Millis,
+) -> Question<'a> {
+    Question {
+        room: facts,
+        actor: &action.actor,
+        capability: action.capability,
+        target: action.target.as_ref(),
+        from_role: action.from_role,
+        to_role: action.to_role,
+        transition_authorized: action.transition_authorized,
+        alternative_granted: action.alternative_granted,
+        preauthorized: action.preauthorized,
+        external: action.external,
+        suite,
+        epoch,
+        message_bytes: 0,
+        source,
+        now,
+    }
+}

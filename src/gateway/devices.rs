@@ -1,0 +1,115 @@
+//! Our users, their devices and the KeyPackages that wait to be claimed.
+
+use portcullis_core::mls::crypto::HubCrypto;
+use portcullis_core::mls::key_package;
+use portcullis_core::policy::{DoorAct, DoorQuestion};
+use portcullis_core::wire::Wire;
+use portcullis_core::wire::mls::KeyPackage;
+use portcullis_core::wire::uri::{ClientUri, UserUri};
+use portcullis_store::key_packages::StoredKeyPackage;
+use portcullis_store::{StoreError, Tx, devices, key_packages};
+
+use super::decide::{Case, Decision};
+use super::{GatewayError, Inner};
+
+/// Most KeyPackages that wait for one device: unclaimed ones are what a replayed request can burn (reading D-21).
+const MAX_UNCLAIMED: u64 = 200;
+
+pub(super) fn register_user(inner: &Inner, user: &UserUri) -> Result<(), GatewayError> {
+    if !inner.is_ours(&user.domain()) {
+        return Err(GatewayError::WrongIdentity);
+    }
+    let (user, now) = (user.clone(), inner.clock.now());
+    Ok(inner.store.write(&user.to_string(), move |tx: &mut Tx<'_>| devices::register_user(tx, &user, now))?)
+}
+
+pub(super) fn register_device(inner: &Inner, user: &UserUri, device: &ClientUri) -> Result<(), GatewayError> {
+    if device.user().as_ref() != Some(user) || !inner.is_ours(&user.domain()) {
+        return Err(GatewayError::WrongIdentity);
+    }
+    let decision = allowed(inner, user, DoorAct::RegisterDevice, "decision.device")?;
+    let (owner, device, now) = (user.clone(), device.clone(), inner.clock.now());
+    let written = inner.store.write(user.as_str(), move |tx: &mut Tx<'_>| {
+        devices::register_device(tx, &device, &owner, now)?;
+        tx.stage(&decision.record)
+    });
+    match written {
+        Err(StoreError::Missing) => Err(GatewayError::NotFound),
+        Err(StoreError::Exists) => Err(GatewayError::Conflict),
+        written => Ok(written?),
+    }
+}
+
+pub(super) fn upload_key_packages(
+    inner: &Inner,
+    user: &UserUri,
+    device: &ClientUri,
+    packages: &[Vec<u8>],
+) -> Result<u64, GatewayError> {
+    let unclaimed = count_key_packages(inner, user, device)?;
+    if unclaimed + packages.len() as u64 > MAX_UNCLAIMED {
+        return Err(GatewayError::Conflict);
+    }
+    let (crypto, now) = (HubCrypto::default(), inner.clock.now());
+    let mut checked = Vec::with_capacity(packages.len());
+    for bytes in packages {
+        let package = KeyPackage::decode(bytes).map_err(GatewayError::decode)?;
+        let info = key_package::validate(&crypto, &package, key_package::MINIMUM_REMAINING, now)
+            .map_err(GatewayError::decode)?;
+        if info.client != *device {
+            return Err(GatewayError::WrongIdentity);
+        }
+        checked.push(StoredKeyPackage {
+            reference: info.reference,
+            client: info.client,
+            user: info.user,
+            suite: info.suite,
+            not_after: info.not_after,
+            key_package: bytes.clone(),
+        });
+    }
+    let decision = allowed(inner, user, DoorAct::PublishKeyPackages, "decision.key_packages")?;
+    let device = device.clone();
+    let written = inner.store.write(user.as_str(), move |tx: &mut Tx<'_>| {
+        for package in &checked {
+            key_packages::add(tx, package, now)?;
+        }
+        tx.stage(&decision.record)?;
+        key_packages::count(tx, &device, now)
+    });
+    match written {
+        Err(StoreError::Exists) => Err(GatewayError::Conflict),
+        written => Ok(written?),
+    }
+}
+
+pub(super) fn count_key_packages(inner: &Inner, user: &UserUri, device: &ClientUri) -> Result<u64, GatewayError> {
+    let now = inner.clock.now();
+    let count = inner.store.read(|conn| {
+        let known = devices::device_user(conn, device)?.is_some_and(|owner| owner == *user);
+        known.then(|| key_packages::count(conn, device, now)).transpose()
+    });
+    count.map_err(|error: StoreError| GatewayError::from(error))?.ok_or(GatewayError::NotFound)
+}
+
+/// A decision that allows; one that denies is recorded and becomes an error.
+fn allowed(inner: &Inner, user: &UserUri, act: DoorAct<'_>, kind: &'static str) -> Result<Decision, GatewayError> {
+    let now = inner.clock.now();
+    let domain = user.domain();
+    let case = Case {
+        kind,
+        room: None,
+        actor: Some(user.to_string()),
+        peer: domain.clone(),
+        epoch: None,
+        exchange: None,
+        now,
+    };
+    let question = DoorQuestion { act, actor: user, door: &domain, source: &domain, now };
+    let decision = case.decide_door(&inner.policy.active(), &question);
+    if decision.allow {
+        return Ok(decision);
+    }
+    inner.record(user.as_str(), &decision)?;
+    Err(GatewayError::refused(&decision))
+}

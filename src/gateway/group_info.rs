@@ -1,0 +1,168 @@
+//! A GroupInfoRequest at the hub: what a client needs to join by external commit, sealed to it, with a ticket that
+//! lets exactly that client in for a short while.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use portcullis_core::identity::credential::client_of;
+use portcullis_core::mls::crypto::HubCrypto;
+use portcullis_core::mls::labels;
+use portcullis_core::room::Admission;
+use portcullis_core::time::Millis;
+use portcullis_core::wire::group_info::{
+    GroupInfoOutcome, GroupInfoRatchetTree, GroupInfoRequest, GroupInfoResponse, PendingProposal, SealedGroupInfo,
+};
+use portcullis_core::wire::mls::{GroupInfo, MlsMessage, RatchetTree};
+use portcullis_core::wire::update::RatchetTreeOption;
+use portcullis_core::wire::uri::RoomUri;
+use portcullis_core::wire::{Protocol, Wire};
+use portcullis_store::admission::Ticket;
+use portcullis_store::{StoreError, Tx, admission, answers};
+use serde_json::json;
+
+use uuid::Uuid;
+
+use super::decide::{Case, question};
+use super::rooms::Hosted;
+use super::{Answer, Caller, GatewayError, Inner};
+
+/// How long an admission ticket lasts (reading D-46).
+const TICKET: Duration = Duration::from_secs(120);
+/// Most answers to one key within [`READ_WINDOW`] that it makes no use of (reading D-46).
+const READS: u64 = 5;
+const READ_WINDOW: Duration = Duration::from_secs(60);
+
+/// Answers a GroupInfoRequest for a room we are the hub of.
+pub(super) fn answer(inner: &Arc<Inner>, caller: &Caller, room: &RoomUri, body: &[u8]) -> Result<Answer, GatewayError> {
+    let request = GroupInfoRequest::decode(body).map_err(GatewayError::decode)?;
+    let user = client_of(&request.credential).ok();
+    let case = Case {
+        kind: "decision.group_info",
+        room: Some(room),
+        actor: user.as_ref().map(|(_, user)| user.to_string()),
+        peer: caller.domain(),
+        epoch: None,
+        exchange: Some(answers::scope(&[body])),
+        now: inner.clock.now(),
+    };
+    let hosted = match inner.hosted(room) {
+        Ok(hosted) => hosted,
+        Err(GatewayError::NotFound) => return refused(inner, &case, room, "no_such_room"),
+        Err(error) => return Err(error),
+    };
+    let admission = match admission(inner, caller, &hosted, &request, case.now)? {
+        Ok(admission) => admission,
+        Err(reason) => return refused(inner, &case, room, &reason),
+    };
+    let action = admission.action();
+    let source = caller.domain();
+    let asked = question(&hosted.facts, &action, (hosted.view.suite, hosted.view.epoch), &source, case.now);
+    let decision = case.decide(&inner.policy.active(), &[asked]);
+    if !decision.allow {
+        return inner.answer_refusal(room.as_str(), decision, denial(room));
+    }
+    let body = sealed(inner, &hosted, &request)?;
+    let ticket = Ticket {
+        id: Uuid::now_v7(),
+        room: room.clone(),
+        credential_hash: answers::scope(&[request.credential.serialized_content()]),
+        role: admission.role(),
+        signature_key: request.signature_key,
+        issued_at: case.now,
+        expires_at: case.now.plus(TICKET),
+    };
+    let id = decision.id();
+    inner.store.write(room.as_str(), move |tx: &mut Tx<'_>| {
+        admission::issue(tx, &ticket)?;
+        tx.stage(&decision.record)?;
+        Ok::<_, StoreError>(())
+    })?;
+    Ok(Answer { body, decision: Some(id) })
+}
+
+/// By which right the requester may have the GroupInfo, or why it may not.
+fn admission(
+    inner: &Inner,
+    caller: &Caller,
+    hosted: &Hosted,
+    request: &GroupInfoRequest,
+    now: Millis,
+) -> Result<Result<Admission, String>, GatewayError> {
+    let refusal = |reason: &str| Ok(Err(reason.to_owned()));
+    let Ok((client, user)) = client_of(&request.credential) else { return refusal("credential_cannot_be_read") };
+    if !caller.speaks_for(&user) {
+        return refusal("requester_is_not_of_this_provider");
+    }
+    if request.suite != hosted.view.suite {
+        return refusal("ciphersuite_is_not_the_group_s");
+    }
+    if !is_signed(request) {
+        return refusal("signature_is_not_valid");
+    }
+    if hosted.blocked.contains(&user) {
+        return refusal("room.blocked");
+    }
+    let since = now.minus(READ_WINDOW);
+    let reads = inner.store.read(|conn| admission::count_since(conn, &hosted.room, &request.signature_key, since))?;
+    if reads >= READS {
+        return refusal("too_many_reads_without_a_commit");
+    }
+    let code = request.joining_code.as_deref();
+    Ok(Admission::of(&hosted.state, &client, &user, &request.signature_key, code)
+        .map_err(|violation| format!("room.{}", violation.code())))
+}
+
+fn is_signed(request: &GroupInfoRequest) -> bool {
+    let (key, signature) = (&request.signature_key, &request.signature);
+    let crypto = HubCrypto::default();
+    labels::verify_with_label(&crypto, request.suite, key, "GroupInfoRequestTBS", &request.tbs(), signature).is_ok()
+}
+
+fn sealed(inner: &Inner, hosted: &Hosted, request: &GroupInfoRequest) -> Result<Vec<u8>, GatewayError> {
+    let pending = |proposal: &portcullis_store::proposals::PendingProposal| {
+        let message = MlsMessage::decode(&proposal.message).map_err(GatewayError::internal)?;
+        Ok(PendingProposal { proposal: message, accepted_at: proposal.accepted_at })
+    };
+    let tree = RatchetTree::decode(&hosted.group.ratchet_tree()).map_err(GatewayError::internal)?;
+    let plaintext = GroupInfoRatchetTree {
+        group_info: GroupInfo::decode(hosted.group.group_info()).map_err(GatewayError::internal)?,
+        ratchet_tree: RatchetTreeOption::Full(tree),
+        pending_proposals: hosted.pending.iter().map(pending).collect::<Result<_, GatewayError>>()?,
+    };
+    let room = &hosted.room;
+    let encrypted = labels::encrypt_with_label(
+        &HubCrypto::default(),
+        request.suite,
+        &request.group_info_public_key,
+        "GroupInfo and ratchet_tree encryption",
+        room.as_bytes(),
+        &plaintext.encode(),
+    )
+    .map_err(GatewayError::decode)?;
+    let mut answer = SealedGroupInfo {
+        suite: request.suite,
+        hub_sender: inner.hub_sender(&room.domain()),
+        encrypted,
+        signature: Vec::new(),
+    };
+    let unsigned = response(room, GroupInfoOutcome::Success(answer.clone()));
+    let tbs = unsigned.tbs().unwrap_or_default();
+    answer.signature =
+        labels::sign_with_label(&inner.keys.hub, "GroupInfoResponseTBS", &tbs).map_err(GatewayError::internal)?;
+    Ok(response(room, GroupInfoOutcome::Success(answer)).encode())
+}
+
+/// Every refusal says the same, so that nobody learns which rooms exist and who is in them.
+fn refused(inner: &Inner, case: &Case<'_>, room: &RoomUri, reason: &str) -> Result<Answer, GatewayError> {
+    let decision = case.refuse("not_authorized", reason, json!({}));
+    inner.answer_refusal(room.as_str(), decision, denial(room))
+}
+
+/// The refusal that a peer or a user gets.
+pub(super) fn denial(room: &RoomUri) -> Vec<u8> {
+    response(room, GroupInfoOutcome::NotAuthorized).encode()
+}
+
+fn response(room: &RoomUri, outcome: GroupInfoOutcome) -> GroupInfoResponse {
+    GroupInfoResponse { protocol: Protocol::Mls10, room: room.clone(), outcome }
+}

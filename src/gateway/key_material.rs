@@ -1,0 +1,242 @@
+//! A KeyMaterialRequest: answered from our own devices' KeyPackages, or passed on byte by byte to the provider that
+//! has them (readings D-19 to D-22).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use actix_web::web::Bytes;
+use portcullis_core::identity::credential::client_of;
+use portcullis_core::mls::crypto::HubCrypto;
+use portcullis_core::mls::{key_package, labels};
+use portcullis_core::policy::{DoorAct, DoorQuestion};
+use portcullis_core::time::Millis;
+use portcullis_core::wire::key_material::{
+    ClientKeyMaterial, KeyMaterialRequest, KeyMaterialResponse, KeyMaterialUserCode,
+};
+use portcullis_core::wire::mls::KeyPackage;
+use portcullis_core::wire::uri::{ClientUri, Domain, UserUri};
+use portcullis_core::wire::{Protocol, Wire};
+use portcullis_store::key_packages::StoredKeyPackage;
+use portcullis_store::{StoreError, Tx, answers, devices, key_packages, routes};
+use serde_json::json;
+
+use super::decide::{Case, Decision};
+use super::forward;
+use super::{Answer, Caller, GatewayError, Inner};
+use crate::peer::Endpoint;
+
+/// Most KeyPackages of one user that are looked at for one request.
+const CANDIDATES: u32 = 1024;
+
+/// Answers or passes on a KeyMaterialRequest for `target`.
+pub(super) async fn answer(
+    inner: &Arc<Inner>,
+    caller: Caller,
+    target: UserUri,
+    body: Bytes,
+) -> Result<Answer, GatewayError> {
+    let request = KeyMaterialRequest::decode(&body).map_err(GatewayError::decode)?;
+    if request.target_user != target {
+        return Err(GatewayError::decode("the target of the body is not the target of the path"));
+    }
+    if inner.is_ours(&target.domain()) {
+        return inner.blocking(move |inner| claim(inner, &caller, &request, &body)).await;
+    }
+    pass_on(inner, caller, request, body).await
+}
+
+/// What is wrong with a request, for the record; the requester learns only that it gets nothing (reading D-21).
+fn fault(caller: &Caller, request: &KeyMaterialRequest) -> Option<&'static str> {
+    let through_hub = |domain: &Domain| request.room.as_ref().is_some_and(|room| room.domain() == *domain);
+    let speaks = match caller {
+        Caller::Peer(domain) => request.requesting_user.domain() == *domain || through_hub(domain),
+        Caller::User(user) => *user == request.requesting_user,
+    };
+    match client_of(&request.requester_credential) {
+        _ if !speaks => Some("requester_is_not_of_this_provider"),
+        Err(_) => Some("credential_cannot_be_read"),
+        Ok((_, user)) if user != request.requesting_user => Some("credential_is_another_user_s"),
+        Ok(_) if !is_signed(request) => Some("signature_is_not_valid"),
+        Ok(_) => None,
+    }
+}
+
+/// The scheme is that of the first acceptable suite; the others' are tried too (reading D-20).
+fn is_signed(request: &KeyMaterialRequest) -> bool {
+    let (crypto, tbs) = (HubCrypto::default(), request.tbs());
+    let (key, signature) = (&request.requester_signature_key, &request.signature);
+    request
+        .acceptable_suites
+        .iter()
+        .any(|suite| labels::verify_with_label(&crypto, *suite, key, "KeyMaterialRequestTBS", &tbs, signature).is_ok())
+}
+
+fn decide(inner: &Inner, caller: &Caller, request: &KeyMaterialRequest, body: &[u8], now: Millis) -> Decision {
+    let case = Case {
+        kind: "decision.key_material",
+        room: request.room.as_ref(),
+        actor: Some(request.requesting_user.to_string()),
+        peer: caller.domain(),
+        epoch: None,
+        exchange: Some(answers::scope(&[body])),
+        now,
+    };
+    if let Some(reason) = fault(caller, request) {
+        return case.refuse("no_consent", reason, json!({ "target": request.target_user }));
+    }
+    let (door, source) = (request.target_user.domain(), caller.domain());
+    let question = DoorQuestion {
+        act: DoorAct::ClaimKeyMaterial(&request.target_user),
+        actor: &request.requesting_user,
+        door: &door,
+        source: &source,
+        now,
+    };
+    case.decide_door(&inner.policy.active(), &question)
+}
+
+/// Claims one KeyPackage of each of the target's devices; each is given out once.
+fn claim(
+    inner: &Arc<Inner>,
+    caller: &Caller,
+    request: &KeyMaterialRequest,
+    body: &[u8],
+) -> Result<Answer, GatewayError> {
+    let now = inner.clock.now();
+    let decision = decide(inner, caller, request, body, now);
+    let lane = request.target_user.to_string();
+    if !decision.allow {
+        let body = response(&request.target_user, KeyMaterialUserCode::NoConsent, Vec::new());
+        return inner.answer_refusal(&lane, decision, body);
+    }
+    let (id, request, hash) = (decision.id(), request.clone(), answers::scope(&[body]));
+    let is_hub = request.room.as_ref().is_some_and(|room| inner.hosts(room));
+    let body = inner.store.write(&lane, move |tx: &mut Tx<'_>| {
+        tx.stage(&decision.record)?;
+        let target = &request.target_user;
+        if !devices::user_exists(tx, target)? {
+            return Ok(response(target, KeyMaterialUserCode::UserUnknown, Vec::new()));
+        }
+        let mut candidates: BTreeMap<ClientUri, Vec<StoredKeyPackage>> = BTreeMap::new();
+        for candidate in key_packages::candidates(tx, target, now.plus(key_package::MINIMUM_REMAINING), CANDIDATES)? {
+            candidates.entry(candidate.client.clone()).or_default().push(candidate);
+        }
+        let mut clients = Vec::new();
+        for client in devices::devices_of(tx, target)? {
+            let candidates = candidates.remove(&client).unwrap_or_default();
+            clients.push(one_of(tx, client, &candidates, &request, &hash, is_hub, now)?);
+        }
+        Ok::<_, StoreError>(response(target, code(&clients), clients))
+    })?;
+    Ok(Answer { body, decision: Some(id) })
+}
+
+/// The first KeyPackage of a device that fits and that nobody else gets.
+fn one_of(
+    tx: &mut Tx<'_>,
+    client: ClientUri,
+    candidates: &[StoredKeyPackage],
+    request: &KeyMaterialRequest,
+    hash: &[u8; 32],
+    is_hub: bool,
+    now: Millis,
+) -> Result<ClientKeyMaterial, StoreError> {
+    let crypto = HubCrypto::default();
+    let mut incompatible = false;
+    for candidate in candidates {
+        let bytes = KeyPackage::decode(&candidate.key_package).map_err(|_| StoreError::Corrupt("key package"))?;
+        let Ok(info) = key_package::validate(&crypto, &bytes, key_package::MINIMUM_REMAINING, now) else { continue };
+        if info.last_resort {
+            continue; // Not given out over MIMI (reading D-22).
+        }
+        if !request.acceptable_suites.contains(&info.suite)
+            || !info.capabilities.satisfy(&request.required_capabilities)
+        {
+            incompatible = true;
+            continue;
+        }
+        if key_packages::claim(tx, &candidate.reference, hash)? {
+            if is_hub {
+                routes::add(tx, &candidate.reference, &client.domain(), candidate.not_after)?;
+            }
+            return Ok(ClientKeyMaterial::Success { client, key_package: bytes });
+        }
+    }
+    Ok(if incompatible {
+        ClientKeyMaterial::NothingCompatible { client, capabilities: None }
+    } else {
+        ClientKeyMaterial::Exhausted { client }
+    })
+}
+
+/// How the whole went (reading D-60).
+fn code(clients: &[ClientKeyMaterial]) -> KeyMaterialUserCode {
+    let given = clients.iter().filter(|client| matches!(client, ClientKeyMaterial::Success { .. })).count();
+    match given {
+        0 => KeyMaterialUserCode::NoCompatibleMaterial,
+        given if given == clients.len() => KeyMaterialUserCode::Success,
+        _ => KeyMaterialUserCode::PartialSuccess,
+    }
+}
+
+fn response(user: &UserUri, status: KeyMaterialUserCode, clients: Vec<ClientKeyMaterial>) -> Vec<u8> {
+    KeyMaterialResponse { protocol: Protocol::Mls10, status, user: user.clone(), clients }.encode()
+}
+
+/// As hub: to the target's provider, unchanged, for it is signed. As follower: to the room's hub; without a room, or
+/// for a room of our own, to the target's provider.
+async fn pass_on(
+    inner: &Arc<Inner>,
+    caller: Caller,
+    request: KeyMaterialRequest,
+    body: Bytes,
+) -> Result<Answer, GatewayError> {
+    let is_hub = request.room.as_ref().is_some_and(|room| inner.hosts(room));
+    if matches!(caller, Caller::Peer(_)) && !is_hub {
+        return Err(GatewayError::NotFound);
+    }
+    let target = request.target_user.clone();
+    let own = match (&request.room, &caller) {
+        (Some(room), _) if is_hub => room.domain(),
+        (_, caller) => caller.domain(),
+    };
+    let to = match &request.room {
+        Some(room) if !is_hub => room.domain(),
+        _ => target.domain(),
+    };
+    let asked = (request, body.clone());
+    let decision = inner
+        .blocking(move |inner| {
+            let (request, body) = asked;
+            let decision = decide(inner, &caller, &request, &body, inner.clock.now());
+            inner.record(request.target_user.as_str(), &decision)?;
+            Ok(decision)
+        })
+        .await?;
+    if !decision.allow {
+        let body = response(&target, KeyMaterialUserCode::NoConsent, Vec::new());
+        return Ok(Answer { body, decision: Some(decision.id()) });
+    }
+    let answer = forward::send(inner, &own, &to, Endpoint::KeyMaterial(target.clone()), body).await?;
+    let answered = KeyMaterialResponse::decode(&answer).map_err(GatewayError::peer)?;
+    if is_hub {
+        inner.blocking(move |inner| remember_routes(inner, &target.domain(), &answered)).await?;
+    }
+    Ok(Answer { body: answer, decision: Some(decision.id()) })
+}
+
+/// As hub we must know where to send the Welcome (reading D-42).
+fn remember_routes(inner: &Inner, provider: &Domain, answered: &KeyMaterialResponse) -> Result<(), GatewayError> {
+    let (crypto, now) = (HubCrypto::default(), inner.clock.now());
+    let mut given = Vec::new();
+    for client in &answered.clients {
+        let ClientKeyMaterial::Success { key_package, .. } = client else { continue };
+        let info =
+            key_package::validate(&crypto, key_package, std::time::Duration::ZERO, now).map_err(GatewayError::peer)?;
+        given.push((info.reference, info.not_after));
+    }
+    let (lane, provider) = (provider.to_string(), provider.clone());
+    Ok(inner.store.write(&lane, move |tx: &mut Tx<'_>| {
+        given.iter().try_for_each(|(reference, until)| routes::add(tx, reference, &provider, *until))
+    })?)
+}

@@ -1,0 +1,123 @@
+//! The active policy bundle: read from its folder, proved, then swapped in. What fails changes nothing.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, RwLock};
+
+use portcullis_core::policy::{Bundle, Diagnostic, Engine};
+
+/// Largest file of a bundle, in bytes.
+const MAX_FILE_BYTES: u64 = 1 << 20;
+/// Most files in a bundle.
+const MAX_FILES: usize = 10_000;
+
+/// Why a bundle is not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum PolicyError {
+    /// The folder cannot be read.
+    #[error("cannot read policies from `{}`", path.display())]
+    Read {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The folder holds more than a bundle may.
+    #[error("`{}` is larger than a bundle may be ({MAX_FILES} files of {MAX_FILE_BYTES} bytes)", path.display())]
+    TooLarge {
+        /// The file or folder.
+        path: PathBuf,
+    },
+    /// Something in it is wrong; all of it is listed.
+    #[error("policy bundle in `{}` is not valid", path.display())]
+    Invalid {
+        /// The folder.
+        path: PathBuf,
+        /// The files by their path in the bundle, for showing where.
+        files: BTreeMap<String, Vec<u8>>,
+        /// Everything that is wrong.
+        diagnostics: Vec<Diagnostic>,
+    },
+}
+
+/// The bundle that decides now.
+pub struct Policy {
+    folder: PathBuf,
+    active: RwLock<Arc<Active>>,
+}
+
+/// One proved bundle.
+pub struct Active {
+    /// Decides.
+    pub engine: Engine,
+    /// The bundle itself.
+    pub bundle: Bundle,
+    /// Its files as JSON, for keeping: a decision can be looked at again long after the bundle is gone.
+    pub files: Vec<u8>,
+}
+
+impl Policy {
+    /// Reads and proves the bundle in `folder`.
+    ///
+    /// # Errors
+    ///
+    /// [`PolicyError`] with everything that is wrong.
+    pub fn open(folder: &Path) -> Result<Self, PolicyError> {
+        let active = RwLock::new(Arc::new(read(folder)?));
+        Ok(Self { folder: folder.to_owned(), active })
+    }
+
+    /// The bundle that decides now. A request takes it once, so that one bundle decides all of it.
+    pub fn active(&self) -> Arc<Active> {
+        Arc::clone(&self.active.read().unwrap_or_else(std::sync::PoisonError::into_inner))
+    }
+
+    /// Reads the folder again, and swaps the bundle in if all of it is good.
+    ///
+    /// # Errors
+    ///
+    /// [`PolicyError`]; the last good bundle goes on.
+    pub fn reload(&self) -> Result<Arc<Active>, PolicyError> {
+        let fresh = Arc::new(read(&self.folder)?);
+        *self.active.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::clone(&fresh);
+        Ok(fresh)
+    }
+}
+
+fn read(folder: &Path) -> Result<Active, PolicyError> {
+    let mut files = BTreeMap::new();
+    collect(folder, folder, &mut files)?;
+    let texts: BTreeMap<&String, _> = files.iter().map(|(name, text)| (name, String::from_utf8_lossy(text))).collect();
+    let kept = serde_json::to_vec(&texts).unwrap_or_default();
+    let bundle = Bundle::load(files.clone()).map_err(|diagnostics| PolicyError::Invalid {
+        path: folder.to_owned(),
+        files,
+        diagnostics,
+    })?;
+    Ok(Active { engine: Engine::new(&bundle), bundle, files: kept })
+}
+
+fn collect(root: &Path, folder: &Path, files: &mut BTreeMap<String, Vec<u8>>) -> Result<(), PolicyError> {
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |source| PolicyError::Read { path, source }
+    };
+    for entry in std::fs::read_dir(folder).map_err(failed(folder))? {
+        let entry = entry.map_err(failed(folder))?;
+        if entry.file_name().as_encoded_bytes().starts_with(b".") {
+            continue; // Kubernetes mounts keep their own folders under such names.
+        }
+        let path = entry.path();
+        let metadata = std::fs::metadata(&path).map_err(failed(&path))?;
+        if metadata.is_dir() {
+            collect(root, &path, files)?;
+        } else {
+            if metadata.len() > MAX_FILE_BYTES || files.len() >= MAX_FILES {
+                return Err(PolicyError::TooLarge { path });
+            }
+            let name = path.strip_prefix(root).unwrap_or(&path).display().to_string();
+            files.insert(name, std::fs::read(&path).map_err(failed(&path))?);
+        }
+    }
+    Ok(())
+}

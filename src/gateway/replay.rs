@@ -1,0 +1,42 @@
+//! The same request again gets the same answer (readings D-27, D-33): the answer is stored with the effect. A refusal
+//! has no effect, and is decided again.
+
+use std::time::Duration;
+
+use portcullis_core::time::Millis;
+use portcullis_core::wire::uri::RoomUri;
+use portcullis_store::answers::{self, StoredAnswer};
+use portcullis_store::{StoreError, Tx};
+use uuid::Uuid;
+
+use super::{Answer, Caller, GatewayError, Inner};
+
+/// How long an answer is kept.
+const KEPT_FOR: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Names a request by who sent it, where to, and its exact bytes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Replay([u8; 32]);
+
+impl Replay {
+    pub(super) fn of(endpoint: &str, caller: &Caller, room: &RoomUri, body: &[u8]) -> Self {
+        let caller = match caller {
+            Caller::Peer(domain) => domain.as_str(),
+            Caller::User(user) => user.as_str(),
+        };
+        Self(answers::scope(&[endpoint.as_bytes(), caller.as_bytes(), room.as_bytes(), body]))
+    }
+
+    /// The stored answer, if this request was answered before.
+    pub(super) fn stored(self, inner: &Inner) -> Result<Option<Answer>, GatewayError> {
+        let now = inner.clock.now();
+        let stored = inner.store.read(|conn| answers::lookup(conn, &self.0, now))?;
+        Ok(stored.map(|stored: StoredAnswer| Answer { body: stored.body, decision: stored.decision }))
+    }
+
+    /// Stores the answer beside its effect; fails when the request has had its effect meanwhile.
+    pub(super) fn store(self, tx: &mut Tx<'_>, body: &[u8], decision: Uuid, now: Millis) -> Result<(), StoreError> {
+        let answer = StoredAnswer { status: 200, body: body.to_vec(), decision: Some(decision) };
+        answers::store(tx, &self.0, &answer, now, now.plus(KEPT_FOR))
+    }
+}

@@ -1,0 +1,155 @@
+//! A SubmitMessageRequest at the hub: decided before it is stored, stored before it is answered.
+
+use std::sync::Arc;
+
+use portcullis_core::policy::Question;
+use portcullis_core::room::Actor;
+use portcullis_core::wire::components::Capability;
+use portcullis_core::wire::mls::MlsKind;
+use portcullis_core::wire::submit::{SubmitMessageRequest, SubmitMessageResponse, SubmitOutcome};
+use portcullis_core::wire::uri::RoomUri;
+use portcullis_core::wire::{Protocol, Wire};
+use portcullis_store::{StoreError, Tx, rooms};
+use serde_json::json;
+
+use super::decide::{Case, Decision};
+use super::fan_out;
+use super::replay::Replay;
+use super::rooms::Hosted;
+use super::update::settled;
+use super::{Answer, Caller, GatewayError, Inner};
+
+/// How often a message starts over because the room moved on while it was decided.
+const ATTEMPTS: usize = 16;
+
+/// Takes an application message for a room we are the hub of.
+pub(super) fn accept(inner: &Arc<Inner>, caller: &Caller, room: &RoomUri, body: &[u8]) -> Result<Answer, GatewayError> {
+    let request = SubmitMessageRequest::decode(body).map_err(GatewayError::decode)?;
+    let replay = Replay::of("submitMessage", caller, room, body);
+    for _ in 0..ATTEMPTS {
+        if let Some(answer) = replay.stored(inner)? {
+            return Ok(answer);
+        }
+        let hosted = inner.hosted(room)?;
+        match attempt(inner, caller, &hosted, &request, replay)? {
+            Some(answer) => return Ok(answer),
+            None => inner.rooms.forget(room),
+        }
+    }
+    Err(GatewayError::busy("the room changes faster than this message can be decided"))
+}
+
+/// `None` when the room moved on and nothing was written.
+fn attempt(
+    inner: &Inner,
+    caller: &Caller,
+    hosted: &Hosted,
+    request: &SubmitMessageRequest,
+    replay: Replay,
+) -> Result<Option<Answer>, GatewayError> {
+    let now = inner.clock.now();
+    let message = &request.message;
+    let epoch = message.epoch().unwrap_or_default();
+    let case = Case {
+        kind: "decision.message",
+        room: Some(&hosted.room),
+        actor: Some(request.sender.to_string()),
+        peer: caller.domain(),
+        epoch: message.epoch(),
+        exchange: Some(message.hash()),
+        now,
+    };
+    let oldest = hosted.view.epoch.saturating_sub(hosted.state.epoch_tolerance());
+    let decision = match unfit(caller, hosted, request) {
+        Some(reason) => case.refuse("not_allowed", reason, json!({})),
+        None if epoch < oldest => {
+            let decision = case.refuse("epoch_too_old", "epoch_too_old", json!({ "oldest": oldest }));
+            let body = answer(SubmitOutcome::EpochTooOld { current: hosted.view.epoch });
+            return inner.answer_refusal(hosted.room.as_str(), decision, body).map(Some);
+        }
+        None => decide(inner, caller, hosted, request, &case),
+    };
+    if !decision.allow {
+        let body = answer(SubmitOutcome::NotAllowed);
+        return inner.answer_refusal(hosted.room.as_str(), decision, body).map(Some);
+    }
+    let delivery = fan_out::of_message(inner, hosted, epoch, message);
+    let (id, seen, room) = (decision.id(), hosted.seen, hosted.room.clone());
+    let written = inner.store.write(hosted.room.as_str(), move |tx: &mut Tx<'_>| {
+        let accepted_at = rooms::accept_message(tx, &room, seen, now)?;
+        delivery.write(tx, &room, accepted_at)?;
+        tx.stage(&decision.record)?;
+        let body = answer(SubmitOutcome::Accepted { accepted_at, frank: None });
+        replay.store(tx, &body, id, now)?;
+        Ok::<_, StoreError>(body)
+    });
+    settled(written, id)
+}
+
+/// What the protocol forbids, whatever policy says.
+fn unfit(caller: &Caller, hosted: &Hosted, request: &SubmitMessageRequest) -> Option<&'static str> {
+    let (view, sender, message) = (&hosted.view, &request.sender, &request.message);
+    if message.kind() != MlsKind::Application {
+        Some("not_an_application_message")
+    } else if message.group_id() != Some(view.group.as_bytes()) {
+        Some("message_of_another_group")
+    } else if !caller.speaks_for(sender) {
+        Some("sender_is_not_of_this_provider")
+    } else if message.epoch() > Some(view.epoch) {
+        Some("epoch_is_in_the_future")
+    } else if hosted.blocked.contains(sender) {
+        Some("room.blocked")
+    } else if !hosted.state.is_active(sender) {
+        Some("sender_has_no_client_in_the_group")
+    } else {
+        None
+    }
+}
+
+fn decide(
+    inner: &Inner,
+    caller: &Caller,
+    hosted: &Hosted,
+    request: &SubmitMessageRequest,
+    case: &Case<'_>,
+) -> Decision {
+    let actor = Actor::User(request.sender.clone());
+    let role = hosted.state.role_of(&request.sender);
+    let source = caller.domain();
+    let question = Question {
+        room: &hosted.facts,
+        actor: &actor,
+        capability: Capability::SEND_MESSAGE,
+        target: None,
+        from_role: role,
+        to_role: role,
+        transition_authorized: true,
+        alternative_granted: hosted.state.may_react(&request.sender),
+        preauthorized: false,
+        external: false,
+        suite: hosted.view.suite,
+        epoch: hosted.view.epoch,
+        message_bytes: request.message.as_bytes().len() as u64,
+        source: &source,
+        now: case.now,
+    };
+    case.decide(&inner.policy.active(), &[question])
+}
+
+pub(super) fn answer(outcome: SubmitOutcome) -> Vec<u8> {
+    SubmitMessageResponse { protocol: Protocol::Mls10, outcome }.encode()
+}
+
+impl Inner {
+    /// Makes the record of a decision durable that has no other effect.
+    pub(super) fn record(&self, lane: &str, decision: &Decision) -> Result<(), GatewayError> {
+        let record = decision.record.clone();
+        Ok(self.store.write(lane, move |tx: &mut Tx<'_>| tx.stage(&record))?)
+    }
+
+    /// A refusal is recorded before it is told; if it cannot be recorded, the caller gets no answer but 503.
+    pub(super) fn answer_refusal(&self, lane: &str, decision: Decision, body: Vec<u8>) -> Result<Answer, GatewayError> {
+        self.record(lane, &decision)?;
+        Ok(Answer { body, decision: Some(decision.id()) })
+    }
+}

@@ -1,0 +1,311 @@
+//! An UpdateRequest at the hub: a commit or a bundle of proposals, decided and made durable in one transaction.
+
+use std::sync::Arc;
+
+use portcullis_core::mls::{HandshakeError, Leaf};
+use portcullis_core::policy::Question;
+use portcullis_core::room::{self, Action, Admission, Violation};
+use portcullis_core::time::Millis;
+use portcullis_core::wire::Wire;
+use portcullis_core::wire::mls::MlsMessage;
+use portcullis_core::wire::update::{CommitBundle, UpdateRequest, UpdateResponse};
+use portcullis_core::wire::uri::{Domain, RoomUri, UserUri};
+use portcullis_store::admission::{self, Ticket};
+use portcullis_store::proposals::PendingProposal;
+use portcullis_store::rooms::GroupState;
+use portcullis_store::{StoreError, Tx, answers, proposals, rooms};
+use serde_json::json;
+
+use super::decide::{Case, Decision, question};
+use super::fan_out::{self, Delivery};
+use super::replay::Replay;
+use super::rooms::Hosted;
+use super::{Answer, Caller, GatewayError, Inner};
+
+/// How often a request starts over because the room moved on while it was decided.
+const ATTEMPTS: usize = 16;
+
+/// Takes an UpdateRequest for a room we are the hub of.
+pub(super) fn accept(inner: &Arc<Inner>, caller: &Caller, room: &RoomUri, body: &[u8]) -> Result<Answer, GatewayError> {
+    let request = UpdateRequest::decode(body).map_err(GatewayError::decode)?;
+    let replay = Replay::of("update", caller, room, body);
+    for _ in 0..ATTEMPTS {
+        if let Some(answer) = replay.stored(inner)? {
+            return Ok(answer);
+        }
+        let hosted = inner.hosted(room)?;
+        let update = Update { inner, caller, hosted: &hosted, replay, now: inner.clock.now() };
+        let answered = match &request {
+            UpdateRequest::Commit(bundle) => update.commit(bundle)?,
+            UpdateRequest::Proposals(proposals) => update.proposals(proposals)?,
+        };
+        match answered {
+            Some(answer) => return Ok(answer),
+            None => inner.rooms.forget(room),
+        }
+    }
+    Err(GatewayError::busy("the room changes faster than this request can be decided"))
+}
+
+/// One attempt on the room as it was seen. Its methods give `None` when the room has moved on and nothing was written.
+struct Update<'a> {
+    inner: &'a Inner,
+    caller: &'a Caller,
+    hosted: &'a Hosted,
+    replay: Replay,
+    now: Millis,
+}
+
+impl Update<'_> {
+    fn commit(&self, bundle: &CommitBundle) -> Result<Option<Answer>, GatewayError> {
+        let case = self.case("decision.commit", &bundle.commit);
+        let staged = match self.hosted.group.inspect_commit(bundle, self.now) {
+            Ok(staged) => staged,
+            Err(error) => return self.refuse_handshake(&case, &error),
+        };
+        let change = &staged.change;
+        let sender = change.sender.user();
+        let case = Case { actor: Some(sender.to_string()), ..case };
+        if let Some(refusal) = self.not_entitled(&case, sender) {
+            return self.refuse(refusal, not_allowed);
+        }
+        let ticket = match change.joiner() {
+            Some(leaf) => self.ticket(leaf)?,
+            None => None,
+        };
+        // The ticket says that this client may come; by which right is told by the room as it is now.
+        let admission = ticket.as_ref().zip(change.joiner()).and_then(|(_, leaf)| {
+            Admission::of(&self.hosted.state, &leaf.client, &leaf.user, &leaf.signature_key, None).ok()
+        });
+        let actions = match room::actions(change, &self.hosted.state, admission.as_ref()) {
+            Ok(actions) => actions,
+            Err(violation) => return self.refuse_violation(&case, &violation),
+        };
+        if let Some(answer) = self.withdraw_denied(&case, &actions)? {
+            return Ok(Some(answer));
+        }
+        let decision = self.decide(&case, actions.iter().filter(|action| action.reference.is_none()));
+        if !decision.allow {
+            return self.refuse(decision, not_allowed);
+        }
+        let deliveries = fan_out::of_commit(self.inner, self.hosted, bundle, change, staged.group().ratchet_tree())?;
+        let next = GroupState {
+            epoch: change.after.epoch,
+            snapshot: staged.group().snapshot().map_err(GatewayError::internal)?,
+            group_info: change.group_info.clone(),
+        };
+        let (room, seen, now) = (self.hosted.room.clone(), self.hosted.seen, self.now);
+        let effect = move |tx: &mut Tx<'_>| {
+            let accepted_at = rooms::advance_epoch(tx, &room, seen, &next, now)?;
+            if let Some(ticket) = &ticket {
+                admission::spend(tx, ticket)?;
+            }
+            Ok(accepted_at)
+        };
+        self.write(decision, effect, deliveries)
+    }
+
+    fn proposals(&self, messages: &[MlsMessage]) -> Result<Option<Answer>, GatewayError> {
+        let first = messages.first().ok_or_else(|| GatewayError::decode("a bundle holds at least one proposal"))?;
+        let case = self.case("decision.proposal", first);
+        let proposed = match self.hosted.group.inspect_proposals(messages, self.now) {
+            Ok(proposed) => proposed,
+            Err(error) => return self.refuse_handshake(&case, &error),
+        };
+        let case = Case { actor: Some(proposed.user().to_string()), ..case };
+        if !self.caller.speaks_for(proposed.user()) {
+            return self.refuse(not_of_this_provider(&case, proposed.user()), not_allowed);
+        }
+        let pending = self.hosted.group.pending();
+        let actions = room::proposed_actions(&self.hosted.view, &self.hosted.state, &pending, &proposed.parts);
+        let decision = match actions {
+            Ok(actions) => self.decide(&case, actions.iter()),
+            Err(violation) => return self.refuse_violation(&case, &violation),
+        };
+        if !decision.allow {
+            return self.refuse(decision, not_allowed);
+        }
+        let accepted: Vec<PendingProposal> = proposed
+            .references()
+            .zip(messages)
+            .map(|(reference, message)| PendingProposal {
+                reference: reference.to_vec(),
+                message: message.as_bytes().to_vec(),
+                proposer: proposed.user().to_string(),
+                kind: "proposal".to_owned(),
+                accepted_at: self.now,
+                decision: decision.id(),
+                bundle: decision.record.bundle.unwrap_or_default(),
+            })
+            .collect();
+        let (room, seen, now) = (self.hosted.room.clone(), self.hosted.seen, self.now);
+        let effect = move |tx: &mut Tx<'_>| {
+            let accepted_at = rooms::accept_proposals(tx, &room, seen, now)?;
+            for proposal in &accepted {
+                proposals::add(tx, &room, seen.epoch, &PendingProposal { accepted_at, ..proposal.clone() })?;
+            }
+            Ok(accepted_at)
+        };
+        self.write(decision, effect, fan_out::of_proposals(self.inner, self.hosted, messages))
+    }
+
+    /// Effect, events, audit record and answer: all of them, or nothing.
+    fn write(
+        &self,
+        decision: Decision,
+        effect: impl Fn(&mut Tx<'_>) -> Result<Millis, StoreError> + Send + 'static,
+        deliveries: Vec<Delivery>,
+    ) -> Result<Option<Answer>, GatewayError> {
+        let (room, replay, now, id) = (self.hosted.room.clone(), self.replay, self.now, decision.id());
+        let written = self.inner.store.write(self.hosted.room.as_str(), move |tx: &mut Tx<'_>| {
+            let accepted_at = effect(tx)?;
+            for delivery in &deliveries {
+                delivery.write(tx, &room, accepted_at)?;
+            }
+            tx.stage(&decision.record)?;
+            let body = UpdateResponse::Success { description: String::new(), accepted_at }.encode();
+            replay.store(tx, &body, id, now)?;
+            Ok::<_, StoreError>(body)
+        });
+        self.inner.rooms.forget(&self.hosted.room);
+        settled(written, id)
+    }
+
+    fn decide<'a>(&self, case: &Case<'_>, actions: impl Iterator<Item = &'a Action>) -> Decision {
+        let source = self.caller.domain();
+        let group = (self.hosted.view.suite, self.hosted.view.epoch);
+        let questions: Vec<Question<'_>> =
+            actions.map(|action| question(&self.hosted.facts, action, group, &source, self.now)).collect();
+        case.decide(&self.inner.policy.active(), &questions)
+    }
+
+    /// What the commit cites was decided when it was proposed. What policy denies by now leaves the pending set, and a
+    /// commit that cites it is refused (correction C-5); else a suspension in between would wedge the room.
+    fn withdraw_denied(&self, case: &Case<'_>, actions: &[Action]) -> Result<Option<Answer>, GatewayError> {
+        let active = self.inner.policy.active();
+        let group = (self.hosted.view.suite, self.hosted.view.epoch);
+        let mut denied: Vec<(Vec<u8>, Decision)> = Vec::new();
+        for action in actions {
+            let Some(reference) = &action.reference else { continue };
+            let source: Domain = action.actor.domain();
+            let asked = question(&self.hosted.facts, action, group, &source, self.now);
+            let again = Case {
+                kind: "decision.pending",
+                room: case.room,
+                actor: Some(action.actor.to_string()),
+                peer: source.clone(),
+                epoch: case.epoch,
+                exchange: None,
+                now: self.now,
+            };
+            let decision = again.decide(&active, &[asked]);
+            if !decision.allow && denied.iter().all(|(known, _)| known != reference) {
+                denied.push((reference.clone(), decision));
+            }
+        }
+        if denied.is_empty() {
+            return Ok(None);
+        }
+        let references: Vec<Vec<u8>> = denied.iter().map(|(reference, _)| reference.clone()).collect();
+        let refusal = case.refuse("invalid_proposal", "pending_proposal_is_denied_by_now", json!({}));
+        let body = UpdateResponse::InvalidProposal { description: refusal.description(), references }.encode();
+        let (room, epoch, id) = (self.hosted.room.clone(), self.hosted.seen.epoch, refusal.id());
+        let written = self.inner.store.write(self.hosted.room.as_str(), move |tx: &mut Tx<'_>| {
+            for (reference, decision) in &denied {
+                match proposals::withdraw(tx, &room, epoch, reference) {
+                    Ok(()) | Err(StoreError::Missing) => tx.stage(&decision.record)?,
+                    Err(error) => return Err(error),
+                }
+            }
+            tx.stage(&refusal.record)
+        });
+        self.inner.rooms.forget(&self.hosted.room);
+        written?;
+        Ok(Some(Answer { body, decision: Some(id) }))
+    }
+
+    fn case<'a>(&'a self, kind: &'static str, message: &MlsMessage) -> Case<'a> {
+        Case {
+            kind,
+            room: Some(&self.hosted.room),
+            actor: None,
+            peer: self.caller.domain(),
+            epoch: message.epoch(),
+            exchange: Some(message.hash()),
+            now: self.now,
+        }
+    }
+
+    /// A provider commits for its own users only, and for none whose rights have ended (reading D-51).
+    fn not_entitled(&self, case: &Case<'_>, user: &UserUri) -> Option<Decision> {
+        if !self.caller.speaks_for(user) {
+            return Some(not_of_this_provider(case, user));
+        }
+        let blocked = self.hosted.blocked.contains(user);
+        blocked.then(|| case.refuse("not_allowed", "room.blocked", json!({ "user": user })))
+    }
+
+    /// The ticket of the client that joins (reading D-46).
+    fn ticket(&self, leaf: &Leaf) -> Result<Option<Ticket>, GatewayError> {
+        let (room, now) = (&self.hosted.room, self.now);
+        let ticket = self.inner.store.read(|conn| admission::find(conn, room, &leaf.signature_key, now))?;
+        Ok(ticket.filter(|ticket: &Ticket| ticket.credential_hash == answers::scope(&[leaf.client.as_bytes()])))
+    }
+
+    fn refuse_handshake(&self, case: &Case<'_>, error: &HandshakeError) -> Result<Option<Answer>, GatewayError> {
+        let detail = match error {
+            HandshakeError::InvalidProposals { position, .. } => json!({ "position": position }),
+            HandshakeError::WrongEpoch { current } => json!({ "current": current }),
+            HandshakeError::NotAllowed { .. } => json!({}),
+        };
+        let decision = case.refuse(error.code(), format!("mls.{}", error.reason()), detail);
+        self.refuse(decision, |description| match error {
+            HandshakeError::WrongEpoch { current } => UpdateResponse::WrongEpoch { description, current: *current },
+            HandshakeError::InvalidProposals { references, .. } => {
+                UpdateResponse::InvalidProposal { description, references: references.clone() }
+            }
+            HandshakeError::NotAllowed { .. } => not_allowed(description),
+        })
+    }
+
+    fn refuse_violation(&self, case: &Case<'_>, violation: &Violation) -> Result<Option<Answer>, GatewayError> {
+        let capability = violation.capability().map(|capability| capability.to_string());
+        let detail = json!({ "user": violation.user(), "capability": capability });
+        let decision = case.refuse(violation.code(), format!("room.{}", violation.code()), detail);
+        self.refuse(decision, |description| {
+            if violation.is_invalid_proposal() {
+                let references = violation.reference().map(<[u8]>::to_vec).into_iter().collect();
+                UpdateResponse::InvalidProposal { description, references }
+            } else {
+                not_allowed(description)
+            }
+        })
+    }
+
+    /// A refusal is recorded before it is told; if it cannot be recorded, the caller gets no answer but 503.
+    fn refuse(
+        &self,
+        decision: Decision,
+        response: impl FnOnce(String) -> UpdateResponse,
+    ) -> Result<Option<Answer>, GatewayError> {
+        let body = response(decision.description()).encode();
+        self.inner.answer_refusal(self.hosted.room.as_str(), decision, body).map(Some)
+    }
+}
+
+/// The answer of a write, or `None` when the room has moved on.
+pub(super) fn settled(written: Result<Vec<u8>, StoreError>, id: uuid::Uuid) -> Result<Option<Answer>, GatewayError> {
+    match written {
+        Ok(body) => Ok(Some(Answer { body, decision: Some(id) })),
+        Err(StoreError::EpochMoved { .. } | StoreError::AlreadyAnswered | StoreError::Missing) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn not_of_this_provider(case: &Case<'_>, user: &UserUri) -> Decision {
+    case.refuse("not_allowed", "sender_is_not_of_this_provider", json!({ "user": user }))
+}
+
+fn not_allowed(description: String) -> UpdateResponse {
+    UpdateResponse::NotAllowed { description }
+}
