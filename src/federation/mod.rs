@@ -5,6 +5,7 @@ mod body;
 mod caller;
 mod door;
 mod error;
+mod idempotency;
 mod routes;
 mod target;
 

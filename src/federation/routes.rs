@@ -7,6 +7,7 @@ use super::FederationError;
 use super::body::{Body, NOTIFY_BYTES, OTHER_BYTES, SUBMIT_BYTES, UPDATE_BYTES};
 use super::caller::{ForUs, Peer};
 use super::door::Door;
+use super::idempotency::{IdempotencyKey, once};
 use super::target::Target;
 use crate::gateway::{Answer, Caller, Gateway};
 use crate::peer::{DIRECTORY_PATH, directory_json};
@@ -46,37 +47,45 @@ async fn read_directory(_for_us: ForUs, door: Data<Door>) -> impl Responder {
 async fn key_material(
     Peer(from): Peer,
     Target(user): Target<UserUri>,
+    key: IdempotencyKey,
     Body(body): Body<OTHER_BYTES>,
     gateway: Data<Gateway>,
 ) -> Result<HttpResponse, FederationError> {
-    Ok(ok(gateway.key_material(Caller::Peer(from), user, body).await?))
+    let scope = key.scope(&from, &body);
+    Ok(ok(once(&gateway, scope, gateway.key_material(Caller::Peer(from), user, body)).await?))
 }
 
 async fn update_room(
     Peer(from): Peer,
     Target(room): Target<RoomUri>,
+    key: IdempotencyKey,
     Body(body): Body<UPDATE_BYTES>,
     gateway: Data<Gateway>,
 ) -> Result<HttpResponse, FederationError> {
-    Ok(ok(gateway.update_room(Caller::Peer(from), room, body).await?))
+    let scope = key.scope(&from, &body);
+    Ok(ok(once(&gateway, scope, gateway.update_room(Caller::Peer(from), room, body)).await?))
 }
 
 async fn submit_message(
     Peer(from): Peer,
     Target(room): Target<RoomUri>,
+    key: IdempotencyKey,
     Body(body): Body<SUBMIT_BYTES>,
     gateway: Data<Gateway>,
 ) -> Result<HttpResponse, FederationError> {
-    Ok(ok(gateway.submit_message(Caller::Peer(from), room, body).await?))
+    let scope = key.scope(&from, &body);
+    Ok(ok(once(&gateway, scope, gateway.submit_message(Caller::Peer(from), room, body)).await?))
 }
 
 async fn group_info(
     Peer(from): Peer,
     Target(room): Target<RoomUri>,
+    key: IdempotencyKey,
     Body(body): Body<OTHER_BYTES>,
     gateway: Data<Gateway>,
 ) -> Result<HttpResponse, FederationError> {
-    Ok(ok(gateway.group_info(Caller::Peer(from), room, body).await?))
+    let scope = key.scope(&from, &body);
+    Ok(ok(once(&gateway, scope, gateway.group_info(Caller::Peer(from), room, body)).await?))
 }
 
 /// Takes events of a room that the caller is the hub of. 201 without a body, as the draft has it (reading D-13).

@@ -1,0 +1,82 @@
+use aws_lc_rs::{digest, rand};
+use portcullis_core::fanout::{GaveUp, jittered, no_sooner_than, retry_delay};
+use portcullis_core::time::Millis;
+use portcullis_store::outbox::{self, Batch};
+use portcullis_store::{StoreError, Tx};
+
+use super::Delivery;
+use crate::peer::{Endpoint, PeerError, causes};
+
+/// What becomes of a batch after an attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Outcome {
+    /// The peer has it.
+    Delivered,
+    /// It is tried again at this time, the same bytes.
+    Later { at: Millis, why: String },
+    /// The lane stands still until a person looks at it. `status` is the peer's HTTP status, 0 for none.
+    Parked { status: u16, why: String },
+}
+
+impl Delivery {
+    /// Posts a leased batch and writes down what came of it.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when the outcome cannot be written: the lease runs out and the same bytes are sent again.
+    pub(super) async fn attempt(&self, mut batch: Batch) -> Result<(), StoreError> {
+        let body = std::mem::take(&mut batch.body);
+        let key: String = digest::digest(&digest::SHA256, &body).as_ref().iter().map(|b| format!("{b:02x}")).collect();
+        let endpoint = Endpoint::Notify(batch.room.clone());
+        let answer = self.peers.post(&batch.as_domain, &batch.peer, endpoint, body.into(), Some(&key)).await;
+        let outcome = outcome(&batch, answer.err().as_ref(), self.clock.now(), random());
+        log(&batch, &outcome);
+        let lane = batch.room.to_string();
+        let write = move |tx: &mut Tx<'_>| match &outcome {
+            Outcome::Delivered => outbox::acknowledge(tx, &batch),
+            Outcome::Later { at, why } => outbox::postpone(tx, &batch, *at, why),
+            Outcome::Parked { status, why } => outbox::park(tx, &batch, *status, why),
+        };
+        match self.store.write_async(&lane, write).await {
+            // Somebody else holds the lane now and sends the same bytes; the peer drops what it has seen.
+            Err(StoreError::LeaseLost) => Ok(()),
+            written => written,
+        }
+    }
+}
+
+/// Readings D-14 and D-39. `random` is uniform.
+fn outcome(batch: &Batch, error: Option<&PeerError>, now: Millis, random: u32) -> Outcome {
+    let Some(error) = error else { return Outcome::Delivered };
+    let status = error.status().unwrap_or(0);
+    if !error.is_transient() {
+        return Outcome::Parked { status, why: causes(error) };
+    }
+    let retry = u32::try_from(batch.attempts.saturating_add(1)).unwrap_or(u32::MAX);
+    match retry_delay(retry, batch.first_tried, now) {
+        Ok(delay) => {
+            let delay = no_sooner_than(jittered(delay, random), error.retry_after());
+            Outcome::Later { at: now.plus(delay), why: causes(error) }
+        }
+        Err(gave_up @ GaveUp) => Outcome::Parked { status, why: format!("{gave_up}: {}", causes(error)) },
+    }
+}
+
+fn log(batch: &Batch, outcome: &Outcome) {
+    let (room, peer, attempt, messages) = (&batch.room, &batch.peer, batch.attempts + 1, batch.items.len());
+    match outcome {
+        Outcome::Delivered => tracing::debug!(%room, %peer, attempt, messages, "delivered to `{peer}`"),
+        Outcome::Later { at, why } => {
+            tracing::warn!(%room, %peer, attempt, messages, %at, why, "not delivered to `{peer}`, will be tried again");
+        }
+        Outcome::Parked { status, why } => {
+            tracing::error!(%room, %peer, attempt, messages, status, why, "lane to `{peer}` is parked");
+        }
+    }
+}
+
+/// Uniform; without randomness there is no jitter, which is no reason to stop delivering.
+fn random() -> u32 {
+    let mut bytes = [0; 4];
+    rand::fill(&mut bytes).map_or(0, |()| u32::from_be_bytes(bytes))
+}

@@ -1,0 +1,237 @@
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+
+use actix_web::dev::ServerHandle;
+use actix_web::http::StatusCode;
+use actix_web::web::{self, Bytes, ServiceConfig};
+use actix_web::{HttpRequest, HttpResponse};
+use portcullis_core::fanout::LOST_AFTER;
+use portcullis_core::wire::uri::{GroupUri, RoomUri, UserUri};
+use portcullis_store::events::{self, EventKind, NewEvent};
+use portcullis_store::outbox::{LaneRow, LaneStatus};
+use portcullis_store::rooms::{self, NewRoom};
+use portcullis_store::{Options, Tx};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use super::*;
+use crate::peer::testing::{Authority, domain, peer, serve};
+use crate::peer::{DIRECTORY_PATH, directory_json};
+
+const HOUR: Duration = Duration::from_secs(60 * 60);
+
+/// A hub that owes events to b.example, and a b.example that answers as it is told.
+struct Lab {
+    _folder: tempfile::TempDir,
+    store: Store,
+    clock: Clock,
+    delivery: Delivery,
+    peers: Peers,
+    /// Room and body of everything b.example was sent.
+    received: UnboundedReceiver<(String, Bytes)>,
+    /// What b.example answers next; 201 when there is nothing.
+    answers: Arc<Mutex<VecDeque<u16>>>,
+    follower: ServerHandle,
+}
+
+fn follower(
+    received: UnboundedSender<(String, Bytes)>,
+    answers: Arc<Mutex<VecDeque<u16>>>,
+) -> impl Fn(&mut ServiceConfig) + Clone + Send + 'static {
+    move |app| {
+        let (received, answers) = (received.clone(), answers.clone());
+        app.route(
+            DIRECTORY_PATH,
+            web::get().to(|| async { HttpResponse::Ok().body(directory_json("https://b.example").to_string()) }),
+        )
+        .route(
+            "/v1/notify/{tail:.*}",
+            web::post().to(move |request: HttpRequest, body: Bytes| {
+                let room = request.uri().path().rsplit("%2F").next().unwrap_or_default().to_owned();
+                received.send((room, body)).unwrap();
+                let status = answers.lock().unwrap().pop_front().unwrap_or(201);
+                let status = StatusCode::from_u16(status).unwrap();
+                async move { HttpResponse::build(status).insert_header(("retry-after", "60")).finish() }
+            }),
+        );
+    }
+}
+
+fn room(name: &str) -> RoomUri {
+    RoomUri::parse(&format!("mimi://a.example/r/{name}")).unwrap()
+}
+
+impl Lab {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", folder.path().join("hub.db").display());
+        let store = tokio::task::spawn_blocking(move || Store::open(&url, &Options::default())).await.unwrap().unwrap();
+        let authority = Authority::new();
+        let (sender, received) = unbounded_channel();
+        let answers = Arc::new(Mutex::new(VecDeque::new()));
+        let (address, follower) =
+            serve(&authority.material(vec![authority.identity(&["b.example"])]), follower(sender, answers.clone()));
+        let ours = authority.material(vec![authority.identity(&["a.example"])]);
+        let peers = Peers::with(&ours, &[peer("b.example", None, address)]).unwrap();
+        let clock = Clock::default();
+        let delivery = Delivery::new(store.clone(), peers.clone(), clock.clone());
+        Self { _folder: folder, store, clock, delivery, peers, received, answers, follower }
+    }
+
+    async fn create(&self, name: &str) {
+        let new = NewRoom {
+            room: room(name),
+            group: GroupUri::parse(&format!("mimi://a.example/g/{name}")).unwrap(),
+            template: "strict".to_owned(),
+            creator: UserUri::parse("mimi://a.example/u/alice").unwrap(),
+        };
+        let now = self.clock.now();
+        self.store.write_async(name, move |tx: &mut Tx<'_>| rooms::create(tx, &new, now)).await.unwrap();
+    }
+
+    /// Lets the room accept an event that b.example is owed.
+    async fn owe(&self, name: &str, event: &str) {
+        let (target, now) = (room(name), self.clock.now());
+        let event = NewEvent {
+            kind: EventKind::Message,
+            epoch: 0,
+            accepted_at: now,
+            message_hash: [0; 32],
+            fanout: event.as_bytes().to_vec(),
+        };
+        let write = move |tx: &mut Tx<'_>| -> Result<(), StoreError> {
+            let seq = events::append(tx, &target, &event)?;
+            outbox::enqueue(tx, &target, &domain("b.example"), &domain("a.example"), seq)
+        };
+        self.store.write_async(name, write).await.unwrap();
+    }
+
+    fn answer_next(&self, statuses: &[u16]) {
+        self.answers.lock().unwrap().extend(statuses);
+    }
+
+    /// What b.example was sent since the last call, as `room:body`.
+    fn received(&mut self) -> Vec<String> {
+        std::iter::from_fn(|| self.received.try_recv().ok())
+            .map(|(room, body)| format!("{room}:{}", String::from_utf8(body.to_vec()).unwrap()))
+            .collect()
+    }
+
+    fn lanes(&self) -> Vec<LaneRow> {
+        self.store.read(|conn| outbox::lanes(conn, 10)).unwrap()
+    }
+}
+
+#[actix_web::test]
+async fn what_is_owed_arrives_in_order_and_is_owed_no_more() {
+    let mut lab = Lab::new().await;
+    lab.create("one").await;
+    for event in ["a", "b", "c"] {
+        lab.owe("one", event).await;
+    }
+    lab.delivery.drain().await.unwrap();
+    assert_eq!(lab.received(), ["one:abc"]);
+    assert_eq!(lab.lanes(), []);
+    lab.follower.stop(false).await;
+}
+
+#[actix_web::test]
+async fn a_retry_sends_the_same_bytes_though_more_is_owed_meanwhile() {
+    let mut lab = Lab::new().await;
+    lab.create("one").await;
+    lab.owe("one", "a").await;
+    lab.answer_next(&[503]);
+    lab.delivery.drain().await.unwrap();
+    lab.owe("one", "b").await;
+    lab.clock.advance(HOUR);
+    lab.delivery.drain().await.unwrap();
+    assert_eq!(lab.received(), ["one:a", "one:a", "one:b"]);
+    lab.follower.stop(false).await;
+}
+
+#[actix_web::test]
+async fn a_peer_that_asks_for_time_gets_it() {
+    let mut lab = Lab::new().await;
+    lab.create("one").await;
+    lab.owe("one", "a").await;
+    lab.answer_next(&[429]);
+    lab.delivery.drain().await.unwrap();
+    lab.clock.advance(Duration::from_secs(30));
+    lab.delivery.drain().await.unwrap();
+    assert_eq!(lab.received(), ["one:a"]);
+    lab.clock.advance(Duration::from_secs(31));
+    lab.delivery.drain().await.unwrap();
+    assert_eq!(lab.received(), ["one:a"]);
+    lab.follower.stop(false).await;
+}
+
+#[actix_web::test]
+async fn a_refused_lane_stands_still_and_other_rooms_go_on() {
+    let mut lab = Lab::new().await;
+    lab.create("one").await;
+    lab.create("two").await;
+    lab.owe("one", "a").await;
+    lab.answer_next(&[400]);
+    lab.delivery.drain().await.unwrap();
+    lab.owe("one", "b").await;
+    lab.owe("two", "c").await;
+    lab.clock.advance(HOUR);
+    lab.delivery.drain().await.unwrap();
+    assert_eq!(lab.received(), ["one:a", "two:c"]);
+    let lanes = lab.lanes();
+    assert_eq!(lanes.len(), 1);
+    assert_eq!((lanes[0].status, lanes[0].http_status, lanes[0].tail), (LaneStatus::Parked, 400, 2));
+    lab.follower.stop(false).await;
+}
+
+#[actix_web::test]
+async fn after_seven_days_without_an_answer_a_lane_is_lost() {
+    let mut lab = Lab::new().await;
+    lab.create("one").await;
+    lab.owe("one", "a").await;
+    lab.answer_next(&[500, 500, 500]);
+    lab.delivery.drain().await.unwrap();
+    lab.clock.advance(LOST_AFTER - HOUR);
+    lab.delivery.drain().await.unwrap();
+    assert_eq!(lab.lanes()[0].status, LaneStatus::Open);
+    lab.clock.advance(HOUR);
+    lab.delivery.drain().await.unwrap();
+    assert_eq!(lab.lanes()[0].status, LaneStatus::Parked);
+    assert!(lab.lanes()[0].error.contains("seven days"), "{}", lab.lanes()[0].error);
+    assert_eq!(lab.received().len(), 3);
+    lab.follower.stop(false).await;
+}
+
+#[actix_web::test]
+async fn two_replicas_on_one_database_send_everything_once() {
+    let mut lab = Lab::new().await;
+    let rooms: Vec<String> = (0..20).map(|number| format!("room{number:02}")).collect();
+    for name in &rooms {
+        lab.create(name).await;
+        lab.owe(name, "x").await;
+    }
+    let other = Delivery::new(lab.store.clone(), lab.peers.clone(), lab.clock.clone());
+    let (first, second) = tokio::join!(lab.delivery.drain(), other.drain());
+    first.and(second).unwrap();
+    let mut received = lab.received();
+    received.sort();
+    assert_eq!(received, rooms.iter().map(|name| format!("{name}:x")).collect::<Vec<_>>());
+    lab.follower.stop(false).await;
+}
+
+#[actix_web::test]
+async fn the_worker_wakes_for_what_is_owed_and_ends_when_told() {
+    let mut lab = Lab::new().await;
+    lab.create("one").await;
+    let (close, closing) = watch::channel(false);
+    let delivery = lab.delivery.clone();
+    let worker = actix_web::rt::spawn(async move { delivery.run(closing).await });
+    for event in ["a", "b"] {
+        lab.owe("one", event).await;
+        let (_, body) = lab.received.recv().await.unwrap();
+        assert_eq!(body, event);
+    }
+    close.send(true).unwrap();
+    worker.await.unwrap();
+    assert_eq!(lab.lanes(), []);
+    lab.follower.stop(false).await;
+}
