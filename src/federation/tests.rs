@@ -1,3 +1,5 @@
+mod endpoints;
+
 use std::net::{SocketAddr, TcpListener};
 
 use actix_web::dev::ServerHandle;

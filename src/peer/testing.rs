@@ -1,22 +1,23 @@
 //! Certificates and servers for tests: real TLS on loopback.
 
 use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
 
 use actix_web::dev::ServerHandle;
 use actix_web::web::ServiceConfig;
 use actix_web::{App, HttpServer};
 use portcullis_core::wire::uri::Domain;
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, Certificate, CertificateParams, IsCa, Issuer, KeyPair};
 use reqwest::Client;
 use rustls::RootCertStore;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::PrivateKeyDer;
 
 use super::tls::{Demand, Identity, TlsMaterial};
 use crate::config;
 
 /// A certificate authority of its own.
 pub(crate) struct Authority {
-    certificate: CertificateDer<'static>,
+    certificate: Certificate,
     issuer: Issuer<'static, KeyPair>,
 }
 
@@ -25,23 +26,36 @@ impl Authority {
         let mut params = CertificateParams::new([]).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().unwrap();
-        let certificate = params.self_signed(&key).unwrap().der().clone();
+        let certificate = params.self_signed(&key).unwrap();
         Self { certificate, issuer: Issuer::new(params, key) }
     }
 
     /// An identity of the first name, with a certificate for all of them.
     pub(crate) fn identity(&self, names: &[&str]) -> Identity {
+        let (certificate, key) = self.certify(names);
+        let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
+        Identity::new(domain(names[0]), vec![certificate.der().clone()], key).unwrap()
+    }
+
+    /// Writes the authority's certificate to `ca.pem`, and a certificate and key for `name` to `{name}.crt` and
+    /// `{name}.key`.
+    pub(crate) fn write(&self, folder: &Path, name: &str) {
+        let (certificate, key) = self.certify(&[name]);
+        std::fs::write(folder.join("ca.pem"), self.certificate.pem()).unwrap();
+        std::fs::write(folder.join(format!("{name}.crt")), certificate.pem()).unwrap();
+        std::fs::write(folder.join(format!("{name}.key")), key.serialize_pem()).unwrap();
+    }
+
+    fn certify(&self, names: &[&str]) -> (Certificate, KeyPair) {
         let key = KeyPair::generate().unwrap();
         let names = names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
-        let certificate = CertificateParams::new(names.clone()).unwrap().signed_by(&key, &self.issuer).unwrap();
-        let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
-        Identity::new(domain(&names[0]), vec![certificate.der().clone()], key).unwrap()
+        (CertificateParams::new(names).unwrap().signed_by(&key, &self.issuer).unwrap(), key)
     }
 
     /// Key material of somebody who trusts this authority.
     pub(crate) fn material(&self, identities: Vec<Identity>) -> TlsMaterial {
         let mut trust = RootCertStore::empty();
-        trust.add(self.certificate.clone()).unwrap();
+        trust.add(self.certificate.der().clone()).unwrap();
         TlsMaterial::new(identities, trust)
     }
 }
