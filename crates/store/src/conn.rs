@@ -1,36 +1,41 @@
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
-
-use diesel::connection::{AnsiTransactionManager, Connection, InstrumentationEvent, TransactionManager};
+use diesel::connection::{AnsiTransactionManager, Connection, TransactionManager};
 use diesel::result::{DatabaseErrorKind, Error, QueryResult};
 use diesel::sqlite::SqliteConnection;
 use diesel_async::AsyncPgConnection;
 use diesel_async::async_connection_wrapper::AsyncConnectionWrapper;
 
-/// Types one body for both databases.
+/// Types one body, which answers a `QueryResult`, for both databases, and notes what went wrong.
 macro_rules! db {
-    ($conn:expr, |$c:ident| $body:expr) => {
-        match &mut $conn.kind {
-            $crate::conn::Kind::Sqlite($c) => $body,
-            $crate::conn::Kind::Postgres($c) => $body,
-        }
-    };
+    ($conn:expr, |$c:ident| $body:expr) => {{
+        let answer = match &mut $conn.kind {
+            $crate::conn::Kind::Sqlite(conn) => {
+                let $c = conn;
+                $body
+            }
+            $crate::conn::Kind::Postgres(conn) => {
+                let $c = &mut **conn;
+                $body
+            }
+        };
+        $conn.note(answer)
+    }};
 }
 
 pub(crate) type PgConn = AsyncConnectionWrapper<AsyncPgConnection>;
 
 pub(crate) enum Kind {
     Sqlite(SqliteConnection),
-    Postgres(PgConn),
+    Postgres(Box<PgConn>),
 }
 
 /// A connection to either database, inside a transaction that the store opened.
 pub struct Conn {
     pub(crate) kind: Kind,
-    trouble: Arc<AtomicU8>,
+    trouble: Trouble,
 }
 
-/// What went wrong on a connection since [`Conn::take_trouble`] was last asked.
+/// The worst that went wrong on a connection since [`Conn::take_trouble`] was last asked. Jobs have errors of their own
+/// kinds, so that a lane cannot tell from those.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Trouble {
     /// Nothing but violated constraints, which are answers.
@@ -42,35 +47,25 @@ pub(crate) enum Trouble {
 }
 
 impl Conn {
-    pub(crate) fn new(mut kind: Kind) -> Self {
-        let trouble = Arc::new(AtomicU8::new(0));
-        let seen = Arc::clone(&trouble);
-        let watch = move |event: InstrumentationEvent<'_>| {
-            if let InstrumentationEvent::FinishQuery { error: Some(error), .. } = event {
-                seen.fetch_max(severity(error) as u8, Ordering::Relaxed);
-            }
-        };
-        match &mut kind {
-            Kind::Sqlite(conn) => conn.set_instrumentation(watch),
-            Kind::Postgres(conn) => conn.set_instrumentation(watch),
-        }
-        Self { kind, trouble }
+    pub(crate) fn new(kind: Kind) -> Self {
+        Self { kind, trouble: Trouble::None }
+    }
+
+    pub(crate) fn note<T>(&mut self, answer: QueryResult<T>) -> QueryResult<T> {
+        answer.inspect_err(|error| self.trouble = self.trouble.max(severity(error)))
     }
 
     pub(crate) fn take_trouble(&mut self) -> Trouble {
-        match self.trouble.swap(0, Ordering::Relaxed) {
-            0 => Trouble::None,
-            1 => Trouble::Retry,
-            _ => Trouble::Broken,
-        }
+        std::mem::replace(&mut self.trouble, Trouble::None)
     }
 
     /// Opens a transaction that takes SQLite's only write lock at once, so that it never fails half-way for the lock.
     pub(crate) fn begin_write(&mut self) -> QueryResult<()> {
-        match &mut self.kind {
+        let begun = match &mut self.kind {
             Kind::Sqlite(conn) => AnsiTransactionManager::begin_transaction_sql(conn, "BEGIN IMMEDIATE"),
-            Kind::Postgres(conn) => begin(conn),
-        }
+            Kind::Postgres(conn) => begin(&mut **conn),
+        };
+        self.note(begun)
     }
 
     /// Opens a transaction that sees one snapshot.
@@ -79,7 +74,7 @@ impl Conn {
         match &mut self.kind {
             Kind::Sqlite(conn) => begin(conn),
             Kind::Postgres(conn) => {
-                begin(conn)?;
+                begin(&mut **conn)?;
                 conn.batch_execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
             }
         }
@@ -100,7 +95,10 @@ impl Conn {
 
     /// Leaves any transaction that is still open. Tells whether the connection is good for another.
     pub(crate) fn abandon(&mut self) -> bool {
-        db!(self, |c| abandon(c))
+        match &mut self.kind {
+            Kind::Sqlite(conn) => abandon(conn),
+            Kind::Postgres(conn) => abandon(&mut **conn),
+        }
     }
 }
 

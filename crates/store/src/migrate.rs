@@ -17,7 +17,7 @@ pub(crate) fn migrate(conn: &mut Conn) -> Result<(), StoreError> {
         Kind::Sqlite(conn) => run(conn, SQLITE),
         Kind::Postgres(conn) => {
             conn.batch_execute(&format!("SELECT pg_advisory_lock({LOCK})"))?;
-            let outcome = run(conn, POSTGRES);
+            let outcome = run(&mut **conn, POSTGRES);
             conn.batch_execute(&format!("SELECT pg_advisory_unlock({LOCK})"))?;
             outcome
         }

@@ -59,7 +59,7 @@ impl Postgres {
             };
             conn.map_err(open)
         })?;
-        Ok(Conn::new(Kind::Postgres(PgConn::from(conn))))
+        Ok(Conn::new(Kind::Postgres(Box::new(PgConn::from(conn)))))
     }
 }
 

@@ -18,7 +18,9 @@ pub struct Store {
 }
 
 struct Shared {
-    lanes: Vec<Lane>, // first, so that they end before the database goes
+    /// The only lane of SQLite; the sequencer's on PostgreSQL.
+    first: Lane,
+    rest: Vec<Lane>,
     readers: Pool,
     changes: Arc<Changes>,
     database: Arc<Database>,
@@ -26,7 +28,7 @@ struct Shared {
 
 pub(crate) enum Database {
     Sqlite(Sqlite),
-    Postgres(Postgres),
+    Postgres(Box<Postgres>),
 }
 
 impl Database {
@@ -53,20 +55,22 @@ impl Store {
     ///
     /// [`StoreError::Open`] and [`StoreError::Migrate`].
     pub fn open(url: &str, options: &Options) -> Result<Self, StoreError> {
-        let (database, lanes) = if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-            (Database::Postgres(Postgres::new(url, options.postgres_roots.as_deref())?), options.lanes.get() + 1)
+        let (database, more) = if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            let postgres = Postgres::new(url, options.postgres_roots.as_deref())?;
+            (Database::Postgres(Box::new(postgres)), options.lanes.get())
         } else if let Some(path) = url.strip_prefix("sqlite:") {
-            (Database::Sqlite(Sqlite::new(path.strip_prefix("//").unwrap_or(path))), 1)
+            (Database::Sqlite(Sqlite::new(path.strip_prefix("//").unwrap_or(path))), 0)
         } else {
             return Err(StoreError::Open("address starts with neither `sqlite:` nor `postgres://`".into()));
         };
         let database = Arc::new(database);
         let changes = Arc::new(Changes::new());
         migrate(&mut database.writer()?)?;
-        let lanes = (0..lanes)
-            .map(|_| Lane::start(Arc::clone(&database), Arc::clone(&changes), options))
-            .collect::<Result<_, _>>()?;
-        Ok(Self { shared: Arc::new(Shared { lanes, readers: Pool::new(options.readers.get()), changes, database }) })
+        let start = || Lane::start(Arc::clone(&database), Arc::clone(&changes), options);
+        let first = start()?;
+        let rest = (0..more).map(|_| start()).collect::<Result<_, _>>()?;
+        let readers = Pool::new(options.readers.get());
+        Ok(Self { shared: Arc::new(Shared { first, rest, readers, changes, database }) })
     }
 
     /// Runs `job` on one snapshot of the database. Blocks: not for async code.
@@ -119,10 +123,7 @@ impl Store {
     /// Jobs of one key share a lane. The sequencer has its own where there are several: it holds the lock on the heads
     /// until its transaction ends, and must not do so while it waits for a room.
     fn lane(&self, key: &str) -> &Lane {
-        let (first, rest) = match self.shared.lanes.as_slice() {
-            [first, rest @ ..] => (first, rest),
-            [] => unreachable!("a store has a lane"),
-        };
+        let Shared { first, rest, .. } = &*self.shared;
         if key == SEQUENCER {
             return first;
         }

@@ -61,10 +61,11 @@ pub fn retry(tx: &mut Tx<'_>, room: &RoomUri, peer: &Domain, now: Millis) -> Res
         outbox_lanes::next_at.eq(time(now)?),
         outbox_lanes::first_tried.eq(time(now)?),
     );
-    match db!(tx, |c| diesel::update(lane(room.as_str(), peer.as_str())).set(changes).execute(c))? {
-        0 => Err(StoreError::Missing),
-        _ => Ok(tx.touch(Topic::Outbox)),
+    if db!(tx, |c| diesel::update(lane(room.as_str(), peer.as_str())).set(changes).execute(c))? == 0 {
+        return Err(StoreError::Missing);
     }
+    tx.touch(Topic::Outbox);
+    Ok(())
 }
 
 /// Gives up the messages of a parked lane up to position `through`, and opens it for those after. The log keeps who did

@@ -130,10 +130,11 @@ pub fn postpone(tx: &mut Tx<'_>, batch: &Batch, next_at: Millis, error: &str) ->
         outbox_lanes::error.eq(error),
     );
     let held = lane(batch.room.as_str(), batch.peer.as_str()).filter(outbox_lanes::lease.eq(to_db(batch.lease)?));
-    match db!(tx, |c| diesel::update(held).set(changes).execute(c))? {
-        0 => Err(StoreError::LeaseLost),
-        _ => Ok(tx.touch(Topic::Outbox)),
+    if db!(tx, |c| diesel::update(held).set(changes).execute(c))? == 0 {
+        return Err(StoreError::LeaseLost);
     }
+    tx.touch(Topic::Outbox);
+    Ok(())
 }
 
 /// The peer refused the batch for good, or was away too long: the lane stops until a person decides. Nothing is dropped
@@ -151,10 +152,11 @@ pub fn park(tx: &mut Tx<'_>, batch: &Batch, http_status: u16, reason: &str) -> R
         outbox_lanes::error.eq(reason),
     );
     let held = lane(batch.room.as_str(), batch.peer.as_str()).filter(outbox_lanes::lease.eq(to_db(batch.lease)?));
-    match db!(tx, |c| diesel::update(held).set(changes).execute(c))? {
-        0 => Err(StoreError::LeaseLost),
-        _ => Ok(tx.touch(Topic::Outbox)),
+    if db!(tx, |c| diesel::update(held).set(changes).execute(c))? == 0 {
+        return Err(StoreError::LeaseLost);
     }
+    tx.touch(Topic::Outbox);
+    Ok(())
 }
 
 /// Gathers the batch of a lane that was just taken: the frozen one, or a new one that is frozen from now on.

@@ -1,0 +1,96 @@
+use portcullis_core::time::Millis;
+use portcullis_store::devices::{device_user, devices_of, register_device, register_user};
+use portcullis_store::key_packages::{self, StoredKeyPackage};
+use portcullis_store::{Store, StoreError};
+
+use crate::harness::*;
+
+fn register(store: &Store, name: &'static str, devices: &'static [&'static str]) {
+    store
+        .write("x", move |tx| {
+            register_user(tx, &user(name), NOW)?;
+            devices.iter().try_for_each(|of| register_device(tx, &device(name, of), &user(name), NOW))
+        })
+        .unwrap();
+}
+
+fn package(reference: u8, of: &str, not_after: Millis) -> StoredKeyPackage {
+    StoredKeyPackage {
+        reference: vec![reference; 32],
+        client: device("bob", of),
+        user: user("bob"),
+        suite: 2,
+        not_after,
+        key_package: vec![reference, 0, 1],
+    }
+}
+
+fn add(store: &Store, package: StoredKeyPackage, at: u64) -> Result<(), StoreError> {
+    store.write("x", move |tx| key_packages::add(tx, &package, Millis(at)))
+}
+
+on_both! {
+    fn a_device_belongs_to_one_user(db) {
+        let store = db.open();
+        register(&store, "bob", &["phone", "tablet"]);
+        register(&store, "bob", &["phone"]);
+        register(&store, "eve", &[]);
+        let stolen = store.write("x", |tx| register_device(tx, &device("bob", "phone"), &user("eve"), NOW));
+        assert!(matches!(stolen, Err(StoreError::Exists)));
+        let nobody = store.write("x", |tx| register_device(tx, &device("zoe", "phone"), &user("zoe"), NOW));
+        assert!(matches!(nobody, Err(StoreError::Missing)));
+        store.read(|conn| {
+            assert_eq!(devices_of(conn, &user("bob"))?, [device("bob", "phone"), device("bob", "tablet")]);
+            assert_eq!(device_user(conn, &device("bob", "phone"))?, Some(user("bob")));
+            assert_eq!(device_user(conn, &device("zoe", "phone"))?, None);
+            Ok::<_, StoreError>(())
+        }).unwrap();
+    }
+
+    fn a_key_package_is_claimed_once_whoever_asks_at_the_same_time(db) {
+        let stores = [db.open(), db.open(), db.open()];
+        register(&stores[0], "bob", &["phone"]);
+        for reference in 0..5 {
+            add(&stores[0], package(reference, "phone", later()), 0).unwrap();
+        }
+        let claimed: usize = std::thread::scope(|scope| {
+            let claimants: Vec<_> = (0..9_u8).map(|claimant| {
+                let store = &stores[usize::from(claimant) % 3];
+                scope.spawn(move || (0..5).filter(|reference| {
+                    let reference = vec![*reference; 32];
+                    store.write(&format!("key{claimant}"), move |tx| {
+                        key_packages::claim(tx, &reference, &[claimant; 32])
+                    }).unwrap()
+                }).count())
+            }).collect();
+            claimants.into_iter().map(|claimant| claimant.join().unwrap()).sum()
+        });
+        assert_eq!(claimed, 5);
+        assert_eq!(stores[0].read(|conn| key_packages::count(conn, &device("bob", "phone"), NOW)).unwrap(), 0);
+    }
+
+    fn candidates_are_free_valid_and_the_oldest_of_each_device_first(db) {
+        let store = db.open();
+        register(&store, "bob", &["phone", "tablet"]);
+        for (reference, of, not_after, at) in [
+            (1, "tablet", later(), 10),
+            (2, "phone", later(), 30),
+            (3, "phone", later(), 20),
+            (4, "phone", NOW, 5),
+            (5, "phone", later(), 1),
+        ] {
+            add(&store, package(reference, of, not_after), at).unwrap();
+        }
+        assert!(matches!(add(&store, package(5, "phone", later()), 50), Err(StoreError::Exists)));
+        store.write("x", |tx| key_packages::claim(tx, &[5; 32], &[0; 32])).unwrap();
+        let found = store.read(|conn| key_packages::candidates(conn, &user("bob"), NOW, 10)).unwrap();
+        assert_eq!(found.iter().map(|package| package.reference[0]).collect::<Vec<_>>(), [3, 2, 1]);
+        assert_eq!(found[0], package(3, "phone", later()));
+        assert_eq!(store.read(|conn| key_packages::count(conn, &device("bob", "phone"), NOW)).unwrap(), 2);
+        assert_eq!(store.write("x", |tx| key_packages::expire(tx, later())).unwrap(), 1);
+    }
+}
+
+fn later() -> Millis {
+    Millis(NOW.0 + 1_000_000)
+}

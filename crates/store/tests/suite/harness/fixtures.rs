@@ -1,0 +1,82 @@
+use portcullis_core::time::Millis;
+use portcullis_core::wire::uri::{ClientUri, Domain, GroupUri, RoomUri, UserUri};
+use portcullis_store::audit::{AuditRecord, Filter, Outcome, entries, sequence};
+use portcullis_store::events::{EventKind, NewEvent};
+use portcullis_store::rooms::{GroupState, NewRoom, Seen};
+use portcullis_store::{Store, StoreError, Tx, rooms};
+use uuid::Uuid;
+
+pub(crate) const NOW: Millis = Millis(1_800_000_000_000);
+
+pub(crate) fn room(name: &str) -> RoomUri {
+    RoomUri::parse(&format!("mimi://a.example/r/{name}")).unwrap()
+}
+
+pub(crate) fn user(name: &str) -> UserUri {
+    UserUri::parse(&format!("mimi://a.example/u/{name}")).unwrap()
+}
+
+pub(crate) fn device(user: &str, device: &str) -> ClientUri {
+    ClientUri::parse(&format!("mimi://a.example/d/{user}/{device}")).unwrap()
+}
+
+pub(crate) fn domain(name: &str) -> Domain {
+    Domain::parse(&format!("{name}.example")).unwrap()
+}
+
+pub(crate) fn state(epoch: u64) -> GroupState {
+    GroupState { epoch, snapshot: format!("snapshot {epoch}").into(), group_info: format!("info {epoch}").into() }
+}
+
+/// A room in epoch 1 that nothing happened in.
+pub(crate) fn active_room(store: &Store, name: &str) -> (RoomUri, Seen) {
+    let uri = room(name);
+    let new = NewRoom {
+        room: uri.clone(),
+        group: GroupUri::parse(&format!("mimi://a.example/g/{name}")).unwrap(),
+        template: "strict".to_owned(),
+        creator: user("alice"),
+    };
+    let started = uri.clone();
+    store
+        .write(uri.as_str(), move |tx| {
+            rooms::create(tx, &new, NOW)?;
+            rooms::start_group(tx, &started, &state(1), NOW)
+        })
+        .unwrap_or_else(|error: StoreError| panic!("{error:?}"));
+    let head = store.read(|conn| rooms::head(conn, &uri)).unwrap().unwrap();
+    (uri, head.seen())
+}
+
+pub(crate) fn event(body: &[u8]) -> NewEvent {
+    NewEvent { kind: EventKind::Message, epoch: 1, accepted_at: NOW, message_hash: [7; 32], fanout: body.to_vec() }
+}
+
+pub(crate) fn record(kind: &str) -> AuditRecord {
+    AuditRecord::new(Uuid::now_v7(), NOW, kind, Outcome::Allow)
+}
+
+/// A job that stages `record` and nothing else.
+pub(crate) fn staging(record: AuditRecord) -> impl FnMut(&mut Tx<'_>) -> Result<(), StoreError> {
+    move |tx| tx.stage(&record)
+}
+
+/// Sequences until nothing is staged.
+pub(crate) fn sequence_all(store: &Store) {
+    loop {
+        let moved = sequence(store, 1000, NOW).unwrap();
+        if moved.entries + moved.stream_rows + moved.refused == 0 {
+            return;
+        }
+    }
+}
+
+pub(crate) fn all() -> Filter {
+    Filter { limit: 100_000, ..Filter::default() }
+}
+
+/// The kinds of all entries of the log, but for the beginnings of chains.
+pub(crate) fn kinds(store: &Store) -> Vec<String> {
+    let log = store.read(|conn| entries(conn, &all())).unwrap();
+    log.into_iter().map(|entry| entry.record.kind).filter(|kind| kind != "writer.begin").collect()
+}

@@ -1,0 +1,177 @@
+use std::num::NonZeroUsize;
+use std::sync::mpsc::{Sender, channel};
+use std::thread::JoinHandle;
+
+use portcullis_store::devices::{register_user, user_exists};
+use portcullis_store::{Options, Store, StoreError, Topic, Tx};
+
+use crate::harness::*;
+
+/// Keeps the lane of `key` busy; the jobs that come meanwhile are grouped once the sender is dropped.
+fn block(store: &Store, key: &'static str) -> (Sender<()>, JoinHandle<Result<(), StoreError>>) {
+    let (entered, busy) = channel();
+    let (release, released) = channel::<()>();
+    let store = store.clone();
+    let waiting = std::thread::spawn(move || {
+        store.write(key, move |_| {
+            entered.send(()).unwrap();
+            let _ = released.recv();
+            Ok(())
+        })
+    });
+    busy.recv().unwrap();
+    (release, waiting)
+}
+
+fn registering(name: &'static str) -> impl FnMut(&mut Tx<'_>) -> Result<(), StoreError> {
+    move |tx| register_user(tx, &user(name), NOW)
+}
+
+fn exists(store: &Store, name: &str) -> bool {
+    store.read(|conn| user_exists(conn, &user(name))).unwrap()
+}
+
+/// Starts a job and returns once it is in the queue of its lane.
+fn queued<T: Send + 'static>(
+    store: &Store,
+    runtime: &tokio::runtime::Runtime,
+    job: impl FnMut(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+) -> tokio::task::JoinHandle<Result<T, StoreError>> {
+    let store = store.clone();
+    let (polled, once) = channel();
+    let task = runtime.spawn(async move {
+        let mut write = Box::pin(store.write_async("x", job));
+        let first = std::future::poll_fn(|cx| std::task::Poll::Ready(write.as_mut().poll(cx))).await;
+        polled.send(()).unwrap();
+        match first {
+            std::task::Poll::Ready(answer) => answer,
+            std::task::Poll::Pending => write.await,
+        }
+    });
+    once.recv().unwrap();
+    task
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap()
+}
+
+on_both! {
+    fn what_was_written_is_read_after_a_restart(db) {
+        db.open().write("x", registering("alice")).unwrap();
+        assert!(exists(&db.open(), "alice"));
+    }
+
+    fn a_job_that_fails_in_a_group_undoes_itself_alone(db) {
+        let (store, runtime) = (db.open(), runtime());
+        let (release, waiting) = block(&store, "x");
+        let alice = queued(&store, &runtime, registering("alice"));
+        let bob = queued(&store, &runtime, |tx| {
+            register_user(tx, &user("bob"), NOW)?;
+            Err::<(), _>(StoreError::Missing)
+        });
+        let cathy = queued(&store, &runtime, registering("cathy"));
+        drop(release);
+        waiting.join().unwrap().unwrap();
+        runtime.block_on(async {
+            alice.await.unwrap().unwrap();
+            assert!(matches!(bob.await.unwrap(), Err(StoreError::Missing)));
+            cathy.await.unwrap().unwrap();
+        });
+        assert_eq!([exists(&store, "alice"), exists(&store, "bob"), exists(&store, "cathy")], [true, false, true]);
+    }
+
+    fn a_job_that_breaks_its_transaction_leaves_the_others_of_its_group_alone(db) {
+        let (store, runtime) = (db.open(), runtime());
+        db.sql("ALTER TABLE inbox_batches RENAME TO elsewhere");
+        let (release, waiting) = block(&store, "x");
+        let alice = queued(&store, &runtime, registering("alice"));
+        let broken = queued(&store, &runtime, |tx| portcullis_store::inbox::see_batch(tx, &[0; 32], NOW));
+        drop(release);
+        waiting.join().unwrap().unwrap();
+        runtime.block_on(async {
+            alice.await.unwrap().unwrap();
+            assert!(matches!(broken.await.unwrap(), Err(StoreError::Database(_))));
+        });
+        assert!(exists(&store, "alice"));
+    }
+
+    fn a_job_that_panics_is_undone_and_the_lane_goes_on(db) {
+        let store = db.open();
+        let panicking: Result<(), StoreError> = store.write("x", |tx| {
+            register_user(tx, &user("alice"), NOW)?;
+            panic!("as the test wants")
+        });
+        assert!(matches!(panicking, Err(StoreError::Panicked)));
+        store.write("x", registering("bob")).unwrap();
+        assert_eq!([exists(&store, "alice"), exists(&store, "bob")], [false, true]);
+    }
+
+    fn a_full_queue_answers_busy(db) {
+        let options = Options { queue: 1, batch: NonZeroUsize::MIN, ..Options::default() };
+        let (store, runtime) = (Store::open(&db.url, &options).unwrap(), runtime());
+        let (release, waiting) = block(&store, "x");
+        let waits = queued(&store, &runtime, registering("alice"));
+        assert!(matches!(store.write("x", registering("bob")), Err(StoreError::Busy)));
+        drop(release);
+        waiting.join().unwrap().unwrap();
+        runtime.block_on(waits).unwrap().unwrap();
+        store.write("x", registering("bob")).unwrap();
+    }
+
+    fn nothing_is_written_when_the_audit_record_cannot_be_staged(db) {
+        let store = db.open();
+        db.sql("ALTER TABLE audit_stage RENAME TO elsewhere");
+        let answer = store.write("x", |tx| {
+            register_user(tx, &user("alice"), NOW)?;
+            tx.stage(&record("decision.commit"))
+        });
+        assert!(matches!(answer, Err(StoreError::AuditUnavailable(_))));
+        assert!(!exists(&store, "alice"));
+    }
+
+    fn a_job_that_goes_on_without_its_audit_record_fails_all_the_same(db) {
+        let store = db.open();
+        let answer: Result<(), StoreError> = store.write("x", |tx| {
+            register_user(tx, &user("alice"), NOW)?;
+            let mut too_large = record("decision.commit");
+            too_large.detail = "x".repeat(1024 * 1024).into();
+            assert!(tx.stage(&too_large).is_err());
+            Ok(())
+        });
+        assert!(matches!(answer, Err(StoreError::AuditUnavailable(_))));
+        assert!(!exists(&store, "alice"));
+    }
+
+    fn a_commit_signals_what_it_touched_and_a_rollback_signals_nothing(db) {
+        let store = db.open();
+        let (staged, outbox) = (store.changes(Topic::Staged), store.changes(Topic::Outbox));
+        store.write("x", |tx| {
+            tx.stage(&record("decision.commit"))?;
+            Err::<(), _>(StoreError::Missing)
+        }).unwrap_err();
+        assert!(!staged.has_changed().unwrap());
+        store.write("x", staging(record("decision.commit"))).unwrap();
+        assert_eq!((staged.has_changed().unwrap(), outbox.has_changed().unwrap()), (true, false));
+    }
+
+    fn a_read_sees_one_snapshot(db) {
+        let store = db.open();
+        store.read(|conn| {
+            assert!(!user_exists(conn, &user("alice"))?);
+            store.write("x", registering("alice"))?;
+            assert!(!user_exists(conn, &user("alice"))?);
+            Ok::<_, StoreError>(())
+        }).unwrap();
+        assert!(exists(&store, "alice"));
+    }
+
+    fn replicas_that_start_together_all_find_the_schema(db) {
+        std::thread::scope(|scope| {
+            let opened: Vec<_> = (0..4).map(|_| scope.spawn(|| db.open())).collect();
+            for store in opened {
+                assert!(!exists(&store.join().unwrap(), "alice"));
+            }
+        });
+    }
+}

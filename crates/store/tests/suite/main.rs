@@ -1,0 +1,15 @@
+//! The storage suite: every test runs on SQLite and on a real PostgreSQL.
+#![expect(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
+
+#[macro_use]
+mod harness;
+
+mod audit;
+mod crash;
+mod devices;
+mod lanes;
+mod outbox;
+mod postgres;
+mod records;
+mod rooms;
+mod sequencer;

@@ -1,0 +1,232 @@
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use portcullis_core::time::Millis;
+use portcullis_core::wire::uri::{Domain, RoomUri};
+use portcullis_store::outbox::{self, Batch, LaneStatus};
+use portcullis_store::{Store, StoreError, events};
+
+use crate::harness::*;
+
+const TTL: Duration = Duration::from_secs(30);
+
+/// Accepts `body` in the room and owes it to `peer`.
+fn owe(store: &Store, room: &RoomUri, peer: &str, body: &[u8]) {
+    let (uri, peer, event) = (room.clone(), domain(peer), event(body));
+    store
+        .write(room.as_str(), move |tx| {
+            let seq = events::append(tx, &uri, &event)?;
+            outbox::enqueue(tx, &uri, &peer, &domain("a"), seq)
+        })
+        .unwrap_or_else(|error: StoreError| panic!("{error:?}"));
+}
+
+fn lease(store: &Store, now: Millis) -> Option<Batch> {
+    store.write("outbox", move |tx| outbox::lease(tx, now, "sender", TTL)).unwrap()
+}
+
+fn acknowledge(store: &Store, batch: &Batch) -> Result<(), StoreError> {
+    let batch = batch.clone();
+    store.write("outbox", move |tx| outbox::acknowledge(tx, &batch))
+}
+
+fn postpone(store: &Store, batch: &Batch, until: Millis) {
+    let batch = batch.clone();
+    store.write("outbox", move |tx| outbox::postpone(tx, &batch, until, "timed out")).unwrap();
+}
+
+fn park(store: &Store, batch: &Batch) {
+    let batch = batch.clone();
+    store.write("outbox", move |tx| outbox::park(tx, &batch, 404, "no such room")).unwrap();
+}
+
+fn retry(store: &Store, room: &RoomUri, peer: Domain) {
+    let uri = room.clone();
+    store.write("outbox", move |tx| outbox::retry(tx, &uri, &peer, NOW)).unwrap();
+}
+
+fn later(seconds: u64) -> Millis {
+    NOW.plus(Duration::from_secs(seconds))
+}
+
+on_both! {
+    fn a_lane_is_delivered_in_order_and_then_owes_nothing(db) {
+        let store = db.open();
+        let (room, _) = active_room(&store, "clubhouse");
+        for body in [b"one ", b"two ", b"tri "] {
+            owe(&store, &room, "b", body);
+        }
+        let batch = lease(&store, NOW).unwrap();
+        assert_eq!(batch.body, b"one two tri ");
+        assert_eq!((batch.attempts, batch.first_tried), (0, NOW));
+        assert_eq!((&batch.peer, &batch.as_domain), (&domain("b"), &domain("a")));
+        acknowledge(&store, &batch).unwrap();
+        assert_eq!(lease(&store, later(3600)), None);
+        assert!(store.read(|conn| outbox::lanes(conn, 10)).unwrap().is_empty());
+        owe(&store, &room, "b", b"four");
+        assert_eq!(lease(&store, NOW).unwrap().body, b"four");
+    }
+
+    fn a_retry_sends_the_same_bytes_whatever_was_owed_since(db) {
+        let store = db.open();
+        let (room, _) = active_room(&store, "clubhouse");
+        owe(&store, &room, "b", b"one ");
+        let first = lease(&store, NOW).unwrap();
+        owe(&store, &room, "b", b"two ");
+        postpone(&store, &first, later(60));
+        assert_eq!(lease(&store, later(59)), None);
+        assert_eq!(store.read(outbox::next_due).unwrap(), Some(later(60)));
+        let again = lease(&store, later(60)).unwrap();
+        assert_eq!((again.body.as_slice(), again.attempts, again.first_tried), (&b"one "[..], 1, NOW));
+        acknowledge(&store, &again).unwrap();
+        assert_eq!(lease(&store, later(60)).unwrap().body, b"two ");
+    }
+
+    fn a_lane_is_held_by_one_sender_and_others_go_on(db) {
+        let stores = [db.open(), db.open()];
+        for name in 0..6 {
+            let (room, _) = active_room(&stores[0], &format!("room{name}"));
+            for peer in ["b", "c"] {
+                owe(&stores[0], &room, peer, b"one ");
+            }
+        }
+        let taken: Vec<(RoomUri, Domain)> = std::thread::scope(|scope| {
+            let senders: Vec<_> = (0..6).map(|sender| {
+                let store = &stores[sender % 2];
+                scope.spawn(move || {
+                    let mut mine = Vec::new();
+                    let mut idle = 0;
+                    while idle < 3 {
+                        match lease(store, NOW) {
+                            Some(batch) => mine.push((batch.room, batch.peer)),
+                            None => idle += 1,
+                        }
+                    }
+                    mine
+                })
+            }).collect();
+            senders.into_iter().flat_map(|sender| sender.join().unwrap()).collect()
+        });
+        assert_eq!(taken.len(), 12);
+        assert_eq!(taken.into_iter().collect::<BTreeSet<_>>().len(), 12);
+    }
+
+    fn a_lease_that_ran_out_is_taken_over_and_the_first_holder_is_told(db) {
+        let store = db.open();
+        let (room, _) = active_room(&store, "clubhouse");
+        owe(&store, &room, "b", b"one ");
+        let first = lease(&store, NOW).unwrap();
+        assert_eq!(lease(&store, NOW), None);
+        assert_eq!(store.read(outbox::next_due).unwrap(), Some(NOW.plus(TTL)));
+        let second = lease(&store, NOW.plus(TTL)).unwrap();
+        assert_eq!(second.body, first.body);
+        assert!(matches!(acknowledge(&store, &first), Err(StoreError::LeaseLost)));
+        acknowledge(&store, &second).unwrap();
+    }
+
+    fn a_batch_has_at_most_256_messages_and_a_mebibyte(db) {
+        let store = db.open();
+        let (many, _) = active_room(&store, "many");
+        let uri = many.clone();
+        store.write("x", move |tx| (0..300).try_for_each(|_| {
+            let seq = events::append(tx, &uri, &event(b"m"))?;
+            outbox::enqueue(tx, &uri, &domain("b"), &domain("a"), seq)
+        })).unwrap_or_else(|error: StoreError| panic!("{error:?}"));
+        let batch = lease(&store, NOW).unwrap();
+        assert_eq!(batch.items.len(), 256);
+        acknowledge(&store, &batch).unwrap();
+        let rest = lease(&store, NOW).unwrap();
+        assert_eq!(rest.items.len(), 44);
+        acknowledge(&store, &rest).unwrap();
+
+        let (large, _) = active_room(&store, "large");
+        for length in [1024 * 1024 + 1, 600 * 1024, 500 * 1024] {
+            owe(&store, &large, "b", &vec![1; length]);
+        }
+        let mut lengths = Vec::new();
+        while let Some(batch) = lease(&store, NOW) {
+            lengths.push(batch.body.len());
+            acknowledge(&store, &batch).unwrap();
+        }
+        assert_eq!(lengths, [1024 * 1024 + 1, 600 * 1024, 500 * 1024]);
+    }
+
+    fn nothing_overtakes_a_parked_lane(db) {
+        let store = db.open();
+        let (room, _) = active_room(&store, "clubhouse");
+        owe(&store, &room, "b", b"one ");
+        owe(&store, &room, "c", b"two ");
+        let batch = lease(&store, NOW).unwrap();
+        let (stuck, free) = (batch.peer.clone(), if batch.peer == domain("b") { "c" } else { "b" });
+        park(&store, &batch);
+        owe(&store, &room, stuck.as_str().strip_suffix(".example").unwrap(), b"tri ");
+        let other = lease(&store, later(3600)).unwrap();
+        assert_eq!(other.peer, domain(free));
+        acknowledge(&store, &other).unwrap();
+        assert_eq!(lease(&store, later(3600)), None);
+        let lanes = store.read(|conn| outbox::lanes(conn, 10)).unwrap();
+        assert_eq!(lanes.len(), 1);
+        assert_eq!((lanes[0].status, lanes[0].http_status, lanes[0].tail), (LaneStatus::Parked, 404, 2));
+        retry(&store, &room, stuck);
+        assert_eq!(lease(&store, NOW).unwrap().body, batch.body);
+    }
+
+    fn messages_that_a_person_gives_up_are_named_in_the_log(db) {
+        let store = db.open();
+        let (room, _) = active_room(&store, "clubhouse");
+        for body in [b"one ", b"two ", b"tri "] {
+            owe(&store, &room, "b", body);
+        }
+        let skip = |through: u64| {
+            let uri = room.clone();
+            store.write("outbox", move |tx| {
+                outbox::skip(tx, &uri, &domain("b"), through, "poison", "dora", NOW)
+            })
+        };
+        assert!(matches!(skip(1), Err(StoreError::Missing)), "an open lane loses nothing");
+        park(&store, &lease(&store, NOW).unwrap());
+        assert!(matches!(skip(4), Err(StoreError::Missing)));
+        skip(2).unwrap();
+        assert_eq!(lease(&store, NOW).unwrap().body, b"tri ");
+        sequence_all(&store);
+        let log = store.read(|conn| portcullis_store::audit::entries(conn, &all())).unwrap();
+        let given_up = &log.last().unwrap().record;
+        assert_eq!((given_up.kind.as_str(), given_up.actor.as_deref()), ("outbox.skip", Some("dora")));
+        assert_eq!(given_up.detail["events"], serde_json::json!([1, 2]));
+    }
+
+    fn a_peer_that_lost_data_gets_again_what_it_was_owed_and_nothing_else(db) {
+        let store = db.open();
+        let (room, _) = active_room(&store, "clubhouse");
+        owe(&store, &room, "b", b"one ");
+        owe(&store, &room, "c", b"for c");
+        owe(&store, &room, "b", b"two ");
+        while let Some(batch) = lease(&store, NOW) {
+            acknowledge(&store, &batch).unwrap();
+        }
+        for _ in 0..2 {
+            let uri = room.clone();
+            let sent = store.write("outbox", move |tx| outbox::resend(tx, &uri, &domain("b"), 0)).unwrap();
+            assert_eq!(sent, 2);
+            let batch = lease(&store, NOW).unwrap();
+            assert_eq!(batch.body, b"one two ");
+            acknowledge(&store, &batch).unwrap();
+        }
+    }
+
+    fn what_is_owed_concurrently_is_delivered_in_the_order_of_the_room(db) {
+        let stores = [db.open(), db.open()];
+        let (room, _) = active_room(&stores[0], "clubhouse");
+        std::thread::scope(|scope| {
+            for writer in 0..4 {
+                let (store, room) = (&stores[writer % 2], &room);
+                scope.spawn(move || for _ in 0..10 {
+                    owe(store, room, "b", b"m");
+                });
+            }
+        });
+        let batch = lease(&stores[0], NOW).unwrap();
+        assert_eq!(batch.items.iter().map(|item| item.seq).collect::<Vec<_>>(), (1..=40).collect::<Vec<_>>());
+        assert_eq!(batch.items.iter().map(|item| item.position).collect::<Vec<_>>(), (1..=40).collect::<Vec<_>>());
+    }
+}

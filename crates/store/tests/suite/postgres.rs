@@ -1,0 +1,76 @@
+//! What only PostgreSQL can do.
+
+use portcullis_store::devices::{register_user, user_exists};
+use portcullis_store::{Options, Store, StoreError};
+
+use crate::harness::*;
+
+fn with_roots() -> Options {
+    Options { postgres_roots: Some(Cluster::shared().root()), ..Options::default() }
+}
+
+#[test]
+fn a_connection_that_requires_tls_is_encrypted() {
+    let db = Db::postgres();
+    let store = Store::open(&format!("{}?sslmode=require", db.url), &with_roots()).unwrap();
+    store.write("x", |tx| register_user(tx, &user("alice"), NOW)).unwrap();
+    assert!(store.read(|conn| user_exists(conn, &user("alice"))).unwrap());
+    let encrypted = "SELECT count(*) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) \
+                     WHERE ssl AND datname = current_database()";
+    assert!(db.number(encrypted) > 1);
+}
+
+#[test]
+fn tls_is_not_required_without_something_to_check_it_with() {
+    let db = Db::postgres();
+    let opened = Store::open(&format!("{}?sslmode=require", db.url), &Options::default());
+    assert!(matches!(opened, Err(StoreError::Open(_))));
+}
+
+#[test]
+fn a_server_with_a_certificate_of_somebody_else_is_refused() {
+    let db = Db::postgres();
+    let dir = tempfile::TempDir::new().unwrap();
+    let other = dir.path().join("other.crt");
+    let pair = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    std::fs::write(&other, pair.cert.pem()).unwrap();
+    let options = Options { postgres_roots: Some(other), ..Options::default() };
+    let opened = Store::open(&format!("{}?sslmode=require", db.url), &options);
+    assert!(matches!(opened, Err(StoreError::Open(_))));
+}
+
+#[test]
+fn a_lane_goes_on_after_the_server_dropped_its_connection() {
+    let db = Db::postgres();
+    let store = db.open();
+    store.write("x", |tx| register_user(tx, &user("alice"), NOW)).unwrap();
+    db.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()");
+    store.write("x", |tx| register_user(tx, &user("bob"), NOW)).unwrap();
+    assert!(store.read(|conn| user_exists(conn, &user("bob"))).unwrap());
+}
+
+#[test]
+fn jobs_that_deadlock_with_another_replica_are_tried_again() {
+    let db = Db::postgres();
+    let stores = [db.open(), db.open()];
+    active_room(&stores[0], "one");
+    active_room(&stores[0], "two");
+    std::thread::scope(|scope| {
+        for (store, order) in stores.iter().zip([["one", "two"], ["two", "one"]]) {
+            scope.spawn(move || {
+                for _ in 0..40 {
+                    store
+                        .write("x", move |tx| {
+                            order.iter().try_for_each(|name| {
+                                portcullis_store::events::append(tx, &room(name), &event(b"m")).map(drop)
+                            })
+                        })
+                        .unwrap();
+                }
+            });
+        }
+    });
+    let last =
+        |name| stores[0].read(|conn| portcullis_store::rooms::head(conn, &room(name))).unwrap().unwrap().last_seq;
+    assert_eq!([last("one"), last("two")], [80, 80]);
+}

@@ -1,0 +1,144 @@
+use portcullis_core::time::Millis;
+use portcullis_store::admission::{self, Ticket};
+use portcullis_store::answers::{self, StoredAnswer, scope};
+use portcullis_store::bundles::{self, Activation};
+use portcullis_store::inbox::{self, Seen};
+use portcullis_store::{StoreError, follower, routes, sinks};
+use uuid::Uuid;
+
+use crate::harness::*;
+
+const LATER: Millis = Millis(NOW.0 + 1000);
+
+fn answer(body: &str) -> StoredAnswer {
+    StoredAnswer { status: 200, body: body.into(), decision: Some(Uuid::from_u128(7)) }
+}
+
+on_both! {
+    fn of_identical_requests_one_is_answered_and_the_others_find_its_answer(db) {
+        let stores = [db.open(), db.open()];
+        let key = scope(&[b"b.example", b"/update/x", b"body"]);
+        let first = std::thread::scope(|scope| {
+            let racing: Vec<_> = (0..8_u8).map(|racer| {
+                let store = &stores[usize::from(racer) % 2];
+                scope.spawn(move || {
+                    let mine = answer(&racer.to_string());
+                    store.write(&format!("key{racer}"), move |tx| answers::store(tx, &key, &mine, NOW, LATER).map(|()| racer))
+                })
+            }).collect();
+            let ended: Vec<_> = racing.into_iter().map(|racer| racer.join().unwrap()).collect();
+            assert!(ended.iter().all(|end| matches!(end, Ok(_) | Err(StoreError::AlreadyAnswered))));
+            let won: Vec<u8> = ended.into_iter().flatten().collect();
+            assert_eq!(won.len(), 1);
+            won[0].to_string()
+        });
+        let found = stores[0].read(|conn| answers::lookup(conn, &key, NOW)).unwrap();
+        assert_eq!(found, Some(answer(&first)));
+    }
+
+    fn an_answer_is_forgotten_when_it_expires(db) {
+        let store = db.open();
+        let key = scope(&[b"x"]);
+        store.write("x", move |tx| answers::store(tx, &key, &answer("old"), NOW, LATER)).unwrap();
+        assert_eq!(store.read(|conn| answers::lookup(conn, &key, LATER)).unwrap(), None);
+        store.write("x", move |tx| answers::store(tx, &key, &answer("new"), LATER, Millis(LATER.0 + 1))).unwrap();
+        assert_eq!(store.read(|conn| answers::lookup(conn, &key, LATER)).unwrap(), Some(answer("new")));
+        assert_eq!(store.write("x", |tx| answers::expire(tx, Millis(LATER.0 + 1))).unwrap(), 1);
+    }
+
+    fn a_batch_and_a_message_are_new_once(db) {
+        let store = db.open();
+        let see = || store.write("x", |tx| {
+            Ok::<_, StoreError>([
+                inbox::see_batch(tx, &[1; 32], NOW)?,
+                inbox::see_message(tx, &room("a"), &[1; 32], NOW)?,
+                inbox::see_message(tx, &room("b"), &[1; 32], NOW)?,
+            ])
+        }).unwrap();
+        assert_eq!(see(), [Seen::First; 3]);
+        assert_eq!(see(), [Seen::Again; 3]);
+        store.write("x", |tx| inbox::expire(tx, LATER)).unwrap();
+        assert_eq!(see(), [Seen::First; 3]);
+    }
+
+    fn a_ticket_is_good_once_for_its_key_and_its_time(db) {
+        let store = db.open();
+        let (room, _) = active_room(&store, "clubhouse");
+        let ticket = Ticket {
+            id: Uuid::now_v7(),
+            room: room.clone(),
+            signature_key: vec![1; 32],
+            credential_hash: [2; 32],
+            role: 4,
+            issued_at: NOW,
+            expires_at: LATER,
+        };
+        let issued = ticket.clone();
+        store.write("x", move |tx| admission::issue(tx, &issued)).unwrap();
+        let find = |key: &[u8], now| store.read(|conn| admission::find(conn, &room, key, now)).unwrap();
+        assert_eq!(find(&[1; 32], NOW), Some(ticket.clone()));
+        assert_eq!(find(&[9; 32], NOW), None);
+        assert_eq!(find(&[1; 32], LATER), None);
+        assert_eq!(store.read(|conn| admission::count_since(conn, &room, &[1; 32], NOW)).unwrap(), 1);
+        let spent = ticket.clone();
+        store.write("x", move |tx| admission::spend(tx, &spent)).unwrap();
+        assert!(matches!(store.write("x", move |tx| admission::spend(tx, &ticket)), Err(StoreError::Missing)));
+        assert_eq!(find(&[1; 32], NOW), None);
+    }
+
+    fn a_welcome_goes_where_its_key_package_came_from(db) {
+        let store = db.open();
+        store.write("x", |tx| {
+            routes::add(tx, &[1], &domain("b"), NOW)?;
+            routes::add(tx, &[1], &domain("c"), LATER)?;
+            routes::add(tx, &[2], &domain("d"), NOW)
+        }).unwrap();
+        let found = store.read(|conn| routes::lookup(conn, &[vec![1], vec![2], vec![3]])).unwrap();
+        assert_eq!(found.into_iter().collect::<Vec<_>>(), [(vec![1], domain("c")), (vec![2], domain("d"))]);
+        assert_eq!(store.write("x", |tx| routes::expire(tx, NOW)).unwrap(), 1);
+    }
+
+    fn devices_in_rooms_of_others_are_known_until_they_leave(db) {
+        let store = db.open();
+        store.write("x", |tx| {
+            follower::join(tx, &room("one"), &device("bob", "phone"), NOW)?;
+            follower::join(tx, &room("one"), &device("bob", "phone"), NOW)?;
+            follower::join(tx, &room("one"), &device("bob", "tablet"), NOW)?;
+            follower::join(tx, &room("two"), &device("bob", "phone"), NOW)
+        }).unwrap();
+        store.read(|conn| {
+            assert_eq!(follower::devices(conn, &room("one"))?, [device("bob", "phone"), device("bob", "tablet")]);
+            assert_eq!(follower::rooms(conn, &device("bob", "phone"))?, [room("one"), room("two")]);
+            Ok::<_, StoreError>(())
+        }).unwrap();
+        store.write("x", |tx| follower::leave(tx, &room("one"), &device("bob", "phone"))).unwrap();
+        assert_eq!(store.read(|conn| follower::devices(conn, &room("one"))).unwrap(), [device("bob", "tablet")]);
+    }
+
+    fn the_bundle_that_was_activated_last_decides(db) {
+        let store = db.open();
+        let activation = |digest: u8| Activation { digest: [digest; 32], by: "ann".to_owned(), at: NOW };
+        let unknown = store.write("x", move |tx| bundles::activate(tx, &activation(9)));
+        assert!(matches!(unknown, Err(StoreError::Missing)));
+        store.write("x", move |tx| {
+            bundles::put(tx, &[1; 32], b"one", NOW)?;
+            bundles::put(tx, &[1; 32], b"one", NOW)?;
+            bundles::put(tx, &[2; 32], b"two", NOW)?;
+            [1, 2, 1].into_iter().try_for_each(|digest| bundles::activate(tx, &activation(digest)))
+        }).unwrap();
+        let found = store.read(|conn| bundles::activations(conn, 2)).unwrap();
+        assert_eq!(found, [activation(1), activation(2)]);
+        assert_eq!(store.read(|conn| bundles::load(conn, &[2; 32])).unwrap().as_deref(), Some(&b"two"[..]));
+    }
+
+    fn a_cursor_is_moved_by_one_exporter_at_a_time(db) {
+        let store = db.open();
+        let advance = |from, to| store.write("x", move |tx| sinks::advance(tx, "otlp", from, to, NOW));
+        assert_eq!(store.read(|conn| sinks::cursor(conn, "otlp")).unwrap(), 0);
+        advance(0, 5).unwrap();
+        assert!(matches!(advance(0, 9), Err(StoreError::Missing)));
+        advance(5, 9).unwrap();
+        assert!(matches!(advance(5, 7), Err(StoreError::Missing)));
+        assert_eq!(store.read(|conn| sinks::cursor(conn, "otlp")).unwrap(), 9);
+    }
+}
