@@ -1,1 +1,16 @@
-//! `audit`
+//! The audit log after its records were staged: gapless positions, export to a collector, and queries.
+//!
+//! Staging is not here: a record is written in the transaction of its effect, by whoever has the effect.
+
+mod otlp;
+mod query;
+mod record;
+mod sequencer;
+
+pub use otlp::{ExportError, Exporter, Step, export};
+pub use query::list;
+pub use record::Shown;
+pub use sequencer::sequence;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,169 @@
+//! One record in the forms it is shown in: JSON for programs, an OTLP log record for collectors.
+
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, KeyValue};
+use opentelemetry_proto::tonic::logs::v1::{LogRecord, SeverityNumber};
+use portcullis_core::time::Millis;
+use portcullis_core::wire::uri::{Domain, RoomUri};
+use portcullis_store::audit::{AuditEntry, AuditRecord, Outcome};
+use serde::Serialize;
+use uuid::Uuid;
+
+/// An entry of the log as `portcullis audit list --json` prints it, a line each.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Shown {
+    /// Position in the log, from 0, without gaps.
+    pub seq: u64,
+    /// Identifier of the record.
+    pub event: Uuid,
+    /// When it happened.
+    pub at: Millis,
+    /// What happened, such as `decision.commit`.
+    pub kind: String,
+    /// `allow`, `deny`, `error` or `info`.
+    pub outcome: &'static str,
+    /// The decision that the caller was told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decision: Option<Uuid>,
+    /// The room.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub room: Option<RoomUri>,
+    /// Who acted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub actor: Option<String>,
+    /// The provider it came from or went to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peer: Option<Domain>,
+    /// Identifiers of the policies that decided.
+    pub policy: Vec<String>,
+    /// Code of the reason.
+    pub reason: String,
+    /// SHA-256 of the policy bundle.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bundle: Option<String>,
+    /// MLS epoch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<u64>,
+    /// SHA-256 of the MLSMessage; the same in every provider's log.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exchange: Option<String>,
+    /// The trace of the request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trace: Option<String>,
+    /// What else the record holds.
+    pub detail: serde_json::Value,
+}
+
+impl From<AuditEntry> for Shown {
+    fn from(AuditEntry { seq, record, .. }: AuditEntry) -> Self {
+        let AuditRecord {
+            event,
+            at,
+            kind,
+            outcome,
+            decision,
+            room,
+            actor,
+            peer,
+            policy,
+            reason,
+            bundle,
+            epoch,
+            exchange,
+            trace,
+            detail,
+        } = record;
+        Self {
+            seq,
+            event,
+            at,
+            kind,
+            outcome: name(outcome),
+            decision,
+            room,
+            actor,
+            peer,
+            policy,
+            reason,
+            bundle: bundle.map(|hash| hex(&hash)),
+            epoch,
+            exchange: exchange.map(|hash| hex(&hash)),
+            trace,
+            detail,
+        }
+    }
+}
+
+/// The OTLP form. Receivers recognise repetitions by `log.record.uid`, and gaps by `portcullis.audit.seq`.
+pub(super) fn log_record(entry: AuditEntry) -> LogRecord {
+    let severity = severity(entry.record.outcome);
+    let shown = Shown::from(entry);
+    let mut attributes = vec![
+        attribute("log.record.uid", Some(text(shown.event))),
+        attribute("portcullis.audit.seq", Some(Value::IntValue(i64::try_from(shown.seq).unwrap_or(i64::MAX)))),
+        attribute("portcullis.outcome", Some(text(shown.outcome))),
+        attribute("portcullis.reason", Some(text(shown.reason.as_str()))),
+        attribute("portcullis.decision", shown.decision.map(text)),
+        attribute("portcullis.room", shown.room.map(text)),
+        attribute("portcullis.peer", shown.peer.map(text)),
+        attribute(
+            "portcullis.epoch",
+            shown.epoch.map(|epoch| Value::IntValue(i64::try_from(epoch).unwrap_or(i64::MAX))),
+        ),
+        attribute("portcullis.exchange", shown.exchange.map(text)),
+        attribute("portcullis.policy.bundle", shown.bundle.map(text)),
+        attribute("portcullis.detail", (!shown.detail.is_null()).then(|| text(&shown.detail))),
+        attribute("user.id", shown.actor.map(text)),
+    ];
+    if !shown.policy.is_empty() {
+        let values = shown.policy.iter().map(|name| AnyValue { value: Some(text(name)) }).collect();
+        attributes.push(attribute("security_rule.name", Some(Value::ArrayValue(ArrayValue { values }))));
+    }
+    attributes.retain(|attribute| attribute.value.is_some());
+    LogRecord {
+        time_unix_nano: shown.at.0.saturating_mul(1_000_000),
+        severity_number: severity.into(),
+        severity_text: severity.as_str_name().trim_start_matches("SEVERITY_NUMBER_").to_owned(),
+        body: Some(AnyValue { value: Some(text(format_args!("{} {}: {}", shown.kind, shown.outcome, shown.reason))) }),
+        attributes,
+        trace_id: shown.trace.and_then(|trace| unhex(&trace)).unwrap_or_default(),
+        event_name: format!("portcullis.{}", shown.kind),
+        ..LogRecord::default()
+    }
+}
+
+/// The outcome in a word.
+fn name(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Allow => "allow",
+        Outcome::Deny => "deny",
+        Outcome::Error => "error",
+        Outcome::Info => "info",
+    }
+}
+
+fn severity(outcome: Outcome) -> SeverityNumber {
+    match outcome {
+        Outcome::Allow | Outcome::Info => SeverityNumber::Info,
+        Outcome::Deny => SeverityNumber::Warn,
+        Outcome::Error => SeverityNumber::Error,
+    }
+}
+
+fn attribute(key: &str, value: Option<Value>) -> KeyValue {
+    KeyValue { key: key.to_owned(), value: value.map(|value| AnyValue { value: Some(value) }), ..KeyValue::default() }
+}
+
+fn text(value: impl std::fmt::Display) -> Value {
+    Value::StringValue(value.to_string())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    let digits = text.as_bytes();
+    let pairs = digits.chunks_exact(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok());
+    if digits.len().is_multiple_of(2) { pairs.collect() } else { None }
+}

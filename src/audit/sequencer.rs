@@ -1,0 +1,40 @@
+use std::time::Duration;
+
+use portcullis_store::audit::{MAX_SEQUENCED, sequence_async};
+use portcullis_store::{Store, Topic};
+use tokio::sync::watch;
+use tokio::time::sleep;
+
+use crate::gateway::{Clock, Gateway};
+use crate::peer::causes;
+
+/// Wait after a failure, and longest wait without a sign of new rows: another replica may have staged some.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Gives staged audit records and stream events their gapless positions (correction C-4), until `closing` becomes
+/// true; then once more, so that nothing acknowledged stays without one. Any number of replicas may do this.
+pub async fn sequence(gateway: Gateway, closing: watch::Receiver<bool>) {
+    run(gateway.store(), gateway.clock(), closing).await;
+}
+
+pub(super) async fn run(store: &Store, clock: &Clock, mut closing: watch::Receiver<bool>) {
+    let mut changes = store.changes(Topic::Staged);
+    loop {
+        let last = *closing.borrow();
+        // Seen before looking, so that what is staged meanwhile wakes us again.
+        changes.mark_unchanged();
+        match sequence_async(store, MAX_SEQUENCED, clock.now()).await {
+            Ok(moved) if moved.entries.max(moved.stream_rows) >= MAX_SEQUENCED as usize => continue,
+            Ok(_) => {}
+            Err(error) => tracing::warn!(error = causes(&error), "staged rows not positioned"),
+        }
+        if last {
+            return;
+        }
+        tokio::select! {
+            _ = closing.wait_for(|closing| *closing) => {}
+            _ = changes.changed() => {}
+            () = sleep(PAUSE) => {}
+        }
+    }
+}
