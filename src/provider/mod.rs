@@ -1,1 +1,129 @@
-//! `provider`
+//! The provider door: HTTP and JSON for the company's chat backend and its clients, with bearer tokens.
+
+mod auth;
+mod body;
+mod devices;
+mod events;
+mod group_info;
+mod key_material;
+mod key_packages;
+mod keys;
+mod messages;
+mod openapi;
+mod post;
+mod problem;
+mod reply;
+mod rooms;
+mod routes;
+mod updates;
+mod users;
+
+pub mod client;
+pub mod token;
+
+#[cfg(test)]
+mod tests;
+
+pub use auth::{ACTING_USER, AuthError, Tokens, User};
+pub use body::Base64;
+pub use events::Event;
+pub use key_packages::{KeyPackageCount, KeyPackages};
+pub use keys::KeysError;
+pub use post::IDEMPOTENCY_KEY;
+pub use problem::{CODES, DECISION, MEDIA_TYPE, Problem, ProblemDetails};
+pub use rooms::{CreateRoom, FirstGroup, RoomCreated};
+
+use std::net::TcpListener;
+use std::time::Duration;
+
+use actix_web::dev::Server;
+use actix_web::middleware::from_fn;
+use actix_web::web::{Data, ServiceConfig};
+use actix_web::{App, HttpServer};
+use tokio::sync::watch;
+
+use crate::config::{Config, ProviderListener};
+use crate::gateway::Gateway;
+use crate::telemetry;
+use events::Streams;
+use post::Answered;
+
+/// Threads that take requests; the work itself is done on the runtime's blocking threads.
+const WORKERS: usize = 2;
+
+/// How long a client may take for the head of its request.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long requests under way may take once a stop is asked for.
+const DRAIN_SECONDS: u64 = 10;
+
+/// Opens the door on a bound socket. The server runs while it is awaited and stops by its handle; signals are the
+/// caller's business. Event streams, which have no end of their own, end when `closing` becomes true: set it before
+/// stopping the server, or the stop waits for them.
+///
+/// # Errors
+///
+/// When the key set is a file that cannot be read, or the socket cannot be listened on.
+pub async fn open(
+    gateway: Gateway,
+    config: &Config,
+    listener: TcpListener,
+    closing: watch::Receiver<bool>,
+) -> Result<Server, OpenError> {
+    let ProviderListener { jwks, issuer, .. } = &config.listeners.provider;
+    let tokens = Tokens::open(jwks, issuer.clone(), config.domains.clone()).await?;
+    let door = Door::new(gateway, tokens, closing);
+    let server = HttpServer::new(move || {
+        let door = door.clone();
+        App::new().wrap(from_fn(telemetry::request)).configure(move |service| door.configure(service))
+    });
+    let server = server
+        .workers(WORKERS)
+        .client_request_timeout(HEAD_TIMEOUT)
+        .shutdown_timeout(DRAIN_SECONDS)
+        .disable_signals()
+        .listen(listener)?;
+    Ok(server.run())
+}
+
+/// Why the door cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The key set that signs the tokens.
+    #[error("key set of the provider door is not usable")]
+    Keys(#[from] KeysError),
+    /// The socket.
+    #[error("cannot listen for the provider door")]
+    Listen(#[from] std::io::Error),
+}
+
+/// What all workers of the door share.
+#[derive(Clone)]
+struct Door {
+    gateway: Data<Gateway>,
+    tokens: Data<Tokens>,
+    answered: Data<Answered>,
+    streams: Data<Streams>,
+}
+
+impl Door {
+    fn new(gateway: Gateway, tokens: Tokens, closing: watch::Receiver<bool>) -> Self {
+        let store = gateway.store().clone();
+        Self {
+            answered: Data::new(Answered::new(store.clone(), gateway.clock().clone())),
+            streams: Data::new(Streams { store, closing }),
+            tokens: Data::new(tokens),
+            gateway: Data::new(gateway),
+        }
+    }
+
+    /// Registers the routes and what they need.
+    fn configure(&self, service: &mut ServiceConfig) {
+        service
+            .app_data(self.gateway.clone())
+            .app_data(self.tokens.clone())
+            .app_data(self.answered.clone())
+            .app_data(self.streams.clone());
+        routes::register(service);
+    }
+}

@@ -1,0 +1,351 @@
+//! Who asks at the provider door: bearer tokens of users, and of services that act for users.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use actix_web::http::header::{AUTHORIZATION, HeaderMap};
+use actix_web::web::Data;
+use actix_web::{FromRequest, HttpRequest, dev::Payload};
+use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+use portcullis_core::wire::uri::{Domain, UserUri};
+
+use super::keys::{Keys, KeysError};
+use super::problem::Problem;
+use super::token::{AUDIENCE, Claims};
+use crate::peer::causes;
+
+/// Header by which a service names the user it acts for.
+pub const ACTING_USER: &str = "Portcullis-User";
+
+/// How far the clocks of token issuers may be off, for `exp` and `nbf`.
+const LEEWAY_SECONDS: u64 = 30;
+
+/// Why a request has no caller.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthError {
+    /// No `Authorization: Bearer`. HTTP 401.
+    #[error("a bearer token is needed")]
+    Missing,
+    /// The token is malformed, signed by no key of ours, for another audience or issuer, or out of its time. HTTP 401.
+    #[error("the bearer token is not valid")]
+    Invalid(#[source] Option<jsonwebtoken::errors::Error>),
+    /// The token names neither a user of ours nor a service that may act. HTTP 403.
+    #[error("the token's subject is no user of this gateway and may not act for one")]
+    Subject,
+    /// A service token without the header that names the user. HTTP 400.
+    #[error("a service names the user it acts for in the header `{ACTING_USER}`")]
+    ActingUserMissing,
+    /// The header names no user of our domains, or a user token names another user. HTTP 403.
+    #[error("the token may not act for this user")]
+    ActingUser,
+}
+
+/// Checks tokens.
+pub struct Tokens {
+    keys: Keys,
+    issuer: Option<String>,
+    domains: Vec<Domain>,
+}
+
+/// A user of ours, authenticated for one request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    /// Who it is.
+    pub uri: UserUri,
+    /// Seconds since the UNIX epoch at which the token ends, with the allowed clock difference.
+    pub until: u64,
+}
+
+impl Tokens {
+    /// Takes the place of the key set, the issuer to ask for and the company's domains. Reads the set at once.
+    ///
+    /// # Errors
+    ///
+    /// [`KeysError`] when a key set in a file is not readable. One behind a URL is asked for again with the next token.
+    pub async fn open(jwks: &str, issuer: Option<String>, domains: Vec<Domain>) -> Result<Self, KeysError> {
+        let keys = Keys::new(jwks)?;
+        match keys.load().await {
+            Ok(()) => {}
+            Err(error @ (KeysError::Url { .. } | KeysError::Oversize { .. })) => {
+                tracing::warn!(error = causes(&error), "key set of the provider door not read yet");
+            }
+            Err(error @ (KeysError::File { .. } | KeysError::Format { .. })) => return Err(error),
+        }
+        Ok(Self { keys, issuer, domains })
+    }
+
+    /// Checks signature, audience, issuer and times of a token.
+    ///
+    /// # Errors
+    ///
+    /// [`AuthError::Invalid`].
+    pub async fn verify(&self, token: &str) -> Result<Claims, AuthError> {
+        let invalid = |error| AuthError::Invalid(Some(error));
+        let header = jsonwebtoken::decode_header(token).map_err(invalid)?;
+        if !matches!(header.alg, Algorithm::EdDSA | Algorithm::ES256 | Algorithm::RS256) {
+            return Err(AuthError::Invalid(None));
+        }
+        let jwk = self.keys.find(header.kid.as_deref()).await.ok_or(AuthError::Invalid(None))?;
+        if jwk.common.key_algorithm.is_some_and(|named| named != header.alg.into()) {
+            return Err(AuthError::Invalid(None));
+        }
+        let mut validation = Validation::new(header.alg);
+        validation.leeway = LEEWAY_SECONDS;
+        validation.validate_nbf = true;
+        validation.set_audience(&[AUDIENCE]);
+        validation.set_required_spec_claims(&["exp", "aud", "sub"]);
+        if let Some(issuer) = &self.issuer {
+            validation.set_issuer(&[issuer]);
+            validation.required_spec_claims.insert("iss".to_owned());
+        }
+        let key = DecodingKey::from_jwk(&jwk).map_err(invalid)?;
+        let decoded = jsonwebtoken::decode::<Claims>(token, &key, &validation).map_err(invalid)?;
+        Ok(decoded.claims)
+    }
+
+    /// The user that a request's headers speak for.
+    ///
+    /// # Errors
+    ///
+    /// [`AuthError`], also where a service token names a user of another company.
+    pub async fn user(&self, headers: &HeaderMap) -> Result<User, AuthError> {
+        let authorization = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let token = authorization.and_then(bearer).ok_or(AuthError::Missing)?;
+        let claims = self.verify(token).await?;
+        let until = claims.exp.saturating_add(LEEWAY_SECONDS);
+        let subject = self.own(&claims.sub);
+        let uri = match (headers.get(ACTING_USER), subject) {
+            (Some(named), subject) => {
+                let named = named.to_str().ok().and_then(|text| self.own(text)).ok_or(AuthError::ActingUser)?;
+                if !claims.may_act() && subject.as_ref() != Some(&named) {
+                    return Err(AuthError::ActingUser);
+                }
+                named
+            }
+            (None, Some(subject)) => subject,
+            (None, None) if claims.may_act() => return Err(AuthError::ActingUserMissing),
+            (None, None) => return Err(AuthError::Subject),
+        };
+        Ok(User { uri, until })
+    }
+
+    /// A user of our domains.
+    fn own(&self, text: &str) -> Option<UserUri> {
+        UserUri::parse(text).ok().filter(|user| self.domains.contains(&user.domain()))
+    }
+}
+
+/// The credentials of the `Bearer` scheme, whose name is case-insensitive (RFC 9110, section 11.1).
+fn bearer(authorization: &str) -> Option<&str> {
+    let (scheme, token) = authorization.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim_start())
+}
+
+impl User {
+    /// The user a request speaks for.
+    ///
+    /// # Errors
+    ///
+    /// [`Problem::Auth`].
+    pub(super) async fn of(request: &HttpRequest) -> Result<Self, Problem> {
+        let tokens = request.app_data::<Data<Tokens>>().ok_or(Problem::Unconfigured)?;
+        Ok(tokens.user(request.headers()).await?)
+    }
+}
+
+impl FromRequest for User {
+    type Error = Problem;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Problem>>>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let request = request.clone();
+        Box::pin(async move { Self::of(&request).await })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::http::header::{HeaderName, HeaderValue};
+    use jsonwebtoken::jwk::{Jwk, JwkSet};
+    use jsonwebtoken::{EncodingKey, Header, get_current_timestamp};
+    use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ED25519, PKCS_RSA_SHA256, RsaKeySize};
+    use serde_json::{Value, json};
+    use tempfile::TempDir;
+
+    use super::*;
+
+    const ALICE: &str = "mimi://a.example/u/alice";
+    const BOB: &str = "mimi://a.example/u/bob";
+    const FOREIGN: &str = "mimi://b.example/u/bob";
+
+    struct Signer {
+        kid: &'static str,
+        algorithm: Algorithm,
+        key: EncodingKey,
+    }
+
+    impl Signer {
+        fn new(kid: &'static str, algorithm: Algorithm) -> Self {
+            let key = match algorithm {
+                Algorithm::EdDSA => {
+                    EncodingKey::from_ed_pem(KeyPair::generate_for(&PKCS_ED25519).unwrap().serialize_pem().as_bytes())
+                }
+                Algorithm::ES256 => {
+                    let pair = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
+                    EncodingKey::from_ec_pem(pair.serialize_pem().as_bytes())
+                }
+                Algorithm::RS256 => {
+                    let pair = KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048).unwrap();
+                    EncodingKey::from_rsa_pem(pair.serialize_pem().as_bytes())
+                }
+                _ => Ok(EncodingKey::from_secret(b"secret")),
+            };
+            Self { kid, algorithm, key: key.unwrap() }
+        }
+
+        fn public(&self) -> Jwk {
+            let jwk = match self.algorithm {
+                Algorithm::EdDSA => crate::provider::token::public(&self.key),
+                _ => Jwk::from_encoding_key(&self.key, self.algorithm),
+            };
+            let mut jwk = jwk.unwrap();
+            jwk.common.key_id = Some(self.kid.to_owned());
+            jwk
+        }
+
+        fn sign(&self, claims: &Value) -> String {
+            let header = Header { kid: Some(self.kid.to_owned()), ..Header::new(self.algorithm) };
+            jsonwebtoken::encode(&header, claims, &self.key).unwrap()
+        }
+    }
+
+    fn publish(dir: &TempDir, signers: &[&Signer]) -> String {
+        let path = dir.path().join("jwks.json");
+        let set = JwkSet { keys: signers.iter().map(|signer| signer.public()).collect() };
+        std::fs::write(&path, serde_json::to_vec(&set).unwrap()).unwrap();
+        path.display().to_string()
+    }
+
+    async fn tokens(dir: &TempDir, signers: &[&Signer]) -> Tokens {
+        let domains = vec![Domain::parse("a.example").unwrap()];
+        Tokens::open(&publish(dir, signers), Some("issuer".to_owned()), domains).await.unwrap()
+    }
+
+    /// Good claims of Alice, changed by `over`; null takes a claim away.
+    fn claims(over: Value) -> Value {
+        let now = get_current_timestamp();
+        let mut claims = json!({ "sub": ALICE, "aud": AUDIENCE, "iss": "issuer", "exp": now + 600, "nbf": now });
+        for (name, value) in over.as_object().unwrap() {
+            claims[name] = value.clone();
+        }
+        claims.as_object_mut().unwrap().retain(|_, value| !value.is_null());
+        claims
+    }
+
+    fn headers(token: &str, acting: Option<&str>) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert(AUTHORIZATION, HeaderValue::from_str(&format!("Bearer {token}")).unwrap());
+        if let Some(user) = acting {
+            headers.insert(HeaderName::from_static("portcullis-user"), HeaderValue::from_str(user).unwrap());
+        }
+        headers
+    }
+
+    #[actix_web::test]
+    async fn tokens_signed_with_each_of_the_three_algorithms_are_taken() {
+        let signers = [
+            Signer::new("ed", Algorithm::EdDSA),
+            Signer::new("ec", Algorithm::ES256),
+            Signer::new("rsa", Algorithm::RS256),
+        ];
+        let dir = tempfile::tempdir().unwrap();
+        let tokens = tokens(&dir, &signers.each_ref()).await;
+        for signer in &signers {
+            let token = signer.sign(&claims(json!({})));
+            let user = tokens.user(&headers(&token, None)).await.unwrap();
+            assert_eq!(user.uri.as_str(), ALICE, "{}", signer.kid);
+        }
+    }
+
+    #[actix_web::test]
+    async fn a_token_that_is_not_for_this_door_now_is_not_valid() {
+        let signer = Signer::new("ed", Algorithm::EdDSA);
+        let dir = tempfile::tempdir().unwrap();
+        let tokens = tokens(&dir, &[&signer]).await;
+        let now = get_current_timestamp();
+        for over in [
+            json!({ "aud": "portcullis-admin" }),
+            json!({ "aud": null }),
+            json!({ "iss": "another" }),
+            json!({ "iss": null }),
+            json!({ "exp": now - LEEWAY_SECONDS - 1 }),
+            json!({ "exp": null }),
+            json!({ "nbf": now + LEEWAY_SECONDS + 60 }),
+            json!({ "sub": null }),
+        ] {
+            let token = signer.sign(&claims(over.clone()));
+            let refused = tokens.user(&headers(&token, None)).await;
+            assert!(matches!(refused, Err(AuthError::Invalid(_))), "{over}");
+        }
+    }
+
+    #[actix_web::test]
+    async fn a_token_signed_by_another_key_or_by_a_shared_secret_is_not_valid() {
+        let (ours, other) = (Signer::new("ed", Algorithm::EdDSA), Signer::new("ed", Algorithm::EdDSA));
+        let secret = Signer::new("secret", Algorithm::HS256);
+        let dir = tempfile::tempdir().unwrap();
+        let tokens = tokens(&dir, &[&ours, &secret]).await;
+        for token in [other.sign(&claims(json!({}))), secret.sign(&claims(json!({}))), "a.b.c".to_owned()] {
+            assert!(matches!(tokens.user(&headers(&token, None)).await, Err(AuthError::Invalid(_))), "{token}");
+        }
+        assert!(matches!(tokens.user(&HeaderMap::new()).await, Err(AuthError::Missing)));
+    }
+
+    #[actix_web::test]
+    async fn a_service_acts_for_users_of_the_company_and_for_nobody_else() {
+        let signer = Signer::new("ed", Algorithm::EdDSA);
+        let dir = tempfile::tempdir().unwrap();
+        let tokens = tokens(&dir, &[&signer]).await;
+        let service = signer.sign(&claims(json!({ "sub": "chat", "scope": "read act" })));
+        assert_eq!(tokens.user(&headers(&service, Some(BOB))).await.unwrap().uri.as_str(), BOB);
+        assert!(matches!(tokens.user(&headers(&service, Some(FOREIGN))).await, Err(AuthError::ActingUser)));
+        assert!(matches!(tokens.user(&headers(&service, None)).await, Err(AuthError::ActingUserMissing)));
+        let other = signer.sign(&claims(json!({ "sub": "chat", "scope": "react" })));
+        assert!(matches!(tokens.user(&headers(&other, Some(BOB))).await, Err(AuthError::ActingUser)));
+        assert!(matches!(tokens.user(&headers(&other, None)).await, Err(AuthError::Subject)));
+    }
+
+    #[actix_web::test]
+    async fn a_user_speaks_for_itself_alone() {
+        let signer = Signer::new("ed", Algorithm::EdDSA);
+        let dir = tempfile::tempdir().unwrap();
+        let tokens = tokens(&dir, &[&signer]).await;
+        let alice = signer.sign(&claims(json!({})));
+        assert_eq!(tokens.user(&headers(&alice, Some(ALICE))).await.unwrap().uri.as_str(), ALICE);
+        assert!(matches!(tokens.user(&headers(&alice, Some(BOB))).await, Err(AuthError::ActingUser)));
+        let foreign = signer.sign(&claims(json!({ "sub": FOREIGN })));
+        assert!(matches!(tokens.user(&headers(&foreign, None)).await, Err(AuthError::Subject)));
+    }
+
+    #[actix_web::test]
+    async fn a_new_key_is_found_by_reading_the_set_again() {
+        let (old, new) = (Signer::new("old", Algorithm::EdDSA), Signer::new("new", Algorithm::EdDSA));
+        let dir = tempfile::tempdir().unwrap();
+        let tokens = tokens(&dir, &[&old]).await;
+        publish(&dir, &[&new]);
+        assert!(tokens.user(&headers(&new.sign(&claims(json!({}))), None)).await.is_ok());
+        let withdrawn = tokens.user(&headers(&old.sign(&claims(json!({}))), None)).await;
+        assert!(matches!(withdrawn, Err(AuthError::Invalid(_))));
+    }
+
+    #[actix_web::test]
+    async fn a_set_that_became_unreadable_leaves_the_last_good_one() {
+        let signer = Signer::new("ed", Algorithm::EdDSA);
+        let dir = tempfile::tempdir().unwrap();
+        let tokens = tokens(&dir, &[&signer]).await;
+        std::fs::write(dir.path().join("jwks.json"), "{").unwrap();
+        let unknown = Signer::new("unknown", Algorithm::EdDSA);
+        assert!(tokens.user(&headers(&unknown.sign(&claims(json!({}))), None)).await.is_err());
+        assert!(tokens.user(&headers(&signer.sign(&claims(json!({}))), None)).await.is_ok());
+    }
+}

@@ -1,0 +1,74 @@
+//! Bodies and path segments, read under a limit and parsed once.
+
+use std::future::{Ready, ready};
+use std::str::FromStr;
+
+use actix_web::http::header::CONTENT_LENGTH;
+use actix_web::web::{Bytes, Path, Payload};
+use actix_web::{FromRequest, HttpRequest, dev};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::problem::Problem;
+
+/// Longest body of a route, in bytes; stands in the data of each resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Limit(pub(super) usize);
+
+/// Reads a body within the limit of its route. One that declares more is refused before any of it is read.
+pub(super) async fn read(request: &HttpRequest, payload: Payload) -> Result<Bytes, Problem> {
+    let Limit(limit_bytes) = *request.app_data::<Limit>().ok_or(Problem::Unconfigured)?;
+    let declared = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if declared.is_some_and(|bytes| usize::try_from(bytes).map_or(true, |bytes| bytes > limit_bytes)) {
+        return Err(Problem::Oversize(limit_bytes));
+    }
+    match payload.to_bytes_limited(limit_bytes).await {
+        Ok(Ok(bytes)) => Ok(bytes),
+        Ok(Err(_)) => Err(Problem::Malformed("the body ended early".to_owned())),
+        Err(_) => Err(Problem::Oversize(limit_bytes)),
+    }
+}
+
+/// Parses a JSON body.
+pub(super) fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    serde_json::from_slice(body).map_err(|error| {
+        // The error's own text may quote values; only its place is given.
+        let (line, column) = (error.line(), error.column());
+        Problem::Malformed(format!("the JSON body is not what the route takes, line {line} column {column}"))
+    })
+}
+
+/// The identifier in the path: a MIMI identifier as one percent-encoded segment.
+#[derive(Clone, Debug)]
+pub(super) struct Id<T>(pub(super) T);
+
+impl<T: FromStr> FromRequest for Id<T> {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut dev::Payload) -> Self::Future {
+        let parsed = Path::<String>::extract(request).into_inner().ok().and_then(|text| text.parse().ok());
+        ready(parsed.map(Self).ok_or_else(|| {
+            Problem::Malformed("the path segment is no MIMI identifier of the kind the route takes".to_owned())
+        }))
+    }
+}
+
+/// Bytes that stand in JSON as base64 with padding (RFC 4648, section 4).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Base64(pub Vec<u8>);
+
+impl Serialize for Base64 {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&STANDARD.encode(&self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for Base64 {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        STANDARD.decode(text).map(Self).map_err(|_| serde::de::Error::custom("expected base64"))
+    }
+}

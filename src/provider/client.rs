@@ -1,0 +1,227 @@
+//! A client of the provider door: every route as a method, and the event stream that connects again by itself.
+
+mod error;
+mod events;
+mod sse;
+
+pub use error::ClientError;
+pub use events::{EventStream, Positioned};
+
+use portcullis_core::wire::Wire;
+use portcullis_core::wire::group_info::GroupInfoResponse;
+use portcullis_core::wire::key_material::KeyMaterialResponse;
+use portcullis_core::wire::submit::SubmitMessageResponse;
+use portcullis_core::wire::update::UpdateResponse;
+use portcullis_core::wire::uri::{ClientUri, RoomUri, UserUri};
+use reqwest::header::{CONTENT_TYPE, HeaderMap};
+use reqwest::{Method, RequestBuilder, Response, Url};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use uuid::Uuid;
+
+use super::{ACTING_USER, Base64, CreateRoom, DECISION, FirstGroup, IDEMPOTENCY_KEY, KeyPackageCount, KeyPackages};
+use super::{ProblemDetails, RoomCreated};
+
+/// Speaks for one user at one gateway. Clones share the connections.
+#[derive(Clone, Debug)]
+pub struct Client {
+    http: reqwest::Client,
+    origin: Url,
+    token: String,
+    user: Option<UserUri>,
+}
+
+/// An answer and the decision behind it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answered<T> {
+    /// What was answered.
+    pub value: T,
+    /// The decision in the gateway's audit log.
+    pub decision: Option<Uuid>,
+}
+
+impl Client {
+    /// A client for the door at `origin`, such as `http://127.0.0.1:8080`, with a user's own token.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::Origin`] for what is no URL that paths can follow.
+    pub fn new(origin: &str, token: impl Into<String>) -> Result<Self, ClientError> {
+        let origin = Url::parse(origin).ok().filter(|url| !url.cannot_be_a_base()).ok_or(ClientError::Origin)?;
+        let http = reqwest::Client::builder().build()?;
+        Ok(Self { http, origin, token: token.into(), user: None })
+    }
+
+    /// The same door with a service's token, acting for `user`.
+    #[must_use]
+    pub fn acting_for(&self, user: UserUri) -> Self {
+        Self { user: Some(user), ..self.clone() }
+    }
+
+    /// Registers a user.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`], as all methods here.
+    pub async fn register_user(&self, user: &UserUri) -> Result<(), ClientError> {
+        self.call(self.request(Method::PUT, &["users", user.as_str()])?).await.map(drop)
+    }
+
+    /// Registers a device of the user this client speaks for.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`].
+    pub async fn register_device(&self, device: &ClientUri) -> Result<(), ClientError> {
+        self.call(self.request(Method::PUT, &["devices", device.as_str()])?).await.map(drop)
+    }
+
+    /// Uploads raw KeyPackages and gives the number now unclaimed.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`].
+    pub async fn upload_key_packages(&self, device: &ClientUri, packages: Vec<Vec<u8>>) -> Result<u64, ClientError> {
+        let body = KeyPackages { key_packages: packages.into_iter().map(Base64).collect() };
+        let request = self.post(&["devices", device.as_str(), "key-packages"])?.json(&body);
+        let count: Answered<KeyPackageCount> = json(self.call(request).await?).await?;
+        Ok(count.value.unclaimed)
+    }
+
+    /// How many KeyPackages of a device are unclaimed.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`].
+    pub async fn count_key_packages(&self, device: &ClientUri) -> Result<u64, ClientError> {
+        let request = self.request(Method::GET, &["devices", device.as_str(), "key-packages"])?;
+        let count: Answered<KeyPackageCount> = json(self.call(request).await?).await?;
+        Ok(count.value.unclaimed)
+    }
+
+    /// Creates a room and gives what its first group must be made with.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`].
+    pub async fn create_room(&self, room: &CreateRoom) -> Result<Answered<RoomCreated>, ClientError> {
+        json(self.call(self.post(&["rooms"])?.json(room)).await?).await
+    }
+
+    /// Starts a room with its first GroupInfo and ratchet tree. Gives the decision.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`].
+    pub async fn start_group(
+        &self,
+        room: &RoomUri,
+        group_info: Vec<u8>,
+        ratchet_tree: Vec<u8>,
+    ) -> Result<Option<Uuid>, ClientError> {
+        let body = FirstGroup { group_info: Base64(group_info), ratchet_tree: Base64(ratchet_tree) };
+        let request = self.request(Method::PUT, &["rooms", room.as_str(), "group"])?.json(&body);
+        Ok(decision(self.call(request).await?.headers()))
+    }
+
+    /// Sends an encoded UpdateRequest.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`]; what the protocol can refuse is an answer.
+    pub async fn update(&self, room: &RoomUri, body: Vec<u8>) -> Result<Answered<UpdateResponse>, ClientError> {
+        self.mimi(&["rooms", room.as_str(), "update"], body).await
+    }
+
+    /// Sends an encoded SubmitMessageRequest.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`]; what the protocol can refuse is an answer.
+    pub async fn submit(&self, room: &RoomUri, body: Vec<u8>) -> Result<Answered<SubmitMessageResponse>, ClientError> {
+        self.mimi(&["rooms", room.as_str(), "messages"], body).await
+    }
+
+    /// Sends an encoded GroupInfoRequest.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`]; what the protocol can refuse is an answer.
+    pub async fn group_info(&self, room: &RoomUri, body: Vec<u8>) -> Result<Answered<GroupInfoResponse>, ClientError> {
+        self.mimi(&["rooms", room.as_str(), "group-info"], body).await
+    }
+
+    /// Sends an encoded KeyMaterialRequest for a user anywhere.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`]; what the protocol can refuse is an answer.
+    pub async fn key_material(
+        &self,
+        user: &UserUri,
+        body: Vec<u8>,
+    ) -> Result<Answered<KeyMaterialResponse>, ClientError> {
+        self.mimi(&["key-material", user.as_str()], body).await
+    }
+
+    /// The events of a device after a position; 0 is the beginning. Nothing is asked before the first `next`.
+    pub fn events(&self, device: &ClientUri, after: u64) -> EventStream {
+        EventStream::new(self.clone(), device.clone(), after)
+    }
+
+    /// The OpenAPI document.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`].
+    pub async fn openapi(&self) -> Result<serde_json::Value, ClientError> {
+        let document: Answered<serde_json::Value> =
+            json(self.call(self.request(Method::GET, &["openapi.json"])?).await?).await?;
+        Ok(document.value)
+    }
+
+    /// A request with the caller's credentials. Each segment is percent-encoded.
+    fn request(&self, method: Method, segments: &[&str]) -> Result<RequestBuilder, ClientError> {
+        let mut url = self.origin.clone();
+        url.path_segments_mut().map_err(|()| ClientError::Origin)?.pop_if_empty().push("v1").extend(segments);
+        let request = self.http.request(method, url).bearer_auth(&self.token);
+        Ok(match &self.user {
+            Some(user) => request.header(ACTING_USER, user.as_str()),
+            None => request,
+        })
+    }
+
+    fn post(&self, segments: &[&str]) -> Result<RequestBuilder, ClientError> {
+        Ok(self.request(Method::POST, segments)?.header(IDEMPOTENCY_KEY, Uuid::new_v4().to_string()))
+    }
+
+    async fn mimi<T: Wire>(&self, segments: &[&str], body: Vec<u8>) -> Result<Answered<T>, ClientError> {
+        let request = self.post(segments)?.header(CONTENT_TYPE, "application/octet-stream").body(body);
+        let response = self.call(request).await?;
+        let decision = decision(response.headers());
+        let value = T::decode(&response.bytes().await?).map_err(ClientError::Decode)?;
+        Ok(Answered { value, decision })
+    }
+
+    /// Sends a request; a refusal becomes an error with its details.
+    async fn call(&self, request: RequestBuilder) -> Result<Response, ClientError> {
+        let response = request.send().await?;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        let status = response.status();
+        match response.json::<ProblemDetails>().await {
+            Ok(problem) => Err(ClientError::Refused(Box::new(problem))),
+            Err(_) => Err(ClientError::Status(status.as_u16())),
+        }
+    }
+}
+
+fn decision(headers: &HeaderMap) -> Option<Uuid> {
+    headers.get(DECISION)?.to_str().ok()?.parse().ok()
+}
+
+async fn json<T: Serialize + DeserializeOwned>(response: Response) -> Result<Answered<T>, ClientError> {
+    let decision = decision(response.headers());
+    Ok(Answered { value: response.json().await?, decision })
+}

@@ -1,0 +1,32 @@
+//! Devices of a user: each is an MLS client.
+
+use actix_web::HttpResponse;
+use actix_web::web::Data;
+use portcullis_core::wire::uri::ClientUri;
+
+use super::auth::User;
+use super::body::Id;
+use super::problem::Problem;
+use crate::gateway::Gateway;
+
+/// Register a device
+///
+/// The device must be the caller's. Doing it again changes nothing.
+#[utoipa::path(
+    put,
+    path = "/v1/devices/{device}",
+    tag = "devices",
+    params((
+        "device" = String, Path, description = "Client identifier, percent-encoded",
+        example = "mimi://a.example/d/alice/phone"
+    )),
+    responses((status = 204, description = "The device is registered"))
+)]
+pub(super) async fn register(
+    caller: User,
+    device: Id<ClientUri>,
+    gateway: Data<Gateway>,
+) -> Result<HttpResponse, Problem> {
+    gateway.register_device(caller.uri, device.0).await?;
+    Ok(HttpResponse::NoContent().finish())
+}

@@ -1,0 +1,28 @@
+//! Users of the company.
+
+use actix_web::HttpResponse;
+use actix_web::web::Data;
+use portcullis_core::wire::uri::UserUri;
+
+use super::auth::User;
+use super::body::Id;
+use super::problem::Problem;
+use crate::gateway::{Gateway, GatewayError};
+
+/// Register a user
+///
+/// The user must be known before its devices are. Doing it again changes nothing.
+#[utoipa::path(
+    put,
+    path = "/v1/users/{user}",
+    tag = "users",
+    params(("user" = String, Path, description = "User identifier, percent-encoded", example = "mimi://a.example/u/alice")),
+    responses((status = 204, description = "The user is registered"))
+)]
+pub(super) async fn register(caller: User, user: Id<UserUri>, gateway: Data<Gateway>) -> Result<HttpResponse, Problem> {
+    if caller.uri != user.0 {
+        return Err(GatewayError::WrongIdentity.into());
+    }
+    gateway.register_user(user.0).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
