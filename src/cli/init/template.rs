@@ -1,0 +1,90 @@
+//! The commented `gateway.yaml`.
+
+use std::fmt::Write as _;
+
+use portcullis_core::wire::uri::Domain;
+
+use super::{Args, LabPeer};
+
+/// Path of the directory on every federation door.
+const DIRECTORY: &str = "/.well-known/mimi-protocol-directory";
+
+pub(super) fn config(args: &Args) -> String {
+    let first = args.domains.first().map(Domain::as_str).unwrap_or_default();
+    let list = args.domains.iter().map(Domain::as_str).collect::<Vec<_>>().join(", ");
+    let tls: String = args.domains.iter().map(|domain| identity(domain)).collect();
+    let peers = peers(&args.peers);
+    let (federation, provider, port) = (args.federation, args.provider, args.federation.port());
+    format!(
+        "\
+# Configuration of one Portcullis gateway. Paths are relative to this file; unknown keys are errors.
+# Start it with: portcullis serve --config gateway.yaml
+
+# The company's provider domains. The first is the default.
+domains: [{list}]
+
+# Where everything is kept: an SQLite file, or postgres://user@host/database for more than one replica.
+database: sqlite:portcullis.db
+
+listeners:
+  # For other providers: MIMI over mutual TLS.
+  federation:
+    bind: '{federation}'
+    # The origin under which other providers reach it.
+    url: 'https://{first}:{port}'
+  # For the chat backend and its clients: HTTP with bearer tokens. Its API is described at /v1/openapi.json.
+  # Put it behind the company's own TLS when it is to leave this host.
+  provider:
+    bind: '{provider}'
+    # Keys that sign the tokens: a JWKS file, or the URL of your identity provider's key set.
+    # `portcullis token` issues tokens for development with the key beside this file.
+    jwks: keys/jwks.json
+    # The `iss` that tokens must have, when set.
+    # issuer: https://id.{first}
+
+{peers}
+# The policy bundle: Cedar policies, room templates and settings.
+policies: policies
+
+keys:
+  # Certificates that sign the other providers' certificates.
+  trust: keys/ca.pem
+  # One certificate and key for each domain, used as server and as client.
+  tls:
+{tls}  # Ed25519 key of the hub: it removes members as an external sender, and signs groupInfo answers.
+  hub: keys/hub.key
+  # Ed25519 key of the franking agent.
+  franking: keys/franking.key
+
+# Traces and the export of the audit log go to an OTLP/HTTP collector.
+# telemetry:
+#   otlp: http://127.0.0.1:4318
+#   log: info,portcullis=debug
+"
+    )
+}
+
+fn identity(domain: &Domain) -> String {
+    format!("    - domain: {domain}\n      certificate: keys/{domain}.pem\n      key: keys/{domain}.key\n")
+}
+
+fn peers(peers: &[LabPeer]) -> String {
+    let mut text = String::from(
+        "# The providers this gateway federates with; all others are refused. `directory` is found by the domain when not\n\
+         # set, `connect` stands above DNS, `spki` pins the SHA-256 of the certificate's public key.\n",
+    );
+    if peers.is_empty() {
+        text.push_str("# peers:\n#   - domain: b.example\n");
+        return text;
+    }
+    text.push_str("peers:\n");
+    for LabPeer { domain, address } in peers {
+        let port = address.port();
+        // Writing to a string does not fail.
+        let _ = write!(
+            text,
+            "  - domain: {domain}\n    directory: 'https://{domain}:{port}{DIRECTORY}'\n    connect: '{address}'\n"
+        );
+    }
+    text
+}

@@ -1,0 +1,77 @@
+//! `portcullis token`: tokens for development, signed with the key that `portcullis init` made.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use portcullis_core::wire::uri::UserUri;
+
+use super::{Failure, output};
+use crate::config::Config;
+use crate::provider::token::{ACT, AUDIENCE, Grant, TokenKey};
+
+/// File beside the JWKS that holds the private key for development tokens.
+pub const KEY_FILE: &str = "token.key";
+
+/// Issue a development token for the provider door, and print it.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The gateway's configuration
+    #[arg(long, value_name = "FILE", default_value = "gateway.yaml")]
+    config: PathBuf,
+
+    /// The user the token is for, such as mimi://a.example/u/alice
+    #[arg(long, value_name = "URI", required_unless_present = "service", conflicts_with = "service")]
+    user: Option<UserUri>,
+
+    /// Issue a service token instead: it may act for every user of the company, named in the header Portcullis-User
+    #[arg(long, value_name = "NAME")]
+    service: Option<String>,
+
+    /// How long the token is good for, in minutes
+    #[arg(long, value_name = "MINUTES", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..))]
+    minutes: u32,
+
+    /// The private key (PKCS#8 PEM) [default: token.key beside the JWKS file of the configuration]
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
+}
+
+/// Runs the command.
+///
+/// # Errors
+///
+/// A configuration or key that is not valid, or a user of another company.
+pub fn run(args: &Args) -> Result<(), Failure> {
+    let config = Config::load(&args.config)?;
+    if let Some(user) = args.user.as_ref().filter(|user| !config.domains.contains(&user.domain())) {
+        return Err(Failure::usage(format!("`{user}` is not a user of a domain in `{}`", args.config.display())));
+    }
+    let listener = &config.listeners.provider;
+    let beside = || Path::new(&listener.jwks).with_file_name(KEY_FILE);
+    let path = args.key.clone().unwrap_or_else(beside);
+    let (subject, scope) = match (&args.user, &args.service) {
+        (Some(user), _) => (user.as_str(), ""),
+        (None, Some(service)) => (service.as_str(), ACT),
+        (None, None) => return Err(Failure::usage("name a `--user` or a `--service`")),
+    };
+    let grant = Grant {
+        subject,
+        audience: AUDIENCE,
+        issuer: listener.issuer.as_deref(),
+        scope,
+        lifetime_seconds: u64::from(args.minutes) * 60,
+    };
+    output::line(issue(&path, &grant)?);
+    Ok(())
+}
+
+/// Signs a token with the key in a file.
+///
+/// # Errors
+///
+/// When the file cannot be read or holds no Ed25519 key.
+pub fn issue(key: &Path, grant: &Grant<'_>) -> anyhow::Result<String> {
+    let pem = std::fs::read_to_string(key).with_context(|| format!("cannot read the key `{}`", key.display()))?;
+    let key = TokenKey::from_pem(&pem).with_context(|| format!("no Ed25519 key (PKCS#8) in `{}`", key.display()))?;
+    Ok(key.sign(grant)?)
+}
