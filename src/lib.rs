@@ -16,6 +16,8 @@ pub mod federation;
 
 pub mod provider;
 
+pub mod server;
+
 pub mod demo;
 
 pub mod cli;

@@ -17,44 +17,44 @@ use crate::provider::token::TokenKey;
 use authority::Authority;
 
 /// The shipped policy bundle: path inside the bundle and content.
-pub const BUNDLE: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/bundle.rs"));
+pub(super) const BUNDLE: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/bundle.rs"));
 
 /// Write a configuration, a development CA and a policy bundle into a folder. Nothing that exists is overwritten.
 #[derive(Clone, Debug, clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// The folder; made when it does not exist
     #[arg(value_name = "DIR")]
-    pub dir: PathBuf,
+    pub(super) dir: PathBuf,
 
     /// Provider domain of the company; more than one may be given, the first is the default
     #[arg(long = "domain", value_name = "DOMAIN", default_value = "a.example", value_parser = domain)]
-    pub domains: Vec<Domain>,
+    pub(super) domains: Vec<Domain>,
 
     /// Folder of the development CA, so that several gateways trust each other; made when it does not exist
     /// [default: DIR/keys]
     #[arg(long, value_name = "DIR")]
-    pub ca: Option<PathBuf>,
+    pub(super) ca: Option<PathBuf>,
 
     /// Where the federation door listens
     #[arg(long, value_name = "ADDRESS", default_value_t = SocketAddr::from((Ipv4Addr::LOCALHOST, 8443)))]
-    pub federation: SocketAddr,
+    pub(super) federation: SocketAddr,
 
     /// Where the provider door listens
     #[arg(long, value_name = "ADDRESS", default_value_t = SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)))]
-    pub provider: SocketAddr,
+    pub(super) provider: SocketAddr,
 
     /// Another provider, and where its federation door is in the lab
     #[arg(long = "peer", value_name = "DOMAIN=ADDRESS")]
-    pub peers: Vec<LabPeer>,
+    pub(super) peers: Vec<LabPeer>,
 }
 
 /// Another provider of a lab, at an address that DNS does not know.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LabPeer {
+pub(super) struct LabPeer {
     /// Its provider domain.
-    pub domain: Domain,
+    pub(super) domain: Domain,
     /// Where its federation door listens.
-    pub address: SocketAddr,
+    pub(super) address: SocketAddr,
 }
 
 impl FromStr for LabPeer {
@@ -77,7 +77,7 @@ fn domain(text: &str) -> Result<Domain, String> {
 /// # Errors
 ///
 /// When something of it exists already, or a file cannot be written.
-pub fn run(args: &Args) -> Result<(), Failure> {
+pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let written = init(args)?;
     let config = args.dir.join("gateway.yaml");
     output::line(format!("{written} files in {}", args.dir.display()));
@@ -90,7 +90,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
 /// # Errors
 ///
 /// As [`run`]. Names are checked first, so that a refusal writes nothing.
-pub fn init(args: &Args) -> Result<usize, Failure> {
+pub(super) fn init(args: &Args) -> Result<usize, Failure> {
     let files = plan(args)?;
     if let Some(file) = files.iter().find(|file| file.path.exists()) {
         let path = file.path.display();

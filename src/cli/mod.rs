@@ -1,1 +1,78 @@
-//! `cli`
+//! The command line. Each command is a file: its arguments and what it runs.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+mod audit;
+mod check;
+mod exit;
+mod host;
+mod init;
+mod outbox;
+mod output;
+mod room;
+mod serve;
+mod token;
+
+pub use exit::{Exit, Failure};
+
+/// An enterprise gateway for MIMI: Cedar policy decides every MLS commit and message, and every decision is recorded.
+#[derive(Debug, Parser)]
+#[command(name = "portcullis", version, propagate_version = true, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  portcullis demo                                  three providers on loopback, real MLS, every decision shown
+  portcullis init gw --domain a.example            a configuration, a development CA and a policy bundle
+  portcullis serve --config gw/gateway.yaml        run one gateway until SIGTERM
+  portcullis audit list --config gw/gateway.yaml   what was decided, and why
+
+Exit codes: 0 good, 1 internal fault, 2 deny or failed check, 3 invalid file, 64 usage.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Show the audit log.
+    Audit(audit::Args),
+    /// Check a configuration, its keys and its policy bundle without opening a door.
+    Check(check::Args),
+    /// Write a configuration, a development CA and a policy bundle into a folder.
+    Init(init::Args),
+    /// List and mend what waits to be delivered to other providers.
+    Outbox(outbox::Args),
+    /// Show rooms, and mute or unmute users in them.
+    Room(room::Args),
+    /// Run one gateway until SIGTERM, then drain.
+    Serve(serve::Args),
+    /// Issue a development token for the provider door.
+    Token(token::Args),
+}
+
+/// Parses the arguments, runs the command and gives the exit code.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let asked_for = !error.use_stderr();
+            let _ = error.print();
+            return if asked_for { Exit::Good } else { Exit::Usage }.into();
+        }
+    };
+    let outcome = match cli.command {
+        Command::Audit(args) => audit::run(&args),
+        Command::Check(args) => check::run(&args),
+        Command::Init(args) => init::run(&args),
+        Command::Outbox(args) => outbox::run(&args),
+        Command::Room(args) => room::run(&args),
+        Command::Serve(args) => serve::run(&args),
+        Command::Token(args) => token::run(&args),
+    };
+    match outcome {
+        Ok(()) => Exit::Good.into(),
+        Err(failure) => failure.report(),
+    }
+}

@@ -10,11 +10,11 @@ use crate::config::Config;
 use crate::provider::token::{ACT, AUDIENCE, Grant, TokenKey};
 
 /// File beside the JWKS that holds the private key for development tokens.
-pub const KEY_FILE: &str = "token.key";
+pub(super) const KEY_FILE: &str = "token.key";
 
 /// Issue a development token for the provider door, and print it.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// The gateway's configuration
     #[arg(long, value_name = "FILE", default_value = "gateway.yaml")]
     config: PathBuf,
@@ -41,7 +41,7 @@ pub struct Args {
 /// # Errors
 ///
 /// A configuration or key that is not valid, or a user of another company.
-pub fn run(args: &Args) -> Result<(), Failure> {
+pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let config = Config::load(&args.config)?;
     if let Some(user) = args.user.as_ref().filter(|user| !config.domains.contains(&user.domain())) {
         return Err(Failure::usage(format!("`{user}` is not a user of a domain in `{}`", args.config.display())));
@@ -70,7 +70,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
 /// # Errors
 ///
 /// When the file cannot be read or holds no Ed25519 key.
-pub fn issue(key: &Path, grant: &Grant<'_>) -> anyhow::Result<String> {
+pub(super) fn issue(key: &Path, grant: &Grant<'_>) -> anyhow::Result<String> {
     let pem = std::fs::read_to_string(key).with_context(|| format!("cannot read the key `{}`", key.display()))?;
     let key = TokenKey::from_pem(&pem).with_context(|| format!("no Ed25519 key (PKCS#8) in `{}`", key.display()))?;
     Ok(key.sign(grant)?)

@@ -1,4 +1,5 @@
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use miette::{Diagnostic, NamedSource, SourceOffset, SourceSpan};
 use portcullis_core::yaml::YamlError;
@@ -21,7 +22,7 @@ pub enum ConfigError {
         message: String,
         /// The file and its text.
         #[source_code]
-        file: NamedSource<String>,
+        file: Arc<NamedSource<String>>,
         /// Where.
         #[label("here")]
         at: Option<SourceSpan>,
@@ -46,7 +47,12 @@ impl ConfigError {
 
     fn at(path: &Path, text: &str, message: String, position: Option<(usize, usize)>) -> Self {
         let at = position.map(|(line, column)| SourceSpan::new(SourceOffset::from_location(text, line, column), 1));
-        Self::Invalid { message, file: NamedSource::new(path.display().to_string(), text.to_owned()), at, position }
+        Self::Invalid {
+            message,
+            file: Arc::new(NamedSource::new(path.display().to_string(), text.to_owned())),
+            at,
+            position,
+        }
     }
 
     /// Line and column, from 1, where they are known.

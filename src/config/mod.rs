@@ -153,7 +153,7 @@ impl Config {
         if config.peers.iter().any(|peer| peer.spki.as_deref().is_some_and(|spki| !sha256_hex(spki))) {
             return Err(invalid("spki", "a SHA-256 in 64 hexadecimal digits".to_owned()));
         }
-        Ok(config.relative_to(path.parent().unwrap_or(Path::new("."))))
+        Ok(config.relative_to(path.parent().unwrap_or_else(|| Path::new("."))))
     }
 
     fn relative_to(mut self, folder: &Path) -> Self {

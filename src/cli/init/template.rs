@@ -12,7 +12,7 @@ const DIRECTORY: &str = "/.well-known/mimi-protocol-directory";
 pub(super) fn config(args: &Args) -> String {
     let first = args.domains.first().map(Domain::as_str).unwrap_or_default();
     let list = args.domains.iter().map(Domain::as_str).collect::<Vec<_>>().join(", ");
-    let tls: String = args.domains.iter().map(|domain| identity(domain)).collect();
+    let tls: String = args.domains.iter().map(identity).collect();
     let peers = peers(&args.peers);
     let (federation, provider, port) = (args.federation, args.provider, args.federation.port());
     format!(

@@ -1,0 +1,129 @@
+use clap::{Subcommand, ValueEnum};
+use portcullis_core::wire::uri::{Domain, RoomUri};
+use portcullis_store::audit::{Filter, Outcome};
+use uuid::Uuid;
+
+use super::host::Host;
+use super::{Failure, output};
+use crate::audit::{Shown, list};
+
+/// Arguments of `portcullis audit`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  portcullis audit list --outcome deny
+  portcullis audit list --decision 01931c5e-7d5a-7b3e-9c6e-0d5a3b1f2e4d --json
+  portcullis audit list --room mimi://a.example/r/clubhouse --from 120 --limit 50")]
+pub(super) struct Args {
+    #[command(flatten)]
+    host: Host,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// List the entries of the log in their order.
+    List(List),
+}
+
+#[derive(Debug, clap::Args)]
+struct List {
+    /// The first position.
+    #[arg(long, default_value_t = 0)]
+    from: u64,
+    /// Most entries.
+    #[arg(long, default_value_t = 1000)]
+    limit: u32,
+    /// Only this kind, such as `decision.commit`.
+    #[arg(long)]
+    kind: Option<String>,
+    /// Only this outcome.
+    #[arg(long, value_enum)]
+    outcome: Option<OutcomeName>,
+    /// Only this room.
+    #[arg(long)]
+    room: Option<RoomUri>,
+    /// Only what this user or provider did.
+    #[arg(long)]
+    actor: Option<String>,
+    /// Only what came from this provider.
+    #[arg(long, value_parser = Domain::parse)]
+    peer: Option<Domain>,
+    /// Only this decision.
+    #[arg(long, value_name = "ID")]
+    decision: Option<Uuid>,
+    /// Only what is about the message with this SHA-256.
+    #[arg(long, value_name = "HEX", value_parser = sha256)]
+    exchange: Option<[u8; 32]>,
+    /// Print one JSON object a line.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum OutcomeName {
+    Allow,
+    Deny,
+    Error,
+    Info,
+}
+
+pub(super) fn run(args: &Args) -> Result<(), Failure> {
+    let Command::List(wanted) = &args.command;
+    let store = args.host.open()?;
+    let filter = Filter {
+        from: wanted.from,
+        limit: wanted.limit,
+        kind: wanted.kind.clone(),
+        outcome: wanted.outcome.map(outcome),
+        room: wanted.room.clone(),
+        actor: wanted.actor.clone(),
+        peer: wanted.peer.clone(),
+        decision: wanted.decision,
+        exchange: wanted.exchange,
+    };
+    let entries = list(&store, filter).map_err(anyhow::Error::from)?;
+    if wanted.json {
+        entries.iter().try_for_each(output::json)?;
+    } else {
+        let header = ["seq", "kind", "outcome", "actor", "policy", "reason", "room"];
+        output::table(header, entries.iter().map(row));
+    }
+    Ok(())
+}
+
+fn row(entry: &Shown) -> [String; 7] {
+    let text = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
+    [
+        entry.seq.to_string(),
+        entry.kind.clone(),
+        entry.outcome.to_owned(),
+        text(entry.actor.clone()),
+        if entry.policy.is_empty() { "-".to_owned() } else { entry.policy.join(" ") },
+        entry.reason.clone(),
+        text(entry.room.as_ref().map(ToString::to_string)),
+    ]
+}
+
+fn outcome(name: OutcomeName) -> Outcome {
+    match name {
+        OutcomeName::Allow => Outcome::Allow,
+        OutcomeName::Deny => Outcome::Deny,
+        OutcomeName::Error => Outcome::Error,
+        OutcomeName::Info => Outcome::Info,
+    }
+}
+
+fn sha256(hex: &str) -> Result<[u8; 32], String> {
+    let wrong = || "expected 64 hexadecimal digits".to_owned();
+    if hex.len() != 64 || !hex.is_ascii() {
+        return Err(wrong());
+    }
+    let mut hash = [0; 32];
+    for (index, byte) in hash.iter_mut().enumerate() {
+        let digits = hex.get(2 * index..2 * index + 2).ok_or_else(wrong)?;
+        *byte = u8::from_str_radix(digits, 16).map_err(|_| wrong())?;
+    }
+    Ok(hash)
+}

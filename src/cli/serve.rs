@@ -1,0 +1,45 @@
+use std::path::PathBuf;
+
+use anyhow::Context;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{Failure, check};
+use crate::gateway::Clock;
+use crate::server::{Server, Sockets};
+use crate::telemetry;
+
+/// Arguments of `portcullis serve`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+SIGTERM or SIGINT drains and stops; SIGHUP reads the policies again.
+
+Example:
+  portcullis serve --config gw/gateway.yaml")]
+pub(super) struct Args {
+    /// The configuration.
+    #[arg(long, value_name = "FILE", default_value = "gateway.yaml")]
+    config: PathBuf,
+}
+
+pub(super) fn run(args: &Args) -> Result<(), Failure> {
+    let config = check::everything(&args.config)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start")?;
+    let telemetry = telemetry::start(&config.telemetry).context("cannot start the telemetry")?;
+    let served: anyhow::Result<()> = runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut hang_up = signal(SignalKind::hangup())?;
+        let server = Server::start(&config, Sockets::bind(&config)?, Clock::default()).await?;
+        loop {
+            tokio::select! {
+                _ = hang_up.recv() => server.reload().await,
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+            }
+        }
+        server.drain().await;
+        Ok(())
+    });
+    telemetry.shut_down();
+    Ok(served?)
+}

@@ -1,0 +1,195 @@
+//! One running gateway: the doors and the workers behind them, from a configuration to a drained stop.
+
+use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
+
+use actix_web::dev::ServerHandle;
+use anyhow::Context;
+use portcullis_store::audit::{AuditRecord, Outcome};
+use portcullis_store::bundles::{self, Activation};
+use portcullis_store::{Options, Store, Tx};
+use serde_json::json;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use uuid::Uuid;
+
+use crate::config::Config;
+use crate::gateway::{Clock, Gateway, HubKeys, Parts, Policy};
+use crate::peer::Peers;
+use crate::{audit, delivery, federation, provider};
+
+/// How long requests and deliveries under way may take once a stop is asked for.
+const DRAIN: Duration = Duration::from_secs(20);
+
+/// The sockets of the doors, bound before anything else so that a taken port is the first thing to fail.
+pub struct Sockets {
+    /// For other providers.
+    pub federation: TcpListener,
+    /// For the chat backend.
+    pub provider: TcpListener,
+}
+
+/// A gateway that runs until it is stopped.
+pub struct Server {
+    gateway: Gateway,
+    federation: SocketAddr,
+    provider: SocketAddr,
+    doors: Vec<ServerHandle>,
+    /// Ends the event streams, which have no end of their own.
+    close: watch::Sender<bool>,
+    /// Ends the workers, once the doors are closed.
+    stop: watch::Sender<bool>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Sockets {
+    /// Binds what the configuration names; port 0 lets the kernel choose.
+    ///
+    /// # Errors
+    ///
+    /// When an address is taken or not ours.
+    pub fn bind(config: &Config) -> anyhow::Result<Self> {
+        let bind =
+            |address: SocketAddr| TcpListener::bind(address).with_context(|| format!("cannot listen on {address}"));
+        Ok(Self {
+            federation: bind(config.listeners.federation.bind)?,
+            provider: bind(config.listeners.provider.bind)?,
+        })
+    }
+}
+
+impl Server {
+    /// Opens the database, proves the policies, starts the workers and opens the doors.
+    ///
+    /// # Errors
+    ///
+    /// Whatever keeps the gateway from running; nothing is left open then.
+    pub async fn start(config: &Config, sockets: Sockets, clock: Clock) -> anyhow::Result<Self> {
+        let policy = Policy::open(&config.policies)?;
+        let keys = HubKeys::read(&config.keys.hub, &config.keys.franking)?;
+        let peers = Peers::new(config)?;
+        let store = open_store(config).await?;
+        let gateway = Gateway::new(Parts { domains: config.domains.clone(), store, policy, peers, keys, clock });
+        record_bundle(&gateway, "policy.loaded").await?;
+
+        let (close, closed) = watch::channel(false);
+        let (stop, stopped) = watch::channel(false);
+        let federation = sockets.federation.local_addr()?;
+        let provider = sockets.provider.local_addr()?;
+        let doors = [
+            federation::open(gateway.clone(), config, sockets.federation)?,
+            provider::open(gateway.clone(), config, sockets.provider, closed).await?,
+        ];
+        let mut tasks = vec![
+            tokio::spawn(audit::sequence(gateway.clone(), stopped.clone())),
+            tokio::spawn(delivery::run(gateway.clone(), stopped.clone())),
+        ];
+        if let Some(collector) = &config.telemetry.otlp {
+            tasks.push(tokio::spawn(audit::export(gateway.clone(), collector.clone(), stopped)));
+        }
+        let mut handles = Vec::new();
+        for door in doors {
+            handles.push(door.handle());
+            tasks.push(tokio::spawn(async move {
+                if let Err(error) = door.await {
+                    tracing::error!(%error, "door closed with an error");
+                }
+            }));
+        }
+        tracing::info!(%federation, %provider, domains = ?config.domains, "gateway is ready");
+        Ok(Self { gateway, federation, provider, doors: handles, close, stop, tasks })
+    }
+
+    /// The gateway behind the doors.
+    pub fn gateway(&self) -> &Gateway {
+        &self.gateway
+    }
+
+    /// Where the federation door listens.
+    pub fn federation(&self) -> SocketAddr {
+        self.federation
+    }
+
+    /// Where the provider door listens.
+    pub fn provider(&self) -> SocketAddr {
+        self.provider
+    }
+
+    /// Reads the policies again; what fails changes nothing.
+    pub async fn reload(&self) {
+        let gateway = self.gateway.clone();
+        match tokio::task::spawn_blocking(move || gateway.policy().reload()).await {
+            Ok(Ok(_)) => match record_bundle(&self.gateway, "policy.reloaded").await {
+                Ok(()) => tracing::info!("policies are reloaded"),
+                Err(error) => tracing::error!(error = format!("{error:#}"), "reload of the policies is not recorded"),
+            },
+            Ok(Err(error)) => tracing::error!(%error, "policies are not reloaded, the last good ones go on"),
+            Err(error) => tracing::error!(%error, "policies are not reloaded, the last good ones go on"),
+        }
+    }
+
+    /// Closes the doors, lets what is under way end, then stops the workers.
+    pub async fn drain(self) {
+        let _ = self.close.send(true);
+        let doors = self.doors.iter().map(|door| door.stop(true));
+        let _ = tokio::time::timeout(DRAIN, futures_util::future::join_all(doors)).await;
+        let _ = self.stop.send(true);
+        for task in self.tasks {
+            let _ = tokio::time::timeout(DRAIN, task).await;
+        }
+        tracing::info!("gateway is drained");
+    }
+}
+
+/// Opens the database of a configuration and brings its schema up to date.
+///
+/// # Errors
+///
+/// When it cannot be opened or migrated.
+pub async fn open_store(config: &Config) -> anyhow::Result<Store> {
+    let url = config.database.clone();
+    let options = store_options(config);
+    let opened = tokio::task::spawn_blocking(move || Store::open(&url, &options)).await?;
+    opened.context("cannot open the database")
+}
+
+/// How the store of a configuration is set up.
+pub fn store_options(config: &Config) -> Options {
+    let origin = config.domains.first().map(ToString::to_string).unwrap_or_default();
+    Options { origin: format!("{origin}/audit"), ..Options::default() }
+}
+
+/// The bundle that decides from now on is kept whole, so that every decision can be looked at again, and its
+/// coming into force is on the record.
+async fn record_bundle(gateway: &Gateway, kind: &'static str) -> anyhow::Result<()> {
+    let active = gateway.policy().active();
+    let digest = active.engine.bundle_digest();
+    let content = active.files.clone();
+    let record = AuditRecord {
+        event: Uuid::now_v7(),
+        at: gateway.clock().now(),
+        kind: kind.to_owned(),
+        outcome: Outcome::Info,
+        decision: None,
+        room: None,
+        actor: None,
+        peer: None,
+        policy: Vec::new(),
+        reason: "bundle_is_active".to_owned(),
+        bundle: Some(digest),
+        epoch: None,
+        exchange: None,
+        trace: None,
+        detail: json!({}),
+    };
+    let store = gateway.store().clone();
+    tokio::task::spawn_blocking(move || {
+        store.write("policy", move |tx: &mut Tx<'_>| {
+            bundles::put(tx, &digest, &content, record.at)?;
+            bundles::activate(tx, &Activation { digest, by: "files".to_owned(), at: record.at })?;
+            tx.stage(&record)
+        })
+    })
+    .await??;
+    Ok(())
+}

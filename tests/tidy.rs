@@ -1,0 +1,97 @@
+//! What the compiler does not check about the tree.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Modules of the root package from the lowest to the highest: each may use only what stands before it.
+const LAYERS: [&[&str]; 7] = [
+    &["config", "telemetry"],
+    &["peer"],
+    &["gateway"],
+    &["audit", "delivery", "federation", "provider"],
+    &["member", "server"],
+    &["demo"],
+    &["cli"],
+];
+
+/// Longest source file, in lines: above it a file is rarely one idea.
+const LONGEST_FILE: usize = 500;
+
+fn sources() -> Vec<PathBuf> {
+    fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                walk(&path, found);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                found.push(path);
+            }
+        }
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut found = Vec::new();
+    for folder in ["src", "tests", "crates/core/src", "crates/store/src", "crates/store/tests"] {
+        walk(&root.join(folder), &mut found);
+    }
+    found
+}
+
+fn layer(module: &str) -> Option<usize> {
+    LAYERS.iter().position(|layer| layer.contains(&module))
+}
+
+#[test]
+fn dependencies_of_the_root_package_point_one_way() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut arrows_back = Vec::new();
+    for path in sources() {
+        let Ok(inside) = path.strip_prefix(&src) else { continue };
+        let module = inside.iter().next().unwrap().to_str().unwrap().trim_end_matches(".rs");
+        if ["lib", "main"].contains(&module) {
+            continue;
+        }
+        let own = layer(module).unwrap_or_else(|| panic!("`{module}` stands in no layer"));
+        let text = fs::read_to_string(&path).unwrap();
+        for used in text.split("crate::").skip(1) {
+            let used: String = used.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+            if used != module && layer(&used).is_some_and(|used| used >= own) {
+                arrows_back.push(format!("{}: crate::{used}", inside.display()));
+            }
+        }
+    }
+    assert!(arrows_back.is_empty(), "{arrows_back:#?}");
+}
+
+#[test]
+fn the_pure_stages_have_no_crate_that_could_reach_outside() {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("crates/core/Cargo.toml");
+    let manifest = fs::read_to_string(manifest).unwrap();
+    let dependencies = manifest.split("[dependencies]").nth(1).unwrap().split("\n[").next().unwrap();
+    for outside in ["actix", "diesel", "reqwest", "tokio", "portcullis-store", "rustls"] {
+        assert!(!dependencies.contains(outside), "`{outside}` is in the manifest of the pure stages");
+    }
+}
+
+#[test]
+fn no_source_file_is_longer_than_one_idea() {
+    let long: Vec<String> = sources()
+        .into_iter()
+        .filter_map(|path| {
+            let lines = fs::read_to_string(&path).unwrap().lines().count();
+            (lines > LONGEST_FILE).then(|| format!("{}: {lines} lines", path.display()))
+        })
+        .collect();
+    assert!(long.is_empty(), "{long:#?}");
+}
+
+#[test]
+fn both_databases_have_the_same_migrations() {
+    let names = |database: &str| {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations").join(database);
+        let mut names: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(names("sqlite"), names("postgres"));
+    assert!(!names("sqlite").is_empty());
+}
