@@ -3,7 +3,7 @@
 .PHONY: demo test check
 demo:
 	@scripts/setup build
-	cargo run --quiet -- demo
+	cargo run -- demo
 
 test:
 	@scripts/setup test

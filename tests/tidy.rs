@@ -95,3 +95,14 @@ fn both_databases_have_the_same_migrations() {
     assert_eq!(names("sqlite"), names("postgres"));
     assert!(!names("sqlite").is_empty());
 }
+
+#[test]
+fn every_code_is_documented() {
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/codes.md")).unwrap();
+    let codes = portcullis::provider::CODES.iter().map(|(code, ..)| (*code).to_owned());
+    let breaches = portcullis_core::room::Breach::ALL.iter().map(|breach| breach.code().to_owned());
+    let checks = portcullis_core::mls::CheckId::ALL.iter().map(|check| format!("mls.{}", check.name()));
+    let missing: Vec<String> =
+        codes.chain(breaches).chain(checks).filter(|code| !page.contains(&format!("`{code}`"))).collect();
+    assert!(missing.is_empty(), "{missing:#?}");
+}

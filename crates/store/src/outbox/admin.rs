@@ -58,6 +58,7 @@ pub fn pending(conn: &mut Conn, room: &RoomUri, peer: &Domain, limit: u32) -> Re
 pub fn retry(tx: &mut Tx<'_>, room: &RoomUri, peer: &Domain, now: Millis) -> Result<(), StoreError> {
     let changes = (
         outbox_lanes::status.eq(LaneStatus::Open.code()),
+        outbox_lanes::attempts.eq(0_i64),
         outbox_lanes::next_at.eq(time(now)?),
         outbox_lanes::first_tried.eq(time(now)?),
     );
