@@ -166,6 +166,7 @@ impl FromRequest for User {
 #[cfg(test)]
 mod tests {
     use actix_web::http::header::{HeaderName, HeaderValue};
+    use actix_web::{App, HttpServer, web};
     use jsonwebtoken::jwk::{Jwk, JwkSet};
     use jsonwebtoken::{EncodingKey, Header, get_current_timestamp};
     use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ED25519, PKCS_RSA_SHA256, RsaKeySize};
@@ -346,6 +347,26 @@ mod tests {
         std::fs::write(dir.path().join("jwks.json"), "{").unwrap();
         let unknown = Signer::new("unknown", Algorithm::EdDSA);
         assert!(tokens.user(&headers(&unknown.sign(&claims(json!({}))), None)).await.is_err());
+        assert!(tokens.user(&headers(&signer.sign(&claims(json!({}))), None)).await.is_ok());
+    }
+
+    #[actix_web::test]
+    async fn a_key_set_behind_a_url_is_asked_for_again_until_it_is_there() {
+        let signer = Signer::new("ed", Algorithm::EdDSA);
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/jwks", listener.local_addr().unwrap());
+        let domains = vec![Domain::parse("a.example").unwrap()];
+        let port = listener.local_addr().unwrap().port();
+        drop(listener);
+        let tokens = Tokens::open(&url, None, domains).await.unwrap();
+        let set = serde_json::to_string(&JwkSet { keys: vec![signer.public()] }).unwrap();
+        let app = move || {
+            let set = set.clone();
+            App::new().route("/jwks", web::get().to(move || std::future::ready(set.clone())))
+        };
+        actix_web::rt::spawn(
+            HttpServer::new(app).workers(1).disable_signals().bind(("127.0.0.1", port)).unwrap().run(),
+        );
         assert!(tokens.user(&headers(&signer.sign(&claims(json!({}))), None)).await.is_ok());
     }
 }

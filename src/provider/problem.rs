@@ -27,6 +27,8 @@ pub const CODES: &[(&str, u16, &str)] = &[
     ("token_subject", 403, "the token names no user of this gateway and may not act for one"),
     ("acting_user_refused", 403, "the token may not act for the user named in `Portcullis-User`"),
     ("wrong_identity", 403, "the user may not speak for the identity in the request"),
+    ("unknown_template", 403, "the policy bundle has no such room template"),
+    ("not_the_created_room", 403, "the first group is not what the room was created with"),
     ("not_allowed", 403, "policy or the state of the room refuses; `Portcullis-Decision` names the decision"),
     ("not_found", 404, "no such room, user, device or route"),
     ("method_not_allowed", 405, "the route exists, but not for this method"),
@@ -155,8 +157,17 @@ impl Problem {
             title: status.canonical_reason().unwrap_or_default().to_owned(),
             status: status.as_u16(),
             code: code.to_owned(),
-            detail: self.to_string(),
+            detail: self.detail(),
             decision: self.decision(),
+        }
+    }
+
+    /// The sentence for people. Only where a body does not decode is the cause in it: it names structs, not values, and
+    /// whoever writes a client needs it.
+    fn detail(&self) -> String {
+        match self {
+            Self::Gateway(error @ GatewayError::Decode(_)) => causes(error),
+            other => other.to_string(),
         }
     }
 
@@ -223,6 +234,10 @@ impl ResponseError for Problem {
 mod tests {
     use super::*;
 
+    fn refused(code: &'static str) -> Problem {
+        GatewayError::Refused { code, sentence: "no".to_owned(), decision: None }.into()
+    }
+
     fn every() -> Vec<Problem> {
         let cause = || Box::new(std::io::Error::other("cause"));
         vec![
@@ -233,7 +248,9 @@ mod tests {
             AuthError::ActingUser.into(),
             GatewayError::Decode(cause()).into(),
             GatewayError::WrongIdentity.into(),
-            GatewayError::Refused { code: "not_allowed", sentence: "no".to_owned(), decision: None }.into(),
+            refused("not_allowed"),
+            refused("unknown_template"),
+            refused("not_the_created_room"),
             GatewayError::NotFound.into(),
             GatewayError::Conflict.into(),
             GatewayError::Unavailable(cause()).into(),
@@ -262,9 +279,10 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_never_shows_its_cause() {
+    fn a_refusal_shows_its_cause_only_where_a_body_does_not_decode() {
         for problem in every() {
-            assert!(!problem.details().detail.contains("cause"), "{problem:?}");
+            let decode = matches!(problem, Problem::Gateway(GatewayError::Decode(_)));
+            assert_eq!(problem.details().detail.contains("cause"), decode, "{problem:?}");
         }
     }
 }

@@ -53,7 +53,7 @@ pub struct RoomCreated {
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FirstGroup {
-    /// An `MLSMessage` with the signed GroupInfo of epoch 0, in base64.
+    /// The signed GroupInfo of epoch 0, or an `MLSMessage` with it, in base64.
     #[schema(value_type = String, format = Byte)]
     pub group_info: Base64,
     /// The ratchet tree, `optional<Node> ratchet_tree<V>`, in base64.

@@ -129,6 +129,13 @@ impl Drop for Guard {
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpListener;
+    use std::sync::mpsc;
+
+    use actix_web::web::{self, Bytes, Data};
+    use actix_web::{App, HttpResponse, HttpServer};
+    use opentelemetry::trace::Tracer as _;
+
     use super::*;
 
     fn configured(log: Option<&str>) -> config::Telemetry {
@@ -147,5 +154,29 @@ mod tests {
     fn a_filter_that_is_none_is_an_error_that_names_it() {
         let error = filter(&configured(Some("portcullis=loud")), None).err().unwrap();
         assert_eq!(error.to_string(), "log filter `portcullis=loud` is not valid");
+    }
+
+    #[actix_web::test]
+    async fn the_last_spans_are_exported_by_a_guard_that_goes_inside_a_runtime() {
+        let (came, spans) = mpsc::channel::<Bytes>();
+        let came = Data::new(std::sync::Mutex::new(came));
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let collector = format!("http://{}/", listener.local_addr().unwrap());
+        let take = async |came: Data<std::sync::Mutex<mpsc::Sender<Bytes>>>, body: Bytes| {
+            came.lock().unwrap().send(body).unwrap();
+            HttpResponse::Ok().finish()
+        };
+        let app = move || App::new().app_data(came.clone()).route("/v1/traces", web::post().to(take));
+        // On a thread of its own: the flush holds up this one.
+        std::thread::spawn(move || {
+            let serve =
+                async { HttpServer::new(app).workers(1).disable_signals().listen(listener).unwrap().run().await };
+            actix_web::rt::System::new().block_on(serve)
+        });
+        let guard = Guard { traces: Some(exporter(&collector).unwrap()) };
+        guard.traces.as_ref().unwrap().tracer(SERVICE).in_span("unforgettable", |_| ());
+        guard.shut_down();
+        let body = spans.try_recv().unwrap();
+        assert!(body.windows(13).any(|window| window == b"unforgettable"));
     }
 }

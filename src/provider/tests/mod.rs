@@ -1,7 +1,10 @@
 //! The door over a real database, with real tokens.
 
+mod door;
 mod events;
 mod posts;
+
+use std::path::Path;
 
 use actix_web::web::Data;
 use portcullis_core::wire::uri::{ClientUri, Domain, UserUri};
@@ -29,9 +32,7 @@ impl World {
     /// A database with Alice, her phone, and Bob, and keys for tokens.
     async fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let key = TokenKey::from_pem(&KeyPair::generate_for(&PKCS_ED25519).unwrap().serialize_pem()).unwrap();
-        let jwks = dir.path().join("jwks.json");
-        std::fs::write(&jwks, serde_json::to_vec(&key.jwks()).unwrap()).unwrap();
+        let (key, jwks) = (token_key(dir.path()), dir.path().join("jwks.json"));
         let url = format!("sqlite:{}", dir.path().join("test.db").display());
         let store = Store::open(&url, &Options::default()).unwrap();
         let domains = vec![Domain::parse("a.example").unwrap()];
@@ -59,6 +60,13 @@ impl World {
     fn sign(&self, subject: &str, scope: &str, lifetime_seconds: u64) -> String {
         self.key.sign(&Grant { subject, audience: AUDIENCE, issuer: None, scope, lifetime_seconds }).unwrap()
     }
+}
+
+/// A key for tokens, whose public half is in `jwks.json`.
+fn token_key(folder: &Path) -> TokenKey {
+    let key = TokenKey::from_pem(&KeyPair::generate_for(&PKCS_ED25519).unwrap().serialize_pem()).unwrap();
+    std::fs::write(folder.join("jwks.json"), serde_json::to_vec(&key.jwks()).unwrap()).unwrap();
+    key
 }
 
 fn alice() -> UserUri {
