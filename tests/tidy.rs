@@ -4,8 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Modules of the root package from the lowest to the highest: each may use only what stands before it.
-const LAYERS: [&[&str]; 7] = [
-    &["config", "telemetry"],
+const LAYERS: [&[&str]; 8] = [
+    &["config"],
+    &["telemetry"],
     &["peer"],
     &["gateway"],
     &["audit", "delivery", "federation", "provider"],

@@ -81,18 +81,19 @@ pub(super) fn stream_kind(kind: EventKind) -> &'static str {
 }
 
 /// The commit to everyone who had a client before it, then the Welcome to everyone it lets in. A provider without
-/// a client before the commit gets only the Welcome (correction C-7).
+/// a client before the commit gets only the Welcome (correction C-7). `external_proposals` are the hub's own, stapled to
+/// the commit that voided what they repeat.
 pub(super) fn of_commit(
     inner: &Inner,
     hosted: &Hosted,
-    bundle: &CommitBundle,
+    (bundle, external_proposals): (&CommitBundle, Vec<MlsMessage>),
     change: &Change,
     ratchet_tree: Vec<u8>,
 ) -> Result<Vec<Delivery>, GatewayError> {
     let mut deliveries = vec![Delivery {
         kind: EventKind::Commit,
         epoch: change.before.epoch,
-        body: FanoutBody::Commit { message: bundle.commit.clone(), external_proposals: Vec::new() },
+        body: FanoutBody::Commit { message: bundle.commit.clone(), external_proposals },
         audience: Audience::of(inner, hosted.view.leaves.iter()),
     }];
     if let Some(welcome) = &bundle.welcome {

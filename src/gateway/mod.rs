@@ -13,6 +13,7 @@ mod key_material;
 mod keys;
 mod notify;
 mod policy;
+mod reissue;
 mod replay;
 mod rooms;
 mod submit;

@@ -18,6 +18,7 @@ use serde_json::json;
 
 use super::decide::{Case, Decision, question};
 use super::fan_out::{self, Delivery};
+use super::reissue;
 use super::replay::Replay;
 use super::rooms::Hosted;
 use super::{Answer, Caller, GatewayError, Inner};
@@ -88,17 +89,26 @@ impl Update<'_> {
         if !decision.allow {
             return self.refuse(decision, not_allowed);
         }
-        let deliveries = fan_out::of_commit(self.inner, self.hosted, bundle, change, staged.group().ratchet_tree())?;
         let next = GroupState {
             epoch: change.after.epoch,
             snapshot: staged.group().snapshot().map_err(GatewayError::internal)?,
             group_info: change.group_info.clone(),
         };
+        let reissued = reissue::removes(self.inner, self.hosted, change, &next.snapshot)?;
+        let stapled = reissued.iter().map(|again| again.message.clone()).collect();
+        let tree = staged.group().ratchet_tree();
+        let deliveries = fan_out::of_commit(self.inner, self.hosted, (bundle, stapled), change, tree)?;
+        let hub = UserUri::provider(&self.hosted.room.domain());
+        let pending: Vec<PendingProposal> =
+            reissued.into_iter().map(|again| self.pending(&decision, again.reference, &again.message, &hub)).collect();
         let (room, seen, now) = (self.hosted.room.clone(), self.hosted.seen, self.now);
         let effect = move |tx: &mut Tx<'_>| {
             let accepted_at = rooms::advance_epoch(tx, &room, seen, &next, now)?;
             if let Some(ticket) = &ticket {
                 admission::spend(tx, ticket)?;
+            }
+            for proposal in &pending {
+                proposals::add(tx, &room, next.epoch, &PendingProposal { accepted_at, ..proposal.clone() })?;
             }
             Ok(accepted_at)
         };
@@ -128,15 +138,7 @@ impl Update<'_> {
         let accepted: Vec<PendingProposal> = proposed
             .references()
             .zip(messages)
-            .map(|(reference, message)| PendingProposal {
-                reference: reference.to_vec(),
-                message: message.as_bytes().to_vec(),
-                proposer: proposed.user().to_string(),
-                kind: "proposal".to_owned(),
-                accepted_at: self.now,
-                decision: decision.id(),
-                bundle: decision.record.bundle.unwrap_or_default(),
-            })
+            .map(|(reference, message)| self.pending(&decision, reference.to_vec(), message, proposed.user()))
             .collect();
         let (room, seen, now) = (self.hosted.room.clone(), self.hosted.seen, self.now);
         let effect = move |tx: &mut Tx<'_>| {
@@ -147,6 +149,24 @@ impl Update<'_> {
             Ok(accepted_at)
         };
         self.write(decision, effect, fan_out::of_proposals(self.inner, self.hosted, messages))
+    }
+
+    fn pending(
+        &self,
+        decision: &Decision,
+        reference: Vec<u8>,
+        message: &MlsMessage,
+        proposer: &UserUri,
+    ) -> PendingProposal {
+        PendingProposal {
+            reference,
+            message: message.as_bytes().to_vec(),
+            proposer: proposer.to_string(),
+            kind: "proposal".to_owned(),
+            accepted_at: self.now,
+            decision: decision.id(),
+            bundle: decision.record.bundle.unwrap_or_default(),
+        }
     }
 
     /// Effect, events, audit record and answer: all of them, or nothing.

@@ -1,5 +1,5 @@
 //! Diagnostics: a log on standard error, and traces to an OTLP collector. Never the audit record, which is exported
-//! from the database with a cursor of its own ([`crate::audit`]).
+//! from the database with a cursor of its own (`audit`).
 
 mod http;
 

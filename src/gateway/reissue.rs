@@ -1,0 +1,58 @@
+//! An external commit ends the epoch without the Removes that members had proposed in it. The hub proposes them again
+//! for the new epoch, in the same transaction, so that nobody whose rights have ended gets them back (reading D-53).
+//! What the hub cannot propose is the change of the participant list (correction C-6): a member does that.
+
+use portcullis_core::mls::{Change, Effect, Group, Sender, external_proposal};
+use portcullis_core::wire::mls::MlsMessage;
+
+use super::rooms::Hosted;
+use super::{GatewayError, Inner};
+
+/// A Remove by the hub, for the new epoch.
+pub(super) struct Reissued {
+    pub(super) message: MlsMessage,
+    /// Its ProposalRef.
+    pub(super) reference: Vec<u8>,
+}
+
+/// The Removes that are due again after `change`, whose group is in `snapshot`.
+pub(super) fn removes(
+    inner: &Inner,
+    hosted: &Hosted,
+    change: &Change,
+    snapshot: &[u8],
+) -> Result<Vec<Reissued>, GatewayError> {
+    let Sender::Joiner { .. } = &change.sender else { return Ok(Vec::new()) };
+    let mut leaves: Vec<u32> = hosted
+        .group
+        .pending()
+        .iter()
+        .filter_map(|part| match &part.effect {
+            Effect::Remove { leaf, client, .. } | Effect::SelfRemove { leaf, client, .. } => {
+                Some((*leaf, client.clone()))
+            }
+            _ => None,
+        })
+        .filter(|(leaf, client)| change.after.leaves.iter().any(|left| left.index == *leaf && left.client == *client))
+        .map(|(leaf, _)| leaf)
+        .collect();
+    leaves.dedup();
+    if leaves.is_empty() {
+        return Ok(Vec::new());
+    }
+    let key = inner.keys.hub.public();
+    let senders = hosted.group.external_senders().map_err(GatewayError::internal)?;
+    let own = senders.iter().position(|sender| sender.signature_key == key);
+    let own = own.and_then(|at| u32::try_from(at).ok());
+    let own = own.ok_or_else(|| GatewayError::internal("the hub is not among the room's external senders"))?;
+    let mut group = Group::restore(snapshot).map_err(GatewayError::internal)?;
+    leaves
+        .into_iter()
+        .map(|leaf| {
+            let message =
+                external_proposal::remove(&change.after, own, leaf, &inner.keys.hub).map_err(GatewayError::internal)?;
+            let part = group.queue(&message).map_err(GatewayError::internal)?;
+            Ok(Reissued { message, reference: part.reference.unwrap_or_default() })
+        })
+        .collect()
+}
