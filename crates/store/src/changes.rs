@@ -1,4 +1,5 @@
 use tokio::sync::watch;
+use uuid::Uuid;
 
 /// What a committed job changed that somebody may be waiting for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +27,14 @@ impl Touched {
         self.0 |= other.0;
     }
 
+    pub(crate) fn all() -> Self {
+        Self((1 << TOPICS.len()) - 1)
+    }
+
+    pub(crate) fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
     pub(crate) fn has(self, topic: Topic) -> bool {
         self.0 & (1 << topic as u8) != 0
     }
@@ -33,6 +42,7 @@ impl Touched {
 
 /// Counters that move after a commit, one per topic.
 pub(crate) struct Changes {
+    process: Uuid,
     outbox: watch::Sender<u64>,
     staged: watch::Sender<u64>,
     audit: watch::Sender<u64>,
@@ -44,7 +54,7 @@ pub(crate) const TOPICS: [Topic; 4] = [Topic::Outbox, Topic::Staged, Topic::Audi
 impl Changes {
     pub(crate) fn new() -> Self {
         let sender = || watch::Sender::new(0);
-        Self { outbox: sender(), staged: sender(), audit: sender(), streams: sender() }
+        Self { process: Uuid::now_v7(), outbox: sender(), staged: sender(), audit: sender(), streams: sender() }
     }
 
     pub(crate) fn of(&self, topic: Topic) -> &watch::Sender<u64> {
@@ -53,6 +63,21 @@ impl Changes {
             Topic::Staged => &self.staged,
             Topic::Audit => &self.audit,
             Topic::Streams => &self.streams,
+        }
+    }
+
+    /// What other processes are told.
+    pub(crate) fn announce(&self, touched: Touched) -> String {
+        format!("{} {}", self.process, touched.0)
+    }
+
+    /// Takes what [`Self::announce`] of another process gave; what this one gave it knows already.
+    pub(crate) fn hear(&self, announced: &str) {
+        if let Some((process, touched)) = announced.split_once(' ')
+            && process.parse() != Ok(self.process)
+            && let Ok(touched) = touched.parse()
+        {
+            self.signal(Touched(touched));
         }
     }
 

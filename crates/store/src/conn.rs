@@ -1,8 +1,10 @@
-use diesel::connection::{AnsiTransactionManager, Connection, TransactionManager};
+use diesel::connection::{AnsiTransactionManager, Connection, SimpleConnection, TransactionManager};
 use diesel::result::{DatabaseErrorKind, Error, QueryResult};
 use diesel::sqlite::SqliteConnection;
 use diesel_async::AsyncPgConnection;
 use diesel_async::async_connection_wrapper::AsyncConnectionWrapper;
+
+use crate::listen::CHANNEL;
 
 /// Types one body, which answers a `QueryResult`, for both databases, and notes what went wrong.
 macro_rules! db {
@@ -70,7 +72,6 @@ impl Conn {
 
     /// Opens a transaction that sees one snapshot.
     pub(crate) fn begin_read(&mut self) -> QueryResult<()> {
-        use diesel::connection::SimpleConnection;
         match &mut self.kind {
             Kind::Sqlite(conn) => begin(conn),
             Kind::Postgres(conn) => {
@@ -83,6 +84,17 @@ impl Conn {
     /// Opens a savepoint inside the transaction; ended by [`Self::commit`] or [`Self::rollback`].
     pub(crate) fn savepoint(&mut self) -> QueryResult<()> {
         db!(self, |c| begin(c))
+    }
+
+    /// Tells other processes what this transaction touched, once it is committed.
+    pub(crate) fn announce(&mut self, message: &str) -> QueryResult<()> {
+        match &mut self.kind {
+            Kind::Sqlite(_) => Ok(()), // one process
+            Kind::Postgres(conn) => {
+                let told = conn.batch_execute(&format!("NOTIFY {CHANNEL}, '{message}'"));
+                self.note(told)
+            }
+        }
     }
 
     pub(crate) fn commit(&mut self) -> QueryResult<()> {

@@ -174,7 +174,7 @@ impl Worker {
             Err(error) => return End::Undone(error),
         };
         let start = self.writer.mark();
-        let outcome = transact(&mut conn, &mut self.writer, batch);
+        let outcome = transact(&mut conn, &mut self.writer, &self.changes, batch);
         let trouble = conn.take_trouble();
         let end = match outcome {
             Ok(touched) => End::Done(touched),
@@ -204,7 +204,12 @@ enum Stop {
     Commit(StoreError),
 }
 
-fn transact(conn: &mut Conn, writer: &mut Writer, batch: &mut [Box<dyn Job>]) -> Result<Touched, Stop> {
+fn transact(
+    conn: &mut Conn,
+    writer: &mut Writer,
+    changes: &Changes,
+    batch: &mut [Box<dyn Job>],
+) -> Result<Touched, Stop> {
     let before = |error: diesel::result::Error| Stop::Before(error.into());
     let mut touched = Touched::default();
     let mut wanted = false;
@@ -231,6 +236,9 @@ fn transact(conn: &mut Conn, writer: &mut Writer, batch: &mut [Box<dyn Job>]) ->
     if !wanted {
         conn.rollback().map_err(before)?;
         return Ok(touched);
+    }
+    if !touched.is_empty() {
+        conn.announce(&changes.announce(touched)).map_err(before)?;
     }
     failpoint("lane.before_commit");
     conn.commit().map_err(|error| Stop::Commit(error.into()))?;

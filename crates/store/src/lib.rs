@@ -12,6 +12,7 @@ mod convert;
 mod error;
 mod failpoint;
 mod lane;
+mod listen;
 mod migrate;
 mod options;
 mod pool;

@@ -14,7 +14,8 @@ const LOCK: i64 = 0x506f_7274_6375_6c6c;
 /// Brings the schema up to date.
 pub(crate) fn migrate(conn: &mut Conn) -> Result<(), StoreError> {
     match &mut conn.kind {
-        Kind::Sqlite(conn) => run(conn, SQLITE),
+        // What is pending is looked up before each migration locks: processes that start together must take turns here.
+        Kind::Sqlite(conn) => conn.immediate_transaction(|conn| run(conn, SQLITE)),
         Kind::Postgres(conn) => {
             conn.batch_execute(&format!("SELECT pg_advisory_lock({LOCK})"))?;
             let outcome = run(&mut **conn, POSTGRES);

@@ -6,17 +6,26 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::runtime::Runtime;
+use tokio::sync::oneshot;
 use tokio_postgres::config::SslMode;
 use tokio_postgres::{Config, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::StoreError;
+use crate::changes::Changes;
 use crate::conn::{Conn, Kind, PgConn};
+use crate::listen::listen;
+
+/// Where a PostgreSQL server is, and how to talk to it.
+#[derive(Clone)]
+pub(crate) struct Address {
+    pub(crate) config: Config,
+    pub(crate) tls: Option<MakeRustlsConnect>,
+}
 
 /// A PostgreSQL server, and the runtime that drives the connections to it.
 pub(crate) struct Postgres {
-    config: Config,
-    tls: Option<MakeRustlsConnect>,
+    address: Address,
     runtime: Option<Runtime>,
 }
 
@@ -39,7 +48,15 @@ impl Postgres {
             .enable_all()
             .build()
             .map_err(open)?;
-        Ok(Self { config, tls, runtime: Some(runtime) })
+        Ok(Self { address: Address { config, tls }, runtime: Some(runtime) })
+    }
+
+    /// Lets `changes` move with the commits of other processes, too.
+    pub(crate) fn listen(&self, changes: &Arc<Changes>) -> Result<(), StoreError> {
+        let runtime = self.runtime.as_ref().ok_or(StoreError::Closed)?;
+        let (ready, listening) = oneshot::channel();
+        runtime.spawn(listen(self.address.clone(), Arc::clone(changes), ready));
+        runtime.block_on(listening).map_err(open)
     }
 
     pub(crate) fn connect(&self) -> Result<Conn, StoreError> {
@@ -47,13 +64,13 @@ impl Postgres {
         // The wrapper takes the runtime it is made in and blocks on it for every query.
         let _entered = runtime.enter();
         let conn = runtime.block_on(async {
-            let conn = match &self.tls {
+            let conn = match &self.address.tls {
                 Some(tls) => {
-                    let (client, driver) = self.config.connect(tls.clone()).await.map_err(open)?;
+                    let (client, driver) = self.address.config.connect(tls.clone()).await.map_err(open)?;
                     AsyncPgConnection::try_from_client_and_connection(client, driver).await
                 }
                 None => {
-                    let (client, driver) = self.config.connect(NoTls).await.map_err(open)?;
+                    let (client, driver) = self.address.config.connect(NoTls).await.map_err(open)?;
                     AsyncPgConnection::try_from_client_and_connection(client, driver).await
                 }
             };

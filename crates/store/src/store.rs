@@ -66,6 +66,9 @@ impl Store {
         let database = Arc::new(database);
         let changes = Arc::new(Changes::new());
         migrate(&mut database.writer()?)?;
+        if let Database::Postgres(postgres) = &*database {
+            postgres.listen(&changes)?;
+        }
         let start = || Lane::start(Arc::clone(&database), Arc::clone(&changes), options);
         let first = start()?;
         let rest = (0..more).map(|_| start()).collect::<Result<_, _>>()?;
@@ -114,8 +117,8 @@ impl Store {
         self.lane(key).send(job)?.await.unwrap_or_else(|_| Err(StoreError::Closed.into()))
     }
 
-    /// A counter that moves after each commit of this process that touched `topic`. On PostgreSQL other replicas
-    /// commit too: look again now and then.
+    /// A counter that moves after each commit that touched `topic`: of this process, and on PostgreSQL of the others. A
+    /// hint, which a lost connection can delay: look again now and then.
     pub fn changes(&self, topic: Topic) -> watch::Receiver<u64> {
         self.shared.changes.of(topic).subscribe()
     }

@@ -35,6 +35,11 @@ impl<'a> Tx<'a> {
         Ok(())
     }
 
+    /// Lets the records that follow begin another chain.
+    pub(crate) fn renew_chain(&mut self) {
+        self.writer.renew();
+    }
+
     pub(crate) fn touch(&mut self, topic: Topic) {
         self.touched.add(topic);
     }

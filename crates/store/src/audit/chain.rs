@@ -22,6 +22,18 @@ pub(super) enum Finding {
     Forged,
 }
 
+/// Notes the key of a writer that begins its chain.
+pub(super) fn register(conn: &mut Conn, writer: Uuid, public_key: &[u8]) -> Result<(), StoreError> {
+    let row = (
+        audit_writers::writer.eq(writer.as_bytes().as_slice()),
+        audit_writers::public_key.eq(public_key),
+        audit_writers::next_seq.eq(0_i64),
+        audit_writers::last_hash.eq([0_u8; 32].as_slice()),
+    );
+    db!(conn, |c| diesel::insert_into(audit_writers::table).values(row).execute(c))?;
+    Ok(())
+}
+
 struct Chain {
     public_key: [u8; 32],
     next_seq: u64,
@@ -61,37 +73,28 @@ impl Chains {
         if leaf.place.is_some() {
             return Finding::Forged;
         }
-        let (public_key, expected): ([u8; 32], (u64, [u8; 32])) = match (self.0.get(&leaf.writer), leaf.public_key) {
-            (Some(chain), None) => (chain.public_key, (chain.next_seq, chain.last_hash)),
-            (None, Some(public_key)) => (public_key, (0, [0; 32])),
-            (None, None) | (Some(_), Some(_)) => return Finding::Forged,
-        };
-        if UnparsedPublicKey::new(&ED25519, public_key).verify(core, signature).is_err() {
+        let Some(chain) = self.0.get_mut(&leaf.writer) else { return Finding::Forged };
+        let named = leaf.public_key.is_none_or(|key| key == chain.public_key);
+        let signed = UnparsedPublicKey::new(&ED25519, chain.public_key).verify(core, signature).is_ok();
+        // A record of the past, put in again, is signed as well.
+        if !named || !signed || leaf.writer_seq < chain.next_seq {
             return Finding::Forged;
         }
-        let contiguous = expected == (leaf.writer_seq, leaf.previous);
-        let chain = Chain { public_key, next_seq: leaf.writer_seq + 1, last_hash: sha256(&[core]) };
-        self.0.insert(leaf.writer, chain);
+        let contiguous = (chain.next_seq, chain.last_hash) == (leaf.writer_seq, leaf.previous);
+        chain.next_seq = leaf.writer_seq + 1;
+        chain.last_hash = sha256(&[core]);
         if contiguous { Finding::Good(leaf) } else { Finding::Gap(leaf) }
     }
 
     pub(super) fn store(&self, conn: &mut Conn) -> Result<(), StoreError> {
-        let writers: Vec<&[u8]> = self.0.keys().map(|writer| writer.as_bytes().as_slice()).collect();
-        let old = audit_writers::table.filter(audit_writers::writer.eq_any(writers));
-        db!(conn, |c| diesel::delete(old).execute(c))?;
-        let rows = self
-            .0
-            .iter()
-            .map(|(writer, chain)| {
-                Ok((
-                    audit_writers::writer.eq(writer.as_bytes().as_slice()),
-                    audit_writers::public_key.eq(chain.public_key.as_slice()),
-                    audit_writers::next_seq.eq(to_db(chain.next_seq)?),
-                    audit_writers::last_hash.eq(chain.last_hash.as_slice()),
-                ))
-            })
-            .collect::<Result<Vec<_>, StoreError>>()?;
-        db!(conn, |c| diesel::insert_into(audit_writers::table).values(&rows).execute(c))?;
+        for (writer, chain) in &self.0 {
+            let row = audit_writers::table.filter(audit_writers::writer.eq(writer.as_bytes().as_slice()));
+            let reached = (
+                audit_writers::next_seq.eq(to_db(chain.next_seq)?),
+                audit_writers::last_hash.eq(chain.last_hash.as_slice()),
+            );
+            db!(conn, |c| diesel::update(row).set(reached).execute(c))?;
+        }
         Ok(())
     }
 }

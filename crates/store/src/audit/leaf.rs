@@ -240,3 +240,71 @@ impl<'b> Fields<'b> {
         self.bytes.get(&key).map(|bytes| (*bytes).try_into().map_err(|_| LeafError::Key(key))).transpose()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn leaf() -> Leaf {
+        Leaf {
+            origin: "log".to_owned(),
+            writer: Uuid::from_u128(1),
+            writer_seq: 300,
+            previous: [2; 32],
+            event: Uuid::from_u128(3),
+            at: Millis(1_800_000_000_000),
+            kind: "decision.commit".to_owned(),
+            outcome: Outcome::Deny,
+            bundle: Some([4; 32]),
+            engine: "engine".to_owned(),
+            disclosure: [5; 32],
+            epoch: Some(u64::MAX),
+            exchange: Some([6; 32]),
+            public_key: Some([7; 32]),
+            place: Some(Place { seq: 9, room: Some((1, Some(0))), actor: Some(8), peer: Some(7) }),
+        }
+    }
+
+    fn bare() -> Leaf {
+        Leaf { bundle: None, epoch: None, exchange: None, public_key: None, place: None, ..leaf() }
+    }
+
+    #[test]
+    fn a_leaf_decodes_to_itself() {
+        let placed = Leaf { place: Some(Place { seq: 0, room: Some((0, None)), actor: None, peer: None }), ..bare() };
+        for leaf in [leaf(), bare(), placed] {
+            assert_eq!(Leaf::decode(&leaf.encode().unwrap()).unwrap(), leaf);
+        }
+    }
+
+    #[test]
+    fn a_core_does_not_depend_on_the_place() {
+        assert_eq!(leaf().core().unwrap(), Leaf { place: None, ..leaf() }.encode().unwrap());
+    }
+
+    #[test]
+    fn a_leaf_cut_short_or_continued_is_refused() {
+        let bytes = leaf().encode().unwrap();
+        assert!((0..bytes.len()).all(|end| Leaf::decode(&bytes[..end]).is_err()));
+        assert!(Leaf::decode(&[bytes.as_slice(), &[0]].concat()).is_err());
+    }
+
+    #[test]
+    fn another_encoding_of_the_same_values_is_refused() {
+        let bytes = bare().encode().unwrap();
+        // The map's length and the first key, each in a longer form than it needs.
+        let long_map = [&[0xb8, bytes[0] & 0x1f], &bytes[1..]].concat();
+        let long_key = [&bytes[..1], &[0x18, 1], &bytes[2..]].concat();
+        for other in [long_map, long_key] {
+            assert!(matches!(Leaf::decode(&other), Err(LeafError::Encoding)));
+        }
+    }
+
+    #[test]
+    fn a_place_without_a_number_in_the_log_is_refused() {
+        let mut cbor = bare().encode().unwrap();
+        cbor[0] += 1;
+        cbor.extend([22, 5]);
+        assert!(Leaf::decode(&cbor).is_err());
+    }
+}

@@ -22,6 +22,9 @@ use crate::{Conn, SEQUENCER, Store, StoreError, Topic, Tx, streams};
 /// Most rows of either kind that one call moves.
 pub const MAX_SEQUENCED: u32 = 1000;
 
+/// Longest openings of a refused record that are kept in the record about it, in octets.
+const MAX_KEPT_BYTES: usize = 64 * 1024;
+
 /// How many rows were moved.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sequenced {
@@ -138,7 +141,11 @@ fn check<'s>(tx: &mut Tx<'_>, staged: &'s [Staged], now: Millis) -> Result<Vec<A
                 let detail = json!({ "writer": leaf.writer, "found": leaf.writer_seq });
                 (Some(leaf), Some(("missing", detail)))
             }
-            Finding::Forged => (None, Some(("forged", json!({ "core": hex(&row.core) })))),
+            Finding::Forged => {
+                tx.renew_chain(); // it may be this lane's own chain that is not believed
+                let openings = if row.openings.len() <= MAX_KEPT_BYTES { row.openings.as_str() } else { "too long" };
+                (None, Some(("forged", json!({ "core": hex(&row.core), "openings": openings }))))
+            }
         };
         let openings = match (&leaf, opened) {
             (Some(leaf), Some(openings)) if openings.root() == leaf.disclosure => openings,

@@ -7,6 +7,7 @@ use diesel::{ExpressionMethods, RunQueryDsl};
 use serde_json::json;
 use uuid::Uuid;
 
+use super::chain;
 use super::commitment::{Openings, hex, sha256};
 use super::leaf::Leaf;
 use super::record::{AuditRecord, Outcome};
@@ -26,26 +27,30 @@ pub(crate) struct Identity {
     pub(crate) engine: String,
 }
 
-/// Where a chain stands.
+/// A chain and where it stands.
 #[derive(Clone, Copy)]
 pub(crate) struct Mark {
+    writer: Uuid,
     next_seq: u64,
     previous: [u8; 32],
 }
 
-const START: Mark = Mark { next_seq: 0, previous: [0; 32] };
+impl Mark {
+    fn start() -> Self {
+        Self { writer: Uuid::now_v7(), next_seq: 0, previous: [0; 32] }
+    }
+}
 
 pub(crate) struct Writer {
     identity: Identity,
     key: Ed25519KeyPair,
-    id: Uuid,
     mark: Mark,
 }
 
 impl Writer {
     pub(crate) fn new(identity: Identity) -> Result<Self, StoreError> {
         let key = Ed25519KeyPair::generate().map_err(|_| StoreError::Open("no random numbers".into()))?;
-        Ok(Self { identity, key, id: Uuid::now_v7(), mark: START })
+        Ok(Self { identity, key, mark: Mark::start() })
     }
 
     pub(crate) fn mark(&self) -> Mark {
@@ -57,17 +62,18 @@ impl Writer {
         self.mark = mark;
     }
 
-    /// Starts another chain, for when nobody knows how far this one got.
+    /// Starts another chain, for when nobody knows how far this one got or whether it is still believed.
     pub(crate) fn renew(&mut self) {
-        self.id = Uuid::now_v7();
-        self.mark = START;
+        self.mark = Mark::start();
     }
 
-    /// Writes `record` as the next of the chain; the first is preceded by a `writer.begin` with the public key.
+    /// Writes `record` as the next of the chain; the first is preceded by a `writer.begin` with the public key, which is
+    /// also registered, so that the chain can be checked even when somebody deletes that record.
     pub(crate) fn stage(&mut self, conn: &mut Conn, record: &AuditRecord) -> Result<(), StoreError> {
         if self.mark.next_seq == 0 {
             let mut begin = AuditRecord::new(Uuid::now_v7(), record.at, "writer.begin", Outcome::Info);
-            begin.detail = json!({ "writer": self.id, "public_key": hex(self.key.public_key().as_ref()) });
+            begin.detail = json!({ "writer": self.mark.writer, "public_key": hex(self.key.public_key().as_ref()) });
+            chain::register(conn, self.mark.writer, self.key.public_key().as_ref())?;
             self.append(conn, &begin)?;
         }
         self.append(conn, record)
@@ -77,7 +83,7 @@ impl Writer {
         let openings = Openings::of(record)?;
         let leaf = Leaf {
             origin: self.identity.origin.clone(),
-            writer: self.id,
+            writer: self.mark.writer,
             writer_seq: self.mark.next_seq,
             previous: self.mark.previous,
             event: record.event,
@@ -103,7 +109,7 @@ impl Writer {
             audit_stage::openings.eq(openings),
         );
         db!(conn, |c| diesel::insert_into(audit_stage::table).values(row).execute(c))?;
-        self.mark = Mark { next_seq: self.mark.next_seq + 1, previous: sha256(&[&core]) };
+        self.mark = Mark { next_seq: self.mark.next_seq + 1, previous: sha256(&[&core]), ..self.mark };
         Ok(())
     }
 }

@@ -108,6 +108,36 @@ on_both! {
         assert_eq!(reasons(&store), ["missing"]);
     }
 
+    fn a_chain_whose_beginning_somebody_deletes_is_still_checked(db) {
+        let store = db.open();
+        stage_three(&store);
+        db.sql("DELETE FROM audit_stage WHERE id = (SELECT min(id) FROM audit_stage)");
+        sequence_all(&store);
+        stage_three(&store);
+        sequence_all(&store);
+        assert_eq!(reasons(&store), ["missing"]);
+        assert_eq!(log(&store).iter().filter(|entry| entry.record.kind.starts_with("decision.")).count(), 6);
+    }
+
+    fn a_chain_that_nobody_believes_is_reported_record_by_record_and_not_for_ever(db) {
+        let store = db.open();
+        stage_three(&store);
+        db.sql("DELETE FROM audit_writers");
+        sequence_all(&store);
+        assert_eq!(reasons(&store), ["forged"; 4]);
+    }
+
+    fn a_record_of_the_past_that_somebody_puts_in_again_is_refused(db) {
+        let store = db.open();
+        stage_three(&store);
+        db.sql("CREATE TABLE kept AS SELECT * FROM audit_stage");
+        sequence_all(&store);
+        db.sql("INSERT INTO audit_stage (core, signature, openings) SELECT core, signature, openings FROM kept");
+        sequence_all(&store);
+        assert_eq!(reasons(&store), ["forged"; 4]);
+        assert_eq!(log(&store).iter().filter(|entry| entry.record.kind.starts_with("decision.")).count(), 3);
+    }
+
     fn a_staged_record_that_somebody_puts_in_is_refused_and_reported(db) {
         let store = db.open();
         stage_three(&store);

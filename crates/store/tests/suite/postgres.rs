@@ -1,7 +1,7 @@
 //! What only PostgreSQL can do.
 
 use portcullis_store::devices::{register_user, user_exists};
-use portcullis_store::{Options, Store, StoreError};
+use portcullis_store::{Options, Store, StoreError, Topic};
 
 use crate::harness::*;
 
@@ -47,6 +47,17 @@ fn a_lane_goes_on_after_the_server_dropped_its_connection() {
     db.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()");
     store.write("x", |tx| register_user(tx, &user("bob"), NOW)).unwrap();
     assert!(store.read(|conn| user_exists(conn, &user("bob"))).unwrap());
+}
+
+#[test]
+fn a_replica_is_woken_by_the_commits_of_another() {
+    let db = Db::postgres();
+    let (ours, theirs) = (db.open(), db.open());
+    let mut staged = ours.changes(Topic::Staged);
+    let outbox = ours.changes(Topic::Outbox);
+    theirs.write("x", staging(record("decision.commit"))).unwrap();
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(staged.changed()).unwrap();
+    assert!(!outbox.has_changed().unwrap());
 }
 
 #[test]
