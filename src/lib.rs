@@ -1,4 +1,4 @@
-//! Portcullis, an enterprise gateway for MIMI. The modules stand in the order a request walks them.
+//! Portcullis, an enterprise gateway for MIMI. A module uses only those that stand above it.
 
 pub mod config;
 
@@ -15,6 +15,8 @@ pub mod audit;
 pub mod federation;
 
 pub mod provider;
+
+pub mod upkeep;
 
 pub mod server;
 

@@ -8,15 +8,14 @@ use anyhow::Context;
 use portcullis_store::audit::{AuditRecord, Outcome};
 use portcullis_store::bundles::{self, Activation};
 use portcullis_store::{Options, Store, Tx};
-use serde_json::json;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use crate::config::Config;
-use crate::gateway::{Clock, Gateway, HubKeys, Parts, Policy};
+use crate::gateway::{Active, Clock, Gateway, HubKeys, Parts, Policy, PolicyError};
 use crate::peer::Peers;
-use crate::{audit, delivery, federation, provider};
+use crate::{audit, delivery, federation, provider, upkeep};
 
 /// How long requests and deliveries under way may take once a stop is asked for.
 const DRAIN: Duration = Duration::from_secs(20);
@@ -70,7 +69,7 @@ impl Server {
         let peers = Peers::new(config)?;
         let store = open_store(config).await?;
         let gateway = Gateway::new(Parts { domains: config.domains.clone(), store, policy, peers, keys, clock });
-        record_bundle(&gateway, "policy.loaded").await?;
+        record_bundle(&gateway, &gateway.policy().active(), "policy.loaded").await?;
 
         let (close, closed) = watch::channel(false);
         let (stop, stopped) = watch::channel(false);
@@ -83,6 +82,7 @@ impl Server {
         let mut tasks = vec![
             tokio::spawn(audit::sequence(gateway.clone(), stopped.clone())),
             tokio::spawn(delivery::run(gateway.clone(), stopped.clone())),
+            tokio::spawn(upkeep::run(gateway.clone(), stopped.clone())),
         ];
         if let Some(collector) = &config.telemetry.otlp {
             tasks.push(tokio::spawn(audit::export(gateway.clone(), collector.clone(), stopped)));
@@ -118,13 +118,28 @@ impl Server {
     /// Reads the policies again; what fails changes nothing.
     pub async fn reload(&self) {
         let gateway = self.gateway.clone();
-        match tokio::task::spawn_blocking(move || gateway.policy().reload()).await {
-            Ok(Ok(_)) => match record_bundle(&self.gateway, "policy.reloaded").await {
-                Ok(()) => tracing::info!("policies are reloaded"),
-                Err(error) => tracing::error!(error = format!("{error:#}"), "reload of the policies is not recorded"),
-            },
-            Ok(Err(error)) => tracing::error!(%error, "policies are not reloaded, the last good ones go on"),
-            Err(error) => tracing::error!(%error, "policies are not reloaded, the last good ones go on"),
+        let read = match tokio::task::spawn_blocking(move || gateway.policy().read()).await {
+            Ok(Ok(read)) => read,
+            Ok(Err(PolicyError::Invalid { diagnostics, .. })) => {
+                for diagnostic in &diagnostics {
+                    tracing::error!("{diagnostic}");
+                }
+                return tracing::error!(count = diagnostics.len(), "policies are not valid, the last good ones go on");
+            }
+            Ok(Err(error)) => return tracing::error!(%error, "policies are not read, the last good ones go on"),
+            Err(error) => return tracing::error!(%error, "policies are not read, the last good ones go on"),
+        };
+        match record_bundle(&self.gateway, &read, "policy.reloaded").await {
+            Ok(()) => {
+                self.gateway.policy().activate(read);
+                tracing::info!("policies are reloaded");
+            }
+            Err(error) => {
+                tracing::error!(
+                    error = format!("{error:#}"),
+                    "reload cannot be recorded, the last good policies go on"
+                );
+            }
         }
     }
 
@@ -161,26 +176,13 @@ pub fn store_options(config: &Config) -> Options {
 
 /// The bundle that decides from now on is kept whole, so that every decision can be looked at again, and its
 /// coming into force is on the record.
-async fn record_bundle(gateway: &Gateway, kind: &'static str) -> anyhow::Result<()> {
-    let active = gateway.policy().active();
+async fn record_bundle(gateway: &Gateway, active: &Active, kind: &str) -> anyhow::Result<()> {
     let digest = active.engine.bundle_digest();
     let content = active.files.clone();
     let record = AuditRecord {
-        event: Uuid::now_v7(),
-        at: gateway.clock().now(),
-        kind: kind.to_owned(),
-        outcome: Outcome::Info,
-        decision: None,
-        room: None,
-        actor: None,
-        peer: None,
-        policy: Vec::new(),
         reason: "bundle_is_active".to_owned(),
         bundle: Some(digest),
-        epoch: None,
-        exchange: None,
-        trace: None,
-        detail: json!({}),
+        ..AuditRecord::new(Uuid::now_v7(), gateway.clock().now(), kind, Outcome::Info)
     };
     let store = gateway.store().clone();
     tokio::task::spawn_blocking(move || {

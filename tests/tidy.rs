@@ -9,7 +9,7 @@ const LAYERS: [&[&str]; 8] = [
     &["telemetry"],
     &["peer"],
     &["gateway"],
-    &["audit", "delivery", "federation", "provider"],
+    &["audit", "delivery", "federation", "provider", "upkeep"],
     &["member", "server"],
     &["demo"],
     &["cli"],
@@ -106,4 +106,29 @@ fn every_code_is_documented() {
     let missing: Vec<String> =
         codes.chain(breaches).chain(checks).filter(|code| !page.contains(&format!("`{code}`"))).collect();
     assert!(missing.is_empty(), "{missing:#?}");
+}
+
+#[test]
+fn every_reading_that_is_cited_is_listed() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = fs::read_to_string(root.join("docs/readings.md")).unwrap();
+    let mut unlisted: Vec<String> = Vec::new();
+    for path in sources() {
+        let text = fs::read_to_string(&path).unwrap();
+        let words = text.split(|c: char| !(c.is_alphanumeric() || c == '-'));
+        let is_mark = |word: &&str| {
+            word.split_once('-').is_some_and(|(letter, number)| {
+                ["D", "P", "C"].contains(&letter) && !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit())
+            })
+        };
+        unlisted.extend(
+            words
+                .filter(is_mark)
+                .filter(|mark| !page.contains(&format!("{mark} |")) && !page.contains(&format!("{mark},")))
+                .map(str::to_owned),
+        );
+    }
+    unlisted.sort();
+    unlisted.dedup();
+    assert!(unlisted.is_empty(), "{unlisted:#?}");
 }

@@ -16,8 +16,9 @@ pub(super) const UPDATE_BYTES: usize = 16 << 20;
 /// Longest `submitMessage`, in bytes.
 pub(super) const SUBMIT_BYTES: usize = 1 << 20;
 
-/// Longest `notify`, in bytes: a batch of events.
-pub(super) const NOTIFY_BYTES: usize = 4 << 20;
+/// Longest `notify`, in bytes: a batch of events, or one alone that may be a Welcome with the tree of a large room. Above
+/// what a hub takes as an update, so that nothing it accepts is refused here.
+pub(super) const NOTIFY_BYTES: usize = 24 << 20;
 
 /// Longest body of every other endpoint, in bytes.
 pub(super) const OTHER_BYTES: usize = 256 << 10;

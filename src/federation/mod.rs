@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use actix_tls::accept::rustls_0_23::TlsStream;
 use actix_web::dev::{Extensions, Server};
+use actix_web::middleware::from_fn;
 use actix_web::rt::net::TcpStream;
 use actix_web::web::{Data, ServiceConfig};
 use actix_web::{App, HttpServer};
@@ -26,6 +27,7 @@ use rustls::ServerConfig;
 use crate::config::Config;
 use crate::gateway::Gateway;
 use crate::peer::{SetupError, TlsMaterial};
+use crate::telemetry;
 use caller::Certificate;
 use door::Door;
 
@@ -64,6 +66,7 @@ fn listen(
     let door = Data::new(door);
     let app = move || {
         App::new()
+            .wrap(from_fn(telemetry::request))
             .app_data(door.clone())
             .configure(routes::directory)
             .configure(endpoints.clone())

@@ -15,6 +15,9 @@ use uuid::Uuid;
 use super::policy::Active;
 use crate::telemetry;
 
+/// Most actions that a record lists; those that were denied come first.
+const LISTED: usize = 100;
+
 /// What is decided about, for the record.
 pub(super) struct Case<'a> {
     /// Kind of the audit record, such as `decision.commit`.
@@ -86,7 +89,7 @@ impl Case<'_> {
             policy: deciding.map(|verdict| verdict.determining.clone()).unwrap_or_default(),
             reason: deciding.map_or_else(|| "nothing_asked".to_owned(), |verdict| verdict.reason.clone()),
             bundle: Some(active.engine.bundle_digest()),
-            detail: json!({ "actions": actions }),
+            detail: listed(actions, verdicts),
             ..self.record(if allow { Outcome::Allow } else { Outcome::Deny })
         };
         Decision { allow, record, code: "not_allowed", sentence }
@@ -118,6 +121,15 @@ fn asked(question: &Question<'_>, verdict: &Verdict) -> Value {
         "source": question.source,
         "verdict": told(verdict),
     })
+}
+
+/// What a record lists of the actions: it has its limit, and a commit may do much.
+fn listed(actions: Vec<Value>, verdicts: &[Verdict]) -> Value {
+    let count = actions.len();
+    let (denied, allowed): (Vec<_>, Vec<_>) =
+        actions.into_iter().zip(verdicts).partition(|(_, verdict)| !verdict.allow);
+    let shown: Vec<Value> = denied.into_iter().chain(allowed).map(|(action, _)| action).take(LISTED).collect();
+    json!({ "count": count, "actions": shown })
 }
 
 fn told(verdict: &Verdict) -> Value {

@@ -6,8 +6,11 @@ use portcullis_core::policy::{DoorAct, DoorQuestion};
 use portcullis_core::wire::Wire;
 use portcullis_core::wire::mls::KeyPackage;
 use portcullis_core::wire::uri::{ClientUri, UserUri};
+use portcullis_store::audit::{AuditRecord, Outcome};
 use portcullis_store::key_packages::StoredKeyPackage;
 use portcullis_store::{StoreError, Tx, devices, key_packages};
+
+use uuid::Uuid;
 
 use super::decide::{Case, Decision};
 use super::{GatewayError, Inner};
@@ -20,7 +23,15 @@ pub(super) fn register_user(inner: &Inner, user: &UserUri) -> Result<(), Gateway
         return Err(GatewayError::WrongIdentity);
     }
     let (user, now) = (user.clone(), inner.clock.now());
-    Ok(inner.store.write(&user.to_string(), move |tx: &mut Tx<'_>| devices::register_user(tx, &user, now))?)
+    Ok(inner.store.write(&user.to_string(), move |tx: &mut Tx<'_>| {
+        devices::register_user(tx, &user, now)?;
+        tx.stage(&AuditRecord {
+            actor: Some(user.to_string()),
+            peer: Some(user.domain()),
+            reason: "registered_by_the_backend".to_owned(),
+            ..AuditRecord::new(Uuid::now_v7(), now, "user.registered", Outcome::Info)
+        })
+    })?)
 }
 
 pub(super) fn register_device(inner: &Inner, user: &UserUri, device: &ClientUri) -> Result<(), GatewayError> {

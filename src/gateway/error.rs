@@ -62,8 +62,26 @@ impl GatewayError {
 }
 
 impl From<StoreError> for GatewayError {
-    /// Whatever keeps a record from being written, the caller may come again: nothing has happened.
+    /// What the caller may try again, because it has not happened or because the same request gets the stored answer,
+    /// and what is a fault of ours.
     fn from(error: StoreError) -> Self {
-        Self::Unavailable(Box::new(error))
+        match error {
+            StoreError::Busy
+            | StoreError::Closed
+            | StoreError::EpochMoved { .. }
+            | StoreError::AlreadyAnswered
+            | StoreError::LeaseLost
+            | StoreError::AuditUnavailable(_)
+            | StoreError::CommitUnknown
+            | StoreError::Undone
+            | StoreError::Database(_) => Self::Unavailable(Box::new(error)),
+            StoreError::NoRoom | StoreError::Missing => Self::NotFound,
+            StoreError::Exists => Self::Conflict,
+            StoreError::Panicked
+            | StoreError::OutOfRange
+            | StoreError::Corrupt(_)
+            | StoreError::Open(_)
+            | StoreError::Migrate(_) => Self::Internal(Box::new(error)),
+        }
     }
 }

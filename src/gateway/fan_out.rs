@@ -122,7 +122,7 @@ pub(super) fn of_proposals(inner: &Inner, hosted: &Hosted, messages: &[MlsMessag
 /// An application message, withheld from users who are blocked or whose role may not receive messages: from our own
 /// devices one by one, from another provider only when none of its users may have it (room policy, canReceiveMessage).
 pub(super) fn of_message(inner: &Inner, hosted: &Hosted, epoch: u64, message: &MlsMessage) -> Delivery {
-    let may_receive = |leaf: &&Leaf| !hosted.blocked.contains(&leaf.user) && hosted.state.may_receive(&leaf.user);
+    let may_receive = |leaf: &&Leaf| !hosted.blocks(&leaf.user) && hosted.state.may_receive(&leaf.user);
     Delivery {
         kind: EventKind::Message,
         epoch,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use actix_web::web::Bytes;
+use portcullis_core::identity::credential::client_of;
 use portcullis_core::mls::Outline;
 use portcullis_core::policy::{Question, Side};
 use portcullis_core::room::Actor;
@@ -11,8 +12,8 @@ use portcullis_core::wire::components::Capability;
 use portcullis_core::wire::group_info::{GroupInfoRequest, GroupInfoResponse};
 use portcullis_core::wire::submit::{SubmitMessageRequest, SubmitMessageResponse, SubmitOutcome};
 use portcullis_core::wire::update::{UpdateRequest, UpdateResponse};
-use portcullis_core::wire::uri::{Domain, RoomUri, UserUri};
-use portcullis_store::{Tx, answers, follower};
+use portcullis_core::wire::uri::{ClientUri, Domain, RoomUri, UserUri};
+use portcullis_store::{StoreError, Tx, answers, follower};
 
 use super::decide::{Case, Decision, bare_facts};
 use super::{Answer, Caller, GatewayError, Inner, group_info, submit};
@@ -42,16 +43,15 @@ pub(super) async fn update(
         let body = UpdateResponse::NotAllowed { description: decision.description() }.encode();
         return Ok(Answer { body, decision: Some(decision.id()) });
     }
+    // A device that joins must be known before the hub fans out to it.
+    let joining = match outline.joiner {
+        Some((client, _)) => outbound.join(inner, client).await?,
+        None => None,
+    };
     let answer = outbound.send(inner, Endpoint::Update(outbound.room.clone()), body).await?;
     let response = UpdateResponse::decode(&answer).map_err(GatewayError::peer)?;
-    if let (UpdateResponse::Success { .. }, Some((client, _))) = (&response, outline.joiner) {
-        let (room, now) = (outbound.room, inner.clock.now());
-        inner
-            .blocking(move |inner| {
-                let joined = move |tx: &mut Tx<'_>| follower::join(tx, &room, &client, now);
-                Ok(inner.store.write("follower", joined)?)
-            })
-            .await?;
+    if let (false, Some(client)) = (matches!(response, UpdateResponse::Success { .. }), joining) {
+        outbound.unjoin(inner, client).await?;
     }
     Ok(Answer { body: answer, decision: Some(decision.id()) })
 }
@@ -87,7 +87,11 @@ pub(super) async fn group_info(
     body: Bytes,
 ) -> Result<Answer, GatewayError> {
     let user = own_user(caller)?;
-    GroupInfoRequest::decode(&body).map_err(GatewayError::decode)?;
+    let request = GroupInfoRequest::decode(&body).map_err(GatewayError::decode)?;
+    // The hub believes us that its requester is this user.
+    if client_of(&request.credential).map_err(GatewayError::decode)?.1 != user {
+        return Err(GatewayError::WrongIdentity);
+    }
     let outbound = Outbound { kind: "decision.group_info", user, room, exchange: Some(answers::scope(&[&body])) };
     let decision = outbound.decide(inner, vec![(Capability::ADD_OWN_CLIENT, None)], 0).await?;
     if !decision.allow {
@@ -154,6 +158,26 @@ impl Outbound {
         let (lane, recorded) = (self.room.to_string(), decision.clone());
         inner.blocking(move |inner| inner.record(&lane, &recorded)).await?;
         Ok(decision)
+    }
+
+    /// Has the hub's events for the room go to `client` from now on; gives it back if it is new there.
+    async fn join(&self, inner: &Arc<Inner>, client: ClientUri) -> Result<Option<ClientUri>, GatewayError> {
+        let (room, now) = (self.room.clone(), inner.clock.now());
+        let joined = move |tx: &mut Tx<'_>| {
+            let new = !follower::devices(tx, &room)?.contains(&client);
+            follower::join(tx, &room, &client, now)?;
+            Ok::<_, StoreError>(new.then(|| client.clone()))
+        };
+        let lane = self.room.to_string();
+        inner.blocking(move |inner| Ok(inner.store.write(&lane, joined)?)).await
+    }
+
+    /// The hub has refused the join.
+    async fn unjoin(&self, inner: &Arc<Inner>, client: ClientUri) -> Result<(), GatewayError> {
+        let room = self.room.clone();
+        let left = move |tx: &mut Tx<'_>| follower::leave(tx, &room, &client);
+        let lane = self.room.to_string();
+        inner.blocking(move |inner| Ok(inner.store.write(&lane, left)?)).await
     }
 
     async fn send(&self, inner: &Arc<Inner>, endpoint: Endpoint, body: Bytes) -> Result<Vec<u8>, GatewayError> {

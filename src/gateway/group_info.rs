@@ -9,6 +9,7 @@ use portcullis_core::mls::crypto::HubCrypto;
 use portcullis_core::mls::labels;
 use portcullis_core::room::Admission;
 use portcullis_core::time::Millis;
+use portcullis_core::wire::components::Capability;
 use portcullis_core::wire::group_info::{
     GroupInfoOutcome, GroupInfoRatchetTree, GroupInfoRequest, GroupInfoResponse, PendingProposal, SealedGroupInfo,
 };
@@ -99,8 +100,11 @@ fn admission(
     if !is_signed(request) {
         return refusal("signature_is_not_valid");
     }
-    if hosted.blocked.contains(&user) {
+    if hosted.blocks(&user) {
         return refusal("room.blocked");
+    }
+    if hosted.effective.takes_away(&hosted.state, &user, Capability::ADD_OWN_CLIENT) {
+        return refusal("room.demoted");
     }
     let since = now.minus(READ_WINDOW);
     let reads = inner.store.read(|conn| admission::count_since(conn, &hosted.room, &request.signature_key, since))?;

@@ -144,14 +144,16 @@ fn one_of(
     let crypto = HubCrypto::default();
     let mut incompatible = false;
     for candidate in candidates {
+        if !request.acceptable_suites.contains(&candidate.suite) {
+            incompatible = true;
+            continue;
+        }
         let bytes = KeyPackage::decode(&candidate.key_package).map_err(|_| StoreError::Corrupt("key package"))?;
         let Ok(info) = key_package::validate(&crypto, &bytes, key_package::MINIMUM_REMAINING, now) else { continue };
         if info.last_resort {
             continue; // Not given out over MIMI (reading D-22).
         }
-        if !request.acceptable_suites.contains(&info.suite)
-            || !info.capabilities.satisfy(&request.required_capabilities)
-        {
+        if !info.capabilities.satisfy(&request.required_capabilities) {
             incompatible = true;
             continue;
         }

@@ -23,7 +23,7 @@ pub use clock::Clock;
 pub use create_room::{CreatedRoom, NewRoom};
 pub use error::GatewayError;
 pub use keys::{HubKeys, KeyError};
-pub use policy::{Policy, PolicyError};
+pub use policy::{Active, Policy, PolicyError};
 
 use std::sync::Arc;
 
@@ -32,6 +32,7 @@ use portcullis_core::identity::credential::provider_credential;
 use portcullis_core::wire::external_sender::ExternalSender;
 use portcullis_core::wire::uri::{ClientUri, Domain, RoomUri, UserUri};
 use portcullis_store::Store;
+use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use crate::peer::Peers;
@@ -96,12 +97,17 @@ pub struct Gateway(Arc<Inner>);
 struct Inner {
     parts: Parts,
     rooms: RoomCache,
+    /// Requests that may stand before the database at once; more are asked to come again.
+    places: Arc<Semaphore>,
 }
+
+/// Fewer than the threads that block, so that nothing queues behind them unseen.
+const PLACES: usize = 192;
 
 impl Gateway {
     /// Puts a gateway together.
     pub fn new(parts: Parts) -> Self {
-        Self(Arc::new(Inner { parts, rooms: RoomCache::default() }))
+        Self(Arc::new(Inner { parts, rooms: RoomCache::default(), places: Arc::new(Semaphore::new(PLACES)) }))
     }
 
     /// The database.
@@ -283,10 +289,15 @@ impl Inner {
         self: &Arc<Self>,
         work: impl FnOnce(&Arc<Self>) -> Result<T, GatewayError> + Send + 'static,
     ) -> Result<T, GatewayError> {
+        let place = Arc::clone(&self.places).try_acquire_owned();
+        let place = place.map_err(|_| GatewayError::busy("too many requests at once"))?;
         let inner = Arc::clone(self);
         let span = tracing::Span::current();
-        tokio::task::spawn_blocking(move || span.in_scope(|| work(&inner)))
-            .await
-            .unwrap_or_else(|panic| Err(GatewayError::internal(panic)))
+        let work = move || {
+            let outcome = span.in_scope(|| work(&inner));
+            drop(place);
+            outcome
+        };
+        tokio::task::spawn_blocking(work).await.unwrap_or_else(|panic| Err(GatewayError::internal(panic)))
     }
 }

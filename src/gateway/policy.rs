@@ -72,15 +72,18 @@ impl Policy {
         Arc::clone(&self.active.read().unwrap_or_else(std::sync::PoisonError::into_inner))
     }
 
-    /// Reads the folder again, and swaps the bundle in if all of it is good.
+    /// Reads and proves the folder again. The bundle that decides stays the same until [`Self::activate`].
     ///
     /// # Errors
     ///
-    /// [`PolicyError`]; the last good bundle goes on.
-    pub fn reload(&self) -> Result<Arc<Active>, PolicyError> {
-        let fresh = Arc::new(read(&self.folder)?);
-        *self.active.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::clone(&fresh);
-        Ok(fresh)
+    /// [`PolicyError`] with everything that is wrong.
+    pub fn read(&self) -> Result<Arc<Active>, PolicyError> {
+        read(&self.folder).map(Arc::new)
+    }
+
+    /// Lets a bundle decide from now on.
+    pub fn activate(&self, bundle: Arc<Active>) {
+        *self.active.write().unwrap_or_else(std::sync::PoisonError::into_inner) = bundle;
     }
 }
 

@@ -1,14 +1,13 @@
-//! Hot rooms. What is kept here only saves reading: every change is checked against the database's epoch and version
-//! inside its transaction, and whoever loses that check forgets the room and reads it again.
+//! Hot rooms. What is kept here only saves reading the group: it is used while the database has the same epoch and
+//! version, and every change is checked against them once more inside its transaction.
 
-use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lru::LruCache;
 use portcullis_core::mls::{Group, GroupView};
 use portcullis_core::policy::RoomFacts;
-use portcullis_core::room::RoomState;
+use portcullis_core::room::{Effective, RoomState};
 use portcullis_core::wire::Wire;
 use portcullis_core::wire::mls::MlsMessage;
 use portcullis_core::wire::uri::{RoomUri, UserUri};
@@ -33,8 +32,8 @@ pub(super) struct Hosted {
     pub(super) state: RoomState,
     pub(super) facts: RoomFacts,
     pub(super) pending: Vec<PendingProposal>,
-    /// Users whose rights ended with an accepted proposal that no commit carries yet (reading D-51).
-    pub(super) blocked: BTreeSet<UserUri>,
+    /// What accepted proposals that no commit carries yet have made of it already (reading D-51).
+    pub(super) effective: Effective,
 }
 
 pub(super) struct RoomCache {
@@ -44,6 +43,13 @@ pub(super) struct RoomCache {
 impl Default for RoomCache {
     fn default() -> Self {
         Self { rooms: Mutex::new(LruCache::new(HOT_ROOMS)) }
+    }
+}
+
+impl Hosted {
+    /// Whether the user's rights have ended with an accepted proposal.
+    pub(super) fn blocks(&self, user: &UserUri) -> bool {
+        self.effective.blocked().contains(user)
     }
 }
 
@@ -65,7 +71,11 @@ impl Inner {
     ///
     /// [`GatewayError::NotFound`] for a room that is not hosted here or has no group yet.
     pub(super) fn hosted(&self, room: &RoomUri) -> Result<Arc<Hosted>, GatewayError> {
-        if let Some(hosted) = self.rooms.rooms().get(room) {
+        // Another process, or another request of this one, may have moved the room on.
+        let head = self.store.read(|conn| rooms::head(conn, room))?.ok_or(GatewayError::NotFound)?;
+        if let Some(hosted) = self.rooms.rooms().get(room)
+            && hosted.seen == head.seen()
+        {
             return Ok(Arc::clone(hosted));
         }
         let hosted = Arc::new(self.read_hosted(room)?);
@@ -83,7 +93,10 @@ impl Inner {
         let mut group = Group::restore(&row.snapshot).map_err(GatewayError::internal)?;
         for proposal in &pending {
             let message = MlsMessage::decode(&proposal.message).map_err(GatewayError::internal)?;
-            group.queue(&message).map_err(GatewayError::internal)?;
+            if let Err(error) = group.queue(&message) {
+                // Its KeyPackage has expired, say: no commit could cite it, so it must not hold the room up.
+                tracing::warn!(room = %room, reason = error.reason(), "pending proposal of a room no longer holds");
+            }
         }
         let view = group.view().map_err(GatewayError::internal)?;
         let state = RoomState::read(&view).map_err(GatewayError::internal)?;
@@ -91,7 +104,7 @@ impl Inner {
             room: room.clone(),
             seen: row.head.seen(),
             facts: hosted_facts(room, &state, &restrictions),
-            blocked: state.blocked(&group.pending()),
+            effective: state.effective(&group.pending()),
             group,
             view,
             state,

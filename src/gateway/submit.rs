@@ -97,8 +97,10 @@ fn unfit(caller: &Caller, hosted: &Hosted, request: &SubmitMessageRequest) -> Op
         Some("sender_is_not_of_this_provider")
     } else if message.epoch() > Some(view.epoch) {
         Some("epoch_is_in_the_future")
-    } else if hosted.blocked.contains(sender) {
+    } else if hosted.blocks(sender) {
         Some("room.blocked")
+    } else if hosted.effective.takes_away(&hosted.state, sender, Capability::SEND_MESSAGE) {
+        Some("room.demoted")
     } else if !hosted.state.is_active(sender) {
         Some("sender_has_no_client_in_the_group")
     } else {

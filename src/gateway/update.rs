@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use portcullis_core::mls::{HandshakeError, Leaf};
+use portcullis_core::mls::{Change, Effect, HandshakeError, Leaf, Proposer};
 use portcullis_core::policy::Question;
 use portcullis_core::room::{self, Action, Admission, Violation};
 use portcullis_core::time::Millis;
@@ -71,7 +71,7 @@ impl Update<'_> {
             return self.refuse(refusal, not_allowed);
         }
         let ticket = match change.joiner() {
-            Some(leaf) => self.ticket(leaf)?,
+            Some(leaf) => self.ticket_of(leaf)?,
             None => None,
         };
         // The ticket says that this client may come; by which right is told by the room as it is now.
@@ -82,6 +82,9 @@ impl Update<'_> {
             Ok(actions) => actions,
             Err(violation) => return self.refuse_violation(&case, &violation),
         };
+        if let Some(refusal) = self.demoted(&case, &actions).or_else(|| self.escapes(&case, change)) {
+            return self.refuse(refusal, not_allowed);
+        }
         if let Some(answer) = self.withdraw_denied(&case, &actions)? {
             return Ok(Some(answer));
         }
@@ -226,14 +229,24 @@ impl Update<'_> {
         if denied.is_empty() {
             return Ok(None);
         }
-        let references: Vec<Vec<u8>> = denied.iter().map(|(reference, _)| reference.clone()).collect();
+        // What was accepted together leaves together (reading D-28).
+        let bundle = |reference: &Vec<u8>| self.hosted.pending.iter().find(|pending| pending.reference == *reference);
+        let bundles: Vec<_> =
+            denied.iter().filter_map(|(reference, _)| bundle(reference)).map(|it| it.decision).collect();
+        let of_bundle = |pending: &&PendingProposal| bundles.contains(&pending.decision);
+        let references: Vec<Vec<u8>> =
+            self.hosted.pending.iter().filter(of_bundle).map(|pending| pending.reference.clone()).collect();
+        let withdrawn = references.clone();
         let refusal = case.refuse("invalid_proposal", "pending_proposal_is_denied_by_now", json!({}));
         let body = UpdateResponse::InvalidProposal { description: refusal.description(), references }.encode();
         let (room, epoch, id) = (self.hosted.room.clone(), self.hosted.seen.epoch, refusal.id());
         let written = self.inner.store.write(self.hosted.room.as_str(), move |tx: &mut Tx<'_>| {
-            for (reference, decision) in &denied {
+            for (_, decision) in &denied {
+                tx.stage(&decision.record)?;
+            }
+            for reference in &withdrawn {
                 match proposals::withdraw(tx, &room, epoch, reference) {
-                    Ok(()) | Err(StoreError::Missing) => tx.stage(&decision.record)?,
+                    Ok(()) | Err(StoreError::Missing) => {}
                     Err(error) => return Err(error),
                 }
             }
@@ -261,12 +274,37 @@ impl Update<'_> {
         if !self.caller.speaks_for(user) {
             return Some(not_of_this_provider(case, user));
         }
-        let blocked = self.hosted.blocked.contains(user);
+        let blocked = self.hosted.blocks(user);
         blocked.then(|| case.refuse("not_allowed", "room.blocked", json!({ "user": user })))
     }
 
+    /// A role that an accepted proposal has taken away gives no right any more (reading D-51).
+    fn demoted(&self, case: &Case<'_>, actions: &[Action]) -> Option<Decision> {
+        let taken = actions.iter().filter(|action| action.reference.is_none()).find(|action| {
+            let user = action.actor.uri();
+            self.hosted.effective.takes_away(&self.hosted.state, &user, action.capability)
+        })?;
+        let capability = taken.capability.to_string();
+        Some(case.refuse("not_allowed", "room.demoted", json!({ "capability": capability })))
+    }
+
+    /// An external commit would end the epoch without a removal or ban that somebody else has proposed in the
+    /// participant list, and the hub cannot propose that again (correction C-6): a member commits it first.
+    fn escapes(&self, case: &Case<'_>, change: &Change) -> Option<Decision> {
+        change.joiner()?;
+        let imposed = self.hosted.group.pending().into_iter().any(|part| {
+            let by = match &part.proposer {
+                Proposer::Member { user, .. } | Proposer::Joiner { user, .. } => Some(user.clone()),
+                Proposer::ExternalSender { .. } => None,
+            };
+            let lists = matches!(part.effect, Effect::Component { .. });
+            lists && self.hosted.state.blocked(&[part]).iter().any(|user| Some(user) != by.as_ref())
+        });
+        imposed.then(|| case.refuse("not_allowed", "pending_removal_comes_first", json!({})))
+    }
+
     /// The ticket of the client that joins (reading D-46).
-    fn ticket(&self, leaf: &Leaf) -> Result<Option<Ticket>, GatewayError> {
+    fn ticket_of(&self, leaf: &Leaf) -> Result<Option<Ticket>, GatewayError> {
         let (room, now) = (&self.hosted.room, self.now);
         let ticket = self.inner.store.read(|conn| admission::find(conn, room, &leaf.signature_key, now))?;
         Ok(ticket.filter(|ticket: &Ticket| ticket.credential_hash == answers::scope(&[leaf.client.as_bytes()])))

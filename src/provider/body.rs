@@ -2,6 +2,7 @@
 
 use std::future::{Ready, ready};
 use std::str::FromStr;
+use std::time::Duration;
 
 use actix_web::http::header::CONTENT_LENGTH;
 use actix_web::web::{Bytes, Path, Payload};
@@ -10,8 +11,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use tokio::time::timeout;
 
 use super::problem::Problem;
+
+/// How long a body may take to arrive.
+const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Longest body of a route, in bytes; stands in the data of each resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,10 +29,11 @@ pub(super) async fn read(request: &HttpRequest, payload: Payload) -> Result<Byte
     if declared.is_some_and(|bytes| usize::try_from(bytes).map_or(true, |bytes| bytes > limit_bytes)) {
         return Err(Problem::Oversize(limit_bytes));
     }
-    match payload.to_bytes_limited(limit_bytes).await {
-        Ok(Ok(bytes)) => Ok(bytes),
-        Ok(Err(_)) => Err(Problem::Malformed("the body ended early".to_owned())),
-        Err(_) => Err(Problem::Oversize(limit_bytes)),
+    match timeout(BODY_TIMEOUT, payload.to_bytes_limited(limit_bytes)).await {
+        Ok(Ok(Ok(bytes))) => Ok(bytes),
+        Ok(Ok(Err(_))) => Err(Problem::Malformed("the body ended early".to_owned())),
+        Ok(Err(_)) => Err(Problem::Oversize(limit_bytes)),
+        Err(_) => Err(Problem::SlowBody),
     }
 }
 

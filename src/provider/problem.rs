@@ -32,6 +32,7 @@ pub const CODES: &[(&str, u16, &str)] = &[
     ("not_allowed", 403, "policy or the state of the room refuses; `Portcullis-Decision` names the decision"),
     ("not_found", 404, "no such room, user, device or route"),
     ("method_not_allowed", 405, "the route exists, but not for this method"),
+    ("slow_body", 408, "the body did not arrive within a minute"),
     ("conflict", 409, "it exists already, or its state does not take this"),
     ("in_progress", 409, "a request with the same `Idempotency-Key` is still being worked on"),
     ("oversize", 413, "the body is longer than the route takes"),
@@ -59,6 +60,9 @@ pub enum Problem {
     /// A body beyond the limit of its route, in bytes.
     #[error("the body is longer than {0} bytes")]
     Oversize(usize),
+    /// A body that does not arrive.
+    #[error("the body took too long to arrive")]
+    SlowBody,
     /// A POST without its key.
     #[error("a POST needs the header `Idempotency-Key`: 1 to 128 visible ASCII characters")]
     IdempotencyKeyMissing,
@@ -117,6 +121,7 @@ impl Problem {
             Self::Gateway(GatewayError::Conflict) => "conflict",
             Self::InProgress => "in_progress",
             Self::Oversize(_) => "oversize",
+            Self::SlowBody => "slow_body",
             Self::IdempotencyKeyReused => "idempotency_key_reused",
             Self::Unconfigured | Self::Gateway(GatewayError::Internal(_)) => "internal",
             Self::Gateway(GatewayError::PeerUnreachable(_)) => "peer_unreachable",
@@ -140,6 +145,7 @@ impl Problem {
             | Self::Auth(_)
             | Self::Malformed(_)
             | Self::Oversize(_)
+            | Self::SlowBody
             | Self::IdempotencyKeyMissing
             | Self::IdempotencyKeyReused
             | Self::InProgress
@@ -196,6 +202,7 @@ impl ResponseError for Problem {
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::InProgress | Self::Gateway(GatewayError::Conflict) => StatusCode::CONFLICT,
             Self::Oversize(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::SlowBody => StatusCode::REQUEST_TIMEOUT,
             Self::IdempotencyKeyReused => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Unconfigured | Self::Gateway(GatewayError::Internal(_)) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Gateway(GatewayError::PeerUnreachable(_)) => StatusCode::BAD_GATEWAY,
@@ -258,6 +265,7 @@ mod tests {
             GatewayError::Internal(cause()).into(),
             Problem::Malformed("bad".to_owned()),
             Problem::Oversize(1),
+            Problem::SlowBody,
             Problem::IdempotencyKeyMissing,
             Problem::IdempotencyKeyReused,
             Problem::InProgress,

@@ -3,7 +3,7 @@
 use openmls::framing::{ProcessedMessageContent, Sender as MlsSender};
 use openmls::group::StagedCommit;
 use openmls::key_packages::KeyPackage;
-use openmls::messages::proposals::Proposal;
+use openmls::messages::proposals::{Proposal, ProposalOrRefType};
 use openmls::prelude::LeafNodeIndex;
 
 use crate::identity::credential::client_of;
@@ -62,7 +62,9 @@ impl Group {
         let sender = self.sender(&staged, committer, &before)?;
         let parts = self.parts(&staged, &sender, &before)?;
         checks::external_remove::check(&sender, &parts)?;
-        checks::lifetimes::check(staged.queued_proposals().filter_map(|queued| added(queued.proposal())), now)?;
+        // What is cited was checked when it was proposed; that time has passed since must not hold the room up.
+        let by_value = staged.queued_proposals().filter(|it| it.proposal_or_ref_type() == ProposalOrRefType::Proposal);
+        checks::lifetimes::check(by_value.filter_map(|queued| added(queued.proposal())), now)?;
         let welcome_refs = checks::welcome::check(bundle.welcome.as_ref(), &parts, self.suite())?;
 
         let next = self.merged(staged)?;

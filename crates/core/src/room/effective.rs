@@ -25,6 +25,11 @@ impl Effective {
         &self.blocked
     }
 
+    /// Whether `user` has `capability` by its role in `room`, but not by the role it is about to get.
+    pub fn takes_away(&self, room: &RoomState, user: &UserUri, capability: Capability) -> bool {
+        room.holds(user, capability) && !self.holds(room, user, capability)
+    }
+
     /// Whether `user` has `capability` both by its role in `room` and by the role it is about to get.
     pub fn holds(&self, room: &RoomState, user: &UserUri, capability: Capability) -> bool {
         let pending = self.pending_roles.get(user).copied().unwrap_or_else(|| room.role_of(user));
