@@ -155,6 +155,17 @@ on_both! {
         assert_eq!((staged.has_changed().unwrap(), outbox.has_changed().unwrap()), (true, false));
     }
 
+    fn async_code_writes_and_reads_and_lets_go(db) {
+        let (store, runtime) = (db.open(), runtime());
+        runtime.block_on(async move {
+            store.write_async("x", registering("alice")).await.unwrap();
+            let reader = store.clone();
+            assert!(tokio::task::spawn_blocking(move || exists(&reader, "alice")).await.unwrap());
+            drop(store);
+        });
+        assert!(exists(&db.open(), "alice"));
+    }
+
     fn a_read_sees_one_snapshot(db) {
         let store = db.open();
         store.read(|conn| {
