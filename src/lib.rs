@@ -20,6 +20,8 @@ pub mod upkeep;
 
 pub mod server;
 
+pub mod member;
+
 pub mod demo;
 
 pub mod cli;

@@ -1,4 +1,5 @@
 //! One binary for all integration tests, so that it is linked once.
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
 
+mod demo;
 mod tidy;

@@ -6,6 +6,7 @@ use clap::{Parser, Subcommand};
 
 mod audit;
 mod check;
+mod demo;
 mod exit;
 mod host;
 mod init;
@@ -40,6 +41,8 @@ enum Command {
     Audit(audit::Args),
     /// Check a configuration, its keys and its policy bundle without opening a door.
     Check(check::Args),
+    /// Play the draft's example flow between three providers on loopback.
+    Demo(demo::Args),
     /// Write a configuration, a development CA and a policy bundle into a folder.
     Init(init::Args),
     /// List and mend what waits to be delivered to other providers.
@@ -65,6 +68,7 @@ pub fn main() -> ExitCode {
     let outcome = match cli.command {
         Command::Audit(args) => audit::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Demo(args) => demo::run(&args),
         Command::Init(args) => init::run(&args),
         Command::Outbox(args) => outbox::run(&args),
         Command::Room(args) => room::run(&args),

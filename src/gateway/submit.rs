@@ -126,7 +126,9 @@ fn decide(
         from_role: role,
         to_role: role,
         transition_authorized: true,
-        alternative_granted: hosted.state.may_react(&request.sender),
+        // A hub cannot tell a reaction from a message (reading P-25).
+        alternative_granted: !hosted.state.holds(&request.sender, Capability::SEND_MESSAGE)
+            && hosted.state.may_react(&request.sender),
         preauthorized: false,
         external: false,
         suite: hosted.view.suite,
