@@ -20,7 +20,7 @@ use super::vocabulary::Vocabulary;
 
 /// A proved bundle.
 ///
-/// Files, by their path: `schema/*.cedarschema`; `platform/`, `ceiling/`, `rooms/` and `obligations/*.cedar`;
+/// Files, by their path: `schema/*.cedarschema`; `platform/`, `ceiling/` and `rooms/*.cedar`;
 /// `templates/*.yaml`; `tests/*.yaml`; `settings.yaml`. Markdown is allowed anywhere. `examples/` is not read.
 #[derive(Clone, Debug)]
 pub struct Bundle {
@@ -115,9 +115,13 @@ impl<'a> Texts<'a> {
                 (Some(_), "cedar", Some(layer)) => texts.policies.push((layer, source)),
                 (Some("tests"), "yaml", _) => texts.tests.push(source),
                 (Some("templates"), "yaml", _) => texts.templates.push(source),
+                (Some("obligations"), ..) => {
+                    let help = "leave the folder out; an obligation that nobody carries out would be a false promise";
+                    wrong.push(start.at(0, "obligations are not carried out by this version", Some(help.to_owned())));
+                }
                 _ => {
-                    let help = "expected `schema/*.cedarschema`, `platform/`, `ceiling/`, `rooms/` or \
-                                `obligations/*.cedar`, `templates/*.yaml`, `tests/*.yaml` or `settings.yaml`";
+                    let help = "expected `schema/*.cedarschema`, `platform/`, `ceiling/` or `rooms/*.cedar`, \
+                                `templates/*.yaml`, `tests/*.yaml` or `settings.yaml`";
                     wrong.push(start.at(0, "file has no place in a bundle", Some(help.to_owned())));
                 }
             }
@@ -147,11 +151,10 @@ impl<'a> Texts<'a> {
         let templates = self.templates(wrong);
         let suites = self.suites(&found, wrong);
         let index = index(&found, wrong);
-        let deciding = found.iter().filter(|found| found.layer != Layer::Obligations);
         Some(Bundle {
             digest,
             index: Arc::new(index),
-            metas: Arc::new(deciding.map(|found| (found.policy.id().clone(), found.meta())).collect()),
+            metas: Arc::new(found.iter().map(|found| (found.policy.id().clone(), found.meta())).collect()),
             vocabulary: Arc::new(vocabulary?),
             directory: Arc::new(directory?),
             templates: Arc::new(templates),
@@ -246,7 +249,7 @@ impl<'a> Texts<'a> {
 
 fn index(found: &[Found<'_>], wrong: &mut Vec<Diagnostic>) -> Index {
     let mut index = Index::default();
-    for found in found.iter().filter(|found| found.layer != Layer::Obligations) {
+    for found in found {
         if let Err(error) = index.insert(&found.policy) {
             wrong.push(found.wrong(error.to_string(), "expected ids used once"));
         }

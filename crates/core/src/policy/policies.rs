@@ -30,8 +30,6 @@ pub(super) enum Layer {
     Rooms,
     /// `platform/`: the only place that permits.
     Platform,
-    /// `obligations/`: what follows from an allow; decides nothing.
-    Obligations,
 }
 
 impl Layer {
@@ -40,7 +38,6 @@ impl Layer {
             "ceiling" => Some(Self::Ceiling),
             "rooms" => Some(Self::Rooms),
             "platform" => Some(Self::Platform),
-            "obligations" => Some(Self::Obligations),
             _ => None,
         }
     }
@@ -128,9 +125,7 @@ pub(super) fn check(all: &[Found<'_>], wrong: &mut Vec<Diagnostic>) {
     for found in all {
         check_id(found, wrong);
         check_layer(found, wrong);
-        if found.layer != Layer::Obligations {
-            check_annotations(found, &ids, wrong);
-        }
+        check_annotations(found, &ids, wrong);
     }
 }
 
@@ -184,23 +179,16 @@ fn check_layer(found: &Found<'_>, wrong: &mut Vec<Diagnostic>) {
         (Layer::Ceiling | Layer::Rooms, Effect::Permit) => {
             wrong.push(found.wrong("this folder only forbids", "expected `forbid`; only `platform/` permits"));
         }
-        (Layer::Obligations, Effect::Forbid) => {
-            let help = "expected `permit`; a forbid would drop every obligation";
-            wrong.push(found.wrong("obligations only permit", help));
-        }
-        (Layer::Platform, _)
-        | (Layer::Ceiling | Layer::Rooms, Effect::Forbid)
-        | (Layer::Obligations, Effect::Permit) => {}
+        (Layer::Platform, _) | (Layer::Ceiling | Layer::Rooms, Effect::Forbid) => {}
     }
 }
 
-/// Checks what needs the schema's names: nobody is held in a room, obligations decide nothing, and no policy speaks of
-/// something that cannot exist.
+/// Checks what needs the schema's names: nobody is held in a room, and no policy speaks of something that
+/// cannot exist.
 pub(super) fn check_names(all: &[Found<'_>], vocabulary: &Vocabulary, names: &Names<'_>, wrong: &mut Vec<Diagnostic>) {
     for found in all {
         match found.layer {
             Layer::Ceiling | Layer::Rooms => check_leaving(found, vocabulary, wrong),
-            Layer::Obligations => check_obligation(found, wrong),
             Layer::Platform => {}
         }
         for literal in found.policy.entity_literals() {
@@ -220,17 +208,6 @@ fn check_leaving(found: &Found<'_>, vocabulary: &Vocabulary, wrong: &mut Vec<Dia
     if applies {
         let help = "expected actions to be named, for example `action in Mimi::Action::\"RoomActs\"`";
         wrong.push(found.wrong("policy would forbid `canRemoveSelf`: nobody is held in a room", help));
-    }
-}
-
-fn check_obligation(found: &Found<'_>, wrong: &mut Vec<Diagnostic>) {
-    let named = match found.policy.action_constraint() {
-        ActionConstraint::Eq(action) => action.id().unescaped() == "obligations",
-        ActionConstraint::Any | ActionConstraint::In(_) => false,
-    };
-    if !named {
-        let help = "expected `action == Mimi::Action::\"obligations\"`";
-        wrong.push(found.wrong("obligation is about another action", help));
     }
 }
 
