@@ -118,7 +118,9 @@ fn every_reading_that_is_cited_is_listed() {
         let words = text.split(|c: char| !(c.is_alphanumeric() || c == '-'));
         let is_mark = |word: &&str| {
             word.split_once('-').is_some_and(|(letter, number)| {
-                ["D", "P", "C"].contains(&letter) && !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit())
+                ["D", "P", "C"].contains(&letter)
+                    && (1..=2).contains(&number.len())
+                    && number.bytes().all(|b| b.is_ascii_digit())
             })
         };
         unlisted.extend(
