@@ -1,5 +1,9 @@
 //! One binary for all integration tests, so that it is linked once.
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
 
+mod bad_input;
+mod crash;
 mod demo;
+mod federation;
+mod harness;
 mod tidy;

@@ -240,8 +240,14 @@ fn transact(
     if !touched.is_empty() {
         conn.announce(&changes.announce(touched)).map_err(before)?;
     }
-    failpoint("lane.before_commit");
+    // Workers that found nothing to do are passed over, so that a test knows which transaction it ends in.
+    let point = |label| {
+        if !touched.is_empty() {
+            failpoint(label)
+        }
+    };
+    point("lane.before_commit");
     conn.commit().map_err(|error| Stop::Commit(error.into()))?;
-    failpoint("lane.after_commit");
+    point("lane.after_commit");
     Ok(touched)
 }

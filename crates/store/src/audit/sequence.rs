@@ -59,7 +59,9 @@ fn run(tx: &mut Tx<'_>, limit: u32, now: Millis) -> Result<Sequenced, StoreError
     let limit = i64::from(limit.min(MAX_SEQUENCED));
     let (entries, refused) = audit(tx, limit, now)?;
     let stream_rows = streams::sequence(tx, limit)?;
-    failpoint("sequence.before_commit");
+    if entries + refused + stream_rows > 0 {
+        failpoint("sequence.before_commit");
+    }
     Ok(Sequenced { entries, stream_rows, refused })
 }
 

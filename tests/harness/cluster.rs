@@ -1,0 +1,80 @@
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use tempfile::TempDir;
+
+use super::own_loopback;
+
+/// A throwaway PostgreSQL server.
+pub(crate) struct Cluster {
+    folder: TempDir,
+    url: String,
+}
+
+impl Cluster {
+    pub(crate) fn start() -> Self {
+        let folder = TempDir::new().unwrap();
+        if root() {
+            run(Command::new("chown").arg("postgres").arg(folder.path()));
+        }
+        let host = own_loopback();
+        let port = TcpListener::bind((host, 0)).unwrap().local_addr().unwrap().port();
+        let data = folder.path().join("data");
+        let mut make = as_postgres(&binaries().join("initdb"));
+        run(make.arg("-D").arg(&data).args(["-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync"]));
+        let options = format!(
+            "-p {port} -c listen_addresses={host} -c unix_socket_directories={} -c fsync=off -c max_connections=200",
+            folder.path().display()
+        );
+        let mut control = as_postgres(&binaries().join("pg_ctl"));
+        let log = folder.path().join("log");
+        run(control.arg("-D").arg(&data).arg("-w").arg("-l").arg(&log).args(["-o", &options, "start"]));
+        Self { url: format!("postgres://postgres@{host}:{port}/postgres"), folder }
+    }
+
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        let mut control = as_postgres(&binaries().join("pg_ctl"));
+        control.arg("-D").arg(self.folder.path().join("data")).args(["-m", "immediate", "stop"]);
+        let _ = control.stdout(Stdio::null()).stderr(Stdio::null()).status();
+    }
+}
+
+/// The number that a query gives.
+pub(super) fn number(url: &str, query: &str) -> i64 {
+    let output = Command::new(binaries().join("psql")).args([url, "-tAc", query]).output().unwrap();
+    String::from_utf8(output.stdout).unwrap().trim().parse().unwrap()
+}
+
+/// PostgreSQL refuses to run as root.
+fn as_postgres(program: &Path) -> Command {
+    if root() {
+        let mut command = Command::new("runuser");
+        command.args(["-u", "postgres", "--"]).arg(program);
+        command
+    } else {
+        Command::new(program)
+    }
+}
+
+fn root() -> bool {
+    use std::os::unix::fs::MetadataExt;
+    fs::metadata("/proc/self").unwrap().uid() == 0
+}
+
+fn binaries() -> PathBuf {
+    let installed = fs::read_dir("/usr/lib/postgresql").unwrap().map(|entry| entry.unwrap().path().join("bin"));
+    installed.filter(|bin| bin.join("initdb").exists()).max().unwrap()
+}
+
+fn run(command: &mut Command) {
+    let done = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
+    assert!(done.success(), "{command:?} failed");
+}

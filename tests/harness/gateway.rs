@@ -1,0 +1,153 @@
+use std::ffi::OsStr;
+use std::fs::{File, OpenOptions};
+use std::net::SocketAddr;
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+
+use portcullis::config::Config;
+use portcullis::member::Device;
+use portcullis::peer::{Endpoint, PeerAnswer, PeerError, Peers};
+use portcullis::provider::client::Client;
+use portcullis::provider::token::{AUDIENCE, Grant, TokenKey};
+use portcullis_core::wire::uri::{ClientUri, Domain, UserUri};
+use tokio::net::TcpStream;
+
+use super::{Database, eventually, portcullis};
+
+/// One gateway, running or not.
+pub(crate) struct Gateway {
+    pub(crate) domain: Domain,
+    pub(crate) folder: PathBuf,
+    pub(crate) federation: SocketAddr,
+    pub(crate) provider: SocketAddr,
+    child: Option<Child>,
+}
+
+impl Gateway {
+    pub(super) fn new(domain: &str, folder: PathBuf, federation: SocketAddr, provider: SocketAddr) -> Self {
+        Self { domain: Domain::parse(domain).unwrap(), folder, federation, provider, child: None }
+    }
+
+    pub(crate) fn config_file(&self) -> PathBuf {
+        self.folder.join("gateway.yaml")
+    }
+
+    pub(crate) fn config(&self) -> Config {
+        Config::load(&self.config_file()).unwrap()
+    }
+
+    pub(crate) fn start(&mut self) {
+        self.start_with(&[]);
+    }
+
+    pub(crate) fn start_with(&mut self, environment: &[(&str, &OsStr)]) {
+        let log = OpenOptions::new().create(true).append(true).open(self.log_file()).unwrap();
+        let mut serve = portcullis();
+        serve.arg("serve").arg("--config").arg(self.config_file()).stdin(Stdio::null());
+        serve.stdout(File::create("/dev/null").unwrap()).stderr(log).envs(environment.iter().copied());
+        self.child = Some(serve.spawn().unwrap());
+    }
+
+    /// Waits until both doors are open.
+    pub(crate) async fn ready(&mut self) {
+        let door = self.client_with(String::new());
+        let (log, federation) = (self.log_file(), self.federation);
+        let child = self.child.as_mut().unwrap();
+        eventually("the doors open", async || {
+            let ended = child.try_wait().unwrap();
+            assert!(ended.is_none(), "it has ended:\n{}", std::fs::read_to_string(&log).unwrap());
+            (door.openapi().await.is_ok() && TcpStream::connect(federation).await.is_ok()).then_some(())
+        })
+        .await;
+    }
+
+    pub(crate) async fn restart(&mut self) {
+        self.start();
+        self.ready().await;
+    }
+
+    /// Ends the process as a power cut would.
+    pub(crate) fn kill(&mut self) {
+        let mut child = self.child.take().unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    /// Waits until the process has ended by itself.
+    pub(crate) async fn ended(&mut self) -> ExitStatus {
+        let mut child = self.child.take().unwrap();
+        eventually("the process ends", async || child.try_wait().unwrap()).await
+    }
+
+    /// Waits until the process has ended at a failpoint.
+    pub(crate) async fn crashed(&mut self) {
+        const ABORTED: i32 = 6;
+        assert_eq!(self.ended().await.signal(), Some(ABORTED));
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
+        let pid = self.child.as_ref().unwrap().id().to_string();
+        assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
+    }
+
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.log_file()).unwrap()
+    }
+
+    fn log_file(&self) -> PathBuf {
+        self.folder.join("gateway.log")
+    }
+
+    /// Runs a command of an operator on this gateway.
+    pub(crate) fn operate(&self, arguments: &[&str]) -> Output {
+        portcullis().args(arguments).arg("--config").arg(self.config_file()).output().unwrap()
+    }
+
+    /// The same for one that must go well; gives what it prints.
+    pub(crate) fn operated(&self, arguments: &[&str]) -> String {
+        let output = self.operate(arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    pub(crate) fn token(&self, user: &UserUri) -> String {
+        let pem = std::fs::read_to_string(self.folder.join("keys/token.key")).unwrap();
+        let grant =
+            Grant { subject: user.as_str(), audience: AUDIENCE, issuer: None, scope: "", lifetime_seconds: 3600 };
+        TokenKey::from_pem(&pem).unwrap().sign(&grant).unwrap()
+    }
+
+    /// The provider door, opened for a user.
+    pub(crate) fn client(&self, user: &UserUri) -> Client {
+        self.client_with(self.token(user))
+    }
+
+    fn client_with(&self, token: String) -> Client {
+        Client::new(&format!("http://{}", self.provider), token).unwrap()
+    }
+
+    pub(crate) async fn device(&self, client: ClientUri) -> Device {
+        let user = client.user().unwrap();
+        Device::register(self.client(&user), client).await.unwrap()
+    }
+
+    pub(crate) fn database(&self) -> Database {
+        Database::new(self.config().database)
+    }
+
+    /// Sends to another provider in the name of this one, whether this gateway runs or not.
+    pub(crate) async fn post(&self, to: &str, endpoint: Endpoint, body: Vec<u8>) -> Result<PeerAnswer, PeerError> {
+        let peers = Peers::new(&self.config()).unwrap();
+        peers.post(&self.domain, &Domain::parse(to).unwrap(), endpoint, body.into(), None).await
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}

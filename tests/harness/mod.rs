@@ -1,0 +1,158 @@
+//! Gateways as their operators run them: child processes, each with a folder and a loopback address of its own.
+
+mod cluster;
+mod database;
+mod gateway;
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use portcullis::member::Device;
+use portcullis_core::wire::uri::{ClientUri, RoomUri, UserUri};
+use tempfile::TempDir;
+
+pub(crate) use cluster::Cluster;
+pub(crate) use database::Database;
+pub(crate) use gateway::Gateway;
+
+/// Positions of the roles in the template `strict`.
+pub(crate) const ORDINARY: u32 = 2;
+pub(crate) const ADMIN: u32 = 3;
+
+/// When waiting is given up: nothing that is waited for takes so long unless something is broken.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+pub(crate) fn room() -> RoomUri {
+    RoomUri::parse("mimi://a.example/r/clubhouse").unwrap()
+}
+
+pub(crate) fn client(name: &str) -> ClientUri {
+    ClientUri::parse(&format!("mimi://{name}")).unwrap()
+}
+
+pub(crate) fn user(name: &str) -> UserUri {
+    UserUri::parse(&format!("mimi://{name}")).unwrap()
+}
+
+/// Waits until `check` gives something.
+pub(crate) async fn eventually<T>(wanted: &str, mut check: impl AsyncFnMut() -> Option<T>) -> T {
+    let waited = tokio::time::timeout(PATIENCE, async {
+        loop {
+            if let Some(found) = check().await {
+                return found;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    waited.await.unwrap_or_else(|_| panic!("in vain: {wanted}"))
+}
+
+/// Gateways that know each other, under one development CA.
+pub(crate) struct Lab {
+    pub(crate) gateways: Vec<Gateway>,
+    _folder: TempDir,
+}
+
+impl Lab {
+    /// Writes configurations, keys and policies of gateways that do not run yet.
+    pub(crate) fn new(domains: &[&str]) -> Self {
+        let folder = TempDir::new().unwrap();
+        let mut sockets = Vec::new();
+        let mut free = || -> SocketAddr {
+            let socket = TcpListener::bind((own_loopback(), 0)).unwrap();
+            let address = socket.local_addr().unwrap();
+            sockets.push(socket);
+            address
+        };
+        let doors: Vec<_> = domains.iter().map(|domain| (*domain, free(), free())).collect();
+        for (domain, federation, provider) in &doors {
+            let mut init = portcullis();
+            init.arg("init").arg(folder.path().join(domain)).arg("--ca").arg(folder.path().join("ca"));
+            init.args(["--domain", domain, "--federation", &federation.to_string()]);
+            init.args(["--provider", &provider.to_string()]);
+            for (peer, address, _) in doors.iter().filter(|(peer, ..)| peer != domain) {
+                init.args(["--peer", &format!("{peer}={address}")]);
+            }
+            let done = init.output().unwrap();
+            assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        }
+        let gateways = doors.iter().map(|(domain, federation, provider)| {
+            Gateway::new(domain, folder.path().join(domain), *federation, *provider)
+        });
+        Self { gateways: gateways.collect(), _folder: folder }
+    }
+
+    /// Starts all gateways.
+    pub(crate) async fn open(domains: &[&str]) -> Self {
+        let mut lab = Self::new(domains);
+        for gateway in &mut lab.gateways {
+            gateway.start();
+        }
+        for gateway in &mut lab.gateways {
+            gateway.ready().await;
+        }
+        lab
+    }
+
+    pub(crate) fn gateway(&self, domain: &str) -> &Gateway {
+        self.gateways.iter().find(|gateway| gateway.domain.as_str() == domain).unwrap()
+    }
+
+    pub(crate) fn gateway_mut(&mut self, domain: &str) -> &mut Gateway {
+        self.gateways.iter_mut().find(|gateway| gateway.domain.as_str() == domain).unwrap()
+    }
+
+    /// Registers a device, such as `b.example/d/bob/phone`, at the gateway of its user.
+    pub(crate) async fn device(&self, name: &str) -> Device {
+        let client = client(name);
+        self.gateway(client.domain().as_str()).device(client).await
+    }
+
+    /// `guest`, who has a device, comes into the room in a role, and has heard so.
+    pub(crate) async fn bring_in(&self, host: &mut Device, guest: &mut Device, role: u32) {
+        guest.publish_key_packages(1).await.unwrap();
+        let (claimed, packages) = host.claim(guest.user(), &room()).await.unwrap();
+        assert!(claimed.answer.is_ok(), "{claimed:?}");
+        let added = host.add(&room(), packages, (guest.user().clone(), role)).await.unwrap();
+        assert!(added.answer.is_ok(), "{added:?}");
+        guest.until_epoch(&room(), host.member().epoch(&room()).unwrap()).await.unwrap();
+    }
+
+    /// Alice of the first provider with the room she has created, and Bob of the second, whom she has brought in.
+    pub(crate) async fn alice_and_bob(&self) -> (Device, Device) {
+        let mut alice = self.device("a.example/d/alice/phone").await;
+        let mut bob = self.device("b.example/d/bob/phone").await;
+        let created = alice.create_room(&room(), "strict", "Clubhouse").await.unwrap();
+        assert!(created.answer.is_ok(), "{created:?}");
+        self.bring_in(&mut alice, &mut bob, ADMIN).await;
+        (alice, bob)
+    }
+
+    /// Waits until no gateway has anything to do.
+    pub(crate) async fn quiet(&self) {
+        eventually("all gateways come to rest", async || {
+            self.gateways.iter().all(|gateway| gateway.database().waiting() == 0).then_some(())
+        })
+        .await;
+    }
+}
+
+/// The program that is tested.
+pub(crate) fn portcullis() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_portcullis"))
+}
+
+/// An address of this process alone, so that the ports of tests that run side by side do not meet.
+fn own_loopback() -> Ipv4Addr {
+    let [_, high, middle, low] = std::process::id().to_be_bytes();
+    Ipv4Addr::new(127, 64 + high % 64, middle, low.clamp(1, 254))
+}
+
+/// Puts `with` where `what` stands in a file.
+pub(crate) fn edit(file: &Path, what: &str, with: &str) {
+    let text = std::fs::read_to_string(file).unwrap();
+    assert!(text.contains(what), "`{what}` does not stand in {}", file.display());
+    std::fs::write(file, text.replacen(what, with, 1)).unwrap();
+}
