@@ -41,7 +41,7 @@ async fn peers_get_400_for_what_does_not_decode_and_413_for_what_is_too_long() {
     let notify = || Endpoint::Notify(room());
     assert_eq!(refused(a, "b.example", notify(), b"no TLS".to_vec()).await, 400);
     assert_eq!(refused(a, "b.example", notify(), vec![]).await, 400);
-    assert_eq!(refused(a, "b.example", notify(), vec![0; (4 << 20) + 1]).await, 413);
+    assert_eq!(refused(a, "b.example", notify(), vec![0; (24 << 20) + 1]).await, 413);
 
     let trailing = |mut body: Vec<u8>| {
         body.push(0);

@@ -7,6 +7,7 @@ mod joins;
 mod notify;
 mod policy;
 mod postgres;
+mod rights;
 mod updates;
 
 use portcullis::member::{Device, Sent};

@@ -1,0 +1,73 @@
+use portcullis::member::Device;
+use portcullis_core::member::Draft;
+
+use super::{assert_accepted, refusal};
+use crate::harness::{ADMIN, Lab, ORDINARY, room};
+
+/// Alice and Bob, and Dora, so that Bob is not the last of his role. The room is in epoch 2.
+async fn company(lab: &Lab) -> (Device, Device, Device) {
+    let (mut alice, mut bob) = lab.alice_and_bob().await;
+    let mut dora = lab.device("a.example/d/dora/phone").await;
+    lab.bring_in(&mut alice, &mut dora, ADMIN).await;
+    bob.until_epoch(&room(), 2).await.unwrap();
+    (alice, bob, dora)
+}
+
+async fn joins(lab: &Lab, client: &str) -> Device {
+    let mut device = lab.device(client).await;
+    let (_, material) = device.ask_group_info(&room()).await.unwrap();
+    assert_accepted(&device.external_join(&room(), &material.unwrap(), None).await.unwrap());
+    device
+}
+
+#[tokio::test]
+async fn whose_removal_waits_for_a_commit_has_no_rights_back_after_an_external_commit() {
+    let lab = Lab::open(&["a.example", "b.example"]).await;
+    let (mut alice, mut bob, _dora) = company(&lab).await;
+    let mut laptop = joins(&lab, "b.example/d/bob/laptop").await;
+    for device in [&mut alice, &mut bob] {
+        device.until_epoch(&room(), 3).await.unwrap();
+    }
+    let late = laptop.member_mut().text(&room(), "one more thing").unwrap();
+    assert_accepted(&bob.leave(&room()).await.unwrap());
+    alice.until_proposed(&room(), 3).await.unwrap();
+    let _tablet = joins(&lab, "a.example/d/alice/tablet").await;
+    alice.until_epoch(&room(), 4).await.unwrap();
+    assert_eq!(refusal(laptop.submit(&room(), &late).await.unwrap()), "not_allowed");
+    assert_accepted(&alice.commit_pending(&room()).await.unwrap());
+    let left = alice.member().clients(&room()).unwrap();
+    assert!(left.iter().all(|client| client.domain().as_str() == "a.example"), "{left:?}");
+}
+
+#[tokio::test]
+async fn a_removal_that_waits_for_a_commit_cannot_be_shaken_off_by_an_external_commit() {
+    let lab = Lab::open(&["a.example", "b.example"]).await;
+    let (mut alice, mut bob, mut dora) = company(&lab).await;
+    let mut tablet = lab.device("a.example/d/alice/tablet").await;
+    let (_, material) = tablet.ask_group_info(&room()).await.unwrap();
+    let gone = Draft::default().without_participant(bob.user().clone()).without_clients(bob.user().clone());
+    let proposals = alice.member_mut().propose(&room(), &gone).unwrap();
+    assert_accepted(&alice.update(&room(), &proposals).await.unwrap());
+    assert_eq!(refusal(bob.say(&room(), "am I still here?").await.unwrap()), "not_allowed");
+    assert_eq!(refusal(tablet.external_join(&room(), &material.unwrap(), None).await.unwrap()), "not_allowed");
+    dora.until_proposed(&room(), 2).await.unwrap();
+    assert_accepted(&dora.commit_pending(&room()).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_demotion_counts_from_its_acceptance_on() {
+    let lab = Lab::open(&["a.example", "b.example"]).await;
+    let (mut alice, mut bob, mut dora) = company(&lab).await;
+    let mut cathy = lab.device("a.example/d/cathy/phone").await;
+    lab.bring_in(&mut alice, &mut cathy, ORDINARY).await;
+    dora.until_epoch(&room(), 3).await.unwrap();
+    bob.until_epoch(&room(), 3).await.unwrap();
+    let less = Draft::default().role(bob.user().clone(), ORDINARY);
+    let proposals = alice.member_mut().propose(&room(), &less).unwrap();
+    assert_accepted(&alice.update(&room(), &proposals).await.unwrap());
+    bob.until_proposed(&room(), 1).await.unwrap();
+    // Bob's commit cites his own demotion, and does what only his old role may.
+    assert_eq!(refusal(bob.remove(&room(), cathy.user()).await.unwrap()), "not_allowed");
+    dora.until_proposed(&room(), 1).await.unwrap();
+    assert_accepted(&dora.commit_pending(&room()).await.unwrap());
+}
