@@ -124,10 +124,13 @@ impl Server {
                 for diagnostic in &diagnostics {
                     tracing::error!("{diagnostic}");
                 }
-                return tracing::error!(count = diagnostics.len(), "policies are not valid, the last good ones go on");
+                return tracing::error!(
+                    count = diagnostics.len(),
+                    "policies are not reloaded, the last good ones go on"
+                );
             }
-            Ok(Err(error)) => return tracing::error!(%error, "policies are not read, the last good ones go on"),
-            Err(error) => return tracing::error!(%error, "policies are not read, the last good ones go on"),
+            Ok(Err(error)) => return tracing::error!(%error, "policies are not reloaded, the last good ones go on"),
+            Err(error) => return tracing::error!(%error, "policies are not reloaded, the last good ones go on"),
         };
         match record_bundle(&self.gateway, &read, "policy.reloaded").await {
             Ok(()) => {
@@ -135,10 +138,7 @@ impl Server {
                 tracing::info!("policies are reloaded");
             }
             Err(error) => {
-                tracing::error!(
-                    error = format!("{error:#}"),
-                    "reload cannot be recorded, the last good policies go on"
-                );
+                tracing::error!(error = format!("{error:#}"), "policies are not reloaded, for that cannot be recorded");
             }
         }
     }
