@@ -1,4 +1,4 @@
-use std::io::IsTerminal as _;
+use std::io::{ErrorKind, IsTerminal as _};
 use std::path::PathBuf;
 
 use super::{Failure, output};
@@ -13,7 +13,7 @@ Examples:
   portcullis demo --json          one JSON object a step")]
 pub(super) struct Args {
     /// Keep everything in this folder, which must be empty or new.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = empty_or_new)]
     dir: Option<PathBuf>,
     /// Print one JSON object a step.
     #[arg(long)]
@@ -25,6 +25,15 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     match total.differences.len() {
         0 => Ok(()),
         count => Err(Failure::failed(format!("{count} differences from what should be"))),
+    }
+}
+
+fn empty_or_new(text: &str) -> Result<PathBuf, String> {
+    match std::fs::read_dir(text).map(|mut entries| entries.next().is_some()) {
+        Ok(true) => Err("the folder is not empty; name another one".to_owned()),
+        Ok(false) => Ok(text.into()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(text.into()),
+        Err(error) => Err(format!("the folder cannot be read: {error}")),
     }
 }
 

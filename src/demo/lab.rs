@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail, ensure};
 use portcullis_core::wire::uri::{ClientUri, Domain, RoomUri, UserUri};
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio::process::Child;
@@ -50,11 +51,11 @@ struct Site {
 }
 
 impl Lab {
-    /// Sets the gateways up in `dir`, which must be empty or new, or in a temporary folder, and waits until they are
-    /// ready.
+    /// Sets the gateways up in `dir`, where nothing may be in their way, or in a temporary folder, and waits until
+    /// they are ready.
     pub(super) async fn open(program: Program, dir: Option<&Path>, report: &Report<'_>) -> anyhow::Result<Self> {
         let (folder, temporary) = match dir {
-            Some(dir) => (empty(dir)?, None),
+            Some(dir) => (made(dir)?, None),
             None => {
                 let temporary = tempfile::tempdir().context("cannot make a temporary folder")?;
                 (temporary.path().to_owned(), Some(temporary))
@@ -118,8 +119,9 @@ impl Lab {
         for gateway in &self.gateways {
             entries.push((gateway.domain.clone(), gateway.operator.entries().await?));
         }
+        self.gateways.iter().try_for_each(Running::terminate)?;
         for gateway in &mut self.gateways {
-            gateway.stop().await?;
+            gateway.ended().await?;
         }
         Ok(report.total(&entries, owed))
     }
@@ -164,16 +166,18 @@ impl Running {
         opened.with_context(|| format!("the gateway of {} does not start:\n{}", self.domain, self.last_lines()))
     }
 
-    /// Asks it to stop and waits until it has drained.
-    async fn stop(&mut self) -> anyhow::Result<()> {
-        if let Some(pid) =
-            self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw)
-        {
-            rustix::process::kill_process(pid, rustix::process::Signal::TERM)?;
+    /// Asks it to stop.
+    fn terminate(&self) -> anyhow::Result<()> {
+        if let Some(pid) = self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw) {
+            kill_process(pid, Signal::TERM).with_context(|| format!("cannot stop the gateway of {}", self.domain))?;
         }
+        Ok(())
+    }
+
+    /// Waits until it has drained.
+    async fn ended(&mut self) -> anyhow::Result<()> {
         let ended = timeout(PATIENCE, self.child.wait()).await;
-        let ended = ended.with_context(|| format!("the gateway of {} does not stop", self.domain))?;
-        let status = ended?;
+        let status = ended.with_context(|| format!("the gateway of {} does not stop", self.domain))??;
         ensure!(status.success(), "the gateway of {} has failed ({status}):\n{}", self.domain, self.last_lines());
         Ok(())
     }
@@ -185,12 +189,10 @@ impl Running {
     }
 }
 
-/// A folder with nothing in it, by its full path.
-fn empty(dir: &Path) -> anyhow::Result<PathBuf> {
+/// A folder by its full path; made when it does not exist.
+fn made(dir: &Path) -> anyhow::Result<PathBuf> {
     std::fs::create_dir_all(dir).with_context(|| format!("cannot make the folder `{}`", dir.display()))?;
-    let mut entries = std::fs::read_dir(dir).with_context(|| format!("cannot read the folder `{}`", dir.display()))?;
-    ensure!(entries.next().is_none(), "`{}` is not empty; name another folder", dir.display());
-    Ok(dir.canonicalize()?)
+    dir.canonicalize().with_context(|| format!("cannot find the folder `{}`", dir.display()))
 }
 
 /// A folder and two free ports for each provider, and the sockets that hold the ports.

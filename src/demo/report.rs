@@ -287,3 +287,58 @@ fn row(cells: [String; 7]) -> String {
     let padded = cells.iter().zip(COLUMNS).map(|(cell, (_, width))| format!("{cell:width$}"));
     padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MUTED: Wanted = Wanted::refused("not_allowed", &["company.muted"], "MUTED");
+
+    fn muted() -> Step {
+        let entry = json!({ "seq": 7, "kind": "decision.message", "outcome": "deny", "decision": null,
+            "policy": ["company.muted"], "reason": "MUTED" });
+        Step {
+            who: "cathy/phone".to_owned(),
+            what: "says something".to_owned(),
+            decision: Decision::Refused("not_allowed".to_owned()),
+            exchange: None,
+            entry: serde_json::from_value(entry).unwrap(),
+            differences: Vec::new(),
+        }
+    }
+
+    fn differences(step: &Step) -> usize {
+        let mut report = Vec::new();
+        let mut print = |line: &str| report.push(line.to_owned());
+        let mut shown = Report::new(Form::Plain, &mut print);
+        shown.step(step, MUTED);
+        let total = shown.total(&[], Vec::new());
+        assert_eq!(report.iter().filter(|line| line.contains("differs")).count(), total.differences.len());
+        total.differences.len()
+    }
+
+    #[test]
+    fn a_step_that_is_as_it_should_be_has_no_differences() {
+        assert_eq!(differences(&muted()), 0);
+    }
+
+    #[test]
+    fn each_thing_that_is_otherwise_is_a_difference() {
+        let step = muted();
+        assert_eq!(differences(&Step { decision: Decision::Accepted, ..muted() }), 1);
+        assert_eq!(differences(&Step { differences: vec!["bob heard it".to_owned()], ..muted() }), 1);
+        let outcome = Entry { outcome: "allow".to_owned(), ..step.entry.clone() };
+        assert_eq!(differences(&Step { entry: outcome, ..muted() }), 1);
+        let policy = Entry { policy: vec!["company.frozen".to_owned()], ..step.entry.clone() };
+        assert_eq!(differences(&Step { entry: policy, ..muted() }), 1);
+        let reason = Entry { reason: "ROOM_FROZEN".to_owned(), ..step.entry };
+        assert_eq!(differences(&Step { entry: reason, ..muted() }), 1);
+    }
+
+    #[test]
+    fn messages_that_are_still_owed_are_a_difference() {
+        let mut print = |_: &str| {};
+        let total = Report::new(Form::Json, &mut print).total(&[], vec!["a.example owes 1".to_owned()]);
+        assert_eq!(total.differences.len(), 1);
+    }
+}
