@@ -134,19 +134,20 @@ async fn refusals(stage: &mut Stage<'_, '_>, cast: &mut Cast, cathy_laptop: &mut
 async fn race(stage: &mut Stage<'_, '_>, cast: &mut Cast, cathy_laptop: &mut Device) -> anyhow::Result<()> {
     let Cast { alice, bob_phone, bob_laptop, cathy_phone } = cast;
     let room = stage.room.clone();
-    let (of_alice, of_bob) = tokio::join!(alice.commit_pending(&room), bob_phone.commit_pending(&room));
-    let (of_alice, of_bob) = (of_alice?, of_bob?);
-    let ((winner, won), (loser, lost)) = if of_alice.answer.is_ok() {
-        ((alice, of_alice), (bob_phone, of_bob))
+    // Both come through their own provider, so that either may be the first.
+    let (of_bob, of_cathy) = tokio::join!(bob_phone.commit_pending(&room), cathy_phone.commit_pending(&room));
+    let (of_bob, of_cathy) = (of_bob?, of_cathy?);
+    let ((winner, won), (loser, lost)) = if of_bob.answer.is_ok() {
+        ((bob_phone, of_bob), (&mut *cathy_phone, of_cathy))
     } else {
-        ((bob_phone, of_bob), (alice, of_alice))
+        ((&mut *cathy_phone, of_cathy), (bob_phone, of_bob))
     };
     let what = |other: &Device| format!("renews its keys in the same moment as {}", name(other.client()));
     stage.tell(winner.client(), what(loser), &won, UPKEEP).await?;
     stage.tell(loser.client(), what(winner), &lost, WRONG_EPOCH).await?;
 
     let stale = bob_laptop.commit_pending(&room).await?;
-    let differences = stage.follow(winner, &mut [loser, bob_laptop, cathy_phone, cathy_laptop]).await?;
+    let differences = stage.follow(winner, &mut [loser, alice, bob_laptop, cathy_laptop]).await?;
     let what = "renews its keys without having heard of that, then follows";
     stage.tell_with(bob_laptop.client(), what, &stale, WRONG_EPOCH, differences).await?;
 

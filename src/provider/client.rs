@@ -205,7 +205,7 @@ impl Client {
 
     /// Sends a request; a refusal becomes an error with its details.
     async fn call(&self, request: RequestBuilder) -> Result<Response, ClientError> {
-        let response = request.send().await?;
+        let response = send(request).await?;
         if response.status().is_success() {
             return Ok(response);
         }
@@ -217,6 +217,16 @@ impl Client {
     }
 }
 
+/// Sends a request, and once more when the connection breaks before the answer: a door closes connections that were
+/// idle, and does not know that a request is on its way. Every POST has its idempotency key, so nothing happens twice.
+async fn send(request: RequestBuilder) -> Result<Response, reqwest::Error> {
+    let again = request.try_clone();
+    match (request.send().await, again) {
+        (Err(error), Some(again)) if error.is_request() && !error.is_timeout() => again.send().await,
+        (answer, _) => answer,
+    }
+}
+
 fn decision(headers: &HeaderMap) -> Option<Uuid> {
     headers.get(DECISION)?.to_str().ok()?.parse().ok()
 }
@@ -224,4 +234,42 @@ fn decision(headers: &HeaderMap) -> Option<Uuid> {
 async fn json<T: Serialize + DeserializeOwned>(response: Response) -> Result<Answered<T>, ClientError> {
     let decision = decision(response.headers());
     Ok(Answered { value: response.json().await?, decision })
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    /// Reads a request with a body and gives its idempotency key.
+    async fn key_of(connection: &mut TcpStream) -> String {
+        let mut request = Vec::new();
+        while !request.ends_with(b"}") {
+            assert_ne!(connection.read_buf(&mut request).await.unwrap(), 0);
+        }
+        let request = String::from_utf8(request).unwrap().to_lowercase();
+        request.split_once("idempotency-key: ").unwrap().1.lines().next().unwrap().to_owned()
+    }
+
+    #[tokio::test]
+    async fn a_post_on_a_connection_that_breaks_is_sent_again_with_the_same_key() {
+        let door = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let origin = format!("http://{}", door.local_addr().unwrap());
+        let served = tokio::spawn(async move {
+            let (mut broken, _) = door.accept().await.unwrap();
+            let first = key_of(&mut broken).await;
+            drop(broken);
+            let (mut good, _) = door.accept().await.unwrap();
+            let second = key_of(&mut good).await;
+            good.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 15\r\n\r\n{\"unclaimed\":1}").await.unwrap();
+            (first, second)
+        });
+        let device = ClientUri::parse("mimi://a.example/d/alice/phone").unwrap();
+        let client = Client::new(&origin, "token").unwrap();
+        assert_eq!(client.upload_key_packages(&device, vec![vec![1]]).await.unwrap(), 1);
+        let (first, second) = served.await.unwrap();
+        assert_eq!(first, second);
+    }
 }
