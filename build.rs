@@ -19,7 +19,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut text = String::from("&[\n");
     for file in files {
         let name = file.strip_prefix(&root)?.to_str().ok_or("a file name is not UTF-8")?.replace('\\', "/");
-        writeln!(text, "    ({name:?}, include_bytes!({:?}) as &[u8]),", file.to_str().ok_or("path is not UTF-8")?)?;
+        // No absolute path: checkouts may share a target directory.
+        writeln!(
+            text,
+            r#"    ({name:?}, include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/{BUNDLE}/{name}")) as &[u8]),"#
+        )?;
     }
     text.push_str("]\n");
     std::fs::write(PathBuf::from(std::env::var("OUT_DIR")?).join("bundle.rs"), text)?;

@@ -3,6 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
@@ -17,7 +18,10 @@ use crate::{Conn, Options, StoreError, Tx};
 pub const SEQUENCER: &str = "sequencer";
 
 /// Runs of a job that the database asks to try again.
-const TRIES: usize = 5;
+const TRIES: u32 = 8;
+
+/// Before the second run, and twice as long before each further one: whoever won the deadlock gets out of the way.
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// The sending end; the thread ends when it is dropped.
 pub(crate) struct Lane {
@@ -142,10 +146,11 @@ impl Worker {
         for job in batch {
             let mut alone = vec![job];
             let mut end = self.attempt(&mut alone);
-            for _ in 1..TRIES {
+            for tried in 1..TRIES {
                 if !matches!(end, End::Undone(_)) {
                     break;
                 }
+                std::thread::sleep(PAUSE * 2_u32.pow(tried - 1));
                 end = self.attempt(&mut alone);
             }
             self.settle(end, alone);

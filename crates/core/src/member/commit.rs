@@ -3,7 +3,7 @@
 use openmls::ciphersuite::hash_ref::ProposalRef;
 use openmls::prelude::{
     AppDataUpdateOperation, CommitMessageBundle, KeyPackage, MlsGroup, MlsMessageOut, OpenMlsProvider, Proposal,
-    ProtocolVersion,
+    ProposalOrRefType, Propose, ProtocolVersion,
 };
 use openmls::treesync::RatchetTree;
 use openmls_basic_credential::SignatureKeyPair;
@@ -281,9 +281,16 @@ impl<'a> Bundle<'a> {
         }
         for update in updates {
             let (signer, Membership { group, store, .. }) = (self.signer, &mut *self.membership);
-            let operation: AppDataUpdateOperation = update.operation().clone();
+            let component_id = update.component_id();
+            let propose = match update.operation() {
+                AppDataUpdateOperation::Update(data) => {
+                    Propose::UpdateAppDataComponent { component_id, update: data.as_slice().to_vec() }
+                }
+                AppDataUpdateOperation::Remove => Propose::RemoveAppDataComponent { component_id },
+            };
+            // openmls's `propose_app_data_update` would have a later commit of this client carry it by value.
             let proposed = group
-                .propose_app_data_update(&**store, signer, update.component_id(), operation)
+                .propose(&**store, signer, propose, ProposalOrRefType::Reference)
                 .map_err(refused("propose to update a component"))?;
             self.push(proposed)?;
         }

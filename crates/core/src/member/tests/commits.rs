@@ -173,6 +173,17 @@ fn a_component_that_is_no_list_is_replaced() {
 }
 
 #[test]
+fn who_proposed_something_cites_it_like_everybody_else() {
+    let mut table = Table::of(&["alice", "bob", "cathy"]);
+    let proposed = table.members[0].propose(&room(), &Draft::default().role(user("bob"), 3)).unwrap();
+    table.accept(0, &proposed);
+    let commit = table.members[0].commit_pending(&room()).unwrap();
+    table.accept(0, &commit);
+    assert!(table.roles(2).contains(&("bob".to_owned(), 3)));
+    table.assert_in_step();
+}
+
+#[test]
 fn an_update_that_no_member_may_apply_is_not_built() {
     let mut table = Table::of(&["alice", "bob"]);
     let twice = Draft::default().participant(user("bob"), ORDINARY);

@@ -65,6 +65,7 @@ fn start(dir: &Path, owner: u32) -> u16 {
     let options = format!(
         "-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={place} -c fsync=off \
          -c synchronous_commit=off -c full_page_writes=off -c max_connections=400 -c shared_buffers=32MB \
+         -c deadlock_timeout=20ms \
          -c ssl=on -c ssl_cert_file={place}/server.crt -c ssl_key_file={place}/server.key"
     );
     let log = dir.join("log");
