@@ -2,6 +2,8 @@
 
 pub mod config;
 
+pub mod limits;
+
 pub mod telemetry;
 
 pub mod peer;

@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use crate::config::Config;
 use crate::gateway::{Active, Clock, Gateway, HubKeys, Parts, Policy, PolicyError};
+use crate::limits::Limiter;
 use crate::peer::Peers;
 use crate::{audit, delivery, federation, provider, upkeep};
 
@@ -68,7 +69,9 @@ impl Server {
         let keys = HubKeys::read(&config.keys.hub, &config.keys.franking)?;
         let peers = Peers::new(config)?;
         let store = open_store(config).await?;
-        let gateway = Gateway::new(Parts { domains: config.domains.clone(), store, policy, peers, keys, clock });
+        let claims = Limiter::new(config.limits.claims);
+        let gateway =
+            Gateway::new(Parts { domains: config.domains.clone(), store, policy, peers, keys, clock, claims });
         record_bundle(&gateway, &gateway.policy().active(), "policy.loaded").await?;
 
         let (close, closed) = watch::channel(false);

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 /// Modules of the root package from the lowest to the highest: each may use only what stands before it.
 const LAYERS: [&[&str]; 8] = [
     &["config"],
-    &["telemetry"],
+    &["limits", "telemetry"],
     &["peer"],
     &["gateway"],
     &["audit", "delivery", "federation", "provider", "upkeep"],

@@ -1,6 +1,7 @@
 //! `gateway.yaml`: one struct a section, unknown keys refused, relative paths taken from the file's own folder.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use portcullis_core::wire::uri::Domain;
@@ -34,6 +35,9 @@ pub struct Config {
     /// What is reported, and where to.
     #[serde(default)]
     pub telemetry: Telemetry,
+    /// How much is taken from one party in a time.
+    #[serde(default)]
+    pub limits: Limits,
 }
 
 /// The doors.
@@ -122,6 +126,43 @@ pub struct Telemetry {
     /// Filter of the diagnostic log on standard error, such as `info,portcullis=debug`.
     #[serde(default)]
     pub log: Option<String>,
+}
+
+/// Limits of each process; with several replicas a party may get as many times of it. Beyond them a request gets 429.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Requests of one peer at the federation door.
+    pub peer: Rate,
+    /// Requests for one user at the provider door.
+    pub user: Rate,
+    /// Claims of one user's KeyPackages by one requester (reading D-21).
+    pub claims: Rate,
+}
+
+/// A token bucket.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rate {
+    /// How many it regains a minute, evenly.
+    pub per_minute: NonZeroU32,
+    /// How many may come at once after a rest.
+    pub burst: NonZeroU32,
+}
+
+impl Rate {
+    const fn new(per_minute: u32, burst: u32) -> Self {
+        match (NonZeroU32::new(per_minute), NonZeroU32::new(burst)) {
+            (Some(per_minute), Some(burst)) => Self { per_minute, burst },
+            (None, _) | (_, None) => Self { per_minute: NonZeroU32::MIN, burst: NonZeroU32::MIN },
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { peer: Rate::new(60_000, 5_000), user: Rate::new(3_000, 500), claims: Rate::new(10, 20) }
+    }
 }
 
 impl Config {

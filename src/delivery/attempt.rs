@@ -14,6 +14,8 @@ enum Outcome {
     Delivered,
     /// It is tried again at this time, the same bytes.
     Later { at: Millis, why: String },
+    /// The first message of a refused batch is tried alone.
+    SingledOut { why: String },
     /// The lane stands still until a person looks at it. `status` is the peer's HTTP status, 0 for none.
     Parked { status: u16, why: String },
 }
@@ -35,6 +37,7 @@ impl Delivery {
         let write = move |tx: &mut Tx<'_>| match &outcome {
             Outcome::Delivered => outbox::acknowledge(tx, &batch),
             Outcome::Later { at, why } => outbox::postpone(tx, &batch, *at, why),
+            Outcome::SingledOut { why } => outbox::single_out(tx, &batch, why),
             Outcome::Parked { status, why } => outbox::park(tx, &batch, *status, why),
         };
         match self.store.write_async(&lane, write).await {
@@ -49,6 +52,9 @@ impl Delivery {
 fn outcome(batch: &Batch, error: Option<&PeerError>, now: Millis, random: u32) -> Outcome {
     let Some(error) = error else { return Outcome::Delivered };
     let status = error.status().unwrap_or(0);
+    if matches!(error, PeerError::Permanent { .. }) && batch.items.len() > 1 {
+        return Outcome::SingledOut { why: causes(error) };
+    }
     if !error.is_transient() {
         return Outcome::Parked { status, why: causes(error) };
     }
@@ -68,6 +74,9 @@ fn log(batch: &Batch, outcome: &Outcome) {
         Outcome::Delivered => tracing::debug!(%room, %peer, attempt, messages, "delivered to `{peer}`"),
         Outcome::Later { at, why } => {
             tracing::warn!(%room, %peer, attempt, messages, %at, why, "not delivered to `{peer}`, will be tried again");
+        }
+        Outcome::SingledOut { why } => {
+            tracing::warn!(%room, %peer, attempt, messages, why, "refused by `{peer}`, its first message is tried alone");
         }
         Outcome::Parked { status, why } => {
             tracing::error!(%room, %peer, attempt, messages, status, why, "lane to `{peer}` is parked");

@@ -184,6 +184,21 @@ async fn a_refused_lane_stands_still_and_other_rooms_go_on() {
 }
 
 #[actix_web::test]
+async fn of_a_refused_batch_only_the_message_that_is_refused_stands_in_the_way() {
+    let mut lab = Lab::new().await;
+    lab.create("one").await;
+    for event in ["a", "b", "c"] {
+        lab.owe("one", event).await;
+    }
+    lab.answer_next(&[400, 201, 400, 400]);
+    lab.delivery.drain().await.unwrap();
+    assert_eq!(lab.received(), ["one:abc", "one:a", "one:bc", "one:b"]);
+    let lanes = lab.lanes();
+    assert_eq!((lanes[0].status, lanes[0].head, lanes[0].frozen), (LaneStatus::Parked, 1, 2));
+    lab.follower.stop(false).await;
+}
+
+#[actix_web::test]
 async fn after_seven_days_without_an_answer_a_lane_is_lost() {
     let mut lab = Lab::new().await;
     lab.create("one").await;

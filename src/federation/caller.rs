@@ -10,6 +10,7 @@ use rustls::pki_types::CertificateDer;
 
 use super::FederationError;
 use super::door::Door;
+use crate::gateway::GatewayError;
 use crate::peer::same_pin;
 
 /// The leaf certificate of a connection, verified against our trust anchors.
@@ -27,7 +28,8 @@ impl FromRequest for ForUs {
     }
 }
 
-/// The provider that calls: by its certificate, its `From`, and our list of peers (reading D-10). The request is for us.
+/// The provider that calls: by its certificate, its `From`, and our list of peers (reading D-10). The request is for us,
+/// and within the peer's limit.
 #[derive(Debug)]
 pub(super) struct Peer(pub(super) Domain);
 
@@ -55,11 +57,13 @@ fn peer(request: &HttpRequest) -> Result<Peer, FederationError> {
     for_us(request)?;
     let Certificate(certificate) = request.conn_data().ok_or(FederationError::NoCertificate)?;
     let domain = peer_domain(certificate, only(request, FROM)?)?;
-    let pin = door(request)?.peers.get(&domain).ok_or(FederationError::NotAPeer)?;
-    match pin {
-        Some(pin) if !same_pin(certificate, pin) => Err(FederationError::NotAPeer),
-        Some(_) | None => Ok(Peer(domain)),
+    let door = door(request)?;
+    let pin = door.peers.get(&domain).ok_or(FederationError::NotAPeer)?;
+    if pin.as_ref().is_some_and(|pin| !same_pin(certificate, pin)) {
+        return Err(FederationError::NotAPeer);
     }
+    door.rate.take(&domain).map_err(GatewayError::from)?;
+    Ok(Peer(domain))
 }
 
 fn door(request: &HttpRequest) -> Result<&Data<Door>, FederationError> {

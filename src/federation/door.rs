@@ -3,9 +3,9 @@ use std::collections::HashMap;
 use portcullis_core::wire::uri::Domain;
 
 use crate::config::Config;
+use crate::limits::Limiter;
 
 /// What the door knows of itself and of those who may knock.
-#[derive(Clone, Debug)]
 pub(super) struct Door {
     /// The company's provider domains.
     pub(super) domains: Vec<Domain>,
@@ -15,6 +15,8 @@ pub(super) struct Door {
     pub(super) origin: String,
     /// The allow-list, with the pinned key of each peer that has one.
     pub(super) peers: HashMap<Domain, Option<String>>,
+    /// How much one peer may ask for.
+    pub(super) rate: Limiter<Domain>,
 }
 
 impl Door {
@@ -28,6 +30,7 @@ impl Door {
             authorities: config.hosts.iter().cloned().chain([authority]).collect(),
             origin,
             peers: config.peers.iter().map(|peer| (peer.domain.clone(), peer.spki.clone())).collect(),
+            rate: Limiter::new(config.limits.peer),
         }
     }
 }

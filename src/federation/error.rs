@@ -76,6 +76,7 @@ impl FederationError {
             Self::SlowBody => "timeout",
             Self::Gateway(GatewayError::Refused { code, .. }) => code,
             Self::Gateway(GatewayError::Conflict) => "conflict",
+            Self::Gateway(GatewayError::TooMany(_)) => "too_many_requests",
             Self::Gateway(GatewayError::Unavailable(_)) => "unavailable",
             Self::Gateway(GatewayError::PeerUnreachable(_)) => "peer_unreachable",
             Self::Gateway(GatewayError::Internal(_)) | Self::NotSetUp => "internal",
@@ -105,6 +106,7 @@ impl ResponseError for FederationError {
             | Self::Gateway(GatewayError::WrongIdentity | GatewayError::Refused { .. }) => StatusCode::FORBIDDEN,
             Self::Oversize { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::SlowBody => StatusCode::REQUEST_TIMEOUT,
+            Self::Gateway(GatewayError::TooMany(_)) => StatusCode::TOO_MANY_REQUESTS,
             Self::Gateway(GatewayError::Unavailable(_)) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Gateway(GatewayError::PeerUnreachable(_)) => StatusCode::BAD_GATEWAY,
             Self::Gateway(GatewayError::Internal(_)) | Self::NotSetUp => StatusCode::INTERNAL_SERVER_ERROR,
@@ -117,7 +119,9 @@ impl ResponseError for FederationError {
             tracing::error!(status = status.as_u16(), cause = causes(self), "request failed");
         }
         let mut response = HttpResponse::build(status);
-        if status == StatusCode::SERVICE_UNAVAILABLE {
+        if let Self::Gateway(GatewayError::TooMany(limit)) = self {
+            response.insert_header((RETRY_AFTER, HeaderValue::from(limit.seconds())));
+        } else if status == StatusCode::SERVICE_UNAVAILABLE {
             response.insert_header((RETRY_AFTER, HeaderValue::from(COME_AGAIN_SECONDS)));
         }
         let mut problem = json!({

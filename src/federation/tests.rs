@@ -1,6 +1,7 @@
 mod endpoints;
 
 use std::net::{SocketAddr, TcpListener};
+use std::num::NonZeroU32;
 
 use actix_web::dev::ServerHandle;
 use actix_web::web::{post, resource};
@@ -11,6 +12,8 @@ use super::body::{Body, OTHER_BYTES};
 use super::caller::Peer;
 use super::target::Target;
 use super::*;
+use crate::config::{Limits, Rate};
+use crate::limits::Limiter;
 use crate::peer::testing::{Authority, client, domain, http1_client};
 use crate::peer::{DIRECTORY_PATH, Identity};
 
@@ -30,6 +33,10 @@ struct Lab {
 impl Lab {
     /// The door of a.example, reached under `names`, for b.example and, with a pinned key, c.example.
     fn open() -> Self {
+        Self::with(Limits::default().peer)
+    }
+
+    fn with(rate: Rate) -> Self {
         let authority = Authority::new();
         let identity = authority.identity(&["a.example", "gateway.a.example", "other.example"]);
         let door = Door {
@@ -37,6 +44,7 @@ impl Lab {
             authorities: vec!["gateway.a.example".to_owned()],
             origin: "https://a.example".to_owned(),
             peers: [(domain("b.example"), None), (domain("c.example"), Some("ab".repeat(32)))].into(),
+            rate: Limiter::new(rate),
         };
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -95,6 +103,21 @@ async fn a_peer_with_certificate_and_from_is_let_in() {
     assert_eq!(lab.post("b.example", good()).await, (200, "b.example mimi://a.example/r/clubhouse 5".to_owned()));
     let pictured = Request { url: "https://a.example/v1/echo/a.example/r/clubhouse", ..good() };
     assert_eq!(lab.post("b.example", pictured).await, (200, "b.example mimi://a.example/r/clubhouse 5".to_owned()));
+    lab.close().await;
+}
+
+#[actix_web::test]
+async fn a_peer_beyond_its_limit_is_told_when_to_come_again_and_others_are_served() {
+    let one = NonZeroU32::MIN;
+    let lab = Lab::with(Rate { per_minute: one, burst: one });
+    assert_eq!(lab.post("b.example", good()).await.0, 200);
+    let material = lab.authority.material(vec![lab.identity("b.example")]);
+    let refused = lab.send(&material, "b.example", good()).await.unwrap();
+    assert_eq!(refused.status(), 429);
+    let wait: u64 = refused.headers()["retry-after"].to_str().unwrap().parse().unwrap();
+    assert!((1..=60).contains(&wait), "{wait}");
+    let directory = client(&material, None, lab.address).get(format!("https://a.example{DIRECTORY_PATH}"));
+    assert_eq!(directory.send().await.unwrap().status(), 200);
     lab.close().await;
 }
 

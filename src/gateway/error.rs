@@ -2,6 +2,7 @@ use portcullis_store::StoreError;
 use uuid::Uuid;
 
 use super::decide::Decision;
+use crate::limits::TooMany;
 
 /// Why a use case gives no protocol answer. A refusal that the protocol can express is an answer, not an error.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +32,9 @@ pub enum GatewayError {
     /// Too much at once, or no durable audit record can be written. HTTP 503 with Retry-After.
     #[error("temporarily unavailable")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// More requests than the limit allows. HTTP 429 with Retry-After.
+    #[error(transparent)]
+    TooMany(#[from] TooMany),
     /// The other provider cannot be reached or does not answer. HTTP 502.
     #[error("other provider does not answer")]
     PeerUnreachable(#[source] Box<dyn std::error::Error + Send + Sync>),

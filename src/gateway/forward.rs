@@ -16,7 +16,9 @@ use portcullis_core::wire::uri::{ClientUri, Domain, RoomUri, UserUri};
 use portcullis_store::{StoreError, Tx, answers, follower};
 
 use super::decide::{Case, Decision, bare_facts};
+use super::places::Of;
 use super::{Answer, Caller, GatewayError, Inner, group_info, submit};
+use crate::limits::TooMany;
 use crate::peer::{Endpoint, PeerError};
 
 /// Sends an UpdateRequest of one of our users to the room's hub.
@@ -156,7 +158,7 @@ impl Outbound {
             .collect();
         let decision = case.decide(&inner.policy.active(), &questions);
         let (lane, recorded) = (self.room.to_string(), decision.clone());
-        inner.blocking(move |inner| inner.record(&lane, &recorded)).await?;
+        inner.blocking(self.of(), move |inner| inner.record(&lane, &recorded)).await?;
         Ok(decision)
     }
 
@@ -169,7 +171,7 @@ impl Outbound {
             Ok::<_, StoreError>(new.then(|| client.clone()))
         };
         let lane = self.room.to_string();
-        inner.blocking(move |inner| Ok(inner.store.write(&lane, joined)?)).await
+        inner.blocking(self.of(), move |inner| Ok(inner.store.write(&lane, joined)?)).await
     }
 
     /// The hub has refused the join.
@@ -177,7 +179,11 @@ impl Outbound {
         let room = self.room.clone();
         let left = move |tx: &mut Tx<'_>| follower::leave(tx, &room, &client);
         let lane = self.room.to_string();
-        inner.blocking(move |inner| Ok(inner.store.write(&lane, left)?)).await
+        inner.blocking(self.of(), move |inner| Ok(inner.store.write(&lane, left)?)).await
+    }
+
+    fn of(&self) -> Vec<Of> {
+        vec![Of::Room(self.room.clone()), Of::User(self.user.clone())]
     }
 
     async fn send(&self, inner: &Arc<Inner>, endpoint: Endpoint, body: Bytes) -> Result<Vec<u8>, GatewayError> {
@@ -202,7 +208,11 @@ pub(super) async fn send(
     body: Bytes,
 ) -> Result<Vec<u8>, GatewayError> {
     let answer = inner.peers.post(own, to, endpoint, body, None).await.map_err(|error: PeerError| {
-        if error.status() == Some(404) { GatewayError::NotFound } else { GatewayError::peer(error) }
+        match (error.status(), error.retry_after()) {
+            (Some(404), _) => GatewayError::NotFound,
+            (Some(429), Some(wait)) => TooMany { wait }.into(),
+            _ => GatewayError::peer(error),
+        }
     })?;
     Ok(answer.body.to_vec())
 }

@@ -22,6 +22,7 @@ use serde_json::json;
 
 use super::decide::{Case, Decision};
 use super::forward;
+use super::places::Of;
 use super::{Answer, Caller, GatewayError, Inner};
 use crate::peer::Endpoint;
 
@@ -40,7 +41,7 @@ pub(super) async fn answer(
         return Err(GatewayError::decode("the target of the body is not the target of the path"));
     }
     if inner.is_ours(&target.domain()) {
-        return inner.blocking(move |inner| claim(inner, &caller, &request, &body)).await;
+        return inner.blocking(vec![Of::from(&caller)], move |inner| claim(inner, &caller, &request, &body)).await;
     }
     pass_on(inner, caller, request, body).await
 }
@@ -95,7 +96,8 @@ fn decide(inner: &Inner, caller: &Caller, request: &KeyMaterialRequest, body: &[
     case.decide_door(&inner.policy.active(), &question)
 }
 
-/// Claims one KeyPackage of each of the target's devices; each is given out once.
+/// Claims one KeyPackage of each of the target's devices; each is given out once. A request has neither nonce nor time,
+/// so that only a limit keeps one that is sent again and again from taking them all (reading D-21).
 fn claim(
     inner: &Arc<Inner>,
     caller: &Caller,
@@ -104,6 +106,10 @@ fn claim(
 ) -> Result<Answer, GatewayError> {
     let now = inner.clock.now();
     let decision = decide(inner, caller, request, body, now);
+    if decision.allow {
+        let key = (caller.domain(), request.requesting_user.clone(), request.target_user.clone());
+        inner.claims.take(&key)?;
+    }
     let lane = request.target_user.to_string();
     if !decision.allow {
         let body = response(&request.target_user, KeyMaterialUserCode::NoConsent, Vec::new());
@@ -208,7 +214,7 @@ async fn pass_on(
     };
     let asked = (request, body.clone());
     let decision = inner
-        .blocking(move |inner| {
+        .blocking(vec![Of::from(&caller)], move |inner| {
             let (request, body) = asked;
             let decision = decide(inner, &caller, &request, &body, inner.clock.now());
             inner.record(request.target_user.as_str(), &decision)?;
@@ -222,7 +228,7 @@ async fn pass_on(
     let answer = forward::send(inner, &own, &to, Endpoint::KeyMaterial(target.clone()), body).await?;
     let answered = KeyMaterialResponse::decode(&answer).map_err(GatewayError::peer)?;
     if is_hub {
-        inner.blocking(move |inner| remember_routes(inner, &target.domain(), &answered)).await?;
+        inner.blocking(vec![Of::Peer(to)], move |inner| remember_routes(inner, &target.domain(), &answered)).await?;
     }
     Ok(Answer { body: answer, decision: Some(decision.id()) })
 }

@@ -12,6 +12,7 @@ mod group_info;
 mod key_material;
 mod keys;
 mod notify;
+mod places;
 mod policy;
 mod reissue;
 mod replay;
@@ -32,10 +33,11 @@ use portcullis_core::identity::credential::provider_credential;
 use portcullis_core::wire::external_sender::ExternalSender;
 use portcullis_core::wire::uri::{ClientUri, Domain, RoomUri, UserUri};
 use portcullis_store::Store;
-use tokio::sync::Semaphore;
 use uuid::Uuid;
 
+use crate::limits::Limiter;
 use crate::peer::Peers;
+use places::{Of, Places};
 use rooms::RoomCache;
 
 /// Who asks, after the door has authenticated it.
@@ -88,6 +90,8 @@ pub struct Parts {
     pub keys: HubKeys,
     /// Where the present comes from.
     pub clock: Clock,
+    /// How often a requester may claim key packages of a user, by provider, requester and target (reading D-21).
+    pub claims: Limiter<(Domain, UserUri, UserUri)>,
 }
 
 /// A handle on the whole gateway; clones share everything.
@@ -97,17 +101,13 @@ pub struct Gateway(Arc<Inner>);
 struct Inner {
     parts: Parts,
     rooms: RoomCache,
-    /// Requests that may stand before the database at once; more are asked to come again.
-    places: Arc<Semaphore>,
+    places: Arc<Places>,
 }
-
-/// Fewer than the threads that block, so that nothing queues behind them unseen.
-const PLACES: usize = 192;
 
 impl Gateway {
     /// Puts a gateway together.
     pub fn new(parts: Parts) -> Self {
-        Self(Arc::new(Inner { parts, rooms: RoomCache::default(), places: Arc::new(Semaphore::new(PLACES)) }))
+        Self(Arc::new(Inner { parts, rooms: RoomCache::default(), places: Arc::default() }))
     }
 
     /// The database.
@@ -151,7 +151,11 @@ impl Gateway {
     /// [`GatewayError`]; what the protocol can refuse is an answer.
     pub async fn update_room(&self, caller: Caller, room: RoomUri, body: Bytes) -> Result<Answer, GatewayError> {
         if self.0.hosts(&room) {
-            self.0.blocking(move |inner| update::accept(inner, &caller, &room, &body)).await
+            self.0
+                .blocking(vec![Of::Room(room.clone()), Of::from(&caller)], move |inner| {
+                    update::accept(inner, &caller, &room, &body)
+                })
+                .await
         } else {
             forward::update(&self.0, caller, room, body).await
         }
@@ -164,7 +168,11 @@ impl Gateway {
     /// [`GatewayError`]; what the protocol can refuse is an answer.
     pub async fn submit_message(&self, caller: Caller, room: RoomUri, body: Bytes) -> Result<Answer, GatewayError> {
         if self.0.hosts(&room) {
-            self.0.blocking(move |inner| submit::accept(inner, &caller, &room, &body)).await
+            self.0
+                .blocking(vec![Of::Room(room.clone()), Of::from(&caller)], move |inner| {
+                    submit::accept(inner, &caller, &room, &body)
+                })
+                .await
         } else {
             forward::submit(&self.0, caller, room, body).await
         }
@@ -177,7 +185,11 @@ impl Gateway {
     /// [`GatewayError`]; what the protocol can refuse is an answer.
     pub async fn group_info(&self, caller: Caller, room: RoomUri, body: Bytes) -> Result<Answer, GatewayError> {
         if self.0.hosts(&room) {
-            self.0.blocking(move |inner| group_info::answer(inner, &caller, &room, &body)).await
+            self.0
+                .blocking(vec![Of::Room(room.clone()), Of::from(&caller)], move |inner| {
+                    group_info::answer(inner, &caller, &room, &body)
+                })
+                .await
         } else {
             forward::group_info(&self.0, caller, room, body).await
         }
@@ -189,7 +201,11 @@ impl Gateway {
     ///
     /// [`GatewayError`]; [`GatewayError::NotFound`] for a room that none of our devices is in.
     pub async fn notify(&self, from: Domain, room: RoomUri, body: Bytes) -> Result<(), GatewayError> {
-        self.0.blocking(move |inner| notify::accept(inner, &from, &room, &body)).await
+        self.0
+            .blocking(vec![Of::Room(room.clone()), Of::Peer(from.clone())], move |inner| {
+                notify::accept(inner, &from, &room, &body)
+            })
+            .await
     }
 
     /// Registers a user of ours; doing it again changes nothing.
@@ -198,7 +214,7 @@ impl Gateway {
     ///
     /// [`GatewayError::WrongIdentity`] for a user of another provider.
     pub async fn register_user(&self, user: UserUri) -> Result<(), GatewayError> {
-        self.0.blocking(move |inner| devices::register_user(inner, &user)).await
+        self.0.blocking(vec![Of::User(user.clone())], move |inner| devices::register_user(inner, &user)).await
     }
 
     /// Registers a device of a registered user; doing it again changes nothing.
@@ -208,7 +224,9 @@ impl Gateway {
     /// [`GatewayError::WrongIdentity`] for a device that is not the user's, [`GatewayError::NotFound`] for an
     /// unknown user.
     pub async fn register_device(&self, user: UserUri, device: ClientUri) -> Result<(), GatewayError> {
-        self.0.blocking(move |inner| devices::register_device(inner, &user, &device)).await
+        self.0
+            .blocking(vec![Of::User(user.clone())], move |inner| devices::register_device(inner, &user, &device))
+            .await
     }
 
     /// Takes raw KeyPackages of one device, all or none, and gives the number now unclaimed.
@@ -222,7 +240,11 @@ impl Gateway {
         device: ClientUri,
         packages: Vec<Vec<u8>>,
     ) -> Result<u64, GatewayError> {
-        self.0.blocking(move |inner| devices::upload_key_packages(inner, &user, &device, &packages)).await
+        self.0
+            .blocking(vec![Of::User(user.clone())], move |inner| {
+                devices::upload_key_packages(inner, &user, &device, &packages)
+            })
+            .await
     }
 
     /// How many KeyPackages of a device are unclaimed.
@@ -231,7 +253,9 @@ impl Gateway {
     ///
     /// [`GatewayError::NotFound`] for a device that is not registered to the user.
     pub async fn count_key_packages(&self, user: UserUri, device: ClientUri) -> Result<u64, GatewayError> {
-        self.0.blocking(move |inner| devices::count_key_packages(inner, &user, &device)).await
+        self.0
+            .blocking(vec![Of::User(user.clone())], move |inner| devices::count_key_packages(inner, &user, &device))
+            .await
     }
 
     /// Creates the record of a room and gives what its first group must be started with.
@@ -240,7 +264,7 @@ impl Gateway {
     ///
     /// [`GatewayError::Refused`] by policy, [`GatewayError::Conflict`] when the room exists.
     pub async fn create_room(&self, creator: UserUri, room: NewRoom) -> Result<CreatedRoom, GatewayError> {
-        self.0.blocking(move |inner| create_room::create(inner, &creator, &room)).await
+        self.0.blocking(vec![Of::User(creator.clone())], move |inner| create_room::create(inner, &creator, &room)).await
     }
 
     /// Takes the first GroupInfo (an MLSMessage) and ratchet tree (`optional<Node> nodes<V>`) of a room.
@@ -256,7 +280,11 @@ impl Gateway {
         group_info: Bytes,
         ratchet_tree: Bytes,
     ) -> Result<Answer, GatewayError> {
-        self.0.blocking(move |inner| create_room::start_group(inner, &user, &room, &group_info, &ratchet_tree)).await
+        self.0
+            .blocking(vec![Of::Room(room.clone()), Of::User(user.clone())], move |inner| {
+                create_room::start_group(inner, &user, &room, &group_info, &ratchet_tree)
+            })
+            .await
     }
 }
 
@@ -287,10 +315,10 @@ impl Inner {
     /// failure and nobody else's.
     async fn blocking<T: Send + 'static>(
         self: &Arc<Self>,
+        of: Vec<Of>,
         work: impl FnOnce(&Arc<Self>) -> Result<T, GatewayError> + Send + 'static,
     ) -> Result<T, GatewayError> {
-        let place = Arc::clone(&self.places).try_acquire_owned();
-        let place = place.map_err(|_| GatewayError::busy("too many requests at once"))?;
+        let place = self.places.take(of)?;
         let inner = Arc::clone(self);
         let span = tracing::Span::current();
         let work = move || {

@@ -12,6 +12,8 @@ use portcullis_core::wire::uri::{Domain, UserUri};
 use super::keys::{Keys, KeysError};
 use super::problem::Problem;
 use super::token::{AUDIENCE, Claims};
+use crate::gateway::GatewayError;
+use crate::limits::Limiter;
 use crate::peer::causes;
 
 /// Header by which a service names the user it acts for.
@@ -142,14 +144,17 @@ fn bearer(authorization: &str) -> Option<&str> {
 }
 
 impl User {
-    /// The user a request speaks for.
+    /// The user a request speaks for, within the user's limit.
     ///
     /// # Errors
     ///
-    /// [`Problem::Auth`].
+    /// [`Problem::Auth`], [`GatewayError::TooMany`].
     pub(super) async fn of(request: &HttpRequest) -> Result<Self, Problem> {
         let tokens = request.app_data::<Data<Tokens>>().ok_or(Problem::Unconfigured)?;
-        Ok(tokens.user(request.headers()).await?)
+        let limit = request.app_data::<Data<Limiter<UserUri>>>().ok_or(Problem::Unconfigured)?;
+        let user = tokens.user(request.headers()).await?;
+        limit.take(&user.uri).map_err(GatewayError::from)?;
+        Ok(user)
     }
 }
 

@@ -40,10 +40,12 @@ use actix_web::dev::Server;
 use actix_web::middleware::from_fn;
 use actix_web::web::{Data, ServiceConfig};
 use actix_web::{App, HttpServer};
+use portcullis_core::wire::uri::UserUri;
 use tokio::sync::watch;
 
-use crate::config::{Config, ProviderListener};
+use crate::config::{Config, ProviderListener, Rate};
 use crate::gateway::Gateway;
+use crate::limits::Limiter;
 use crate::telemetry;
 use events::Streams;
 use post::Answered;
@@ -72,7 +74,7 @@ pub async fn open(
 ) -> Result<Server, OpenError> {
     let ProviderListener { jwks, issuer, .. } = &config.listeners.provider;
     let tokens = Tokens::open(jwks, issuer.clone(), config.domains.clone()).await?;
-    let door = Door::new(gateway, tokens, closing);
+    let door = Door::new(gateway, tokens, config.limits.user, closing);
     let server = HttpServer::new(move || {
         let door = door.clone();
         App::new().wrap(from_fn(telemetry::request)).configure(move |service| door.configure(service))
@@ -102,17 +104,19 @@ pub enum OpenError {
 struct Door {
     gateway: Data<Gateway>,
     tokens: Data<Tokens>,
+    limit: Data<Limiter<UserUri>>,
     answered: Data<Answered>,
     streams: Data<Streams>,
 }
 
 impl Door {
-    fn new(gateway: Gateway, tokens: Tokens, closing: watch::Receiver<bool>) -> Self {
+    fn new(gateway: Gateway, tokens: Tokens, limit: Rate, closing: watch::Receiver<bool>) -> Self {
         let store = gateway.store().clone();
         Self {
             answered: Data::new(Answered::new(store.clone(), gateway.clock().clone())),
             streams: Data::new(Streams { store, closing }),
             tokens: Data::new(tokens),
+            limit: Data::new(Limiter::new(limit)),
             gateway: Data::new(gateway),
         }
     }
@@ -122,6 +126,7 @@ impl Door {
         service
             .app_data(self.gateway.clone())
             .app_data(self.tokens.clone())
+            .app_data(self.limit.clone())
             .app_data(self.answered.clone())
             .app_data(self.streams.clone());
         routes::register(service);

@@ -37,6 +37,11 @@ pub const CODES: &[(&str, u16, &str)] = &[
     ("in_progress", 409, "a request with the same `Idempotency-Key` is still being worked on"),
     ("oversize", 413, "the body is longer than the route takes"),
     ("idempotency_key_reused", 422, "the `Idempotency-Key` was used before with another body"),
+    (
+        "too_many_requests",
+        429,
+        "more requests for the user than the limit allows; `Retry-After` says when to come again",
+    ),
     ("internal", 500, "a fault of the gateway"),
     ("peer_unreachable", 502, "the other provider does not answer"),
     ("unavailable", 503, "too much at once, or no durable audit record can be written; try again later"),
@@ -125,6 +130,7 @@ impl Problem {
             Self::IdempotencyKeyReused => "idempotency_key_reused",
             Self::Unconfigured | Self::Gateway(GatewayError::Internal(_)) => "internal",
             Self::Gateway(GatewayError::PeerUnreachable(_)) => "peer_unreachable",
+            Self::Gateway(GatewayError::TooMany(_)) => "too_many_requests",
             Self::Gateway(GatewayError::Unavailable(_)) => "unavailable",
         }
     }
@@ -139,6 +145,7 @@ impl Problem {
                 | GatewayError::NotFound
                 | GatewayError::Conflict
                 | GatewayError::Unavailable(_)
+                | GatewayError::TooMany(_)
                 | GatewayError::PeerUnreachable(_)
                 | GatewayError::Internal(_),
             )
@@ -206,6 +213,7 @@ impl ResponseError for Problem {
             Self::IdempotencyKeyReused => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Unconfigured | Self::Gateway(GatewayError::Internal(_)) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Gateway(GatewayError::PeerUnreachable(_)) => StatusCode::BAD_GATEWAY,
+            Self::Gateway(GatewayError::TooMany(_)) => StatusCode::TOO_MANY_REQUESTS,
             Self::Gateway(GatewayError::Unavailable(_)) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
@@ -230,6 +238,9 @@ impl ResponseError for Problem {
             }
             _ => {}
         }
+        if let Self::Gateway(GatewayError::TooMany(limit)) = self {
+            response.insert_header((header::RETRY_AFTER, HeaderValue::from(limit.seconds())));
+        }
         match serde_json::to_vec(&self.details()) {
             Ok(body) => response.body(body),
             Err(_) => response.finish(),
@@ -239,7 +250,10 @@ impl ResponseError for Problem {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::limits::TooMany;
 
     fn refused(code: &'static str) -> Problem {
         GatewayError::Refused { code, sentence: "no".to_owned(), decision: None }.into()
@@ -262,6 +276,7 @@ mod tests {
             GatewayError::Conflict.into(),
             GatewayError::Unavailable(cause()).into(),
             GatewayError::PeerUnreachable(cause()).into(),
+            GatewayError::TooMany(TooMany { wait: Duration::ZERO }).into(),
             GatewayError::Internal(cause()).into(),
             Problem::Malformed("bad".to_owned()),
             Problem::Oversize(1),

@@ -59,12 +59,12 @@ impl Reply {
 
     /// A refusal that stays true for the same request; faults and waits are not kept.
     pub(super) fn refusal(problem: &Problem) -> Option<Self> {
-        if problem.status_code().is_server_error() {
+        let status = problem.status_code();
+        if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
             return None;
         }
         let body = serde_json::to_vec(&problem.details()).ok()?;
-        let status = problem.status_code().as_u16();
-        Some(Self { status, content: Content::Problem, decision: problem.decision(), body: Base64(body) })
+        Some(Self { status: status.as_u16(), content: Content::Problem, decision: problem.decision(), body: Base64(body) })
     }
 }
 

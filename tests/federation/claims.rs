@@ -43,6 +43,29 @@ async fn of_sixteen_concurrent_claims_directly_and_through_the_hub_no_two_get_th
 }
 
 #[tokio::test]
+async fn a_requester_that_asks_again_and_again_is_stopped_before_it_has_everything() {
+    let lab = Lab::open(&["a.example", "b.example"]).await;
+    let mut bob = lab.device("b.example/d/bob/phone").await;
+    let (alice, host) = (lab.device("a.example/d/alice/phone").await, lab.device("a.example/d/host/phone").await);
+    bob.publish_key_packages(40).await.unwrap();
+    let mut given = 0;
+    let request = alice.member().key_material_request(bob.user(), None).unwrap().encode();
+    let door = lab.gateway("a.example").client(alice.user());
+    let refused = loop {
+        match door.key_material(bob.user(), request.clone()).await {
+            Ok(answer) if matches!(answer.value.clients[..], [ClientKeyMaterial::Success { .. }]) => given += 1,
+            Ok(answer) => panic!("{answer:?} after {given}"),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(refused.problem().map(|problem| problem.status), Some(429), "{refused:?}");
+    assert!((20..30).contains(&given), "{given}");
+    let request = host.member().key_material_request(bob.user(), None).unwrap().encode();
+    let answer = lab.gateway("a.example").client(host.user()).key_material(bob.user(), request).await.unwrap();
+    assert!(matches!(answer.value.clients[..], [ClientKeyMaterial::Success { .. }]));
+}
+
+#[tokio::test]
 async fn a_claim_for_a_user_of_another_provider_than_the_requester_s_own_gets_nothing() {
     let lab = Lab::open(&["a.example", "b.example", "c.example"]).await;
     let mut bob = lab.device("b.example/d/bob/phone").await;

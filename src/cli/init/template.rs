@@ -60,6 +60,15 @@ keys:
 # telemetry:
 #   otlp: http://127.0.0.1:4318
 #   log: info,portcullis=debug
+
+# How much is taken from one party in a time, by each process; beyond it a request gets 429. These are the defaults.
+# limits:
+#   # Requests of one peer at the federation door.
+#   peer: {{ per_minute: 60000, burst: 5000 }}
+#   # Requests for one user at the provider door.
+#   user: {{ per_minute: 3000, burst: 500 }}
+#   # Claims of one user's key packages by one requester.
+#   claims: {{ per_minute: 10, burst: 20 }}
 "
     )
 }

@@ -23,6 +23,7 @@ use super::super::{ACTING_USER, CreateRoom, IDEMPOTENCY_KEY, MEDIA_TYPE, Problem
 use super::{ALICE, BOB, token_key};
 use crate::config::Config;
 use crate::gateway::{Clock, Gateway, HubKeys, Parts, Policy};
+use crate::limits::Limiter;
 use crate::peer::Peers;
 use crate::peer::testing::Authority;
 use crate::provider::token::{ACT, AUDIENCE, Grant, TokenKey};
@@ -77,6 +78,7 @@ impl Lab {
             peers: Peers::new(&config).unwrap(),
             keys: HubKeys::read(&config.keys.hub, &config.keys.franking).unwrap(),
             clock: Clock::default(),
+            claims: Limiter::new(config.limits.claims),
         });
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let origin = format!("http://{}", listener.local_addr().unwrap());

@@ -64,10 +64,11 @@ impl Door {
 }
 
 fn serve(world: &World, listener: TcpListener, closing: watch::Receiver<bool>) -> ServerHandle {
-    let (tokens, streams) = (world.tokens.clone(), Data::new(Streams { store: world.store.clone(), closing }));
+    let (tokens, limit) = (world.tokens.clone(), world.limit.clone());
+    let streams = Data::new(Streams { store: world.store.clone(), closing });
     let server = HttpServer::new(move || {
         let path = web::resource("/v1/devices/{device}/events").route(web::get().to(stream));
-        App::new().app_data(tokens.clone()).app_data(streams.clone()).service(path)
+        App::new().app_data(tokens.clone()).app_data(limit.clone()).app_data(streams.clone()).service(path)
     });
     let server = server.workers(1).disable_signals().listen(listener).unwrap().run();
     let handle = server.handle();

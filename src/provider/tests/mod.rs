@@ -14,7 +14,9 @@ use tempfile::TempDir;
 
 use super::auth::Tokens;
 use super::token::{ACT, AUDIENCE, Grant, TokenKey};
+use crate::config::Limits;
 use crate::gateway::Clock;
+use crate::limits::Limiter;
 
 const ALICE: &str = "mimi://a.example/u/alice";
 const BOB: &str = "mimi://a.example/u/bob";
@@ -24,6 +26,7 @@ struct World {
     _dir: TempDir,
     store: Store,
     tokens: Data<Tokens>,
+    limit: Data<Limiter<UserUri>>,
     key: TokenKey,
     clock: Clock,
 }
@@ -46,7 +49,8 @@ impl World {
             devices::register_device(tx, &phone(), &alice(), now)
         };
         store.write_async(ALICE, register).await.unwrap();
-        Self { _dir: dir, store, tokens: Data::new(tokens), key, clock }
+        let limit = Data::new(Limiter::new(Limits::default().user));
+        Self { _dir: dir, store, tokens: Data::new(tokens), limit, key, clock }
     }
 
     fn token(&self, subject: &str) -> String {

@@ -62,6 +62,7 @@ impl Door {
         let work = Data::new(Work { runs: AtomicUsize::new(0), finish: Semaphore::new(permits) });
         let app = App::new()
             .app_data(world.tokens.clone())
+            .app_data(world.limit.clone())
             .app_data(Data::new(Answered::new(world.store.clone(), world.clock.clone())))
             .app_data(work.clone())
             .service(web::resource("/echo").app_data(Limit(LIMIT_BYTES)).route(web::post().to(echo)));

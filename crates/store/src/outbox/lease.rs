@@ -137,6 +137,29 @@ pub fn postpone(tx: &mut Tx<'_>, batch: &Batch, next_at: Millis, error: &str) ->
     Ok(())
 }
 
+/// The peer refused a batch of several for good: its first message is tried alone, at once, so that only what is refused
+/// stands in the way. The bytes of a batch may change here, for a refused one had no effect.
+///
+/// # Errors
+///
+/// [`StoreError::LeaseLost`].
+pub fn single_out(tx: &mut Tx<'_>, batch: &Batch, error: &str) -> Result<(), StoreError> {
+    let first = to_db(batch.items.first().map_or(0, |item| item.position))?;
+    let changes = (
+        outbox_lanes::frozen.eq(first),
+        outbox_lanes::attempts.eq(0_i64),
+        outbox_lanes::next_at.eq(0_i64),
+        outbox_lanes::lease_until.eq(0_i64),
+        outbox_lanes::error.eq(error),
+    );
+    let held = lane(batch.room.as_str(), batch.peer.as_str()).filter(outbox_lanes::lease.eq(to_db(batch.lease)?));
+    if db!(tx, |c| diesel::update(held).set(changes).execute(c))? == 0 {
+        return Err(StoreError::LeaseLost);
+    }
+    tx.touch(Topic::Outbox);
+    Ok(())
+}
+
 /// The peer refused the batch for good, or was away too long: the lane stops until a person decides. Nothing is dropped
 /// and nothing overtakes.
 ///

@@ -7,7 +7,7 @@ mod lease;
 
 pub use admin::{lanes, pending, resend, retry, skip};
 pub use lane::{LaneRow, LaneStatus, Owed};
-pub use lease::{Batch, MAX_BATCH_BYTES, MAX_BATCH_MESSAGES, acknowledge, lease, next_due, park, postpone};
+pub use lease::{Batch, MAX_BATCH_BYTES, MAX_BATCH_MESSAGES, acknowledge, lease, next_due, park, postpone, single_out};
 
 use diesel::prelude::*;
 use portcullis_core::wire::uri::{Domain, RoomUri};

@@ -171,6 +171,22 @@ on_both! {
         assert_eq!(lease(&store, NOW).unwrap().body, batch.body);
     }
 
+    fn a_message_that_is_singled_out_goes_alone_and_the_others_after_it(db) {
+        let store = db.open();
+        let (room, _) = active_room(&store, "clubhouse");
+        for body in [b"one ", b"two ", b"tri "] {
+            owe(&store, &room, "b", body);
+        }
+        let batch = lease(&store, NOW).unwrap();
+        store.write("outbox", { let batch = batch.clone(); move |tx| outbox::single_out(tx, &batch, "400") }).unwrap();
+        let alone = lease(&store, NOW).unwrap();
+        assert_eq!(alone.body, b"one ");
+        let late = store.write("outbox", move |tx| outbox::single_out(tx, &batch, "400"));
+        assert!(matches!(late, Err(StoreError::LeaseLost)));
+        acknowledge(&store, &alone).unwrap();
+        assert_eq!(lease(&store, NOW).unwrap().body, b"two tri ");
+    }
+
     fn messages_that_a_person_gives_up_are_named_in_the_log(db) {
         let store = db.open();
         let (room, _) = active_room(&store, "clubhouse");

@@ -1,0 +1,131 @@
+//! Requests that may stand before the database at once. More than that are asked to come again, and no room or caller
+//! takes the places of all others.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use portcullis_core::wire::uri::{Domain, RoomUri, UserUri};
+
+use super::{Caller, GatewayError};
+
+/// Fewer than the threads that block, so that nothing queues behind them unseen.
+const ALL: usize = 192;
+
+/// A room has one order, so that more of its requests at once would only wait for each other.
+const OF_A_ROOM: usize = 48;
+
+/// Half of all, so that one peer with many rooms is not alone here.
+const OF_A_CALLER: usize = 96;
+
+/// Whose places they are.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Of {
+    Room(RoomUri),
+    User(UserUri),
+    Peer(Domain),
+}
+
+#[derive(Default)]
+pub(super) struct Places(Mutex<Taken>);
+
+#[derive(Default)]
+struct Taken {
+    all: usize,
+    of: HashMap<Of, usize>,
+}
+
+/// A place, given back when it is dropped.
+pub(super) struct Place {
+    places: Arc<Places>,
+    of: Vec<Of>,
+}
+
+impl Of {
+    fn most(&self) -> usize {
+        match self {
+            Self::Room(_) => OF_A_ROOM,
+            Self::User(_) | Self::Peer(_) => OF_A_CALLER,
+        }
+    }
+}
+
+impl From<&Caller> for Of {
+    fn from(caller: &Caller) -> Self {
+        match caller {
+            Caller::Peer(domain) => Self::Peer(domain.clone()),
+            Caller::User(user) => Self::User(user.clone()),
+        }
+    }
+}
+
+impl Places {
+    /// # Errors
+    ///
+    /// [`GatewayError::Unavailable`] when all places are taken, or all that one of `of` may have.
+    pub(super) fn take(self: &Arc<Self>, of: Vec<Of>) -> Result<Place, GatewayError> {
+        let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if taken.all >= ALL {
+            return Err(GatewayError::busy("too many requests at once"));
+        }
+        if of.iter().any(|of| taken.of.get(of).is_some_and(|own| *own >= of.most())) {
+            return Err(GatewayError::busy("too many requests at once for one room or caller"));
+        }
+        of.iter().for_each(|of| *taken.of.entry(of.clone()).or_default() += 1);
+        taken.all += 1;
+        Ok(Place { places: Arc::clone(self), of })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut taken = self.places.0.lock().unwrap_or_else(PoisonError::into_inner);
+        taken.all -= 1;
+        for of in &self.of {
+            if let Some(own) = taken.of.get_mut(of) {
+                *own -= 1;
+                if *own == 0 {
+                    taken.of.remove(of);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn room(name: usize) -> Vec<Of> {
+        vec![Of::Room(RoomUri::parse(&format!("mimi://a.example/r/{name}")).unwrap())]
+    }
+
+    #[test]
+    fn a_hot_room_leaves_places_for_the_others() {
+        let places = Arc::new(Places::default());
+        let hot: Vec<Place> = (0..OF_A_ROOM).map(|_| places.take(room(0)).unwrap()).collect();
+        assert!(matches!(places.take(room(0)), Err(GatewayError::Unavailable(_))));
+        assert!(places.take(room(1)).is_ok());
+        drop(hot);
+        assert!(places.take(room(0)).is_ok());
+    }
+
+    #[test]
+    fn a_peer_with_many_rooms_leaves_places_for_the_others() {
+        let places = Arc::new(Places::default());
+        let of = |number, peer| [room(number), vec![Of::Peer(Domain::parse(peer).unwrap())]].concat();
+        let _taken: Vec<Place> = (0..OF_A_CALLER).map(|number| places.take(of(number, "b.example")).unwrap()).collect();
+        assert!(matches!(places.take(of(ALL, "b.example")), Err(GatewayError::Unavailable(_))));
+        assert!(places.take(of(ALL, "c.example")).is_ok());
+    }
+
+    #[test]
+    fn there_is_an_end_to_all_places_and_none_is_lost() {
+        let places = Arc::new(Places::default());
+        for _ in 0..2 {
+            let all: Vec<Place> = (0..ALL).map(|number| places.take(room(number)).unwrap()).collect();
+            assert!(matches!(places.take(room(ALL)), Err(GatewayError::Unavailable(_))));
+            drop(all);
+        }
+        assert!(places.0.lock().unwrap().of.is_empty());
+    }
+}
