@@ -64,7 +64,12 @@ impl Reply {
             return None;
         }
         let body = serde_json::to_vec(&problem.details()).ok()?;
-        Some(Self { status: status.as_u16(), content: Content::Problem, decision: problem.decision(), body: Base64(body) })
+        Some(Self {
+            status: status.as_u16(),
+            content: Content::Problem,
+            decision: problem.decision(),
+            body: Base64(body),
+        })
     }
 }
 
