@@ -16,6 +16,7 @@ use crate::config::Config;
 use crate::gateway::{Active, Clock, Gateway, HubKeys, Parts, Policy, PolicyError};
 use crate::limits::Limiter;
 use crate::peer::Peers;
+use crate::telemetry::{self, Collector};
 use crate::{audit, delivery, federation, provider, upkeep};
 
 /// How long requests and deliveries under way may take once a stop is asked for.
@@ -37,9 +38,26 @@ pub struct Server {
     doors: Vec<ServerHandle>,
     /// Ends the event streams, which have no end of their own.
     close: watch::Sender<bool>,
-    /// Ends the workers, once the doors are closed.
+    /// Ends the workers, once the doors are closed: stage by stage, because each works on what the one before leaves.
+    stages: Vec<Stage>,
+}
+
+/// Tasks that are told to end together.
+struct Stage {
     stop: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
+}
+
+impl Stage {
+    /// A stage without tasks, and what tells them to end.
+    fn new() -> (Self, watch::Receiver<bool>) {
+        let (stop, stopped) = watch::channel(false);
+        (Self { stop, tasks: Vec::new() }, stopped)
+    }
+
+    fn run(&mut self, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.push(tokio::spawn(task));
+    }
 }
 
 impl Sockets {
@@ -65,6 +83,7 @@ impl Server {
     ///
     /// Whatever keeps the gateway from running; nothing is left open then.
     pub async fn start(config: &Config, sockets: Sockets, clock: Clock) -> anyhow::Result<Self> {
+        let collector = Collector::of(&config.telemetry)?;
         let policy = Policy::open(&config.policies)?;
         let keys = HubKeys::read(&config.keys.hub, &config.keys.franking)?;
         let peers = Peers::new(config)?;
@@ -72,35 +91,41 @@ impl Server {
         let claims = Limiter::new(config.limits.claims);
         let gateway =
             Gateway::new(Parts { domains: config.domains.clone(), store, policy, peers, keys, clock, claims });
+        let store = gateway.store().clone();
+        let freed = tokio::task::spawn_blocking(move || store.appear()).await?.context("cannot take leases")?;
+        if freed > 0 {
+            tracing::info!(freed, "leases of processes that have ended are free again");
+        }
         record_bundle(&gateway, &gateway.policy().active(), "policy.loaded").await?;
 
         let (close, closed) = watch::channel(false);
-        let (stop, stopped) = watch::channel(false);
+        telemetry::watch(gateway.store(), audit::SINK);
         let federation = sockets.federation.local_addr()?;
         let provider = sockets.provider.local_addr()?;
         let doors = [
             federation::open(gateway.clone(), config, sockets.federation)?,
             provider::open(gateway.clone(), config, sockets.provider, closed).await?,
         ];
-        let mut tasks = vec![
-            tokio::spawn(audit::sequence(gateway.clone(), stopped.clone())),
-            tokio::spawn(delivery::run(gateway.clone(), stopped.clone())),
-            tokio::spawn(upkeep::run(gateway.clone(), stopped.clone())),
-        ];
-        if let Some(collector) = &config.telemetry.otlp {
-            tasks.push(tokio::spawn(audit::export(gateway.clone(), collector.clone(), stopped)));
+        let (mut workers, stopped) = Stage::new();
+        workers.run(delivery::run(gateway.clone(), stopped.clone()));
+        workers.run(upkeep::run(gateway.clone(), stopped));
+        let (mut sequencer, stopped) = Stage::new();
+        sequencer.run(audit::sequence(gateway.clone(), stopped));
+        let (mut exporter, stopped) = Stage::new();
+        if let Some(collector) = collector {
+            exporter.run(audit::export(gateway.clone(), collector, stopped));
         }
         let mut handles = Vec::new();
         for door in doors {
             handles.push(door.handle());
-            tasks.push(tokio::spawn(async move {
+            workers.run(async move {
                 if let Err(error) = door.await {
                     tracing::error!(%error, "door closed with an error");
                 }
-            }));
+            });
         }
         tracing::info!(%federation, %provider, domains = ?config.domains, "gateway is ready");
-        Ok(Self { gateway, federation, provider, doors: handles, close, stop, tasks })
+        Ok(Self { gateway, federation, provider, doors: handles, close, stages: vec![workers, sequencer, exporter] })
     }
 
     /// The gateway behind the doors.
@@ -146,14 +171,15 @@ impl Server {
         }
     }
 
-    /// Closes the doors, lets what is under way end, then stops the workers.
+    /// Closes the doors, lets what is under way end, then stops the workers: the sequencer once everything is staged, and
+    /// the export once everything has its position.
     pub async fn drain(self) {
         let _ = self.close.send(true);
         let doors = self.doors.iter().map(|door| door.stop(true));
         let _ = tokio::time::timeout(DRAIN, futures_util::future::join_all(doors)).await;
-        let _ = self.stop.send(true);
-        for task in self.tasks {
-            let _ = tokio::time::timeout(DRAIN, task).await;
+        for Stage { stop, tasks } in self.stages {
+            let _ = stop.send(true);
+            let _ = tokio::time::timeout(DRAIN, futures_util::future::join_all(tasks)).await;
         }
         tracing::info!("gateway is drained");
     }

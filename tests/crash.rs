@@ -80,10 +80,7 @@ impl Case {
     }
 
     async fn restart(&self, lab: &mut Lab) {
-        let gateway = lab.gateway_mut(self.ends);
-        // A lane that the dead process had taken is free when its lease has run out.
-        gateway.database().sql("UPDATE outbox_lanes SET lease_until = 0");
-        gateway.restart().await;
+        lab.gateway_mut(self.ends).restart().await;
     }
 
     /// What was acknowledged has its effect and its record; what was not has both or neither.

@@ -6,4 +6,5 @@ mod crash;
 mod demo;
 mod federation;
 mod harness;
+mod telemetry;
 mod tidy;

@@ -1,5 +1,6 @@
 //! What the compiler does not check about the tree.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -133,4 +134,40 @@ fn every_reading_that_is_cited_is_listed() {
     unlisted.sort();
     unlisted.dedup();
     assert!(unlisted.is_empty(), "{unlisted:#?}");
+}
+
+/// What stands between backquotes in the first column of the tables below a heading.
+fn first_column(page: &str, heading: &str) -> BTreeSet<String> {
+    let section = page.split("\n## ").find(|section| section.starts_with(heading)).unwrap();
+    let names = section.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
+    names.map(|(name, _)| name.to_owned()).collect()
+}
+
+#[test]
+fn every_instrument_is_documented_and_every_documented_one_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = fs::read_to_string(root.join("docs/telemetry.md")).unwrap();
+    let known: BTreeSet<String> =
+        portcullis::telemetry::metrics::INSTRUMENTS.iter().map(|it| it.name.to_owned()).collect();
+    assert_eq!(first_column(&page, "Metrics"), known);
+    let makers = ["_counter(", "_histogram(", "_gauge("];
+    let elsewhere: Vec<PathBuf> = sources()
+        .into_iter()
+        .filter(|path| path.starts_with(root.join("src")) && !path.starts_with(root.join("src/telemetry")))
+        .filter(|path| makers.iter().any(|maker| fs::read_to_string(path).unwrap().contains(maker)))
+        .collect();
+    assert!(elsewhere.is_empty(), "instruments are made in src/telemetry only: {elsewhere:?}");
+}
+
+#[test]
+fn every_span_is_documented_and_every_documented_one_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = fs::read_to_string(root.join("docs/telemetry.md")).unwrap();
+    let mut made = BTreeSet::new();
+    for path in sources().iter().filter(|path| path.iter().any(|part| part == "src")) {
+        let text = fs::read_to_string(path).unwrap();
+        let spans = text.split("_span!(").skip(1).filter_map(|rest| rest.trim_start().strip_prefix('"'));
+        made.extend(spans.filter_map(|rest| Some(rest.split_once('"')?.0.to_owned())));
+    }
+    assert_eq!(first_column(&page, "Spans"), made);
 }

@@ -2,12 +2,13 @@
 //!
 //! Staging is not here: a record is written in the transaction of its effect, by whoever has the effect.
 
+mod export;
 mod otlp;
 mod query;
 mod record;
 mod sequencer;
 
-pub use otlp::{ExportError, Exporter, Step, export};
+pub use export::{ExportError, Exporter, SINK, Step, export};
 pub use query::list;
 pub use record::Shown;
 pub use sequencer::sequence;

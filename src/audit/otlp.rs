@@ -1,123 +1,61 @@
-//! The export of the audit log as OTLP logs: at least once, in order, from a cursor that is kept in the database.
+//! The collector's side of the export: what is sent to it, and what its answers mean (OTLP 1.9, "OTLP/HTTP Response").
 //!
 //! The batch processor of the OpenTelemetry SDK drops when its queue is full and takes a partial success for a
 //! success; evidence needs neither, so the protocol is spoken here.
 
+use std::io::Write as _;
 use std::time::Duration;
 
+use actix_web::web::BytesMut;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use opentelemetry_proto::tonic::collector::logs::v1::{ExportLogsServiceRequest, ExportLogsServiceResponse};
 use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value};
-use opentelemetry_proto::tonic::logs::v1::{ResourceLogs, ScopeLogs};
+use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use portcullis_core::wire::uri::Domain;
-use portcullis_store::audit::{AuditEntry, Filter};
-use portcullis_store::{Store, StoreError, Topic, audit, sinks};
 use prost::Message as _;
-use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
-use tokio::sync::watch;
-use tokio::time::sleep;
+use reqwest::Response;
+use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 
-use super::record;
-use crate::gateway::{Clock, Gateway};
-use crate::peer::causes;
-use crate::telemetry::SERVICE;
-
-/// Name of the cursor.
-const SINK: &str = "otlp";
-
-/// Records in one request.
-const BATCH: u32 = 256;
+use super::ExportError;
+use crate::peer::retry_after;
+use crate::telemetry::{Collector, SERVICE};
 
 /// Longest wait for the collector's answer.
-const TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Wait after a failure: the first, doubled with each further one up to the longest.
-const FIRST_WAIT: Duration = Duration::from_millis(500);
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// Longest answer that is read, in bytes.
+const ANSWER_BYTES: usize = 64 * 1024;
 
-/// Longest time without looking for new records.
-const IDLE: Duration = Duration::from_secs(5);
+/// Longest reason of the collector that is kept, in bytes.
+const REASON_BYTES: usize = 1000;
 
-/// Why a batch did not count as delivered. It is sent again.
-#[derive(Debug, thiserror::Error)]
-pub enum ExportError {
-    /// The log cannot be read, or the cursor not written.
-    #[error("audit log or cursor not available")]
-    Store(#[from] StoreError),
-    /// The collector does not answer.
-    #[error("collector does not answer")]
-    Http(#[from] reqwest::Error),
-    /// The collector refuses.
-    #[error("collector answered with status {status}")]
-    Status {
-        /// HTTP status.
-        status: u16,
-        /// How long it asks to wait.
-        retry_after: Option<Duration>,
-    },
-    /// The collector took only a part. Which one is not said, so nothing counts.
-    #[error("collector rejected {rejected} of {sent} records")]
-    Partial {
-        /// Rejected records.
-        rejected: i64,
-        /// Records sent.
-        sent: usize,
-    },
-    /// The answer is no ExportLogsServiceResponse.
-    #[error("collector's answer is malformed")]
-    Answer(#[from] prost::DecodeError),
-    /// A worker thread ended.
-    #[error("interrupted")]
-    Interrupted(#[from] tokio::task::JoinError),
-}
-
-/// Exports the log of a gateway to a collector until `closing` becomes true.
-pub async fn export(gateway: Gateway, collector: String, closing: watch::Receiver<bool>) {
-    let Some(domain) = gateway.domains().first() else { return };
-    match Exporter::new(gateway.store().clone(), gateway.clock().clone(), &collector, domain) {
-        Ok(exporter) => exporter.run(closing).await,
-        Err(error) => tracing::error!(error = causes(&error), "audit log is not exported"),
-    }
-}
-
-impl ExportError {
-    /// How long the collector asks to wait.
-    fn retry_after(&self) -> Duration {
-        match self {
-            Self::Status { retry_after, .. } => retry_after.unwrap_or_default(),
-            Self::Store(_) | Self::Http(_) | Self::Partial { .. } | Self::Answer(_) | Self::Interrupted(_) => {
-                Duration::ZERO
-            }
-        }
-    }
-}
-
-/// What one step did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// So many records were delivered, and the cursor stands after them.
-    Delivered(usize),
-    /// All positioned records are delivered.
-    Idle,
-}
-
-/// Sends the log of one database to one collector.
-pub struct Exporter {
-    store: Store,
-    clock: Clock,
+/// The way to one collector's logs.
+pub(super) struct Logs {
     http: reqwest::Client,
     url: String,
+    headers: HeaderMap,
     resource: Resource,
 }
 
-impl Exporter {
-    /// Takes the collector's origin, such as `http://127.0.0.1:4318`, and the domain that the records belong to.
-    ///
-    /// # Errors
-    ///
-    /// When no HTTP client can be made.
-    pub fn new(store: Store, clock: Clock, otlp: &str, domain: &Domain) -> Result<Self, ExportError> {
-        let http = reqwest::Client::builder().timeout(TIMEOUT).build()?;
+/// The body of a refusal (google.rpc.Status), as far as it is read.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Status {
+    #[prost(string, tag = "2")]
+    message: String,
+}
+
+impl Logs {
+    /// Takes the domain that the records belong to.
+    pub(super) fn new(collector: &Collector, domain: &Domain) -> Result<Self, ExportError> {
+        let mut headers = HeaderMap::new();
+        for (name, value) in collector.headers() {
+            let invalid = || ExportError::Header(name.to_owned());
+            let mut value = HeaderValue::from_str(value).map_err(|_| invalid())?;
+            value.set_sensitive(true);
+            headers.insert(HeaderName::try_from(name).map_err(|_| invalid())?, value);
+        }
         let attribute = |key: &str, value: &str| KeyValue {
             key: key.to_owned(),
             value: Some(AnyValue { value: Some(any_value::Value::StringValue(value.to_owned())) }),
@@ -128,90 +66,76 @@ impl Exporter {
             attribute("service.version", env!("CARGO_PKG_VERSION")),
             attribute("service.instance.id", domain.as_str()),
         ];
-        let url = format!("{}/v1/logs", otlp.trim_end_matches('/'));
-        Ok(Self { store, clock, http, url, resource: Resource { attributes, ..Resource::default() } })
+        let http = reqwest::Client::builder().timeout(TIMEOUT).build()?;
+        Ok(Self { http, url: collector.url("logs"), headers, resource: Resource { attributes, ..Resource::default() } })
     }
 
-    /// Exports until `closing` becomes true. Failures are retried for ever: the log stays, and so does the cursor.
-    pub async fn run(self, mut closing: watch::Receiver<bool>) {
-        let mut changes = self.store.changes(Topic::Audit);
-        let mut wait = FIRST_WAIT;
-        while !*closing.borrow() {
-            changes.mark_unchanged();
-            match self.step().await {
-                Ok(Step::Delivered(_)) => wait = FIRST_WAIT,
-                Ok(Step::Idle) => tokio::select! {
-                    _ = closing.wait_for(|closing| *closing) => {}
-                    _ = changes.changed() => {}
-                    () = sleep(IDLE) => {}
-                },
-                Err(error) => {
-                    tracing::warn!(error = causes(&error), "audit log not exported");
-                    let pause = wait.max(error.retry_after()).min(LONGEST_WAIT);
-                    wait = (wait * 2).min(LONGEST_WAIT);
-                    tokio::select! {
-                        _ = closing.wait_for(|closing| *closing) => {}
-                        () = sleep(pause) => {}
-                    }
-                }
-            }
-        }
-    }
-
-    /// Sends the next records and moves the cursor when all of them were taken.
+    /// Sends records, or none to see whether the collector takes anything at all.
     ///
     /// # Errors
     ///
-    /// [`ExportError`]; the cursor has not moved then.
-    pub async fn step(&self) -> Result<Step, ExportError> {
-        let (from, entries) = self.pending().await?;
-        let Some(last) = entries.last().map(|entry| entry.seq) else { return Ok(Step::Idle) };
-        let sent = entries.len();
-        self.send(entries).await?;
-        let now = self.clock.now();
-        self.store.write_async(SINK, move |tx| sinks::advance(tx, SINK, from, last + 1, now)).await?;
-        Ok(Step::Delivered(sent))
-    }
-
-    /// The cursor, and what stands from there on.
-    async fn pending(&self) -> Result<(u64, Vec<AuditEntry>), ExportError> {
-        let store = self.store.clone();
-        let read = move || {
-            store.read(|conn| -> Result<_, StoreError> {
-                let from = sinks::cursor(conn, SINK)?;
-                Ok((from, audit::entries(conn, &Filter { from, limit: BATCH, ..Filter::default() })?))
-            })
+    /// [`ExportError::Refused`] when the records are at fault; all others may pass.
+    pub(super) async fn send(&self, records: Vec<LogRecord>) -> Result<(), ExportError> {
+        let body = zip(&self.encode(records)).map_err(ExportError::Compress)?;
+        let request = self.http.post(&self.url).headers(self.headers.clone());
+        let request = request.header(CONTENT_TYPE, "application/x-protobuf").header(CONTENT_ENCODING, "gzip");
+        let response = request.body(body).send().await?;
+        let status = response.status().as_u16();
+        if response.status().is_success() {
+            let answer = ExportLogsServiceResponse::decode(read(response).await?)?;
+            let partial = answer.partial_success.unwrap_or_default();
+            if partial.rejected_log_records == 0 {
+                return Ok(());
+            }
+            return Err(ExportError::Refused { status, reason: shortened(&partial.error_message) });
+        }
+        // Only these can be the records' fault. Whatever else the collector says, it says of itself or of us.
+        if !matches!(status, 400 | 413 | 422) {
+            return Err(ExportError::Status { status, retry_after: retry_after(response.headers()) });
+        }
+        let body = read(response).await?;
+        let reason = match Status::decode(body.clone()) {
+            Ok(Status { message }) if !message.is_empty() => message,
+            Ok(_) | Err(_) => String::from_utf8_lossy(&body).into_owned(),
         };
-        Ok(tokio::task::spawn_blocking(read).await??)
+        Err(ExportError::Refused { status, reason: shortened(&reason) })
     }
 
-    async fn send(&self, entries: Vec<AuditEntry>) -> Result<(), ExportError> {
-        let sent = entries.len();
-        let response =
-            self.http.post(&self.url).header(CONTENT_TYPE, "application/x-protobuf").body(self.encode(entries));
-        let response = response.send().await?;
-        if !response.status().is_success() {
-            let seconds = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
-            let retry_after = seconds.map(Duration::from_secs);
-            return Err(ExportError::Status { status: response.status().as_u16(), retry_after });
+    fn encode(&self, log_records: Vec<LogRecord>) -> Vec<u8> {
+        if log_records.is_empty() {
+            return ExportLogsServiceRequest::default().encode_to_vec();
         }
-        let answer = ExportLogsServiceResponse::decode(response.bytes().await?)?;
-        match answer.partial_success.map_or(0, |partial| partial.rejected_log_records) {
-            0 => Ok(()),
-            rejected => Err(ExportError::Partial { rejected, sent }),
-        }
-    }
-
-    fn encode(&self, entries: Vec<AuditEntry>) -> Vec<u8> {
         let scope = InstrumentationScope {
             name: "portcullis.audit".to_owned(),
             version: "1".to_owned(),
             ..InstrumentationScope::default()
         };
-        let log_records = entries.into_iter().map(record::log_record).collect();
         let scope_logs = vec![ScopeLogs { scope: Some(scope), log_records, schema_url: String::new() }];
         let resource_logs =
             vec![ResourceLogs { resource: Some(self.resource.clone()), scope_logs, schema_url: String::new() }];
         ExportLogsServiceRequest { resource_logs }.encode_to_vec()
     }
+}
+
+fn zip(body: &[u8]) -> std::io::Result<Vec<u8>> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(body)?;
+    encoder.finish()
+}
+
+async fn read(mut response: Response) -> Result<actix_web::web::Bytes, ExportError> {
+    let mut body = BytesMut::new();
+    while let Some(chunk) = response.chunk().await? {
+        body.extend_from_slice(chunk.get(..chunk.len().min(ANSWER_BYTES - body.len())).unwrap_or_default());
+        if body.len() == ANSWER_BYTES {
+            break;
+        }
+    }
+    Ok(body.freeze())
+}
+
+fn shortened(reason: &str) -> String {
+    let printable: String = reason.chars().filter(|character| !character.is_control()).collect();
+    let end = printable.floor_char_boundary(REASON_BYTES);
+    printable.get(..end).unwrap_or_default().to_owned()
 }

@@ -4,6 +4,8 @@ use portcullis_store::audit::{MAX_SEQUENCED, sequence_async};
 use portcullis_store::{Store, Topic};
 use tokio::sync::watch;
 use tokio::time::sleep;
+use tracing::field::Empty;
+use tracing::{Instrument as _, Span};
 
 use crate::gateway::{Clock, Gateway};
 use crate::peer::causes;
@@ -19,11 +21,18 @@ pub async fn sequence(gateway: Gateway, closing: watch::Receiver<bool>) {
 
 pub(super) async fn run(store: &Store, clock: &Clock, mut closing: watch::Receiver<bool>) {
     let mut changes = store.changes(Topic::Staged);
+    let mut woken = true;
     loop {
         let last = *closing.borrow();
         // Seen before looking, so that what is staged meanwhile wakes us again.
         changes.mark_unchanged();
-        match sequence_async(store, MAX_SEQUENCED, clock.now()).await {
+        // Looking without a reason, once a second, is nothing to trace.
+        let span = if woken { tracing::info_span!("sequencer.pass", entries = Empty) } else { Span::none() };
+        let moved = sequence_async(store, MAX_SEQUENCED, clock.now()).instrument(span.clone()).await;
+        if let Ok(moved) = &moved {
+            span.record("entries", moved.entries);
+        }
+        match moved {
             Ok(moved) if moved.entries.max(moved.stream_rows) >= MAX_SEQUENCED as usize => continue,
             Ok(_) => {}
             Err(error) => tracing::warn!(error = causes(&error), "staged rows not positioned"),
@@ -31,10 +40,10 @@ pub(super) async fn run(store: &Store, clock: &Clock, mut closing: watch::Receiv
         if last {
             return;
         }
-        tokio::select! {
-            _ = closing.wait_for(|closing| *closing) => {}
-            _ = changes.changed() => {}
-            () = sleep(PAUSE) => {}
-        }
+        woken = tokio::select! {
+            _ = closing.wait_for(|closing| *closing) => true,
+            _ = changes.changed() => true,
+            () = sleep(PAUSE) => false,
+        };
     }
 }

@@ -1,11 +1,14 @@
 //! A real log in a real database, exported to a small collector that answers as it is told.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
+use std::io::Read as _;
 use std::net::TcpListener;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use actix_web::web::{self, Bytes, Data};
 use actix_web::{App, HttpResponse, HttpServer};
+use flate2::read::GzDecoder;
 use opentelemetry_proto::tonic::collector::logs::v1::{
     ExportLogsPartialSuccess, ExportLogsServiceRequest, ExportLogsServiceResponse,
 };
@@ -13,19 +16,22 @@ use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use portcullis_core::wire::uri::Domain;
 use portcullis_store::audit::{AuditRecord, Filter, Outcome, sequence_async};
+use portcullis_store::sinks::{self, DeadLetter};
 use portcullis_store::{Options, Store, Tx};
 use prost::Message as _;
 use tempfile::TempDir;
 use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
-use super::{ExportError, Exporter, Step, list, sequencer};
+use super::{ExportError, Exporter, SINK, Step, list, sequencer};
 use crate::gateway::Clock;
+use crate::telemetry::Collector as Destination;
 
-/// What the collector answers next; it accepts when nothing is left.
+/// What the collector answers next; it accepts what it does not dislike when nothing is left.
 enum Told {
     Partial(i64),
     Status(u16),
+    RetryAfter(u16, &'static str),
     Nonsense,
 }
 
@@ -33,28 +39,50 @@ enum Told {
 struct Collector {
     told: Mutex<VecDeque<Told>>,
     requests: Mutex<Vec<Vec<LogRecord>>>,
+    /// Positions of records that it never takes, with the status it says so.
+    dislikes: Mutex<(BTreeSet<i64>, u16)>,
+    /// The status that it gives to everything.
+    broken: Mutex<Option<u16>>,
+    /// Most records that it takes at once.
+    most: Mutex<Option<usize>>,
     came: Notify,
 }
 
 async fn logs(collector: Data<Collector>, body: Bytes) -> HttpResponse {
-    let request = ExportLogsServiceRequest::decode(body).unwrap();
+    let mut unzipped = Vec::new();
+    GzDecoder::new(&*body).read_to_end(&mut unzipped).unwrap();
+    let request = ExportLogsServiceRequest::decode(&*unzipped).unwrap();
     let scopes = request.resource_logs.into_iter().flat_map(|resource| resource.scope_logs);
-    collector.requests.lock().unwrap().push(scopes.flat_map(|scope| scope.log_records).collect());
-    collector.came.notify_one();
+    let records: Vec<LogRecord> = scopes.flat_map(|scope| scope.log_records).collect();
     let answer =
         |partial_success| HttpResponse::Ok().body(ExportLogsServiceResponse { partial_success }.encode_to_vec());
+    let partial = |rejected_log_records| {
+        answer(Some(ExportLogsPartialSuccess { rejected_log_records, error_message: "too odd".to_owned() }))
+    };
+    let status = |status: u16| HttpResponse::build(status.try_into().unwrap());
+    let (disliked, with) = &*collector.dislikes.lock().unwrap();
+    let disliked = records.iter().filter(|record| disliked.contains(&seq(record))).count();
+    let oversize = collector.most.lock().unwrap().is_some_and(|most| records.len() > most);
+    collector.requests.lock().unwrap().push(records);
+    collector.came.notify_one();
+    if let Some(code) = *collector.broken.lock().unwrap() {
+        return status(code).finish();
+    }
     match collector.told.lock().unwrap().pop_front() {
+        None if oversize => status(413).finish(),
+        None if disliked > 0 && *with == 200 => partial(i64::try_from(disliked).unwrap()),
+        None if disliked > 0 => status(*with).body("too odd"),
         None => answer(None),
-        Some(Told::Partial(rejected_log_records)) => {
-            answer(Some(ExportLogsPartialSuccess { rejected_log_records, error_message: "no".to_owned() }))
-        }
-        Some(Told::Status(status)) => HttpResponse::build(status.try_into().unwrap()).finish(),
+        Some(Told::Partial(rejected)) => partial(rejected),
+        Some(Told::Status(code)) => status(code).finish(),
+        Some(Told::RetryAfter(code, seconds)) => status(code).insert_header(("retry-after", seconds)).finish(),
         Some(Told::Nonsense) => HttpResponse::Ok().body("hello"),
     }
 }
 
 struct World {
     _dir: TempDir,
+    database: String,
     store: Store,
     clock: Clock,
     collector: Data<Collector>,
@@ -64,19 +92,64 @@ struct World {
 impl World {
     async fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(&format!("sqlite:{}", dir.path().join("test.db").display()), &Options::default());
+        let database = format!("sqlite:{}", dir.path().join("test.db").display());
+        let store = Store::open(&database, &Options::default());
         let collector = Data::new(Collector::default());
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let shared = collector.clone();
         let app = move || App::new().app_data(shared.clone()).route("/v1/logs", web::post().to(logs));
         actix_web::rt::spawn(HttpServer::new(app).workers(1).disable_signals().listen(listener).unwrap().run());
-        Self { _dir: dir, store: store.unwrap(), clock: Clock::default(), collector, url }
+        Self { _dir: dir, database, store: store.unwrap(), clock: Clock::default(), collector, url }
     }
 
     fn exporter(&self) -> Exporter {
+        self.exporter_on(&self.store)
+    }
+
+    fn exporter_on(&self, store: &Store) -> Exporter {
         let domain = Domain::parse("a.example").unwrap();
-        Exporter::new(self.store.clone(), self.clock.clone(), &self.url, &domain).unwrap()
+        Exporter::new(store.clone(), self.clock.clone(), &Destination::at(&self.url), &domain).unwrap()
+    }
+
+    /// The same database as another process sees it.
+    fn other_process(&self) -> Store {
+        Store::open(&self.database, &Options::default()).unwrap()
+    }
+
+    /// Appends so many records.
+    async fn append_many(&self, count: usize) {
+        self.append((0..count).map(|_| self.record(Outcome::Allow)).collect()).await;
+    }
+
+    fn dislike(&self, positions: &[i64], status: u16) {
+        *self.collector.dislikes.lock().unwrap() = (positions.iter().copied().collect(), status);
+    }
+
+    /// Steps until nothing is left, and gives what was done.
+    async fn export_all(&self) -> Vec<Step> {
+        let mut exporter = self.exporter();
+        let mut steps = Vec::new();
+        loop {
+            match exporter.step().await.unwrap() {
+                Step::Idle => return steps,
+                step => steps.push(step),
+            }
+        }
+    }
+
+    fn cursor(&self) -> u64 {
+        self.store.read(|conn| sinks::cursor(conn, SINK)).unwrap()
+    }
+
+    fn dead_letters(&self) -> Vec<DeadLetter> {
+        self.store.read(|conn| sinks::dead_letters(conn, SINK, 0, 100)).unwrap()
+    }
+
+    /// Kinds of all entries of the log.
+    fn kinds(&self) -> Vec<String> {
+        let shown = list(&self.store, Filter { limit: 1000, ..Filter::default() }).unwrap();
+        shown.into_iter().map(|entry| entry.kind).collect()
     }
 
     fn record(&self, outcome: Outcome) -> AuditRecord {
@@ -136,19 +209,146 @@ async fn every_entry_is_delivered_once_and_in_order_also_by_an_exporter_that_sta
 }
 
 #[actix_web::test]
-async fn what_is_not_taken_as_a_whole_is_sent_again_as_a_whole() {
+async fn a_collector_that_is_out_of_order_is_waited_for_and_nothing_is_passed_over() {
     let world = World::new().await;
-    world.append(vec![world.record(Outcome::Allow), world.record(Outcome::Allow)]).await;
-    for told in [Told::Partial(1), Told::Status(503), Told::Status(400), Told::Nonsense] {
-        world.tell(told);
+    world.append_many(2).await;
+    let mut exporter = world.exporter();
+    for status in [401, 403, 404, 429, 500, 502, 503, 504] {
+        world.tell(Told::Status(status));
+        let refused = exporter.step().await;
+        assert!(matches!(refused, Err(ExportError::Status { status: said, .. }) if said == status), "{refused:?}");
     }
-    assert!(matches!(world.exporter().step().await, Err(ExportError::Partial { rejected: 1, .. })));
-    assert!(matches!(world.exporter().step().await, Err(ExportError::Status { status: 503, .. })));
-    assert!(matches!(world.exporter().step().await, Err(ExportError::Status { status: 400, .. })));
-    assert!(matches!(world.exporter().step().await, Err(ExportError::Answer(_))));
-    assert!(matches!(world.exporter().step().await, Ok(Step::Delivered(_))));
-    let received = world.received();
-    assert_eq!((received.len(), received.iter().filter(|request| **request == world.log()).count()), (5, 5));
+    world.tell(Told::RetryAfter(503, "17"));
+    let retry_after = Some(Duration::from_secs(17));
+    assert!(matches!(exporter.step().await, Err(ExportError::Status { retry_after: said, .. }) if said == retry_after));
+    world.tell(Told::Nonsense);
+    assert!(matches!(exporter.step().await, Err(ExportError::Answer(_))));
+    assert_eq!(world.cursor(), 0);
+    assert!(matches!(exporter.step().await, Ok(Step::Delivered(_))));
+    assert!(world.received().iter().all(|request| *request == world.log()));
+    assert_eq!(world.dead_letters(), []);
+}
+
+#[actix_web::test]
+async fn a_record_that_is_refused_alone_is_a_dead_letter_and_all_others_are_delivered() {
+    for status in [200, 400, 422] {
+        let world = World::new().await;
+        world.append_many(40).await;
+        world.dislike(&[7, 23], status);
+        let steps = world.export_all().await;
+        let given_up: Vec<_> = steps.iter().filter(|step| matches!(step, Step::GaveUp(_))).collect();
+        assert_eq!(given_up, [&Step::GaveUp(7), &Step::GaveUp(23)]);
+        let letters = world.dead_letters();
+        let said: Vec<_> = letters.iter().map(|it| (it.seq, it.http_status, it.reason.as_str())).collect();
+        assert_eq!(said, [(7, status, "too odd"), (23, status, "too odd")]);
+        let taken = |request: &&Vec<i64>| !request.contains(&7) && !request.contains(&23);
+        let taken: BTreeSet<i64> = world.received().iter().filter(taken).flatten().copied().collect();
+        let owed: BTreeSet<i64> = world.log().into_iter().filter(|seq| ![7, 23].contains(seq)).collect();
+        // The records about the dead letters have no position yet.
+        assert_eq!(taken, owed);
+        sequence_async(&world.store, 1000, world.clock.now()).await.unwrap();
+        assert_eq!(world.kinds().iter().filter(|kind| *kind == "audit.export.rejected").count(), 2);
+    }
+}
+
+#[actix_web::test]
+async fn a_partial_success_does_not_count_and_the_same_records_go_out_again() {
+    let world = World::new().await;
+    world.append_many(2).await;
+    world.tell(Told::Partial(1));
+    let mut exporter = world.exporter();
+    let all = world.log().len();
+    assert_eq!(exporter.step().await.unwrap(), Step::Narrowed(all));
+    assert_eq!(world.cursor(), 0);
+    while exporter.step().await.unwrap() != Step::Idle {}
+    assert_eq!(world.received()[1..].concat(), world.log());
+    assert_eq!(world.dead_letters(), []);
+}
+
+#[actix_web::test]
+async fn a_request_that_is_too_long_is_halved_until_it_is_taken() {
+    let world = World::new().await;
+    world.append_many(20).await;
+    *world.collector.most.lock().unwrap() = Some(3);
+    world.export_all().await;
+    let taken: Vec<i64> = world.received().into_iter().filter(|request| request.len() <= 3).flatten().collect();
+    assert_eq!(taken, world.log());
+    assert_eq!(world.dead_letters(), []);
+}
+
+#[actix_web::test]
+async fn a_collector_that_refuses_even_nothing_is_waited_for() {
+    let world = World::new().await;
+    world.append_many(1).await;
+    *world.collector.broken.lock().unwrap() = Some(400);
+    let mut exporter = world.exporter();
+    let waited = loop {
+        match exporter.step().await {
+            Ok(Step::Narrowed(_)) => {}
+            other => break other,
+        }
+    };
+    assert!(matches!(waited, Err(ExportError::Refused { status: 400, .. })), "{waited:?}");
+    assert!(world.received().last().unwrap().is_empty(), "nothing was sent to see whether anything is taken");
+    assert_eq!((world.cursor(), world.dead_letters()), (0, Vec::new()));
+}
+
+#[actix_web::test]
+async fn a_collector_that_refuses_every_record_does_not_have_us_write_for_ever() {
+    let world = World::new().await;
+    world.append_many(2).await;
+    world.dislike(&(0..1000).collect::<Vec<i64>>(), 200);
+    for _ in 0..5 {
+        world.export_all().await;
+        sequence_async(&world.store, 1000, world.clock.now()).await.unwrap();
+    }
+    let told = world.kinds().iter().filter(|kind| *kind == "audit.export.rejected").count();
+    assert_eq!(world.log().len(), 2 * told);
+    assert_eq!(world.dead_letters().len(), world.log().len());
+}
+
+#[actix_web::test]
+async fn one_process_exports_at_a_time_and_another_goes_on_when_it_is_gone() {
+    let world = World::new().await;
+    let (other, third) = (world.other_process(), world.other_process());
+    world.append_many(1).await;
+    let mut first = world.exporter();
+    assert!(matches!(first.step().await, Ok(Step::Delivered(_))));
+    world.append_many(1).await;
+    assert_eq!(world.exporter_on(&other).step().await.unwrap(), Step::Elsewhere);
+    assert_eq!(world.received().len(), 1);
+    world.clock.advance(Duration::from_secs(31));
+    assert!(matches!(world.exporter_on(&other).step().await, Ok(Step::Delivered(_))));
+    world.append_many(1).await;
+    assert_eq!(first.step().await.unwrap(), Step::Elsewhere);
+    assert_eq!(world.exporter_on(&third).step().await.unwrap(), Step::Elsewhere);
+    assert_eq!(world.received().concat(), world.log()[..world.log().len() - 1]);
+}
+
+#[actix_web::test]
+async fn an_exporter_that_is_told_to_stop_first_sends_what_stands_in_the_log_and_hands_over() {
+    let world = World::new().await;
+    world.append_many(600).await;
+    let closing = watch::Sender::new(true);
+    world.exporter().run(closing.subscribe()).await;
+    assert_eq!(world.received().concat(), world.log());
+    world.append_many(1).await;
+    let other = world.other_process();
+    assert!(matches!(world.exporter_on(&other).step().await, Ok(Step::Delivered(1))));
+}
+
+#[actix_web::test]
+async fn a_request_is_bounded_in_records_and_in_bytes() {
+    let world = World::new().await;
+    world.append_many(300).await;
+    let long = |_| AuditRecord { reason: "x".repeat(40_000), ..world.record(Outcome::Allow) };
+    world.append((0..60).map(long).collect()).await;
+    world.export_all().await;
+    let requests = world.collector.requests.lock().unwrap();
+    assert!(requests.iter().all(|records| records.len() <= 256));
+    let bytes = |records: &Vec<LogRecord>| records.iter().map(prost::Message::encoded_len).sum::<usize>();
+    assert!(requests.iter().map(bytes).all(|bytes| bytes <= 1024 * 1024));
+    assert!(requests.len() >= 4);
 }
 
 #[actix_web::test]

@@ -1,11 +1,13 @@
 use clap::{Subcommand, ValueEnum};
 use portcullis_core::wire::uri::{Domain, RoomUri};
 use portcullis_store::audit::{Filter, Outcome};
+use portcullis_store::{Store, sinks};
+use serde_json::json;
 use uuid::Uuid;
 
 use super::host::Host;
 use super::{Failure, output};
-use crate::audit::{Shown, list};
+use crate::audit::{SINK, Shown, list};
 
 /// Arguments of `portcullis audit`.
 #[derive(Debug, clap::Args)]
@@ -13,7 +15,8 @@ use crate::audit::{Shown, list};
 Examples:
   portcullis audit list --outcome deny
   portcullis audit list --decision 01931c5e-7d5a-7b3e-9c6e-0d5a3b1f2e4d --json
-  portcullis audit list --room mimi://a.example/r/clubhouse --from 120 --limit 50")]
+  portcullis audit list --room mimi://a.example/r/clubhouse --from 120 --limit 50
+  portcullis audit dead-letters")]
 pub(super) struct Args {
     #[command(flatten)]
     host: Host,
@@ -25,6 +28,18 @@ pub(super) struct Args {
 enum Command {
     /// List the entries of the log in their order.
     List(List),
+    /// List the entries that the collector refused for good; all of them still stand in the log.
+    DeadLetters {
+        /// The first position.
+        #[arg(long, default_value_t = 0)]
+        from: u64,
+        /// Most entries.
+        #[arg(long, default_value_t = 1000)]
+        limit: u32,
+        /// Print one JSON object a line.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 #[derive(Debug, clap::Args)]
@@ -70,8 +85,14 @@ enum OutcomeName {
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
-    let Command::List(wanted) = &args.command;
     let store = args.host.open()?;
+    match &args.command {
+        Command::List(wanted) => entries(&store, wanted),
+        Command::DeadLetters { from, limit, json } => dead_letters(&store, *from, *limit, *json),
+    }
+}
+
+fn entries(store: &Store, wanted: &List) -> Result<(), Failure> {
     let filter = Filter {
         from: wanted.from,
         limit: wanted.limit,
@@ -83,13 +104,30 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         decision: wanted.decision,
         exchange: wanted.exchange,
     };
-    let entries = list(&store, filter).map_err(anyhow::Error::from)?;
+    let entries = list(store, filter).map_err(anyhow::Error::from)?;
     if wanted.json {
         entries.iter().try_for_each(output::json)?;
     } else {
         let header = ["seq", "kind", "outcome", "actor", "policy", "reason", "room"];
         output::table(header, entries.iter().map(row));
     }
+    Ok(())
+}
+
+fn dead_letters(store: &Store, from: u64, limit: u32, json: bool) -> Result<(), Failure> {
+    let letters = store.read(|conn| sinks::dead_letters(conn, SINK, from, limit)).map_err(anyhow::Error::from)?;
+    if json {
+        for letter in &letters {
+            output::json(&json!({
+                "seq": letter.seq, "given_up_at": letter.given_up_at, "http_status": letter.http_status,
+                "reason": letter.reason,
+            }))?;
+        }
+        return Ok(());
+    }
+    let rows =
+        letters.iter().map(|letter| [letter.seq.to_string(), letter.http_status.to_string(), letter.reason.clone()]);
+    output::table(["seq", "status", "reason"], rows);
     Ok(())
 }
 

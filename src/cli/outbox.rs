@@ -77,6 +77,9 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     match &args.command {
         Command::Lanes { json } => list(&store, *json),
         Command::Retry(which) => {
+            // What a process had taken that has died since would else wait until its lease has run out. One that lives
+            // keeps what it has: it is trying right now.
+            store.free_leases().map_err(anyhow::Error::from)?;
             let (asked, missing) = (which.clone(), none(which));
             change(&store, which.room.as_str(), &missing, move |tx, now| {
                 outbox::retry(tx, &asked.room, &asked.peer, now)?;

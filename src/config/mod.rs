@@ -1,5 +1,6 @@
 //! `gateway.yaml`: one struct a section, unknown keys refused, relative paths taken from the file's own folder.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
@@ -123,6 +124,9 @@ pub struct Telemetry {
     /// OTLP/HTTP collector, such as `http://127.0.0.1:4318`; nothing is exported when not set.
     #[serde(default)]
     pub otlp: Option<String>,
+    /// Headers for the collector, such as `authorization`, by where their values are.
+    #[serde(default)]
+    pub headers: BTreeMap<String, Secret>,
     /// Filter of the diagnostic log on standard error, such as `info,portcullis=debug`.
     #[serde(default)]
     pub log: Option<String>,
@@ -165,6 +169,18 @@ impl Default for Limits {
     }
 }
 
+/// Where a secret is: in a file or in a variable of the environment.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Secret {
+    /// The file; space at its ends does not count.
+    #[serde(default)]
+    pub file: Option<PathBuf>,
+    /// The variable.
+    #[serde(default)]
+    pub env: Option<String>,
+}
+
 impl Config {
     /// Reads and checks a configuration file.
     ///
@@ -201,7 +217,8 @@ impl Config {
         let keys = &mut self.keys;
         let files = [&mut self.policies, &mut keys.trust, &mut keys.hub, &mut keys.franking];
         let identities = keys.tls.iter_mut().flat_map(|identity| [&mut identity.certificate, &mut identity.key]);
-        for file in files.into_iter().chain(identities) {
+        let secrets = self.telemetry.headers.values_mut().filter_map(|secret| secret.file.as_mut());
+        for file in files.into_iter().chain(identities).chain(secrets) {
             *file = folder.join(&*file);
         }
         if let Some(file) = self.database.strip_prefix("sqlite:") {

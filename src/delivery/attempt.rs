@@ -1,11 +1,14 @@
-use aws_lc_rs::{digest, rand};
+use std::time::Instant;
+
+use aws_lc_rs::digest;
 use portcullis_core::fanout::{GaveUp, jittered, no_sooner_than, retry_delay};
 use portcullis_core::time::Millis;
 use portcullis_store::outbox::{self, Batch};
 use portcullis_store::{StoreError, Tx};
 
 use super::Delivery;
-use crate::peer::{Endpoint, PeerError, causes};
+use crate::peer::{Endpoint, PeerError, causes, random};
+use crate::telemetry::metrics;
 
 /// What becomes of a batch after an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +23,17 @@ enum Outcome {
     Parked { status: u16, why: String },
 }
 
+impl Outcome {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::Later { .. } => "postponed",
+            Self::SingledOut { .. } => "refused",
+            Self::Parked { .. } => "parked",
+        }
+    }
+}
+
 impl Delivery {
     /// Posts a leased batch and writes down what came of it.
     ///
@@ -30,8 +44,10 @@ impl Delivery {
         let body = std::mem::take(&mut batch.body);
         let key: String = digest::digest(&digest::SHA256, &body).as_ref().iter().map(|b| format!("{b:02x}")).collect();
         let endpoint = Endpoint::Notify(batch.room.clone());
+        let began = Instant::now();
         let answer = self.peers.post(&batch.as_domain, &batch.peer, endpoint, body.into(), Some(&key)).await;
         let outcome = outcome(&batch, answer.err().as_ref(), self.clock.now(), random());
+        metrics::delivery(batch.peer.as_str(), outcome.name(), began.elapsed());
         log(&batch, &outcome);
         let lane = batch.room.to_string();
         let write = move |tx: &mut Tx<'_>| match &outcome {
@@ -82,10 +98,4 @@ fn log(batch: &Batch, outcome: &Outcome) {
             tracing::error!(%room, %peer, attempt, messages, status, why, "lane to `{peer}` is parked");
         }
     }
-}
-
-/// Uniform; without randomness there is no jitter, which is no reason to stop delivering.
-fn random() -> u32 {
-    let mut bytes = [0; 4];
-    rand::fill(&mut bytes).map_or(0, |()| u32::from_be_bytes(bytes))
 }

@@ -3,6 +3,7 @@
 //! looks at it: nothing in it is skipped or overtaken.
 
 mod attempt;
+mod slots;
 
 use std::time::Duration;
 
@@ -12,10 +13,11 @@ use portcullis_store::{Store, StoreError, Topic};
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::sleep;
-use uuid::Uuid;
+use tracing::Instrument as _;
 
 use crate::gateway::{Clock, Gateway};
 use crate::peer::{Peers, causes};
+use slots::Slots;
 
 /// Lanes under way at the same time.
 const LANES: usize = 64;
@@ -55,12 +57,14 @@ pub struct Delivery {
     clock: Clock,
     /// Names this process in leases.
     owner: String,
+    slots: Slots,
 }
 
 impl Delivery {
     /// Delivers from `store` to `peers`, at the time of `clock`.
     pub fn new(store: Store, peers: Peers, clock: Clock) -> Self {
-        Self { store, peers, clock, owner: Uuid::new_v4().to_string() }
+        let owner = store.process().to_string();
+        Self { store, peers, clock, owner, slots: Slots::default() }
     }
 
     /// Delivers everything that is due now, and what becomes due by that, then returns.
@@ -113,21 +117,28 @@ impl Delivery {
                 return Ok(next);
             }
             let Some(batch) = self.lease().await? else { return Ok(None) };
+            let slot = self.slots.take(&batch.peer);
             let delivery = self.clone();
-            under_way.spawn(async move { delivery.attempt(batch).await });
+            let span = tracing::info_span!("delivery.attempt", peer = %batch.peer, messages = batch.items.len());
+            let attempt = async move {
+                let outcome = delivery.attempt(batch).await;
+                drop(slot);
+                outcome
+            };
+            under_way.spawn(attempt.instrument(span));
         }
         Ok(None)
     }
 
     async fn next_due(&self) -> Result<Option<Millis>, StoreError> {
-        let store = self.store.clone();
-        let read = tokio::task::spawn_blocking(move || store.read(outbox::next_due));
+        let (store, full) = (self.store.clone(), self.slots.full());
+        let read = tokio::task::spawn_blocking(move || store.read(|conn| outbox::next_due(conn, &full)));
         read.await.unwrap_or(Err(StoreError::Panicked))
     }
 
     async fn lease(&self) -> Result<Option<Batch>, StoreError> {
-        let (now, owner) = (self.clock.now(), self.owner.clone());
-        self.store.write_async(LEASING, move |tx| outbox::lease(tx, now, &owner, LEASE)).await
+        let (now, owner, full) = (self.clock.now(), self.owner.clone(), self.slots.full());
+        self.store.write_async(LEASING, move |tx| outbox::lease(tx, now, &owner, LEASE, &full)).await
     }
 }
 

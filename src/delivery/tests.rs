@@ -28,6 +28,8 @@ struct Lab {
     peers: Peers,
     /// Room and body of everything b.example was sent.
     received: UnboundedReceiver<(String, Bytes)>,
+    /// While this is true, b.example answers nothing.
+    held: watch::Sender<bool>,
     /// What b.example answers next; 201 when there is nothing.
     answers: Arc<Mutex<VecDeque<u16>>>,
     follower: ServerHandle,
@@ -36,9 +38,10 @@ struct Lab {
 fn follower(
     received: UnboundedSender<(String, Bytes)>,
     answers: Arc<Mutex<VecDeque<u16>>>,
+    held: watch::Receiver<bool>,
 ) -> impl Fn(&mut ServiceConfig) + Clone + Send + 'static {
     move |app| {
-        let (received, answers) = (received.clone(), answers.clone());
+        let (received, answers, held) = (received.clone(), answers.clone(), held.clone());
         app.route(
             DIRECTORY_PATH,
             web::get().to(|| async { HttpResponse::Ok().body(directory_json("https://b.example").to_string()) }),
@@ -50,7 +53,11 @@ fn follower(
                 received.send((room, body)).unwrap();
                 let status = answers.lock().unwrap().pop_front().unwrap_or(201);
                 let status = StatusCode::from_u16(status).unwrap();
-                async move { HttpResponse::build(status).insert_header(("retry-after", "60")).finish() }
+                let mut held = held.clone();
+                async move {
+                    let _ = held.wait_for(|held| !*held).await;
+                    HttpResponse::build(status).insert_header(("retry-after", "60")).finish()
+                }
             }),
         );
     }
@@ -68,13 +75,16 @@ impl Lab {
         let authority = Authority::new();
         let (sender, received) = unbounded_channel();
         let answers = Arc::new(Mutex::new(VecDeque::new()));
-        let (address, follower) =
-            serve(&authority.material(vec![authority.identity(&["b.example"])]), follower(sender, answers.clone()));
+        let (held, holding) = watch::channel(false);
+        let (address, follower) = serve(
+            &authority.material(vec![authority.identity(&["b.example"])]),
+            follower(sender, answers.clone(), holding),
+        );
         let ours = authority.material(vec![authority.identity(&["a.example"])]);
         let peers = Peers::with(&ours, &[peer("b.example", None, address)]).unwrap();
         let clock = Clock::default();
         let delivery = Delivery::new(store.clone(), peers.clone(), clock.clone());
-        Self { _folder: folder, store, clock, delivery, peers, received, answers, follower }
+        Self { _folder: folder, store, clock, delivery, peers, received, held, answers, follower }
     }
 
     async fn create(&self, name: &str) {
@@ -90,6 +100,11 @@ impl Lab {
 
     /// Lets the room accept an event that b.example is owed.
     async fn owe(&self, name: &str, event: &str) {
+        self.owe_to(name, "b.example", event).await;
+    }
+
+    async fn owe_to(&self, name: &str, peer: &str, event: &str) {
+        let peer = domain(peer);
         let (target, now) = (room(name), self.clock.now());
         let event = NewEvent {
             kind: EventKind::Message,
@@ -100,7 +115,7 @@ impl Lab {
         };
         let write = move |tx: &mut Tx<'_>| -> Result<(), StoreError> {
             let seq = events::append(tx, &target, &event)?;
-            outbox::enqueue(tx, &target, &domain("b.example"), &domain("a.example"), seq)
+            outbox::enqueue(tx, &target, &peer, &domain("a.example"), seq)
         };
         self.store.write_async(name, write).await.unwrap();
     }
@@ -248,5 +263,35 @@ async fn the_worker_wakes_for_what_is_owed_and_ends_when_told() {
     close.send(true).unwrap();
     worker.await.unwrap();
     assert_eq!(lab.lanes(), []);
+    lab.follower.stop(false).await;
+}
+
+#[actix_web::test]
+async fn a_slow_peer_takes_no_more_than_its_share_and_others_are_served_meanwhile() {
+    let mut lab = Lab::new().await;
+    for number in 0..2 * slots::PER_PEER {
+        let name = format!("room{number:02}");
+        lab.create(&name).await;
+        lab.owe(&name, "x").await;
+    }
+    lab.held.send_replace(true);
+    let (close, closing) = watch::channel(false);
+    let delivery = lab.delivery.clone();
+    let worker = actix_web::rt::spawn(async move { delivery.run(closing).await });
+    for _ in 0..slots::PER_PEER {
+        lab.received.recv().await.unwrap();
+    }
+    // A lane to somebody else is due as well; it is seen to by and by, though nothing of b.example's has ended.
+    lab.create("other").await;
+    lab.owe_to("other", "c.example", "y").await;
+    while lab.lanes().iter().all(|lane| lane.peer != domain("c.example") || lane.status == LaneStatus::Open) {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(lab.received(), Vec::<String>::new());
+    lab.held.send_replace(false);
+    close.send(true).unwrap();
+    worker.await.unwrap();
+    lab.delivery.drain().await.unwrap();
+    assert_eq!(lab.received().len(), slots::PER_PEER);
     lab.follower.stop(false).await;
 }

@@ -67,6 +67,7 @@ fn listen(
     let app = move || {
         App::new()
             .wrap(from_fn(telemetry::request))
+            .app_data(telemetry::Door::Federation)
             .app_data(door.clone())
             .configure(routes::directory)
             .configure(endpoints.clone())

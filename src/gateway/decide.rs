@@ -2,6 +2,7 @@
 //! other side only a code, a sentence that names no policy, and the decision's id (invariant 8).
 
 use std::collections::BTreeSet;
+use std::time::Instant;
 
 use portcullis_core::policy::{DoorQuestion, Membership, NEUTRAL_SENTENCE, Question, RoomFacts, Side, Verdict};
 use portcullis_core::room::{Action, RoomState};
@@ -13,7 +14,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::policy::Active;
-use crate::telemetry;
+use crate::telemetry::{self, metrics};
 
 /// Most actions that a record lists; those that were denied come first.
 const LISTED: usize = 100;
@@ -58,6 +59,7 @@ impl Case<'_> {
     /// A refusal that needed no policy: the protocol or the room's own rules forbid it.
     pub(super) fn refuse(&self, code: &'static str, reason: impl Into<String>, detail: Value) -> Decision {
         let record = AuditRecord { reason: reason.into(), detail, ..self.record(Outcome::Deny) };
+        metrics::decided(self.kind, "deny", &record.reason);
         Decision { allow: false, record, code, sentence: NEUTRAL_SENTENCE.to_owned() }
     }
 
@@ -68,16 +70,25 @@ impl Case<'_> {
 
     /// Asks the policy about every action; all must be allowed.
     pub(super) fn decide(&self, active: &Active, questions: &[Question<'_>]) -> Decision {
-        let verdicts: Vec<Verdict> = questions.iter().map(|question| active.engine.decide(question)).collect();
+        let verdicts = self.timed(questions.len(), || {
+            questions.iter().map(|question| active.engine.decide(question)).collect::<Vec<Verdict>>()
+        });
         let actions = questions.iter().zip(&verdicts).map(|(question, verdict)| asked(question, verdict)).collect();
         self.judged(active, &verdicts, actions)
     }
 
     /// Asks the policy about something outside of rooms.
     pub(super) fn decide_door(&self, active: &Active, question: &DoorQuestion<'_>) -> Decision {
-        let verdict = active.engine.decide_door(question);
+        let verdict = self.timed(1, || active.engine.decide_door(question));
         let detail = json!({ "act": question.act.name(), "actor": question.actor, "verdict": told(&verdict) });
         self.judged(active, &[verdict], vec![detail])
+    }
+
+    fn timed<T>(&self, questions: usize, decide: impl FnOnce() -> T) -> T {
+        let began = Instant::now();
+        let verdicts = tracing::info_span!("policy.decide", kind = self.kind, questions).in_scope(decide);
+        metrics::deciding_took(self.kind, began.elapsed());
+        verdicts
     }
 
     fn judged(&self, active: &Active, verdicts: &[Verdict], actions: Vec<Value>) -> Decision {
@@ -92,6 +103,7 @@ impl Case<'_> {
             detail: listed(actions, verdicts),
             ..self.record(if allow { Outcome::Allow } else { Outcome::Deny })
         };
+        metrics::decided(self.kind, if allow { "allow" } else { "deny" }, &record.reason);
         Decision { allow, record, code: "not_allowed", sentence }
     }
 

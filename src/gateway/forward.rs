@@ -29,7 +29,7 @@ pub(super) async fn update(
     body: Bytes,
 ) -> Result<Answer, GatewayError> {
     let user = own_user(caller)?;
-    let request = UpdateRequest::decode(&body).map_err(GatewayError::decode)?;
+    let request = super::decode::<UpdateRequest>(&body)?;
     let outline = Outline::of(&request).map_err(GatewayError::decode)?;
     if outline.joiner.as_ref().is_some_and(|(_, joiner)| *joiner != user) {
         return Err(GatewayError::WrongIdentity);
@@ -66,7 +66,7 @@ pub(super) async fn submit(
     body: Bytes,
 ) -> Result<Answer, GatewayError> {
     let user = own_user(caller)?;
-    let request = SubmitMessageRequest::decode(&body).map_err(GatewayError::decode)?;
+    let request = super::decode::<SubmitMessageRequest>(&body)?;
     if request.sender != user {
         return Err(GatewayError::WrongIdentity);
     }
@@ -89,7 +89,7 @@ pub(super) async fn group_info(
     body: Bytes,
 ) -> Result<Answer, GatewayError> {
     let user = own_user(caller)?;
-    let request = GroupInfoRequest::decode(&body).map_err(GatewayError::decode)?;
+    let request = super::decode::<GroupInfoRequest>(&body)?;
     // The hub believes us that its requester is this user.
     if client_of(&request.credential).map_err(GatewayError::decode)?.1 != user {
         return Err(GatewayError::WrongIdentity);

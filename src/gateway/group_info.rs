@@ -35,7 +35,7 @@ const READ_WINDOW: Duration = Duration::from_secs(60);
 
 /// Answers a GroupInfoRequest for a room we are the hub of.
 pub(super) fn answer(inner: &Arc<Inner>, caller: &Caller, room: &RoomUri, body: &[u8]) -> Result<Answer, GatewayError> {
-    let request = GroupInfoRequest::decode(body).map_err(GatewayError::decode)?;
+    let request = super::decode::<GroupInfoRequest>(body)?;
     let user = client_of(&request.credential).ok();
     let case = Case {
         kind: "decision.group_info",

@@ -25,6 +25,7 @@ use super::forward;
 use super::places::Of;
 use super::{Answer, Caller, GatewayError, Inner};
 use crate::peer::Endpoint;
+use crate::telemetry::metrics;
 
 /// Most KeyPackages of one user that are looked at for one request.
 const CANDIDATES: u32 = 1024;
@@ -36,7 +37,7 @@ pub(super) async fn answer(
     target: UserUri,
     body: Bytes,
 ) -> Result<Answer, GatewayError> {
-    let request = KeyMaterialRequest::decode(&body).map_err(GatewayError::decode)?;
+    let request = super::decode::<KeyMaterialRequest>(&body)?;
     if request.target_user != target {
         return Err(GatewayError::decode("the target of the body is not the target of the path"));
     }
@@ -117,11 +118,11 @@ fn claim(
     }
     let (id, request, hash) = (decision.id(), request.clone(), answers::scope(&[body]));
     let is_hub = request.room.as_ref().is_some_and(|room| inner.hosts(room));
-    let body = inner.store.write(&lane, move |tx: &mut Tx<'_>| {
+    let (body, given) = inner.store.write(&lane, move |tx: &mut Tx<'_>| {
         tx.stage(&decision.record)?;
         let target = &request.target_user;
         if !devices::user_exists(tx, target)? {
-            return Ok(response(target, KeyMaterialUserCode::UserUnknown, Vec::new()));
+            return Ok((response(target, KeyMaterialUserCode::UserUnknown, Vec::new()), Vec::new()));
         }
         let mut candidates: BTreeMap<ClientUri, Vec<StoredKeyPackage>> = BTreeMap::new();
         for candidate in key_packages::candidates(tx, target, now.plus(key_package::MINIMUM_REMAINING), CANDIDATES)? {
@@ -132,9 +133,22 @@ fn claim(
             let candidates = candidates.remove(&client).unwrap_or_default();
             clients.push(one_of(tx, client, &candidates, &request, &hash, is_hub, now)?);
         }
-        Ok::<_, StoreError>(response(target, code(&clients), clients))
+        let given: Vec<&'static str> = clients.iter().map(outcome).collect();
+        Ok::<_, StoreError>((response(target, code(&clients), clients), given))
     })?;
+    for outcome in given {
+        metrics::key_package(outcome);
+    }
     Ok(Answer { body, decision: Some(id) })
+}
+
+/// What became of a device's KeyPackages, for the counter.
+fn outcome(client: &ClientKeyMaterial) -> &'static str {
+    match client {
+        ClientKeyMaterial::Success { .. } => "claimed",
+        ClientKeyMaterial::Exhausted { .. } => "exhausted",
+        ClientKeyMaterial::NothingCompatible { .. } => "incompatible",
+    }
 }
 
 /// The first KeyPackage of a device that fits and that nobody else gets.

@@ -30,6 +30,7 @@ use std::sync::Arc;
 
 use actix_web::web::Bytes;
 use portcullis_core::identity::credential::provider_credential;
+use portcullis_core::wire::Wire;
 use portcullis_core::wire::external_sender::ExternalSender;
 use portcullis_core::wire::uri::{ClientUri, Domain, RoomUri, UserUri};
 use portcullis_store::Store;
@@ -286,6 +287,11 @@ impl Gateway {
             })
             .await
     }
+}
+
+/// Reads a body that an endpoint takes.
+fn decode<T: Wire>(body: &[u8]) -> Result<T, GatewayError> {
+    tracing::info_span!("decode").in_scope(|| T::decode(body)).map_err(GatewayError::decode)
 }
 
 impl std::ops::Deref for Inner {

@@ -22,7 +22,7 @@ pub(super) fn accept(inner: &Arc<Inner>, from: &Domain, room: &RoomUri, body: &[
     if room.domain() != *from {
         return Err(GatewayError::WrongIdentity);
     }
-    let batch = decode_batch(body).map_err(GatewayError::decode)?;
+    let batch = tracing::info_span!("decode").in_scope(|| decode_batch(body)).map_err(GatewayError::decode)?;
     if batch.is_empty() {
         return Err(GatewayError::decode("a batch holds at least one message"));
     }

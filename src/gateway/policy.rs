@@ -6,6 +6,8 @@ use std::sync::{Arc, RwLock};
 
 use portcullis_core::policy::{Bundle, Diagnostic, Engine};
 
+use crate::telemetry::metrics;
+
 /// Largest file of a bundle, in bytes.
 const MAX_FILE_BYTES: u64 = 1 << 20;
 /// Most files in a bundle.
@@ -78,12 +80,13 @@ impl Policy {
     ///
     /// [`PolicyError`] with everything that is wrong.
     pub fn read(&self) -> Result<Arc<Active>, PolicyError> {
-        read(&self.folder).map(Arc::new)
+        read(&self.folder).map(Arc::new).inspect_err(|_| metrics::policy_load("bad"))
     }
 
     /// Lets a bundle decide from now on.
     pub fn activate(&self, bundle: Arc<Active>) {
         *self.active.write().unwrap_or_else(std::sync::PoisonError::into_inner) = bundle;
+        metrics::policy_load("good");
     }
 }
 

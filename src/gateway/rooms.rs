@@ -78,7 +78,7 @@ impl Inner {
         {
             return Ok(Arc::clone(hosted));
         }
-        let hosted = Arc::new(self.read_hosted(room)?);
+        let hosted = tracing::info_span!("room.load").in_scope(|| self.read_hosted(room)).map(Arc::new)?;
         self.rooms.rooms().put(room.clone(), Arc::clone(&hosted));
         Ok(hosted)
     }

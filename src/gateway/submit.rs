@@ -24,7 +24,7 @@ const ATTEMPTS: usize = 16;
 
 /// Takes an application message for a room we are the hub of.
 pub(super) fn accept(inner: &Arc<Inner>, caller: &Caller, room: &RoomUri, body: &[u8]) -> Result<Answer, GatewayError> {
-    let request = SubmitMessageRequest::decode(body).map_err(GatewayError::decode)?;
+    let request = super::decode::<SubmitMessageRequest>(body)?;
     let replay = Replay::of("submitMessage", caller, room, body);
     for _ in 0..ATTEMPTS {
         if let Some(answer) = replay.stored(inner)? {

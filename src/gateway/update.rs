@@ -15,6 +15,7 @@ use portcullis_store::proposals::PendingProposal;
 use portcullis_store::rooms::GroupState;
 use portcullis_store::{StoreError, Tx, answers, proposals, rooms};
 use serde_json::json;
+use tracing::info_span;
 
 use super::decide::{Case, Decision, question};
 use super::fan_out::{self, Delivery};
@@ -28,7 +29,7 @@ const ATTEMPTS: usize = 16;
 
 /// Takes an UpdateRequest for a room we are the hub of.
 pub(super) fn accept(inner: &Arc<Inner>, caller: &Caller, room: &RoomUri, body: &[u8]) -> Result<Answer, GatewayError> {
-    let request = UpdateRequest::decode(body).map_err(GatewayError::decode)?;
+    let request = super::decode::<UpdateRequest>(body)?;
     let replay = Replay::of("update", caller, room, body);
     for _ in 0..ATTEMPTS {
         if let Some(answer) = replay.stored(inner)? {
@@ -60,7 +61,8 @@ struct Update<'a> {
 impl Update<'_> {
     fn commit(&self, bundle: &CommitBundle) -> Result<Option<Answer>, GatewayError> {
         let case = self.case("decision.commit", &bundle.commit);
-        let staged = match self.hosted.group.inspect_commit(bundle, self.now) {
+        let inspect = || self.hosted.group.inspect_commit(bundle, self.now);
+        let staged = match info_span!("mls.inspect").in_scope(inspect) {
             Ok(staged) => staged,
             Err(error) => return self.refuse_handshake(&case, &error),
         };
@@ -78,7 +80,8 @@ impl Update<'_> {
         let admission = ticket.as_ref().zip(change.joiner()).and_then(|(_, leaf)| {
             Admission::of(&self.hosted.state, &leaf.client, &leaf.user, &leaf.signature_key, None).ok()
         });
-        let actions = match room::actions(change, &self.hosted.state, admission.as_ref()) {
+        let read = || room::actions(change, &self.hosted.state, admission.as_ref());
+        let actions = match info_span!("room.actions").in_scope(read) {
             Ok(actions) => actions,
             Err(violation) => return self.refuse_violation(&case, &violation),
         };
@@ -121,7 +124,8 @@ impl Update<'_> {
     fn proposals(&self, messages: &[MlsMessage]) -> Result<Option<Answer>, GatewayError> {
         let first = messages.first().ok_or_else(|| GatewayError::decode("a bundle holds at least one proposal"))?;
         let case = self.case("decision.proposal", first);
-        let proposed = match self.hosted.group.inspect_proposals(messages, self.now) {
+        let inspect = || self.hosted.group.inspect_proposals(messages, self.now);
+        let proposed = match info_span!("mls.inspect").in_scope(inspect) {
             Ok(proposed) => proposed,
             Err(error) => return self.refuse_handshake(&case, &error),
         };
@@ -130,8 +134,8 @@ impl Update<'_> {
             return self.refuse(not_of_this_provider(&case, proposed.user()), not_allowed);
         }
         let pending = self.hosted.group.pending();
-        let actions = room::proposed_actions(&self.hosted.view, &self.hosted.state, &pending, &proposed.parts);
-        let decision = match actions {
+        let read = || room::proposed_actions(&self.hosted.view, &self.hosted.state, &pending, &proposed.parts);
+        let decision = match info_span!("room.actions").in_scope(read) {
             Ok(actions) => self.decide(&case, actions.iter()),
             Err(violation) => return self.refuse_violation(&case, &violation),
         };

@@ -12,6 +12,7 @@ use reqwest::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, DATE, FROM, HeaderMap
 use reqwest::{Client, Response, Url, redirect};
 use rustls::pki_types::ServerName;
 use tokio::sync::Mutex;
+use tracing::Instrument as _;
 use uuid::Uuid;
 
 use super::directory::{DIRECTORY_LIMIT_BYTES, DIRECTORY_PATH, Directory, DirectoryError, lifetime};
@@ -85,7 +86,10 @@ impl Peers {
         let poster = peer.posters.get(own).ok_or_else(|| PeerError::UnknownOwn(own.clone()))?;
         let idempotency_key = idempotency_key.map_or_else(|| Uuid::new_v4().to_string(), str::to_owned);
         let exchange = Exchange { poster, own, endpoint: &endpoint, body, idempotency_key };
-        tokio::time::timeout(EXCHANGE_TIMEOUT, peer.exchange(&exchange)).await.map_err(|_| PeerError::TimedOut)?
+        let span =
+            tracing::info_span!("peer.post", otel.kind = "client", peer = %to, endpoint = exchange.endpoint.key());
+        let answered = tokio::time::timeout(EXCHANGE_TIMEOUT, peer.exchange(&exchange)).instrument(span);
+        answered.await.map_err(|_| PeerError::TimedOut)?
     }
 }
 
@@ -242,7 +246,7 @@ async fn read(mut response: Response, limit_bytes: usize) -> Result<Option<Bytes
 }
 
 /// `Retry-After` in seconds, or as a date against the answer's own `Date`, so that clocks need not agree.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let header = |name| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
     let date = |text: &str| text.parse::<HttpDate>().ok().map(SystemTime::from);
     let value = header(RETRY_AFTER)?;

@@ -11,6 +11,7 @@ mod tls;
 pub(crate) mod testing;
 
 pub use client::Peers;
+pub(crate) use client::retry_after;
 pub use directory::{DIRECTORY_PATH, directory_json};
 pub use error::{PeerError, SetupError, causes};
 pub use tls::{Identity, TlsMaterial, same_pin};
@@ -75,6 +76,12 @@ pub struct PeerAnswer {
     pub status: u16,
     /// The body; empty for [`Endpoint::Notify`].
     pub body: Bytes,
+}
+
+/// Uniform over all of `u32`, for jitter; without randomness there is none, which is no reason to stop.
+pub(crate) fn random() -> u32 {
+    let mut bytes = [0; 4];
+    aws_lc_rs::rand::fill(&mut bytes).map_or(0, |()| u32::from_be_bytes(bytes))
 }
 
 /// How long a connection may take to come up, TLS included.

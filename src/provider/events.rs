@@ -21,6 +21,7 @@ use super::body::{Base64, Id};
 use super::problem::Problem;
 use crate::gateway::GatewayError;
 use crate::peer::causes;
+use crate::telemetry::metrics::OpenStream;
 
 /// Silence after which a comment is sent, so that dead connections show. The stream is read again then, too.
 const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -99,6 +100,7 @@ pub(super) async fn stream(
         after,
         changed: streams.store.changes(Topic::Streams),
         closing: streams.closing.clone(),
+        _open: OpenStream::new(),
         until: Instant::now() + Duration::from_secs(caller.until).saturating_sub(now),
     };
     let greeting = futures_util::stream::iter([Ok(Bytes::from_static(GREETING))]);
@@ -127,6 +129,7 @@ struct Feed {
     after: u64,
     changed: watch::Receiver<u64>,
     closing: watch::Receiver<bool>,
+    _open: OpenStream,
     until: Instant,
 }
 

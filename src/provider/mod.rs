@@ -77,7 +77,10 @@ pub async fn open(
     let door = Door::new(gateway, tokens, config.limits.user, closing);
     let server = HttpServer::new(move || {
         let door = door.clone();
-        App::new().wrap(from_fn(telemetry::request)).configure(move |service| door.configure(service))
+        App::new()
+            .wrap(from_fn(telemetry::request))
+            .app_data(telemetry::Door::Provider)
+            .configure(move |service| door.configure(service))
     });
     let server = server
         .workers(WORKERS)

@@ -1,17 +1,28 @@
-//! Diagnostics: a log on standard error, and traces to an OTLP collector. Never the audit record, which is exported
+//! Diagnostics: a log on standard error, and traces and metrics to an OTLP collector. Never the audit record, which is exported
 //! from the database with a cursor of its own (`audit`).
 
+mod collector;
+mod gauges;
 mod http;
+pub mod metrics;
 
-pub use http::request;
+pub use collector::Collector;
+pub use gauges::watch;
+pub use http::{Door, request};
 
+use std::collections::HashMap;
 use std::io::IsTerminal as _;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
-use opentelemetry::KeyValue;
 use opentelemetry::trace::{TraceContextExt as _, TracerProvider as _};
-use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig as _};
+use opentelemetry::{KeyValue, global};
+use opentelemetry_otlp::{
+    ExporterBuildError, MetricExporter, Protocol, SpanExporter, WithExportConfig as _, WithHttpConfig as _,
+};
 use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::metrics::SdkMeterProvider;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -40,23 +51,32 @@ pub enum TelemetryError {
         /// Why.
         source: tracing_subscriber::filter::ParseError,
     },
-    /// The exporter of traces cannot be made.
-    #[error("traces cannot be exported to `{otlp}`")]
+    /// An exporter cannot be made.
+    #[error("nothing can be exported to `{url}`")]
     Exporter {
-        /// The collector.
-        otlp: String,
+        /// Where to.
+        url: String,
         /// Why.
-        source: opentelemetry_otlp::ExporterBuildError,
+        source: ExporterBuildError,
+    },
+    /// The value of a header is not where it should be.
+    #[error("header `{header}` for the collector cannot be read")]
+    Secret {
+        /// The header.
+        header: String,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// Diagnostics were set up before in this process.
     #[error("diagnostics are set up already")]
     Again(#[from] tracing_subscriber::util::TryInitError),
 }
 
-/// Keeps diagnostics going. When it is dropped, spans not yet exported are.
+/// Keeps diagnostics going. When it is dropped, spans and metrics not yet exported are.
 #[must_use = "diagnostics end when the guard is dropped"]
 pub struct Guard {
     traces: Option<SdkTracerProvider>,
+    metrics: Option<SdkMeterProvider>,
 }
 
 /// Starts diagnostics for this process: text for people when standard error is a terminal, else JSON lines.
@@ -72,10 +92,15 @@ pub fn start(config: &config::Telemetry) -> Result<Guard, TelemetryError> {
     } else {
         fmt::layer().json().flatten_event(true).with_writer(std::io::stderr).boxed()
     };
-    let traces = config.otlp.as_deref().map(exporter).transpose()?;
+    let collector = Collector::of(config)?;
+    let traces = collector.as_ref().map(traces).transpose()?;
+    let metrics = collector.as_ref().map(measurements).transpose()?;
+    if let Some(metrics) = &metrics {
+        global::set_meter_provider(metrics.clone());
+    }
     let spans = traces.as_ref().map(|traces| tracing_opentelemetry::layer().with_tracer(traces.tracer(SERVICE)));
     tracing_subscriber::registry().with(filter).with(lines).with(spans).try_init()?;
-    Ok(Guard { traces })
+    Ok(Guard { traces, metrics })
 }
 
 /// The trace that the present code is part of, in 32 hexadecimal digits; none when traces are not exported.
@@ -92,38 +117,55 @@ fn filter(config: &config::Telemetry, environment: Option<String>) -> Result<Env
 }
 
 /// Batches go out on a thread of the SDK's own, over the blocking client: the asynchronous one finds no reactor there.
-fn exporter(otlp: &str) -> Result<SdkTracerProvider, TelemetryError> {
-    let exporter = SpanExporter::builder()
-        .with_http()
-        .with_protocol(Protocol::HttpBinary)
-        .with_endpoint(format!("{}/v1/traces", otlp.trim_end_matches('/')))
-        .with_timeout(TIMEOUT)
-        .build()
-        .map_err(|source| TelemetryError::Exporter { otlp: otlp.to_owned(), source })?;
-    let resource = Resource::builder()
-        .with_service_name(SERVICE)
-        .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
-        .build();
-    Ok(SdkTracerProvider::builder().with_resource(resource).with_batch_exporter(exporter).build())
+fn traces(collector: &Collector) -> Result<SdkTracerProvider, TelemetryError> {
+    let url = collector.url("traces");
+    let exporter = SpanExporter::builder().with_http().with_protocol(Protocol::HttpBinary).with_timeout(TIMEOUT);
+    let exporter = exporter.with_endpoint(url.as_str()).with_headers(headers(collector)).build();
+    let exporter = exporter.map_err(|source| TelemetryError::Exporter { url, source })?;
+    Ok(SdkTracerProvider::builder().with_resource(resource()).with_batch_exporter(exporter).build())
+}
+
+/// Collected once a minute, or as often as `OTEL_METRIC_EXPORT_INTERVAL` says, on a thread of the SDK's own.
+fn measurements(collector: &Collector) -> Result<SdkMeterProvider, TelemetryError> {
+    let url = collector.url("metrics");
+    let exporter = MetricExporter::builder().with_http().with_protocol(Protocol::HttpBinary).with_timeout(TIMEOUT);
+    let exporter = exporter.with_endpoint(url.as_str()).with_headers(headers(collector)).build();
+    let exporter = exporter.map_err(|source| TelemetryError::Exporter { url, source })?;
+    Ok(SdkMeterProvider::builder().with_resource(resource()).with_periodic_exporter(exporter).build())
+}
+
+fn headers(collector: &Collector) -> HashMap<String, String> {
+    collector.headers().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+fn resource() -> Resource {
+    let version = KeyValue::new("service.version", env!("CARGO_PKG_VERSION"));
+    Resource::builder().with_service_name(SERVICE).with_attribute(version).build()
 }
 
 impl Guard {
-    /// Exports the spans that are left, and ends. Takes at most [`TIMEOUT`] and may be called anywhere.
+    /// Exports the spans and metrics that are left, and ends. Takes about [`TIMEOUT`] at most and may be called anywhere.
     pub fn shut_down(self) {
         drop(self);
     }
 }
 
 impl Drop for Guard {
-    /// Flushes on a thread of its own, so that it may be dropped inside an asynchronous runtime.
+    /// Flushes on threads of their own, so that it may be dropped inside an asynchronous runtime.
     fn drop(&mut self) {
-        let Some(traces) = self.traces.take() else { return };
-        let flush = std::thread::spawn(move || traces.shutdown_with_timeout(TIMEOUT));
-        match flush.join() {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "last traces not exported"),
-            Err(_) => tracing::warn!("last traces not exported"),
-        }
+        let (traces, metrics) = (self.traces.take(), self.metrics.take());
+        let traces = traces.map(|traces| std::thread::spawn(move || traces.shutdown_with_timeout(TIMEOUT)));
+        let metrics = metrics.map(|metrics| std::thread::spawn(move || metrics.shutdown_with_timeout(TIMEOUT)));
+        wait("traces", traces);
+        wait("metrics", metrics);
+    }
+}
+
+fn wait(what: &str, flush: Option<JoinHandle<OTelSdkResult>>) {
+    match flush.map(JoinHandle::join) {
+        None | Some(Ok(Ok(()))) => {}
+        Some(Ok(Err(error))) => tracing::warn!(%error, "last {what} not exported"),
+        Some(Err(_)) => tracing::warn!("last {what} not exported"),
     }
 }
 
@@ -139,7 +181,7 @@ mod tests {
     use super::*;
 
     fn configured(log: Option<&str>) -> config::Telemetry {
-        config::Telemetry { otlp: None, log: log.map(str::to_owned) }
+        config::Telemetry { log: log.map(str::to_owned), ..config::Telemetry::default() }
     }
 
     #[test]
@@ -173,7 +215,7 @@ mod tests {
                 async { HttpServer::new(app).workers(1).disable_signals().listen(listener).unwrap().run().await };
             actix_web::rt::System::new().block_on(serve)
         });
-        let guard = Guard { traces: Some(exporter(&collector).unwrap()) };
+        let guard = Guard { traces: Some(traces(&Collector::at(&collector)).unwrap()), metrics: None };
         guard.traces.as_ref().unwrap().tracer(SERVICE).in_span("unforgettable", |_| ());
         guard.shut_down();
         let body = spans.try_recv().unwrap();

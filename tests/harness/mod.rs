@@ -145,7 +145,7 @@ pub(crate) fn portcullis() -> Command {
 }
 
 /// An address of this process alone, so that the ports of tests that run side by side do not meet.
-fn own_loopback() -> Ipv4Addr {
+pub(crate) fn own_loopback() -> Ipv4Addr {
     let [_, high, middle, low] = std::process::id().to_be_bytes();
     Ipv4Addr::new(127, 64 + high % 64, middle, low.clamp(1, 254))
 }

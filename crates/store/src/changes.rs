@@ -57,6 +57,11 @@ impl Changes {
         Self { process: Uuid::now_v7(), outbox: sender(), staged: sender(), audit: sender(), streams: sender() }
     }
 
+    /// Names this process.
+    pub(crate) fn process(&self) -> Uuid {
+        self.process
+    }
+
     pub(crate) fn of(&self, topic: Topic) -> &watch::Sender<u64> {
         match topic {
             Topic::Outbox => &self.outbox,

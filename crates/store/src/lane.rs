@@ -2,6 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 
@@ -26,11 +27,14 @@ const PAUSE: Duration = Duration::from_millis(5);
 /// The sending end; the thread ends when it is dropped.
 pub(crate) struct Lane {
     jobs: SyncSender<Box<dyn Job>>,
+    /// Jobs that wait or run.
+    waiting: Arc<AtomicUsize>,
 }
 
 impl Lane {
     pub(crate) fn start(database: Arc<Database>, changes: Arc<Changes>, options: &Options) -> Result<Self, StoreError> {
         let (jobs, queue) = sync_channel(options.queue);
+        let waiting = Arc::new(AtomicUsize::new(0));
         let identity = Identity { origin: options.origin.clone(), engine: options.engine.clone() };
         let worker = Worker {
             conn: Some(database.writer()?),
@@ -38,12 +42,13 @@ impl Lane {
             database,
             changes,
             most: options.batch.get(),
+            waiting: Arc::clone(&waiting),
         };
         std::thread::Builder::new()
             .name("store-lane".to_owned())
             .spawn(move || worker.run(&queue))
             .map_err(|error| StoreError::Open(error.into()))?;
-        Ok(Self { jobs })
+        Ok(Self { jobs, waiting })
     }
 
     pub(crate) fn send<T, E, F>(&self, job: F) -> Result<oneshot::Receiver<Result<T, E>>, StoreError>
@@ -53,11 +58,21 @@ impl Lane {
         E: From<StoreError> + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
-        match self.jobs.try_send(Box::new(Typed { job, result: None, reply })) {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        let sent = match self.jobs.try_send(Box::new(Typed { job, result: None, reply })) {
             Ok(()) => Ok(answer),
             Err(TrySendError::Full(_)) => Err(StoreError::Busy),
             Err(TrySendError::Disconnected(_)) => Err(StoreError::Closed),
+        };
+        if sent.is_err() {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
         }
+        sent
+    }
+
+    /// Jobs that wait or run.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
     }
 }
 
@@ -126,6 +141,7 @@ struct Worker {
     database: Arc<Database>,
     changes: Arc<Changes>,
     most: usize,
+    waiting: Arc<AtomicUsize>,
 }
 
 impl Worker {
@@ -133,7 +149,9 @@ impl Worker {
         while let Ok(first) = queue.recv() {
             let mut batch = vec![first];
             batch.extend(queue.try_iter().take(self.most - 1));
+            let jobs = batch.len();
             self.group(batch);
+            self.waiting.fetch_sub(jobs, Ordering::Relaxed);
         }
     }
 

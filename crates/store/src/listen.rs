@@ -11,6 +11,7 @@ use tokio_postgres::{AsyncMessage, Client, Connection, Error, NoTls, Socket};
 
 use crate::changes::{Changes, Touched};
 use crate::postgres::Address;
+use crate::presence::announcement;
 
 /// The channel; a payload is what [`Changes::announce`] gives.
 pub(crate) const CHANNEL: &str = "portcullis";
@@ -48,7 +49,8 @@ async fn follow<S: AsyncRead + AsyncWrite + Unpin>(
     changes: &Changes,
     ready: &mut Option<oneshot::Sender<()>>,
 ) -> Result<(), Error> {
-    let statement = format!("LISTEN {CHANNEL}");
+    // One session tells that this process lives and hears what others do.
+    let statement = format!("{}; LISTEN {CHANNEL}", announcement(&changes.process().to_string()));
     let mut subscribe = pin!(client.batch_execute(&statement));
     let mut subscribed = false;
     loop {

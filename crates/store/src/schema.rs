@@ -281,6 +281,25 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    sink_leases (name) {
+        name -> Text,
+        lease -> BigInt,
+        lease_owner -> Text,
+        lease_until -> BigInt,
+    }
+}
+
+diesel::table! {
+    sink_dead_letters (sink, seq) {
+        sink -> Text,
+        seq -> BigInt,
+        given_up_at -> BigInt,
+        http_status -> Integer,
+        reason -> Text,
+    }
+}
+
 diesel::joinable!(audit_openings -> audit_entries (seq));
 diesel::joinable!(stream_rows -> stream_payloads (payload));
 diesel::allow_tables_to_appear_in_same_query!(audit_entries, audit_openings);

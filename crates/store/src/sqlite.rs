@@ -6,6 +6,7 @@ use diesel::sqlite::SqliteConnection;
 
 use crate::StoreError;
 use crate::conn::{Conn, Kind};
+use crate::presence::Register;
 
 /// A database file.
 #[derive(Clone)]
@@ -26,6 +27,11 @@ impl Sqlite {
     /// A connection that cannot write.
     pub(crate) fn reader(&self) -> Result<Conn, StoreError> {
         self.connect("PRAGMA query_only = ON;")
+    }
+
+    /// The file by which processes on this database know of each other.
+    pub(crate) fn register(&self) -> Result<Register, StoreError> {
+        Register::open(&self.path)
     }
 
     fn connect(&self, pragmas: &str) -> Result<Conn, StoreError> {

@@ -1,15 +1,22 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
+use tracing::Instrument as _;
+use uuid::Uuid;
 
 use crate::changes::{Changes, Topic};
 use crate::lane::{Lane, SEQUENCER};
 use crate::migrate::migrate;
 use crate::pool::Pool;
 use crate::postgres::Postgres;
+use crate::presence::{self, Register};
 use crate::sqlite::Sqlite;
 use crate::{Conn, Options, StoreError, Tx};
+
+/// Key of the write lane on which leases are freed.
+const OUTBOX: &str = "outbox";
 
 /// The database. Clones share everything; the last one to go ends the lanes.
 #[derive(Clone)]
@@ -24,6 +31,9 @@ struct Shared {
     readers: Pool,
     changes: Arc<Changes>,
     database: Arc<Database>,
+    busy: AtomicU64,
+    /// Says on SQLite that this process lives.
+    presence: OnceLock<Register>,
 }
 
 pub(crate) enum Database {
@@ -73,7 +83,17 @@ impl Store {
         let first = start()?;
         let rest = (0..more).map(|_| start()).collect::<Result<_, _>>()?;
         let readers = Pool::new(options.readers.get());
-        Ok(Self { shared: Arc::new(Shared { first, rest, readers, changes, database }) })
+        Ok(Self {
+            shared: Arc::new(Shared {
+                first,
+                rest,
+                readers,
+                changes,
+                database,
+                busy: AtomicU64::new(0),
+                presence: OnceLock::new(),
+            }),
+        })
     }
 
     /// Runs `job` on one snapshot of the database. Blocks: not for async code.
@@ -100,7 +120,10 @@ impl Store {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        self.lane(key).send(job)?.blocking_recv().unwrap_or_else(|_| Err(StoreError::Closed.into()))
+        tracing::info_span!("store.write").in_scope(|| {
+            let answer = self.send(key, job)?;
+            answer.blocking_recv().unwrap_or_else(|_| Err(StoreError::Closed.into()))
+        })
     }
 
     /// As [`Self::write`], for async code.
@@ -114,7 +137,66 @@ impl Store {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        self.lane(key).send(job)?.await.unwrap_or_else(|_| Err(StoreError::Closed.into()))
+        let written = async {
+            let answer = self.send(key, job)?;
+            answer.await.unwrap_or_else(|_| Err(StoreError::Closed.into()))
+        };
+        written.instrument(tracing::info_span!("store.write")).await
+    }
+
+    fn send<T, E, F>(&self, key: &str, job: F) -> Result<oneshot::Receiver<Result<T, E>>, StoreError>
+    where
+        F: FnMut(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let sent = self.lane(key).send(job);
+        if matches!(sent, Err(StoreError::Busy)) {
+            self.shared.busy.fetch_add(1, Ordering::Relaxed);
+        }
+        sent
+    }
+
+    /// Jobs that wait for a write lane or run on one.
+    pub fn waiting(&self) -> usize {
+        let Shared { first, rest, .. } = &*self.shared;
+        std::iter::once(first).chain(rest).map(Lane::waiting).sum()
+    }
+
+    /// How often [`StoreError::Busy`] was the answer since the store was opened.
+    pub fn busy(&self) -> u64 {
+        self.shared.busy.load(Ordering::Relaxed)
+    }
+
+    /// Names this process in leases.
+    pub fn process(&self) -> Uuid {
+        self.shared.changes.process()
+    }
+
+    /// Lets other processes see that this one lives, until it ends: for one that takes leases, before it takes any. Ends
+    /// the leases of those that do not live, and gives their number. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] of the database, and [`StoreError::Open`] when the file beside it cannot be locked.
+    pub fn appear(&self) -> Result<usize, StoreError> {
+        let Database::Sqlite(sqlite) = &*self.shared.database else { return self.write(OUTBOX, presence::free) };
+        let register = sqlite.register()?;
+        let freed = if register.alone()? { self.write(OUTBOX, presence::free)? } else { 0 };
+        register.join()?;
+        let _ = self.shared.presence.set(register); // one that stands there already says the same
+        Ok(freed)
+    }
+
+    /// Ends the leases of processes that do not live, and gives their number. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::appear`].
+    pub fn free_leases(&self) -> Result<usize, StoreError> {
+        let Database::Sqlite(sqlite) = &*self.shared.database else { return self.write(OUTBOX, presence::free) };
+        let register = sqlite.register()?;
+        if register.alone()? { self.write(OUTBOX, presence::free) } else { Ok(0) }
     }
 
     /// A counter that moves after each commit that touched `topic`: of this process, and on PostgreSQL of the others. A

@@ -56,7 +56,7 @@ keys:
   # Ed25519 key of the franking agent.
   franking: keys/franking.key
 
-# Traces and the export of the audit log go to an OTLP/HTTP collector.
+# Traces, metrics and the export of the audit log go to an OTLP/HTTP collector.
 # telemetry:
 #   otlp: http://127.0.0.1:4318
 #   log: info,portcullis=debug

@@ -40,17 +40,24 @@ pub struct Batch {
 }
 
 /// Takes a lane that is due, for `ttl`, and freezes its next batch; `None` when none is due. While it is held, nobody
-/// else gets this lane.
+/// else gets this lane. Lanes to the peers in `passed_over` are left for later.
 ///
 /// # Errors
 ///
 /// [`StoreError`] of the database.
-pub fn lease(tx: &mut Tx<'_>, now: Millis, owner: &str, ttl: Duration) -> Result<Option<Batch>, StoreError> {
+pub fn lease(
+    tx: &mut Tx<'_>,
+    now: Millis,
+    owner: &str,
+    ttl: Duration,
+    passed_over: &[Domain],
+) -> Result<Option<Batch>, StoreError> {
     let due = outbox_lanes::table
         .filter(outbox_lanes::head.lt(outbox_lanes::tail))
         .filter(outbox_lanes::status.eq(LaneStatus::Open.code()))
         .filter(outbox_lanes::next_at.le(time(now)?))
         .filter(outbox_lanes::lease_until.le(time(now)?))
+        .filter(outbox_lanes::peer.ne_all(passed_over.iter().map(Domain::as_str)))
         .order(outbox_lanes::next_at)
         .limit(CANDIDATES)
         .select((outbox_lanes::room, outbox_lanes::peer, outbox_lanes::lease));
@@ -72,16 +79,18 @@ pub fn lease(tx: &mut Tx<'_>, now: Millis, owner: &str, ttl: Duration) -> Result
     Ok(None)
 }
 
-/// When a lane is due next, as far as is known; `None` when nothing is owed to anybody. For sleeping until then.
+/// When a lane is due next, as far as is known; `None` when nothing is owed to anybody but those `passed_over`. For
+/// sleeping until then.
 ///
 /// # Errors
 ///
 /// [`StoreError`] of the database.
-pub fn next_due(conn: &mut Conn) -> Result<Option<Millis>, StoreError> {
+pub fn next_due(conn: &mut Conn, passed_over: &[Domain]) -> Result<Option<Millis>, StoreError> {
     let open = || {
         outbox_lanes::table
             .filter(outbox_lanes::head.lt(outbox_lanes::tail))
             .filter(outbox_lanes::status.eq(LaneStatus::Open.code()))
+            .filter(outbox_lanes::peer.ne_all(passed_over.iter().map(Domain::as_str)))
     };
     let retried = open().filter(outbox_lanes::next_at.ge(outbox_lanes::lease_until)).select(min(outbox_lanes::next_at));
     let held =

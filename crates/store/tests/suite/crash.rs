@@ -31,7 +31,8 @@ fn child() {
         "accept" => accept(&store),
         "sequence" => drop(sequence(&store, 1000, NOW).unwrap()),
         "deliver" => {
-            let lease = |tx: &mut portcullis_store::Tx<'_>| outbox::lease(tx, NOW, "child", Duration::from_secs(30));
+            let lease =
+                |tx: &mut portcullis_store::Tx<'_>| outbox::lease(tx, NOW, "child", Duration::from_secs(30), &[]);
             let batch = store.write("outbox", lease).unwrap().unwrap();
             store.write("outbox", move |tx| outbox::acknowledge(tx, &batch)).unwrap();
         }
@@ -101,7 +102,7 @@ on_both! {
         active_room(&store, "clubhouse");
         accept(&store);
         crash(db, "deliver", "outbox.before_acknowledge");
-        let lease = |now| store.write("outbox", move |tx| outbox::lease(tx, now, "us", Duration::from_secs(30))).unwrap();
+        let lease = |now| store.write("outbox", move |tx| outbox::lease(tx, now, "us", Duration::from_secs(30), &[])).unwrap();
         assert_eq!(lease(NOW), None, "the lease of the dead still runs");
         assert_eq!(lease(NOW.plus(Duration::from_secs(30))).unwrap().body, b"one ");
     }
@@ -111,7 +112,7 @@ on_both! {
         active_room(&store, "clubhouse");
         accept(&store);
         crash(db, "deliver", "outbox.leased");
-        let batch = store.write("outbox", |tx| outbox::lease(tx, NOW, "us", Duration::from_secs(30))).unwrap().unwrap();
+        let batch = store.write("outbox", |tx| outbox::lease(tx, NOW, "us", Duration::from_secs(30), &[])).unwrap().unwrap();
         assert_eq!((batch.body.as_slice(), batch.attempts), (&b"one "[..], 0));
     }
 }

@@ -22,7 +22,7 @@ fn owe(store: &Store, room: &RoomUri, peer: &str, body: &[u8]) {
 }
 
 fn lease(store: &Store, now: Millis) -> Option<Batch> {
-    store.write("outbox", move |tx| outbox::lease(tx, now, "sender", TTL)).unwrap()
+    store.write("outbox", move |tx| outbox::lease(tx, now, "sender", TTL, &[])).unwrap()
 }
 
 fn acknowledge(store: &Store, batch: &Batch) -> Result<(), StoreError> {
@@ -75,7 +75,7 @@ on_both! {
         owe(&store, &room, "b", b"two ");
         postpone(&store, &first, later(60));
         assert_eq!(lease(&store, later(59)), None);
-        assert_eq!(store.read(outbox::next_due).unwrap(), Some(later(60)));
+        assert_eq!(store.read(|conn| outbox::next_due(conn, &[])).unwrap(), Some(later(60)));
         let again = lease(&store, later(60)).unwrap();
         assert_eq!((again.body.as_slice(), again.attempts, again.first_tried), (&b"one "[..], 1, NOW));
         acknowledge(&store, &again).unwrap();
@@ -117,7 +117,7 @@ on_both! {
         owe(&store, &room, "b", b"one ");
         let first = lease(&store, NOW).unwrap();
         assert_eq!(lease(&store, NOW), None);
-        assert_eq!(store.read(outbox::next_due).unwrap(), Some(NOW.plus(TTL)));
+        assert_eq!(store.read(|conn| outbox::next_due(conn, &[])).unwrap(), Some(NOW.plus(TTL)));
         let second = lease(&store, NOW.plus(TTL)).unwrap();
         assert_eq!(second.body, first.body);
         assert!(matches!(acknowledge(&store, &first), Err(StoreError::LeaseLost)));
@@ -244,5 +244,39 @@ on_both! {
         let batch = lease(&stores[0], NOW).unwrap();
         assert_eq!(batch.items.iter().map(|item| item.seq).collect::<Vec<_>>(), (1..=40).collect::<Vec<_>>());
         assert_eq!(batch.items.iter().map(|item| item.position).collect::<Vec<_>>(), (1..=40).collect::<Vec<_>>());
+    }
+
+    fn what_a_dead_process_had_taken_is_free_at_once_and_what_a_living_one_has_is_not(db) {
+        let living = db.open();
+        living.appear().unwrap();
+        let (room, _) = active_room(&living, "clubhouse");
+        owe(&living, &room, "b", b"one ");
+        let name = living.process().to_string();
+        let taken = living.write("outbox", move |tx| outbox::lease(tx, NOW, &name, TTL, &[])).unwrap().unwrap();
+        let other = db.open();
+        assert_eq!(other.free_leases().unwrap(), 0);
+        assert_eq!(lease(&other, NOW), None);
+        drop(living);
+        // PostgreSQL notices a little later that the session has ended.
+        let mut freed = 0;
+        while freed == 0 {
+            freed = other.free_leases().unwrap();
+            std::thread::yield_now();
+        }
+        assert_eq!(other.appear().unwrap(), 0);
+        assert_eq!(lease(&other, NOW).unwrap().body, taken.body);
+        assert!(matches!(acknowledge(&other, &taken), Err(StoreError::LeaseLost)));
+    }
+
+    fn peers_that_are_busy_are_passed_over(db) {
+        let store = db.open();
+        let (room, _) = active_room(&store, "clubhouse");
+        owe(&store, &room, "b", b"one ");
+        owe(&store, &room, "c", b"one ");
+        let busy = [domain("b")];
+        let one = store.write("outbox", move |tx| outbox::lease(tx, NOW, "sender", TTL, &busy)).unwrap().unwrap();
+        assert_eq!(one.peer, domain("c"));
+        assert_eq!(store.read(|conn| outbox::next_due(conn, &[domain("b"), domain("c")])).unwrap(), None);
+        assert_eq!(store.read(|conn| outbox::next_due(conn, &[domain("c")])).unwrap(), Some(Millis(0)));
     }
 }

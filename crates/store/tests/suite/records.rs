@@ -1,9 +1,13 @@
+use std::time::Duration;
+
 use portcullis_core::time::Millis;
 use portcullis_store::admission::{self, Ticket};
 use portcullis_store::answers::{self, StoredAnswer, scope};
+use portcullis_store::audit::sequence;
 use portcullis_store::bundles::{self, Activation};
 use portcullis_store::inbox::{self, Seen};
-use portcullis_store::{StoreError, follower, routes, sinks};
+use portcullis_store::sinks::{DeadLetter, SinkLease};
+use portcullis_store::{Store, StoreError, follower, routes, sinks};
 use uuid::Uuid;
 
 use crate::harness::*;
@@ -12,6 +16,13 @@ const LATER: Millis = Millis(NOW.0 + 1000);
 
 fn answer(body: &str) -> StoredAnswer {
     StoredAnswer { status: 200, body: body.into(), decision: Some(Uuid::from_u128(7)) }
+}
+
+const TTL: Duration = Duration::from_secs(30);
+
+fn take(store: &Store, owner: &str, now: Millis) -> Option<SinkLease> {
+    let owner = owner.to_owned();
+    store.write("x", move |tx| sinks::take(tx, "otlp", &owner, now, TTL)).unwrap()
 }
 
 on_both! {
@@ -133,12 +144,62 @@ on_both! {
 
     fn a_cursor_is_moved_by_one_exporter_at_a_time(db) {
         let store = db.open();
-        let advance = |from, to| store.write("x", move |tx| sinks::advance(tx, "otlp", from, to, NOW));
+        let lease = take(&store, "one", NOW).unwrap();
+        let advance = |from, to| {
+            let lease = lease.clone();
+            store.write("x", move |tx| sinks::advance(tx, &lease, from, to, NOW))
+        };
         assert_eq!(store.read(|conn| sinks::cursor(conn, "otlp")).unwrap(), 0);
         advance(0, 5).unwrap();
         assert!(matches!(advance(0, 9), Err(StoreError::Missing)));
         advance(5, 9).unwrap();
         assert!(matches!(advance(5, 7), Err(StoreError::Missing)));
         assert_eq!(store.read(|conn| sinks::cursor(conn, "otlp")).unwrap(), 9);
+    }
+
+    fn one_process_exports_to_a_sink_at_a_time_and_an_overtaken_one_moves_nothing(db) {
+        let stores = [db.open(), db.open()];
+        let first = take(&stores[0], "one", NOW).unwrap();
+        assert_eq!(take(&stores[1], "two", NOW), None);
+        assert_eq!(take(&stores[0], "one", NOW), Some(first.clone()));
+        let holder = stores[1].read(|conn| sinks::holder(conn, "otlp")).unwrap();
+        assert_eq!(holder, Some(("one".to_owned(), NOW.plus(TTL))));
+        let second = take(&stores[1], "two", NOW.plus(TTL)).unwrap();
+        let advance = |lease: &SinkLease| {
+            let lease = lease.clone();
+            stores[0].write("x", move |tx| sinks::advance(tx, &lease, 0, 5, NOW))
+        };
+        assert!(matches!(advance(&first), Err(StoreError::LeaseLost)));
+        advance(&second).unwrap();
+        let released = second.clone();
+        stores[1].write("x", move |tx| sinks::release(tx, &released)).unwrap();
+        assert!(take(&stores[0], "one", NOW).is_some_and(|third| third.number > second.number));
+    }
+
+    fn of_processes_that_race_for_a_sink_one_gets_it(db) {
+        let stores = [db.open(), db.open()];
+        let got = std::thread::scope(|scope| {
+            let racing: Vec<_> = (0..8_usize).map(|racer| {
+                let store = &stores[racer % 2];
+                scope.spawn(move || take(store, &racer.to_string(), NOW).is_some())
+            }).collect();
+            racing.into_iter().map(|racer| racer.join().unwrap()).filter(|got| *got).count()
+        });
+        assert_eq!(got, 1);
+    }
+
+    fn a_dead_letter_stands_where_the_cursor_has_passed_an_entry(db) {
+        let store = db.open();
+        store.write("x", staging(record("decision.one"))).unwrap();
+        sequence(&store, 10, NOW).unwrap();
+        let lease = take(&store, "one", NOW).unwrap();
+        let letter = DeadLetter { seq: 0, given_up_at: NOW, http_status: 200, reason: "too odd".to_owned() };
+        let (kept, again) = (letter.clone(), lease.clone());
+        store.write("x", move |tx| sinks::give_up(tx, &lease, &kept)).unwrap();
+        assert_eq!(store.read(|conn| sinks::cursor(conn, "otlp")).unwrap(), 1);
+        assert_eq!(store.read(|conn| sinks::dead_letters(conn, "otlp", 0, 9)).unwrap(), std::slice::from_ref(&letter));
+        assert_eq!(store.read(|conn| sinks::count_dead_letters(conn, "otlp")).unwrap(), 1);
+        let twice = store.write("x", move |tx| sinks::give_up(tx, &again, &letter));
+        assert!(matches!(twice, Err(StoreError::Missing)), "{twice:?}");
     }
 }

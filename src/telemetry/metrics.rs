@@ -1,0 +1,178 @@
+//! The instruments. No label holds a room, a user or a policy: whoever wants to know reads the audit log.
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use opentelemetry::metrics::{Counter, Histogram, Meter, UpDownCounter};
+use opentelemetry::{KeyValue, global};
+
+use super::SERVICE;
+
+/// What is counted or measured. `docs/telemetry.md` lists all of them with their labels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Instrument {
+    /// Its name.
+    pub name: &'static str,
+    /// Its unit (UCUM).
+    pub unit: &'static str,
+    /// What it says.
+    pub meaning: &'static str,
+}
+
+const fn instrument(name: &'static str, unit: &'static str, meaning: &'static str) -> Instrument {
+    Instrument { name, unit, meaning }
+}
+
+const REQUESTS: Instrument = instrument("http.server.request.duration", "s", "how long requests took");
+const DECISIONS: Instrument = instrument("portcullis.decisions", "{decision}", "decisions made");
+const DECIDING: Instrument = instrument("portcullis.decision.duration", "s", "how long policy took to decide");
+const DELIVERIES: Instrument = instrument("portcullis.delivery.duration", "s", "how long deliveries to peers took");
+const EXPORTED: Instrument = instrument("portcullis.export.records", "{record}", "audit records sent to the collector");
+const STREAMS: Instrument = instrument("portcullis.streams.open", "{stream}", "event streams that are open");
+const KEY_PACKAGES: Instrument = instrument("portcullis.key_packages", "{key_package}", "KeyPackages asked for");
+const LOADS: Instrument = instrument("portcullis.policy.loads", "{load}", "readings of the policy bundle");
+pub(super) const OWED: Instrument = instrument("portcullis.outbox.owed", "{message}", "messages owed to peers");
+pub(super) const PARKED: Instrument = instrument("portcullis.outbox.parked", "{lane}", "lanes that wait for a person");
+pub(super) const STAGED: Instrument = instrument("portcullis.audit.staged", "{record}", "records without a position");
+pub(super) const STREAM_ROWS: Instrument =
+    instrument("portcullis.streams.staged", "{row}", "rows of event streams without a position");
+pub(super) const LAG: Instrument =
+    instrument("portcullis.export.lag", "{record}", "records the collector has not taken");
+pub(super) const DEAD: Instrument =
+    instrument("portcullis.export.dead_letters", "{record}", "records the collector refused for good");
+pub(super) const WAITING: Instrument =
+    instrument("portcullis.store.waiting", "{job}", "jobs that wait for a write lane");
+pub(super) const BUSY: Instrument = instrument("portcullis.store.busy", "{job}", "jobs refused by a full write lane");
+
+/// All of them.
+pub const INSTRUMENTS: [Instrument; 16] = [
+    REQUESTS,
+    DECISIONS,
+    DECIDING,
+    DELIVERIES,
+    EXPORTED,
+    STREAMS,
+    KEY_PACKAGES,
+    LOADS,
+    OWED,
+    PARKED,
+    STAGED,
+    STREAM_ROWS,
+    LAG,
+    DEAD,
+    WAITING,
+    BUSY,
+];
+
+/// Upper bounds in seconds for what a network is part of.
+const EXCHANGES: [f64; 12] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+
+/// Upper bounds in seconds for what is computed.
+const COMPUTATIONS: [f64; 10] = [0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.005, 0.025, 0.1];
+
+/// Made at the first use, which must come after [`super::start`].
+static METERS: LazyLock<Meters> = LazyLock::new(|| Meters::new(&global::meter(SERVICE)));
+
+struct Meters {
+    requests: Histogram<f64>,
+    decisions: Counter<u64>,
+    deciding: Histogram<f64>,
+    deliveries: Histogram<f64>,
+    exported: Counter<u64>,
+    streams: UpDownCounter<i64>,
+    key_packages: Counter<u64>,
+    loads: Counter<u64>,
+}
+
+impl Meters {
+    fn new(meter: &Meter) -> Self {
+        let counter =
+            |it: Instrument| meter.u64_counter(it.name).with_unit(it.unit).with_description(it.meaning).build();
+        let histogram = |it: Instrument, bounds: &[f64]| {
+            let histogram = meter.f64_histogram(it.name).with_unit(it.unit).with_description(it.meaning);
+            histogram.with_boundaries(bounds.to_vec()).build()
+        };
+        let streams = meter.i64_up_down_counter(STREAMS.name).with_unit(STREAMS.unit);
+        Self {
+            requests: histogram(REQUESTS, &EXCHANGES),
+            decisions: counter(DECISIONS),
+            deciding: histogram(DECIDING, &COMPUTATIONS),
+            deliveries: histogram(DELIVERIES, &EXCHANGES),
+            exported: counter(EXPORTED),
+            streams: streams.with_description(STREAMS.meaning).build(),
+            key_packages: counter(KEY_PACKAGES),
+            loads: counter(LOADS),
+        }
+    }
+}
+
+/// A request was answered. `route` is its pattern.
+pub(super) fn request(door: &'static str, method: &str, route: &str, status: u16, took: Duration) {
+    let labels = [
+        KeyValue::new("portcullis.door", door),
+        KeyValue::new("http.request.method", method.to_owned()),
+        KeyValue::new("http.route", route.to_owned()),
+        KeyValue::new("http.response.status_code", i64::from(status)),
+    ];
+    METERS.requests.record(took.as_secs_f64(), &labels);
+}
+
+/// A decision fell; one that is made again because the room moved on meanwhile counts again. `reason` is a code.
+pub fn decided(kind: &'static str, outcome: &'static str, reason: &str) {
+    let labels = [
+        KeyValue::new("portcullis.kind", kind),
+        KeyValue::new("portcullis.outcome", outcome),
+        KeyValue::new("portcullis.reason", reason.to_owned()),
+    ];
+    METERS.decisions.add(1, &labels);
+}
+
+/// Policy took so long for a decision, with all its questions.
+pub fn deciding_took(kind: &'static str, took: Duration) {
+    METERS.deciding.record(took.as_secs_f64(), &[KeyValue::new("portcullis.kind", kind)]);
+}
+
+/// A batch was posted to a peer. `outcome` is `delivered`, `postponed`, `refused` or `parked`.
+pub fn delivery(peer: &str, outcome: &'static str, took: Duration) {
+    let labels = [KeyValue::new("portcullis.peer", peer.to_owned()), KeyValue::new("portcullis.outcome", outcome)];
+    METERS.deliveries.record(took.as_secs_f64(), &labels);
+}
+
+/// Audit records went to the collector. `outcome` is `delivered`, `failed`, `refused` or `given_up`.
+pub fn exported(outcome: &'static str, records: usize) {
+    METERS.exported.add(records as u64, &[KeyValue::new("portcullis.outcome", outcome)]);
+}
+
+/// An event stream that is open while this lives.
+#[must_use = "the stream counts as closed when this is dropped"]
+pub struct OpenStream(());
+
+impl OpenStream {
+    /// Counts a stream.
+    pub fn new() -> Self {
+        METERS.streams.add(1, &[]);
+        Self(())
+    }
+}
+
+impl Default for OpenStream {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for OpenStream {
+    fn drop(&mut self) {
+        METERS.streams.add(-1, &[]);
+    }
+}
+
+/// A KeyPackage of a device was asked for. `outcome` is `claimed`, `exhausted` or `incompatible`.
+pub fn key_package(outcome: &'static str) {
+    METERS.key_packages.add(1, &[KeyValue::new("portcullis.outcome", outcome)]);
+}
+
+/// The bundle was read. `outcome` is `good` or `bad`.
+pub fn policy_load(outcome: &'static str) {
+    METERS.loads.add(1, &[KeyValue::new("portcullis.outcome", outcome)]);
+}

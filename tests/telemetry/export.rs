@@ -1,0 +1,113 @@
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::{Receiver, Rotel, lab_with, open};
+use crate::harness::{Gateway, eventually, room};
+
+/// Positions in the audit log of a gateway.
+fn log(gateway: &Gateway) -> BTreeSet<u64> {
+    gateway.database().entries().into_iter().map(|entry| entry.seq).collect()
+}
+
+fn log_signed(gateway: &Gateway) -> BTreeSet<i64> {
+    log(gateway).into_iter().map(|seq| i64::try_from(seq).unwrap()).collect()
+}
+
+#[tokio::test]
+async fn a_real_collector_that_is_stopped_and_started_again_gets_every_record() {
+    let mut rotel = Rotel::start().await;
+    let mut lab = lab_with(&["a.example"], &rotel.url());
+    open(&mut lab).await;
+    let mut alice = lab.device("a.example/d/alice/phone").await;
+    assert!(alice.create_room(&room(), "strict", "Clubhouse").await.unwrap().answer.is_ok());
+    lab.quiet().await;
+    let hub = lab.gateway("a.example");
+    eventually("the collector has the log", async || (rotel.positions() == log(hub)).then_some(())).await;
+
+    rotel.stop();
+    let before = log(hub);
+    for number in 0..5 {
+        assert!(alice.say(&room(), &format!("message {number}")).await.unwrap().answer.is_ok());
+    }
+    lab.quiet().await;
+    let hub = lab.gateway("a.example");
+    assert!(log(hub).len() >= before.len() + 5);
+    assert_eq!(rotel.positions(), before);
+    rotel.restart().await;
+    eventually("the collector has the log again", async || (rotel.positions() == log(hub)).then_some(())).await;
+
+    let seen = rotel.seen();
+    for attribute in [
+        "service.instance.id: Str(a.example)",
+        "portcullis.outcome: Str(allow)",
+        "portcullis.room: Str(mimi://a.example/r/clubhouse)",
+        "user.id: Str(mimi://a.example/u/alice)",
+        "log.record.uid: Str(",
+        "security_rule.name: ",
+    ] {
+        assert!(seen.contains(attribute), "`{attribute}` was not seen");
+    }
+}
+
+#[tokio::test]
+async fn of_a_batch_that_is_refused_in_part_all_the_rest_arrives_and_the_operator_sees_what_does_not() {
+    let receiver = Receiver::start();
+    receiver.refuse(3);
+    let mut lab = lab_with(&["a.example"], receiver.url());
+    open(&mut lab).await;
+    let mut alice = lab.device("a.example/d/alice/phone").await;
+    assert!(alice.create_room(&room(), "strict", "Clubhouse").await.unwrap().answer.is_ok());
+    for number in 0..5 {
+        assert!(alice.say(&room(), &format!("message {number}")).await.unwrap().answer.is_ok());
+    }
+    let hub = lab.gateway("a.example");
+    eventually("all but one arrive", async || {
+        let mut owed = log_signed(hub);
+        let told = hub.database().entries().iter().any(|entry| entry.record.kind == "audit.export.rejected");
+        (owed.remove(&3) && told && receiver.positions() == owed).then_some(())
+    })
+    .await;
+    let letters = hub.operated(&["audit", "dead-letters", "--json"]);
+    let letters: Vec<Value> = letters.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(letters.len(), 1);
+    assert_eq!((&letters[0]["seq"], &letters[0]["reason"]), (&3.into(), &"attribute is too odd".into()));
+    assert!(hub.operated(&["audit", "dead-letters"]).contains("attribute is too odd"));
+}
+
+#[tokio::test]
+async fn what_was_recorded_before_a_stop_has_left_when_the_process_ends() {
+    let receiver = Receiver::start();
+    let mut lab = lab_with(&["a.example"], receiver.url());
+    open(&mut lab).await;
+    let mut alice = lab.device("a.example/d/alice/phone").await;
+    assert!(alice.create_room(&room(), "strict", "Clubhouse").await.unwrap().answer.is_ok());
+    for number in 0..20 {
+        assert!(alice.say(&room(), &format!("message {number}")).await.unwrap().answer.is_ok());
+    }
+    let hub = lab.gateway_mut("a.example");
+    hub.signal("TERM");
+    assert!(hub.ended().await.success());
+    assert_eq!(hub.database().waiting(), 0);
+    assert_eq!(receiver.positions(), log_signed(hub));
+}
+
+#[tokio::test]
+async fn what_a_collector_could_not_take_before_a_stop_leaves_after_the_next_start() {
+    let receiver = Receiver::start();
+    let mut lab = lab_with(&["a.example"], receiver.url());
+    open(&mut lab).await;
+    let mut alice = lab.device("a.example/d/alice/phone").await;
+    receiver.away(true);
+    assert!(alice.create_room(&room(), "strict", "Clubhouse").await.unwrap().answer.is_ok());
+    for number in 0..20 {
+        assert!(alice.say(&room(), &format!("message {number}")).await.unwrap().answer.is_ok());
+    }
+    let hub = lab.gateway_mut("a.example");
+    hub.signal("TERM");
+    assert!(hub.ended().await.success());
+    assert!(receiver.positions().len() < log(hub).len());
+    receiver.away(false);
+    hub.restart().await;
+    eventually("the collector has the log", async || (receiver.positions() == log_signed(hub)).then_some(())).await;
+}
