@@ -174,3 +174,34 @@ crashes! {
     a_commit_leaves_once_when_the_follower_ends_after_deciding_it:
         "b.example" at "lane.after_commit" while "b.example" sends commit;
 }
+
+#[tokio::test]
+async fn an_operator_frees_what_a_dead_gateway_had_taken_and_not_what_a_living_one_has() {
+    const HELD: &str = "SELECT count(*) FROM outbox_lanes WHERE lease_until > 0";
+    const RETRY: [&str; 6] = ["outbox", "retry", "--room", "mimi://a.example/r/clubhouse", "--peer", "b.example"];
+    let mut lab = Lab::new(&["a.example", "b.example"]);
+    let armed = lab.gateway("a.example").folder.join("armed");
+    let point = "outbox.before_acknowledge".as_ref();
+    let ends = [("PORTCULLIS_CRASH_AT", point), ("PORTCULLIS_CRASH_ARMED", armed.as_os_str())];
+    lab.gateway_mut("a.example").start_with(&ends);
+    lab.gateway_mut("b.example").start();
+    for gateway in &mut lab.gateways {
+        gateway.ready().await;
+    }
+    let (mut alice, _bob) = lab.alice_and_bob().await;
+    lab.quiet().await;
+    let hub = lab.gateway("a.example");
+    // As if an exchange took its time.
+    hub.database().sql("UPDATE outbox_lanes SET lease_until = 9000000000000");
+    hub.operated(&RETRY);
+    assert_eq!(hub.database().number(HELD), 1);
+    hub.database().sql("UPDATE outbox_lanes SET lease_until = 0");
+
+    std::fs::write(&armed, "").unwrap();
+    let _ = alice.say(&room(), "under way").await;
+    let hub = lab.gateway_mut("a.example");
+    hub.crashed().await;
+    assert_eq!(hub.database().number(HELD), 1);
+    hub.operated(&RETRY);
+    assert_eq!(hub.database().number(HELD), 0);
+}

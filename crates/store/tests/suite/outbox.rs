@@ -4,7 +4,7 @@ use std::time::Duration;
 use portcullis_core::time::Millis;
 use portcullis_core::wire::uri::{Domain, RoomUri};
 use portcullis_store::outbox::{self, Batch, LaneStatus};
-use portcullis_store::{Store, StoreError, events};
+use portcullis_store::{Store, StoreError, events, sinks};
 
 use crate::harness::*;
 
@@ -253,9 +253,14 @@ on_both! {
         owe(&living, &room, "b", b"one ");
         let name = living.process().to_string();
         let taken = living.write("outbox", move |tx| outbox::lease(tx, NOW, &name, TTL, &[])).unwrap().unwrap();
+        let export = |store: &Store| {
+            let name = store.process().to_string();
+            store.write("outbox", move |tx| sinks::take(tx, "otlp", &name, NOW, TTL)).unwrap()
+        };
+        assert!(export(&living).is_some());
         let other = db.open();
         assert_eq!(other.free_leases().unwrap(), 0);
-        assert_eq!(lease(&other, NOW), None);
+        assert_eq!((lease(&other, NOW), export(&other)), (None, None));
         drop(living);
         // PostgreSQL notices a little later that the session has ended.
         let mut freed = 0;
@@ -263,7 +268,8 @@ on_both! {
             freed = other.free_leases().unwrap();
             std::thread::yield_now();
         }
-        assert_eq!(other.appear().unwrap(), 0);
+        assert_eq!((freed, other.appear().unwrap()), (2, 0));
+        assert!(export(&other).is_some());
         assert_eq!(lease(&other, NOW).unwrap().body, taken.body);
         assert!(matches!(acknowledge(&other, &taken), Err(StoreError::LeaseLost)));
     }
