@@ -5,6 +5,7 @@ mod bad_input;
 mod crash;
 mod demo;
 mod federation;
+mod follower;
 mod harness;
 mod telemetry;
 mod tidy;

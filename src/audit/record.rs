@@ -20,7 +20,7 @@ pub struct Shown {
     pub at: Millis,
     /// What happened, such as `decision.commit`.
     pub kind: String,
-    /// `allow`, `deny`, `error` or `info`.
+    /// `allow`, `deny`, `error`, `info` or `alarm`.
     pub outcome: &'static str,
     /// The decision that the caller was told.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -139,6 +139,7 @@ fn name(outcome: Outcome) -> &'static str {
         Outcome::Deny => "deny",
         Outcome::Error => "error",
         Outcome::Info => "info",
+        Outcome::Alarm => "alarm",
     }
 }
 
@@ -146,7 +147,7 @@ fn severity(outcome: Outcome) -> SeverityNumber {
     match outcome {
         Outcome::Allow | Outcome::Info => SeverityNumber::Info,
         Outcome::Deny => SeverityNumber::Warn,
-        Outcome::Error => SeverityNumber::Error,
+        Outcome::Error | Outcome::Alarm => SeverityNumber::Error,
     }
 }
 

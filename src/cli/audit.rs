@@ -82,6 +82,7 @@ enum OutcomeName {
     Deny,
     Error,
     Info,
+    Alarm,
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
@@ -150,6 +151,7 @@ fn outcome(name: OutcomeName) -> Outcome {
         OutcomeName::Deny => Outcome::Deny,
         OutcomeName::Error => Outcome::Error,
         OutcomeName::Info => Outcome::Info,
+        OutcomeName::Alarm => Outcome::Alarm,
     }
 }
 

@@ -3,7 +3,7 @@ use portcullis_core::wire::uri::{RoomUri, UserUri};
 use portcullis_store::audit::{AuditRecord, Outcome};
 use portcullis_store::restrictions::{self, Restriction};
 use portcullis_store::rooms::{self, RoomHead};
-use portcullis_store::{Store, StoreError};
+use portcullis_store::{Store, StoreError, follower};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -18,7 +18,8 @@ const PAGE: u32 = 500;
 #[command(after_help = "\
 Examples:
   portcullis room list
-  portcullis room mute mimi://a.example/r/clubhouse mimi://c.example/u/cathy --reason 'CASE-7: spam'")]
+  portcullis room mute mimi://a.example/r/clubhouse mimi://c.example/u/cathy --reason 'CASE-7: spam'
+  portcullis room release mimi://b.example/r/away --reason 'CASE-8: seen and accepted'")]
 pub(super) struct Args {
     #[command(flatten)]
     host: Host,
@@ -38,6 +39,15 @@ enum Command {
     Mute(Which),
     /// Take a user's messages in a room again.
     Unmute(Which),
+    /// Let what is withheld of a room that another provider hosts go to our users' devices, and stop telling them to
+    /// leave it.
+    Release {
+        /// The room.
+        room: RoomUri,
+        /// Why; goes into the audit log.
+        #[arg(long)]
+        reason: String,
+    },
 }
 
 #[derive(Clone, Debug, clap::Args)]
@@ -61,6 +71,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         Command::Unmute(which) => moderate(&store, which, "moderation.unmute", |tx, which, _, _| {
             restrictions::lift(tx, &which.room, &Restriction::Mute(which.user.clone()))
         }),
+        Command::Release { room, reason } => release(&store, room, reason),
     }
 }
 
@@ -89,6 +100,21 @@ fn list(store: &Store, json: bool) -> Result<(), Failure> {
         output::table(["room", "epoch", "events", "template"], rows);
     }
     Ok(())
+}
+
+fn release(store: &Store, room: &RoomUri, reason: &str) -> Result<(), Failure> {
+    let (uri, reason, by) = (room.clone(), reason.to_owned(), operator());
+    let missing = format!("nothing of room `{room}` is withheld");
+    change(store, room.as_str(), &missing, move |tx, now| {
+        let released = follower::release(tx, &uri)?;
+        tx.stage(&AuditRecord {
+            room: Some(uri.clone()),
+            actor: Some(by.clone()),
+            reason: reason.clone(),
+            detail: json!({ "released": released }),
+            ..AuditRecord::new(Uuid::now_v7(), now, "moderation.release", Outcome::Info)
+        })
+    })
 }
 
 fn moderate(

@@ -116,6 +116,11 @@ impl Operator {
         self.entry(&filter, |entry| entry.kind.starts_with("decision.")).await
     }
 
+    /// The entry with which this gateway, a device's own, has decided what the device sent.
+    pub(super) async fn own_decision(&self, decision: uuid::Uuid) -> anyhow::Result<Entry> {
+        self.entry(&["--decision".to_owned(), decision.to_string()], |_| true).await
+    }
+
     /// How many entries the log has.
     pub(super) async fn entries(&self) -> anyhow::Result<u64> {
         let mut size = 0;

@@ -60,7 +60,9 @@ pub(super) struct Step {
     pub(super) what: String,
     pub(super) decision: Decision,
     pub(super) exchange: Option<[u8; 32]>,
-    /// What the hub's log says of it.
+    /// Whose log says so: the hub's, or that of the sender's own gateway.
+    pub(super) log: Domain,
+    /// What that log says of it.
     pub(super) entry: Entry,
     /// What its actor or others saw that should be otherwise.
     pub(super) differences: Vec<String>,
@@ -272,7 +274,8 @@ impl<'a> Report<'a> {
         };
         json!({
             "step": self.steps, "who": step.who, "what": step.what, "decision": decision, "code": code,
-            "policy": step.entry.policy, "reason": step.entry.reason, "audit": step.entry.seq, "kind": step.entry.kind,
+            "policy": step.entry.policy, "reason": step.entry.reason, "audit": step.entry.seq, "log": step.log,
+            "kind": step.entry.kind,
             "decision_id": step.entry.decision, "exchange": step.exchange.map(|hash| hex(&hash)),
             "differences": differences,
         })
@@ -302,6 +305,7 @@ mod tests {
             what: "says something".to_owned(),
             decision: Decision::Refused("not_allowed".to_owned()),
             exchange: None,
+            log: Domain::parse("a.example").unwrap(),
             entry: serde_json::from_value(entry).unwrap(),
             differences: Vec::new(),
         }

@@ -1,8 +1,8 @@
 //! How the steps of the script are taken: sent, looked up in the hub's log, followed by everybody, and compared.
 
-use portcullis_core::wire::uri::{ClientUri, RoomUri, UserUri};
+use portcullis_core::wire::uri::{ClientUri, Domain, RoomUri, UserUri};
 
-use super::commands::Operator;
+use super::commands::{Entry, Operator};
 use super::lab::Lab;
 use super::report::{Decision, Report, Step, Wanted};
 use crate::member::{Device, Sent};
@@ -44,16 +44,31 @@ impl<'a, 'p> Stage<'a, 'p> {
         wanted: Wanted,
         differences: Vec<String>,
     ) -> anyhow::Result<()> {
+        let (log, entry) = self.decided(who, sent).await?;
         let step = Step {
             who: name(who),
             what: what.into(),
             decision: Decision::of(sent),
             exchange: sent.exchange,
-            entry: self.hub.decision(sent).await?,
+            log,
+            entry,
             differences,
         };
         self.report.step(&step, wanted);
         Ok(())
+    }
+
+    /// Whoever decided: the hub, or before it the gateway of the sender, which follows the room and refuses what it need
+    /// not ask the hub for.
+    async fn decided(&self, who: &ClientUri, sent: &Sent) -> anyhow::Result<(Domain, Entry)> {
+        let (hub, own) = (self.room.domain(), who.domain());
+        if let Some(decision) = sent.decision.filter(|_| own != hub) {
+            let entry = self.lab.gateway(&own)?.operator.own_decision(decision).await?;
+            if entry.outcome == "deny" {
+                return Ok((own, entry));
+            }
+        }
+        Ok((hub, self.hub.decision(sent).await?))
     }
 
     /// An operator of the hub mutes or unmutes (`verb`) a user.
@@ -63,6 +78,7 @@ impl<'a, 'p> Stage<'a, 'p> {
             what: format!("{verb}s {}", user.last_segment()),
             decision: Decision::Recorded,
             exchange: None,
+            log: self.room.domain(),
             entry: self.hub.moderate(verb, &self.room, user).await?,
             differences: Vec::new(),
         };

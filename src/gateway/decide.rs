@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use std::time::Instant;
 
 use portcullis_core::policy::{DoorQuestion, Membership, NEUTRAL_SENTENCE, Question, RoomFacts, Side, Verdict};
-use portcullis_core::room::{Action, RoomState};
+use portcullis_core::room::{Action, Actor, RoomState};
 use portcullis_core::time::Millis;
+use portcullis_core::wire::components::Capability;
 use portcullis_core::wire::uri::{Domain, RoomUri, UserUri};
 use portcullis_store::audit::{AuditRecord, Outcome};
 use portcullis_store::restrictions::Restrictions;
@@ -70,11 +71,16 @@ impl Case<'_> {
 
     /// Asks the policy about every action; all must be allowed.
     pub(super) fn decide(&self, active: &Active, questions: &[Question<'_>]) -> Decision {
+        self.decide_each(active, questions).0
+    }
+
+    /// As [`Self::decide`], and whether each is allowed: for what may happen to some and not to others.
+    pub(super) fn decide_each(&self, active: &Active, questions: &[Question<'_>]) -> (Decision, Vec<bool>) {
         let verdicts = self.timed(questions.len(), || {
             questions.iter().map(|question| active.engine.decide(question)).collect::<Vec<Verdict>>()
         });
         let actions = questions.iter().zip(&verdicts).map(|(question, verdict)| asked(question, verdict)).collect();
-        self.judged(active, &verdicts, actions)
+        (self.judged(active, &verdicts, actions), verdicts.iter().map(|verdict| verdict.allow).collect())
     }
 
     /// Asks the policy about something outside of rooms.
@@ -154,11 +160,11 @@ fn told(verdict: &Verdict) -> Value {
     })
 }
 
-/// The facts of a room that we are the hub of.
-pub(super) fn hosted_facts(room: &RoomUri, state: &RoomState, restrictions: &Restrictions) -> RoomFacts {
+/// The facts of a room whose group stands here.
+pub(super) fn known_facts(room: &RoomUri, side: Side, state: &RoomState, restrictions: &Restrictions) -> RoomFacts {
     RoomFacts {
         room: room.clone(),
-        side: Side::Hub,
+        side,
         roles: Some(Membership::from(state)),
         muted: restrictions.muted.clone(),
         frozen: restrictions.frozen,
@@ -171,6 +177,33 @@ pub(super) fn hosted_facts(room: &RoomUri, state: &RoomState, restrictions: &Res
 pub(super) fn bare_facts(room: &RoomUri, side: Side) -> RoomFacts {
     let muted = BTreeSet::new();
     RoomFacts { room: room.clone(), side, roles: None, muted, frozen: false, legal_hold: false }
+}
+
+/// The question whether `actor` may do this, as far as no roles are known. `source` is who handed it in.
+pub(super) fn bare_question<'a>(
+    facts: &'a RoomFacts,
+    actor: &'a Actor,
+    (capability, target): (Capability, Option<&'a UserUri>),
+    source: &'a Domain,
+    now: Millis,
+) -> Question<'a> {
+    Question {
+        room: facts,
+        actor,
+        capability,
+        target,
+        from_role: 0,
+        to_role: 0,
+        transition_authorized: false,
+        alternative_granted: false,
+        preauthorized: false,
+        external: false,
+        suite: 0,
+        epoch: 0,
+        message_bytes: 0,
+        source,
+        now,
+    }
 }
 
 /// The question that one action puts to the policy. `source` is who handed the action in.

@@ -5,17 +5,17 @@ use std::sync::Arc;
 use actix_web::web::Bytes;
 use portcullis_core::identity::credential::client_of;
 use portcullis_core::mls::Outline;
-use portcullis_core::policy::{Question, Side};
-use portcullis_core::room::Actor;
 use portcullis_core::wire::Wire;
-use portcullis_core::wire::components::Capability;
 use portcullis_core::wire::group_info::{GroupInfoRequest, GroupInfoResponse};
+use portcullis_core::wire::mls::MlsMessage;
 use portcullis_core::wire::submit::{SubmitMessageRequest, SubmitMessageResponse, SubmitOutcome};
 use portcullis_core::wire::update::{UpdateRequest, UpdateResponse};
 use portcullis_core::wire::uri::{ClientUri, Domain, RoomUri, UserUri};
-use portcullis_store::{StoreError, Tx, answers, follower};
+use portcullis_store::rooms::RoomStatus;
+use portcullis_store::{StoreError, Topic, Tx, answers, follower, rooms};
 
-use super::decide::{Case, Decision, bare_facts};
+use super::decide::Case;
+use super::follow::{self, Judged};
 use super::places::Of;
 use super::{Answer, Caller, GatewayError, Inner, group_info, submit};
 use crate::limits::TooMany;
@@ -30,23 +30,21 @@ pub(super) async fn update(
 ) -> Result<Answer, GatewayError> {
     let user = own_user(caller)?;
     let request = super::decode::<UpdateRequest>(&body)?;
-    let outline = Outline::of(&request).map_err(GatewayError::decode)?;
-    if outline.joiner.as_ref().is_some_and(|(_, joiner)| *joiner != user) {
-        return Err(GatewayError::WrongIdentity);
-    }
+    let joiner = Outline::of(&request).map_err(GatewayError::decode)?.joiner;
     let (kind, message) = match &request {
         UpdateRequest::Commit(bundle) => ("decision.commit", Some(&bundle.commit)),
         UpdateRequest::Proposals(proposals) => ("decision.proposal", proposals.first()),
     };
-    let exchange = message.map(|message| message.hash());
-    let outbound = Outbound { kind, user, room, exchange };
-    let decision = outbound.decide(inner, outline.actions, 0).await?;
+    let (exchange, epoch) = (message.map(MlsMessage::hash), message.and_then(MlsMessage::epoch));
+    let outbound = Outbound { kind, user, room, exchange, epoch };
+    let judged =
+        outbound.decide(inner, move |inner, case, user, room| follow::update(inner, case, user, room, &request));
+    let Judged { decision, refusal } = judged.await?;
     if !decision.allow {
-        let body = UpdateResponse::NotAllowed { description: decision.description() }.encode();
-        return Ok(Answer { body, decision: Some(decision.id()) });
+        return Ok(Answer { body: refusal.encode(), decision: Some(decision.id()) });
     }
     // A device that joins must be known before the hub fans out to it.
-    let joining = match outline.joiner {
+    let joining = match joiner {
         Some((client, _)) => outbound.join(inner, client).await?,
         None => None,
     };
@@ -70,9 +68,11 @@ pub(super) async fn submit(
     if request.sender != user {
         return Err(GatewayError::WrongIdentity);
     }
-    let outbound = Outbound { kind: "decision.message", user, room, exchange: Some(request.message.hash()) };
-    let bytes = request.message.as_bytes().len() as u64;
-    let decision = outbound.decide(inner, vec![(Capability::SEND_MESSAGE, None)], bytes).await?;
+    let (exchange, epoch) = (Some(request.message.hash()), request.message.epoch());
+    let outbound = Outbound { kind: "decision.message", user, room, exchange, epoch };
+    let decided = outbound
+        .decide(inner, move |inner, case, _, room| Ok(Judged::from(follow::message(inner, case, room, &request)?)));
+    let decision = decided.await?.decision;
     if !decision.allow {
         return Ok(Answer { body: submit::answer(SubmitOutcome::NotAllowed), decision: Some(decision.id()) });
     }
@@ -91,11 +91,16 @@ pub(super) async fn group_info(
     let user = own_user(caller)?;
     let request = super::decode::<GroupInfoRequest>(&body)?;
     // The hub believes us that its requester is this user.
-    if client_of(&request.credential).map_err(GatewayError::decode)?.1 != user {
+    let (client, named) = client_of(&request.credential).map_err(GatewayError::decode)?;
+    if named != user {
         return Err(GatewayError::WrongIdentity);
     }
-    let outbound = Outbound { kind: "decision.group_info", user, room, exchange: Some(answers::scope(&[&body])) };
-    let decision = outbound.decide(inner, vec![(Capability::ADD_OWN_CLIENT, None)], 0).await?;
+    let exchange = Some(answers::scope(&[&body]));
+    let outbound = Outbound { kind: "decision.group_info", user, room, exchange, epoch: None };
+    let decided = outbound.decide(inner, move |inner, case, user, room| {
+        Ok(Judged::from(follow::group_info(inner, case, room, &request, &client, user)?))
+    });
+    let decision = decided.await?.decision;
     if !decision.allow {
         return Ok(Answer { body: group_info::denial(&outbound.room), decision: Some(decision.id()) });
     }
@@ -109,6 +114,8 @@ struct Outbound {
     user: UserUri,
     room: RoomUri,
     exchange: Option<[u8; 32]>,
+    /// The MLS epoch that it is of, where it is of one.
+    epoch: Option<u64>,
 }
 
 impl Outbound {
@@ -116,50 +123,45 @@ impl Outbound {
     async fn decide(
         &self,
         inner: &Arc<Inner>,
-        mut actions: Vec<(Capability, Option<UserUri>)>,
-        message_bytes: u64,
-    ) -> Result<Decision, GatewayError> {
-        if actions.is_empty() {
-            // A commit that only changes keys or cites proposals is upkeep of the group.
-            actions.push((Capability::SEND_MLS_UPDATE_PROPOSAL, None));
-        }
-        let now = inner.clock.now();
-        let source = self.user.domain();
-        let case = Case {
-            kind: self.kind,
-            room: Some(&self.room),
-            actor: Some(self.user.to_string()),
-            peer: source.clone(),
-            epoch: None,
-            exchange: self.exchange,
-            now,
+        judge: impl FnOnce(&Arc<Inner>, &Case<'_>, &UserUri, &RoomUri) -> Result<Judged, GatewayError> + Send + 'static,
+    ) -> Result<Judged, GatewayError> {
+        self.catch_up(inner).await?;
+        let (kind, exchange, epoch) = (self.kind, self.exchange, self.epoch);
+        let (user, room) = (self.user.clone(), self.room.clone());
+        let judged = move |inner: &Arc<Inner>| {
+            let case = Case {
+                kind,
+                room: Some(&room),
+                actor: Some(user.to_string()),
+                peer: user.domain(),
+                epoch,
+                exchange,
+                now: inner.clock.now(),
+            };
+            let judged = judge(inner, &case, &user, &room)?;
+            inner.record(room.as_str(), &judged.decision)?;
+            Ok(judged)
         };
-        let facts = bare_facts(&self.room, Side::Follower);
-        let actor = Actor::User(self.user.clone());
-        let questions: Vec<Question<'_>> = actions
-            .iter()
-            .map(|(capability, target)| Question {
-                room: &facts,
-                actor: &actor,
-                capability: *capability,
-                target: target.as_ref(),
-                from_role: 0,
-                to_role: 0,
-                transition_authorized: false,
-                alternative_granted: false,
-                preauthorized: false,
-                external: false,
-                suite: 0,
-                epoch: 0,
-                message_bytes,
-                source: &source,
-                now,
-            })
-            .collect();
-        let decision = case.decide(&inner.policy.active(), &questions);
-        let (lane, recorded) = (self.room.to_string(), decision.clone());
-        inner.blocking(self.of(), move |inner| inner.record(&lane, &recorded)).await?;
-        Ok(decision)
+        inner.blocking(self.of(), judged).await
+    }
+
+    /// A client knows its own commit before the hub has fanned it out to us: waits for the tracked group to get there.
+    async fn catch_up(&self, inner: &Arc<Inner>) -> Result<(), GatewayError> {
+        let Some(epoch) = self.epoch else { return Ok(()) };
+        let mut changed = inner.store.changes(Topic::Staged);
+        let caught_up = async {
+            loop {
+                changed.mark_unchanged();
+                let room = self.room.clone();
+                let head = move |inner: &Arc<Inner>| Ok(inner.store.read(|conn| rooms::head(conn, &room))?);
+                let head = inner.blocking(self.of(), head).await?;
+                let behind = head.is_some_and(|head| head.status == RoomStatus::Followed && head.epoch < epoch);
+                if !behind || changed.changed().await.is_err() {
+                    return Ok(());
+                }
+            }
+        };
+        tokio::time::timeout(follow::CATCHING_UP, caught_up).await.unwrap_or(Ok(()))
     }
 
     /// Has the hub's events for the room go to `client` from now on; gives it back if it is new there.

@@ -7,11 +7,11 @@ mod decide;
 mod devices;
 mod error;
 mod fan_out;
+mod follow;
 mod forward;
 mod group_info;
 mod key_material;
 mod keys;
-mod notify;
 mod places;
 mod policy;
 mod reissue;
@@ -204,9 +204,39 @@ impl Gateway {
     pub async fn notify(&self, from: Domain, room: RoomUri, body: Bytes) -> Result<(), GatewayError> {
         self.0
             .blocking(vec![Of::Room(room.clone()), Of::Peer(from.clone())], move |inner| {
-                notify::accept(inner, &from, &room, &body)
+                follow::accept(inner, &from, &room, &body)
             })
             .await
+    }
+
+    /// Takes the signed GroupInfo (raw or an MLSMessage) and ratchet tree (`optional<Node> nodes<V>`) of a room that
+    /// another provider hosts, from one of our clients in it; from then on the room's group is tracked.
+    ///
+    /// # Errors
+    ///
+    /// [`GatewayError::Refused`] when it cannot be the room's group as it is now, [`GatewayError::Conflict`] for a room
+    /// of our own, [`GatewayError::NotFound`] for one that nothing has come of.
+    pub async fn take_up(
+        &self,
+        user: UserUri,
+        room: RoomUri,
+        group_info: Bytes,
+        ratchet_tree: Bytes,
+    ) -> Result<Answer, GatewayError> {
+        follow::take_up(&self.0, user, room, group_info, ratchet_tree).await
+    }
+
+    /// Gives up waiting for commits that should have come before what has come of rooms of other hubs.
+    ///
+    /// # Errors
+    ///
+    /// [`GatewayError`]; the rooms before the failing one are done.
+    pub async fn give_up_waiting(&self) -> Result<(), GatewayError> {
+        let work = |inner: &Arc<Inner>| {
+            let rooms = follow::overdue(inner)?;
+            rooms.iter().try_for_each(|room| follow::give_up_waiting(inner, room))
+        };
+        self.0.blocking(Vec::new(), work).await
     }
 
     /// Registers a user of ours; doing it again changes nothing.

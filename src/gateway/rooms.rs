@@ -6,22 +6,23 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lru::LruCache;
 use portcullis_core::mls::{Group, GroupView};
-use portcullis_core::policy::RoomFacts;
+use portcullis_core::policy::{RoomFacts, Side};
 use portcullis_core::room::{Effective, RoomState};
 use portcullis_core::wire::Wire;
 use portcullis_core::wire::mls::MlsMessage;
 use portcullis_core::wire::uri::{RoomUri, UserUri};
 use portcullis_store::proposals::PendingProposal;
+use portcullis_store::restrictions::Restrictions;
 use portcullis_store::rooms::Seen;
 use portcullis_store::{proposals, restrictions, rooms};
 
-use super::decide::hosted_facts;
+use super::decide::known_facts;
 use super::{GatewayError, Inner};
 
 /// How many rooms are kept, about 0.6 KiB a member each.
 const HOT_ROOMS: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
 
-/// A room we are the hub of, as it stood at one version.
+/// A room whose group stands here, as it stood at one version: hosted here, or hosted elsewhere and tracked.
 pub(super) struct Hosted {
     pub(super) room: RoomUri,
     /// What a decision made on this was made on.
@@ -47,6 +48,42 @@ impl Default for RoomCache {
 }
 
 impl Hosted {
+    /// The room with `group` and the proposals that are pending in it.
+    pub(super) fn of(
+        room: &RoomUri,
+        side: Side,
+        seen: Seen,
+        mut group: Group,
+        pending: Vec<PendingProposal>,
+        restrictions: &Restrictions,
+    ) -> Result<Self, GatewayError> {
+        for proposal in &pending {
+            let message = MlsMessage::decode(&proposal.message).map_err(GatewayError::internal)?;
+            if let Err(error) = group.queue(&message) {
+                // Its KeyPackage has expired, say: no commit could cite it, so it must not hold the room up.
+                tracing::warn!(room = %room, reason = error.reason(), "pending proposal of a room no longer holds");
+            }
+        }
+        let view = group.view().map_err(GatewayError::internal)?;
+        let state = RoomState::read(&view).map_err(GatewayError::internal)?;
+        Ok(Self {
+            room: room.clone(),
+            seen,
+            facts: known_facts(room, side, &state, restrictions),
+            effective: state.effective(&group.pending()),
+            group,
+            view,
+            state,
+            pending,
+        })
+    }
+
+    /// What is imposed on it.
+    pub(super) fn restrictions(&self) -> Restrictions {
+        let RoomFacts { muted, frozen, legal_hold, .. } = &self.facts;
+        Restrictions { frozen: *frozen, legal_hold: *legal_hold, muted: muted.clone() }
+    }
+
     /// Whether the user's rights have ended with an accepted proposal.
     pub(super) fn blocks(&self, user: &UserUri) -> bool {
         self.effective.blocked().contains(user)
@@ -69,7 +106,7 @@ impl Inner {
     ///
     /// # Errors
     ///
-    /// [`GatewayError::NotFound`] for a room that is not hosted here or has no group yet.
+    /// [`GatewayError::NotFound`] for a room whose group does not stand here.
     pub(super) fn hosted(&self, room: &RoomUri) -> Result<Arc<Hosted>, GatewayError> {
         // Another process, or another request of this one, may have moved the room on.
         let head = self.store.read(|conn| rooms::head(conn, room))?.ok_or(GatewayError::NotFound)?;
@@ -83,6 +120,15 @@ impl Inner {
         Ok(hosted)
     }
 
+    /// The room of another hub, if its group is tracked.
+    pub(super) fn tracked(&self, room: &RoomUri) -> Result<Option<Arc<Hosted>>, GatewayError> {
+        match self.hosted(room) {
+            Ok(tracked) => Ok(Some(tracked)),
+            Err(GatewayError::NotFound) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     fn read_hosted(&self, room: &RoomUri) -> Result<Hosted, GatewayError> {
         let read = self.store.read(|conn| {
             let Some(row) = rooms::load(conn, room)? else { return Ok(None) };
@@ -90,25 +136,8 @@ impl Inner {
             Ok::<_, GatewayError>(Some((row, pending, restrictions::restrictions(conn, room)?)))
         })?;
         let (row, pending, restrictions) = read.ok_or(GatewayError::NotFound)?;
-        let mut group = Group::restore(&row.snapshot).map_err(GatewayError::internal)?;
-        for proposal in &pending {
-            let message = MlsMessage::decode(&proposal.message).map_err(GatewayError::internal)?;
-            if let Err(error) = group.queue(&message) {
-                // Its KeyPackage has expired, say: no commit could cite it, so it must not hold the room up.
-                tracing::warn!(room = %room, reason = error.reason(), "pending proposal of a room no longer holds");
-            }
-        }
-        let view = group.view().map_err(GatewayError::internal)?;
-        let state = RoomState::read(&view).map_err(GatewayError::internal)?;
-        Ok(Hosted {
-            room: room.clone(),
-            seen: row.head.seen(),
-            facts: hosted_facts(room, &state, &restrictions),
-            effective: state.effective(&group.pending()),
-            group,
-            view,
-            state,
-            pending,
-        })
+        let group = Group::restore(&row.snapshot).map_err(GatewayError::internal)?;
+        let side = if self.hosts(room) { Side::Hub } else { Side::Follower };
+        Hosted::of(room, side, row.head.seen(), group, pending, &restrictions)
     }
 }

@@ -7,7 +7,7 @@ use portcullis_core::room::Actor;
 use portcullis_core::wire::components::Capability;
 use portcullis_core::wire::mls::MlsKind;
 use portcullis_core::wire::submit::{SubmitMessageRequest, SubmitMessageResponse, SubmitOutcome};
-use portcullis_core::wire::uri::RoomUri;
+use portcullis_core::wire::uri::{Domain, RoomUri};
 use portcullis_core::wire::{Protocol, Wire};
 use portcullis_store::{StoreError, Tx, rooms};
 use serde_json::json;
@@ -67,7 +67,7 @@ fn attempt(
             let body = answer(SubmitOutcome::EpochTooOld { current: hosted.view.epoch });
             return inner.answer_refusal(hosted.room.as_str(), decision, body).map(Some);
         }
-        None => decide(inner, caller, hosted, request, &case),
+        None => decide(inner, &caller.domain(), hosted, request, &case),
     };
     if !decision.allow {
         let body = answer(SubmitOutcome::NotAllowed);
@@ -108,16 +108,16 @@ fn unfit(caller: &Caller, hosted: &Hosted, request: &SubmitMessageRequest) -> Op
     }
 }
 
-fn decide(
+/// Asks the policy whether the sender may, in a room whose group stands here. `source` is who handed it in.
+pub(super) fn decide(
     inner: &Inner,
-    caller: &Caller,
+    source: &Domain,
     hosted: &Hosted,
     request: &SubmitMessageRequest,
     case: &Case<'_>,
 ) -> Decision {
     let actor = Actor::User(request.sender.clone());
     let role = hosted.state.role_of(&request.sender);
-    let source = caller.domain();
     let question = Question {
         room: &hosted.facts,
         actor: &actor,
@@ -134,7 +134,7 @@ fn decide(
         suite: hosted.view.suite,
         epoch: hosted.view.epoch,
         message_bytes: request.message.as_bytes().len() as u64,
-        source: &source,
+        source,
         now: case.now,
     };
     case.decide(&inner.policy.active(), &[question])

@@ -26,7 +26,7 @@ pub const KEY_PACKAGE_LIFETIME: Duration = Duration::from_secs(60 * 24 * 60 * 60
 pub struct Device {
     pub(super) member: Member,
     pub(super) feed: Feed,
-    door: Client,
+    pub(super) door: Client,
 }
 
 impl Device {
@@ -192,7 +192,12 @@ impl Device {
         role: Option<u32>,
     ) -> Result<Sent, DeviceError> {
         let request = self.member.external_join(room, material, role)?;
-        self.update(room, &request).await
+        let sent = self.update(room, &request).await?;
+        if sent.answer.is_ok() {
+            self.feed.joined(room, &self.member);
+            self.tell_group(room).await?;
+        }
+        Ok(sent)
     }
 
     /// Says something to the room.

@@ -1,5 +1,6 @@
 //! What a device hears: its event stream, taken in by its MLS client event by event.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use portcullis_core::member::{Member, Message, Received};
@@ -9,6 +10,7 @@ use portcullis_core::wire::uri::RoomUri;
 
 use super::device::Device;
 use super::error::DeviceError;
+use crate::provider::Event;
 use crate::provider::client::EventStream;
 
 /// When waiting is given up: nothing that is waited for takes so long unless something is broken.
@@ -19,19 +21,41 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(super) struct Feed {
     stream: EventStream,
     heard: Vec<(RoomUri, Received)>,
+    /// Rooms of other providers whose group the gateway is to be told.
+    untold: BTreeSet<RoomUri>,
+    /// Rooms that are to be left, with the epoch in which that was proposed last.
+    leaving: BTreeMap<RoomUri, Option<u64>>,
 }
 
 impl Feed {
     pub(super) fn new(stream: EventStream) -> Self {
-        Self { stream, heard: Vec::new() }
+        Self { stream, heard: Vec::new(), untold: BTreeSet::new(), leaving: BTreeMap::new() }
     }
 
-    async fn step(&mut self, member: &mut Member) -> Result<(), DeviceError> {
-        let event = self.stream.next().await?.event;
-        let fanout = FanoutMessage::decode(&event.payload.0).map_err(DeviceError::Event)?;
-        let received = member.receive(&event.room, &fanout)?;
-        self.heard.extend(received.into_iter().map(|received| (event.room.clone(), received)));
-        Ok(())
+    /// Takes in the next event, and gives its room.
+    async fn step(&mut self, member: &mut Member) -> Result<RoomUri, DeviceError> {
+        let Event { room, kind, payload, .. } = self.stream.next().await?.event;
+        match kind.as_str() {
+            "group_info_wanted" => drop(self.untold.insert(room.clone())),
+            "leave" => drop(self.leaving.entry(room.clone()).or_default()),
+            "commit" | "proposal" | "application" | "welcome" => {
+                let fanout = FanoutMessage::decode(&payload.0).map_err(DeviceError::Event)?;
+                let received = member.receive(&room, &fanout)?;
+                if received.iter().any(|received| matches!(received, Received::Joined { .. })) {
+                    self.joined(&room, member);
+                }
+                self.heard.extend(received.into_iter().map(|received| (room.clone(), received)));
+            }
+            _ => {}
+        }
+        Ok(room)
+    }
+
+    /// The gateway has no other way to know the group of a room that it does not host (correction C-2).
+    pub(super) fn joined(&mut self, room: &RoomUri, member: &Member) {
+        if room.domain() != member.client().domain() {
+            self.untold.insert(room.clone());
+        }
     }
 }
 
@@ -93,13 +117,62 @@ impl Device {
         self.until("its removal", removed).await
     }
 
+    /// Follows its stream until it has been told to leave `room`, and has proposed so.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::until_epoch`].
+    pub async fn until_leaving(&mut self, room: &RoomUri) -> Result<(), DeviceError> {
+        let leaving = |device: &Self| device.feed.leaving.get(room).copied().flatten().map(drop);
+        self.until("that it is to leave", leaving).await
+    }
+
+    /// Takes in the next event and does what it asks for.
+    async fn step(&mut self) -> Result<(), DeviceError> {
+        let room = self.feed.step(&mut self.member).await?;
+        self.tell_group(&room).await?;
+        self.obey(&room).await
+    }
+
+    /// Describes the group of a room to the gateway, where it does not know it. What it does not take yet, because the
+    /// room has moved on or nobody answers, is tried again after the next event.
+    pub(super) async fn tell_group(&mut self, room: &RoomUri) -> Result<(), DeviceError> {
+        if !self.feed.untold.contains(room) || self.member.epoch(room).is_err() {
+            return Ok(());
+        }
+        let group = self.member.group_info(room)?;
+        let (group_info, tree) = (group.group_info.as_bytes().to_vec(), group.tree.as_bytes().to_vec());
+        let later = match self.door.take_up(room, group_info, tree).await {
+            Ok(_) => false,
+            Err(error) => error.problem().is_none_or(|it| it.status >= 500 || it.code == "group_info_stale"),
+        };
+        if !later {
+            self.feed.untold.remove(room);
+        }
+        Ok(())
+    }
+
+    /// Leaves a room that the gateway wants it out of: a proposal ends with its epoch, so in every epoch anew.
+    async fn obey(&mut self, room: &RoomUri) -> Result<(), DeviceError> {
+        let Some(proposed) = self.feed.leaving.get(room).copied() else { return Ok(()) };
+        let Ok(epoch) = self.member.epoch(room) else { return Ok(()) };
+        if proposed == Some(epoch) || !self.member.rooms().any(|of| of == room) {
+            return Ok(());
+        }
+        // Refused where the room has moved on meanwhile: the commit that did is on its way.
+        if self.leave(room).await?.answer.is_ok() {
+            self.feed.leaving.insert(room.clone(), Some(epoch));
+        }
+        Ok(())
+    }
+
     async fn until<T>(&mut self, wanted: &str, mut reached: impl FnMut(&Self) -> Option<T>) -> Result<T, DeviceError> {
         let followed = tokio::time::timeout(PATIENCE, async {
             loop {
                 if let Some(found) = reached(self) {
                     return Ok(found);
                 }
-                self.feed.step(&mut self.member).await?;
+                self.step().await?;
             }
         })
         .await;

@@ -4,6 +4,7 @@ use std::future::{Ready, ready};
 use std::str::FromStr;
 use std::time::Duration;
 
+use actix_web::http::Method;
 use actix_web::http::header::CONTENT_LENGTH;
 use actix_web::web::{Bytes, Path, Payload};
 use actix_web::{FromRequest, HttpRequest, dev};
@@ -22,9 +23,16 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Limit(pub(super) usize);
 
+/// The same by method, where those of a resource differ in it.
+#[derive(Clone, Debug)]
+pub(super) struct LimitOf(pub(super) Vec<(Method, usize)>);
+
 /// Reads a body within the limit of its route. One that declares more is refused before any of it is read.
 pub(super) async fn read(request: &HttpRequest, payload: Payload) -> Result<Bytes, Problem> {
-    let Limit(limit_bytes) = *request.app_data::<Limit>().ok_or(Problem::Unconfigured)?;
+    let Limit(of_all) = *request.app_data::<Limit>().ok_or(Problem::Unconfigured)?;
+    let of_method = request.app_data::<LimitOf>();
+    let of_method = of_method.and_then(|LimitOf(all)| all.iter().find(|(method, _)| method == request.method()));
+    let limit_bytes = of_method.map_or(of_all, |(_, limit_bytes)| *limit_bytes);
     let declared = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if declared.is_some_and(|bytes| usize::try_from(bytes).map_or(true, |bytes| bytes > limit_bytes)) {
         return Err(Problem::Oversize(limit_bytes));

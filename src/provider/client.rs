@@ -124,6 +124,22 @@ impl Client {
         Ok(decision(self.call(request).await?.headers()))
     }
 
+    /// Describes the group of a room that another provider hosts: GroupInfo and ratchet tree. Gives the decision.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`].
+    pub async fn take_up(
+        &self,
+        room: &RoomUri,
+        group_info: Vec<u8>,
+        ratchet_tree: Vec<u8>,
+    ) -> Result<Option<Uuid>, ClientError> {
+        let body = FirstGroup { group_info: Base64(group_info), ratchet_tree: Base64(ratchet_tree) };
+        let request = self.request(Method::PUT, &["rooms", room.as_str(), "group-info"])?.json(&body);
+        Ok(decision(self.call(request).await?.headers()))
+    }
+
     /// Sends an encoded UpdateRequest.
     ///
     /// # Errors

@@ -46,11 +46,14 @@ pub struct Event {
     /// The room it happened in.
     #[schema(value_type = String)]
     pub room: RoomUri,
-    /// What it is: `commit`, `proposal`, `application` or `welcome`.
+    /// What it is. From the hub: `commit`, `proposal`, `application` or `welcome`. From this gateway, of rooms that
+    /// other providers host: `group_info_wanted`, it no longer knows the group and asks for an upload; `leave`, the
+    /// company wants its users out: the client proposes that it leaves, in every epoch anew until that is committed.
+    /// Clients pass over kinds that they do not know.
     pub kind: String,
-    /// When the hub accepted it, in milliseconds since the UNIX epoch.
+    /// When the hub accepted it, or the gateway said so, in milliseconds since the UNIX epoch.
     pub at: u64,
-    /// The `FanoutMessage` of the hub, TLS-encoded, in base64.
+    /// The `FanoutMessage` of the hub, TLS-encoded, in base64; empty for what the gateway says itself.
     #[schema(value_type = String, format = Byte)]
     pub payload: Base64,
 }

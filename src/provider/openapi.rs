@@ -1,6 +1,7 @@
 //! The description of the door, made from the handlers and served by the gateway.
 
-use actix_web::{HttpResponse, http::header};
+use actix_web::HttpResponse;
+use actix_web::http::{Method, header};
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem};
 use utoipa::openapi::schema::{Object, Schema, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
@@ -10,7 +11,7 @@ use utoipa::{Modify, OpenApi};
 use super::auth::ACTING_USER;
 use super::post::IDEMPOTENCY_KEY;
 use super::problem::{CODES, DECISION, MEDIA_TYPE, ProblemDetails};
-use super::routes::RESOURCES;
+use super::routes::{RESOURCES, Resource};
 use super::{devices, events, group_info, key_material, key_packages, messages, rooms, updates, users};
 
 /// Name of the security scheme.
@@ -37,7 +38,8 @@ const BEARER: &str = "bearer";
         rooms::start,
         updates::submit,
         messages::submit,
-        group_info::request
+        group_info::request,
+        group_info::upload
     ),
     components(schemas(ProblemDetails, events::Event)),
     modifiers(&Common),
@@ -77,14 +79,18 @@ impl Modify for Common {
         let components = document.components.get_or_insert_default();
         components.add_security_scheme(BEARER, SecurityScheme::Http(scheme.build()));
         for (path, item) in &mut document.paths.paths {
-            let Some(resource) = RESOURCES.iter().find(|resource| resource.path == path) else { continue };
+            if RESOURCES.iter().all(|resource| resource.path != path) {
+                continue;
+            }
             let public = path == "/v1/openapi.json";
             let PathItem { get, put, post, .. } = item;
             if let Some(post) = post {
                 post.parameters.get_or_insert_default().push(idempotency_key().into());
             }
-            for operation in [get, put, post].into_iter().flatten() {
-                operation.responses.responses.insert("default".to_owned(), RefOr::T(refusal(resource.limit_bytes)));
+            let methods = [(Method::GET, get), (Method::PUT, put), (Method::POST, post)];
+            for (method, operation) in methods.into_iter().filter_map(|(method, it)| Some((method, it.as_mut()?))) {
+                let refusal = refusal(limit_bytes(path, &method));
+                operation.responses.responses.insert("default".to_owned(), RefOr::T(refusal));
                 if !public {
                     caller(operation);
                 }
@@ -97,6 +103,12 @@ impl Modify for Common {
             }
         }
     }
+}
+
+/// The longest body that a route takes, in bytes.
+fn limit_bytes(path: &str, method: &Method) -> usize {
+    let of = |resource: &&Resource| resource.path == path && resource.methods.iter().any(|(own, _)| own == method);
+    RESOURCES.iter().find(of).map_or(0, |resource| resource.limit_bytes)
 }
 
 fn caller(operation: &mut Operation) {

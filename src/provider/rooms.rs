@@ -49,11 +49,11 @@ pub struct RoomCreated {
     pub decision: Uuid,
 }
 
-/// The first group of a room.
+/// A group: the first one of a room, or that of another provider's room as its member sees it.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FirstGroup {
-    /// The signed GroupInfo of epoch 0, or an `MLSMessage` with it, in base64.
+    /// The signed GroupInfo, of epoch 0 where it is the first, or an `MLSMessage` with it, in base64.
     #[schema(value_type = String, format = Byte)]
     pub group_info: Base64,
     /// The ratchet tree, `optional<Node> ratchet_tree<V>`, in base64.

@@ -4,7 +4,7 @@ use actix_web::http::Method;
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{ResponseError as _, Route};
 
-use super::body::Limit;
+use super::body::{Limit, LimitOf};
 use super::problem::Problem;
 use super::{devices, events, group_info, key_material, key_packages, messages, openapi, rooms, updates, users};
 
@@ -14,7 +14,7 @@ const MIB: usize = 1024 * KIB;
 /// A method and what makes its route.
 type Endpoint = (Method, fn() -> Route);
 
-/// A path, the longest body it takes, and its methods.
+/// A path, the longest body it takes, and its methods. A path whose methods differ in that stands here more than once.
 pub(super) struct Resource {
     pub(super) path: &'static str,
     pub(super) limit_bytes: usize,
@@ -79,13 +79,24 @@ pub(super) const RESOURCES: &[Resource] = &[
         limit_bytes: 256 * KIB,
         methods: &[(Method::POST, || web::post().to(group_info::request))],
     },
+    Resource {
+        path: "/v1/rooms/{room}/group-info",
+        limit_bytes: GROUP_BYTES,
+        methods: &[(Method::PUT, || web::put().to(group_info::upload))],
+    },
 ];
 
 /// Registers all routes. What is none of them is a problem, too.
 pub(super) fn register(service: &mut ServiceConfig) {
-    for Resource { path, limit_bytes, methods } in RESOURCES {
-        let resource = web::resource(*path).app_data(Limit(*limit_bytes));
-        let resource = methods.iter().fold(resource, |resource, (_, route)| resource.route(route()));
+    for (at, Resource { path, limit_bytes, .. }) in RESOURCES.iter().enumerate() {
+        if RESOURCES.iter().take(at).any(|before| before.path == *path) {
+            continue;
+        }
+        let same = || RESOURCES.iter().filter(|resource| resource.path == *path);
+        let limits = same().flat_map(|of| of.methods.iter().map(|(method, _)| (method.clone(), of.limit_bytes)));
+        let resource = web::resource(*path).app_data(Limit(*limit_bytes)).app_data(LimitOf(limits.collect()));
+        let routes = same().flat_map(|of| of.methods);
+        let resource = routes.fold(resource, |resource, (_, route)| resource.route(route()));
         service.service(resource.default_service(web::to(async || Problem::Method.error_response())));
     }
     service.default_service(web::to(async || Problem::NoRoute.error_response()));

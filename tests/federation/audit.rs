@@ -69,10 +69,12 @@ async fn what_a_follower_cannot_record_it_does_not_take_and_the_hub_sends_it_aga
 #[tokio::test]
 async fn every_acceptance_and_every_refusal_is_on_the_record_of_both_gateways_by_the_same_hash() {
     let lab = Lab::open(&TWO).await;
-    let (_alice, mut bob) = lab.alice_and_bob().await;
+    let (mut alice, mut bob) = lab.alice_and_bob().await;
     let good = bob.say(&room(), "hello").await.unwrap();
-    let commit = bob.member_mut().commit_pending(&room()).unwrap();
-    let bad = bob.update(&room(), &super::forged(&commit)).await.unwrap();
+    let late = bob.member_mut().commit_pending(&room()).unwrap();
+    assert_accepted(&alice.commit_pending(&room()).await.unwrap());
+    let bad = bob.update(&room(), &late).await.unwrap();
+    assert_eq!(super::refusal(bad.clone()), "wrong_epoch");
     lab.quiet().await;
     for gateway in &lab.gateways {
         let entries = gateway.database().entries();

@@ -42,7 +42,7 @@ async fn hand_in(by: &Gateway, request: &UpdateRequest) -> UpdateResponse {
 
 /// The same commit with one bit of its signature flipped. A PublicMessage of a member ends in `opaque signature<V>`, then
 /// confirmation tag and membership tag, MACs of 32 bytes after a length of one byte (RFC 9420, sections 6.1 and 6.2).
-fn forged(request: &UpdateRequest) -> UpdateRequest {
+pub(crate) fn forged(request: &UpdateRequest) -> UpdateRequest {
     let UpdateRequest::Commit(bundle) = request else { panic!("only commits are forged") };
     let mut bytes = bundle.commit.as_bytes().to_vec();
     let last = bytes.len() - 2 * (1 + 32) - 1;

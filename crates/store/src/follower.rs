@@ -1,12 +1,143 @@
-//! Our devices in rooms that other providers host.
+//! Rooms that other providers host: our devices in them, how far their hub has got with us, and what is kept of it.
 
+use diesel::dsl::max;
 use diesel::prelude::*;
 use portcullis_core::time::Millis;
 use portcullis_core::wire::uri::{ClientUri, RoomUri};
 
-use crate::convert::{client, room as room_uri, time};
-use crate::schema::followed;
+use crate::convert::{client, millis, number, room as room_uri, time, to_db};
+use crate::schema::{followed, followed_rooms, kept_events};
+use crate::streams::{self, StreamItem};
 use crate::{Conn, StoreError, Tx};
+
+/// What our devices get of a room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Everything that is not denied.
+    Open,
+    /// Nothing; it is kept.
+    Withheld,
+    /// What they need in order to leave it.
+    Leaving,
+}
+
+/// How far the hub of a room has got with us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// The epoch that the latest commit of the hub leads to, or a client has told of; 0 before any.
+    pub seen_epoch: u64,
+    /// The epoch in which the group was last taken up.
+    pub taken_up: u64,
+    /// What our devices get.
+    pub standing: Standing,
+}
+
+/// A room of another provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FollowedRoom {
+    /// Moves with everything that comes from its hub.
+    pub version: u64,
+    /// How far the hub has got.
+    pub progress: Progress,
+}
+
+/// Why something is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// It belongs to a later epoch than the tracked one. It is not decided yet.
+    Early,
+    /// The room is withheld.
+    Withheld,
+    /// A proposal that was passed on while the group was not tracked: whoever takes the group up needs it.
+    Proposal,
+}
+
+/// Something that is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// Why.
+    pub why: Why,
+    /// MLS epoch it belongs to.
+    pub epoch: u64,
+    /// The event, as streams have it.
+    pub item: StreamItem,
+    /// When it came.
+    pub kept_at: Millis,
+    /// Who gets it once it is released; empty where that is not decided yet.
+    pub devices: Vec<ClientUri>,
+}
+
+/// Something that is kept, with its place among what its room keeps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptRow {
+    /// Its place; rises in the order of arrival.
+    pub ordinal: u64,
+    /// What is kept.
+    pub kept: Kept,
+}
+
+/// Notes that something of the room has come, or that a client of ours joins it; nothing changes when it is known.
+///
+/// # Errors
+///
+/// [`StoreError`] of the database.
+pub fn know(tx: &mut Tx<'_>, room: &RoomUri, now: Millis) -> Result<(), StoreError> {
+    let row = (
+        followed_rooms::room.eq(room.as_str()),
+        followed_rooms::version.eq(0_i64),
+        followed_rooms::seen_epoch.eq(0_i64),
+        followed_rooms::taken_up.eq(0_i64),
+        followed_rooms::standing.eq(standing_code(Standing::Open)),
+        followed_rooms::known_at.eq(time(now)?),
+    );
+    db!(tx, |c| diesel::insert_into(followed_rooms::table).values(row).on_conflict_do_nothing().execute(c))?;
+    Ok(())
+}
+
+/// The room; `None` when nothing of it has come here.
+///
+/// # Errors
+///
+/// [`StoreError`] of the database.
+pub fn room(conn: &mut Conn, room: &RoomUri) -> Result<Option<FollowedRoom>, StoreError> {
+    let query = followed_rooms::table.filter(followed_rooms::room.eq(room.as_str())).select((
+        followed_rooms::version,
+        followed_rooms::seen_epoch,
+        followed_rooms::taken_up,
+        followed_rooms::standing,
+    ));
+    let row = db!(conn, |c| query.first::<(i64, i64, i64, i32)>(c).optional())?;
+    row.map(|(version, seen_epoch, taken_up, standing)| {
+        let standing = standing_of(standing)?;
+        let progress = Progress { seen_epoch: number(seen_epoch)?, taken_up: number(taken_up)?, standing };
+        Ok(FollowedRoom { version: number(version)?, progress })
+    })
+    .transpose()
+}
+
+/// Moves the room on from `version`, which a decision was made on.
+///
+/// # Errors
+///
+/// [`StoreError::EpochMoved`] when it has moved on already, [`StoreError::NoRoom`] when it is not known.
+pub fn advance(tx: &mut Tx<'_>, room: &RoomUri, version: u64, to: &Progress) -> Result<(), StoreError> {
+    let target = followed_rooms::table
+        .filter(followed_rooms::room.eq(room.as_str()))
+        .filter(followed_rooms::version.eq(to_db(version)?));
+    let changes = (
+        followed_rooms::version.eq(followed_rooms::version + 1),
+        followed_rooms::seen_epoch.eq(to_db(to.seen_epoch)?),
+        followed_rooms::taken_up.eq(to_db(to.taken_up)?),
+        followed_rooms::standing.eq(standing_code(to.standing)),
+    );
+    match db!(tx, |c| diesel::update(target).set(changes).execute(c))? {
+        0 => match self::room(tx, room)? {
+            Some(now) => Err(StoreError::EpochMoved { epoch: now.progress.seen_epoch, version: now.version }),
+            None => Err(StoreError::NoRoom),
+        },
+        _ => Ok(()),
+    }
+}
 
 /// Notes that a device is in the room; nothing changes when it is already.
 ///
@@ -14,10 +145,13 @@ use crate::{Conn, StoreError, Tx};
 ///
 /// [`StoreError`] of the database.
 pub fn join(tx: &mut Tx<'_>, room: &RoomUri, device: &ClientUri, now: Millis) -> Result<(), StoreError> {
+    know(tx, room, now)?;
     let row =
         (followed::room.eq(room.as_str()), followed::device.eq(device.as_str()), followed::joined_at.eq(time(now)?));
-    db!(tx, |c| diesel::insert_into(followed::table).values(row).on_conflict_do_nothing().execute(c))?;
-    Ok(())
+    match db!(tx, |c| diesel::insert_into(followed::table).values(row).on_conflict_do_nothing().execute(c))? {
+        0 => Ok(()),
+        _ => disturb(tx, room),
+    }
 }
 
 /// Notes that a device is no longer in the room.
@@ -27,8 +161,10 @@ pub fn join(tx: &mut Tx<'_>, room: &RoomUri, device: &ClientUri, now: Millis) ->
 /// [`StoreError`] of the database.
 pub fn leave(tx: &mut Tx<'_>, room: &RoomUri, device: &ClientUri) -> Result<(), StoreError> {
     let row = followed::table.filter(followed::room.eq(room.as_str())).filter(followed::device.eq(device.as_str()));
-    db!(tx, |c| diesel::delete(row).execute(c))?;
-    Ok(())
+    match db!(tx, |c| diesel::delete(row).execute(c))? {
+        0 => Ok(()),
+        _ => disturb(tx, room),
+    }
 }
 
 /// Our devices in the room, in the order of their names; none when the room is unknown here.
@@ -51,4 +187,141 @@ pub fn rooms(conn: &mut Conn, device: &ClientUri) -> Result<Vec<RoomUri>, StoreE
     let query =
         followed::table.filter(followed::device.eq(device.as_str())).order(followed::room).select(followed::room);
     db!(conn, |c| query.load::<String>(c))?.iter().map(|room| room_uri(room)).collect()
+}
+
+/// Keeps something after everything else that the room keeps.
+///
+/// # Errors
+///
+/// [`StoreError`] of the database.
+pub fn keep(tx: &mut Tx<'_>, kept: &Kept) -> Result<(), StoreError> {
+    let Kept { why, epoch, item, kept_at, devices } = kept;
+    let last = of_room(item.room.as_str()).select(max(kept_events::ordinal));
+    let last = db!(tx, |c| last.first::<Option<i64>>(c))?;
+    let devices: Vec<&str> = devices.iter().map(ClientUri::as_str).collect();
+    let row = (
+        kept_events::room.eq(item.room.as_str()),
+        kept_events::ordinal.eq(last.map_or(0, |last| last + 1)),
+        kept_events::why.eq(why_code(*why)),
+        kept_events::epoch.eq(to_db(*epoch)?),
+        kept_events::kind.eq(item.kind.as_str()),
+        kept_events::fanout.eq(item.payload.as_slice()),
+        kept_events::accepted_at.eq(time(item.at)?),
+        kept_events::kept_at.eq(time(*kept_at)?),
+        kept_events::devices.eq(devices.join("\n")),
+    );
+    db!(tx, |c| diesel::insert_into(kept_events::table).values(row).execute(c))?;
+    Ok(())
+}
+
+/// What the room keeps, in the order of arrival.
+///
+/// # Errors
+///
+/// [`StoreError`] of the database.
+pub fn kept(conn: &mut Conn, room: &RoomUri) -> Result<Vec<KeptRow>, StoreError> {
+    type Row = (i64, i32, i64, String, Vec<u8>, i64, i64, String);
+    let query = of_room(room.as_str()).order(kept_events::ordinal).select((
+        kept_events::ordinal,
+        kept_events::why,
+        kept_events::epoch,
+        kept_events::kind,
+        kept_events::fanout,
+        kept_events::accepted_at,
+        kept_events::kept_at,
+        kept_events::devices,
+    ));
+    let rows = db!(conn, |c| query.load::<Row>(c))?;
+    rows.into_iter()
+        .map(|(ordinal, why, epoch, kind, payload, at, kept_at, devices)| {
+            let item = StreamItem { room: room.clone(), kind, payload, at: millis(at)? };
+            let devices = devices.lines().map(client).collect::<Result<_, _>>()?;
+            let (why, epoch, kept_at) = (why_of(why)?, number(epoch)?, millis(kept_at)?);
+            Ok(KeptRow { ordinal: number(ordinal)?, kept: Kept { why, epoch, item, kept_at, devices } })
+        })
+        .collect()
+}
+
+/// Keeps something no longer.
+///
+/// # Errors
+///
+/// [`StoreError`] of the database.
+pub fn let_go(tx: &mut Tx<'_>, room: &RoomUri, ordinal: u64) -> Result<(), StoreError> {
+    let row = of_room(room.as_str()).filter(kept_events::ordinal.eq(to_db(ordinal)?));
+    db!(tx, |c| diesel::delete(row).execute(c))?;
+    Ok(())
+}
+
+/// Rooms that have waited since before `before` for what comes before something they keep.
+///
+/// # Errors
+///
+/// [`StoreError`] of the database.
+pub fn overdue(conn: &mut Conn, before: Millis) -> Result<Vec<RoomUri>, StoreError> {
+    let query = kept_events::table
+        .filter(kept_events::why.eq(why_code(Why::Early)))
+        .filter(kept_events::kept_at.lt(time(before)?))
+        .select(kept_events::room)
+        .distinct();
+    db!(conn, |c| query.load::<String>(c))?.iter().map(|room| room_uri(room)).collect()
+}
+
+/// Opens the room again: what was withheld goes to those who were to get it, in the order of arrival. Gives its number.
+///
+/// # Errors
+///
+/// [`StoreError::Missing`] for a room that is not known here, or is open.
+pub fn release(tx: &mut Tx<'_>, room: &RoomUri) -> Result<usize, StoreError> {
+    let known = self::room(tx, room)?.filter(|known| known.progress.standing != Standing::Open);
+    let known = known.ok_or(StoreError::Missing)?;
+    advance(tx, room, known.version, &Progress { standing: Standing::Open, ..known.progress })?;
+    let mut released = 0;
+    for KeptRow { ordinal, kept } in self::kept(tx, room)? {
+        if kept.why == Why::Withheld {
+            streams::push(tx, &kept.devices, &kept.item)?;
+            let_go(tx, room, ordinal)?;
+            released += 1;
+        }
+    }
+    Ok(released)
+}
+
+/// Moves the version, so that what is being decided on the room as it was does not go through.
+fn disturb(tx: &mut Tx<'_>, room: &RoomUri) -> Result<(), StoreError> {
+    let target = followed_rooms::table.filter(followed_rooms::room.eq(room.as_str()));
+    let moved = followed_rooms::version.eq(followed_rooms::version + 1);
+    db!(tx, |c| diesel::update(target).set(moved).execute(c))?;
+    Ok(())
+}
+
+#[diesel::dsl::auto_type(no_type_alias)]
+fn of_room<'a>(room: &'a str) -> _ {
+    kept_events::table.filter(kept_events::room.eq(room))
+}
+
+fn standing_code(standing: Standing) -> i32 {
+    match standing {
+        Standing::Open => 0,
+        Standing::Withheld => 1,
+        Standing::Leaving => 2,
+    }
+}
+
+fn standing_of(code: i32) -> Result<Standing, StoreError> {
+    let all = [Standing::Open, Standing::Withheld, Standing::Leaving];
+    all.into_iter().find(|standing| standing_code(*standing) == code).ok_or(StoreError::Corrupt("standing of a room"))
+}
+
+fn why_code(why: Why) -> i32 {
+    match why {
+        Why::Early => 0,
+        Why::Withheld => 1,
+        Why::Proposal => 2,
+    }
+}
+
+fn why_of(code: i32) -> Result<Why, StoreError> {
+    let all = [Why::Early, Why::Withheld, Why::Proposal];
+    all.into_iter().find(|why| why_code(*why) == code).ok_or(StoreError::Corrupt("reason why something is kept"))
 }

@@ -1,12 +1,14 @@
 //! What hubs have notified us of already (reading D-40): whole batches, and single messages that came in other batches.
 
+use std::collections::BTreeSet;
+
 use diesel::prelude::*;
 use portcullis_core::time::Millis;
 use portcullis_core::wire::uri::RoomUri;
 
-use crate::convert::time;
+use crate::convert::{digest, time};
 use crate::schema::{inbox_batches, inbox_messages};
-use crate::{StoreError, Tx};
+use crate::{Conn, StoreError, Tx};
 
 /// Whether something came before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +50,20 @@ pub fn see_message(tx: &mut Tx<'_>, room: &RoomUri, hash: &[u8; 32], now: Millis
     let noted =
         db!(tx, |c| diesel::insert_into(inbox_messages::table).values(row).on_conflict_do_nothing().execute(c))?;
     Ok(Seen::of(noted))
+}
+
+/// Which of these messages of a room came before, without noting anything.
+///
+/// # Errors
+///
+/// [`StoreError`] of the database.
+pub fn seen(conn: &mut Conn, room: &RoomUri, hashes: &[[u8; 32]]) -> Result<BTreeSet<[u8; 32]>, StoreError> {
+    let hashes: Vec<&[u8]> = hashes.iter().map(<[u8; 32]>::as_slice).collect();
+    let query = inbox_messages::table
+        .filter(inbox_messages::room.eq(room.as_str()))
+        .filter(inbox_messages::message_hash.eq_any(hashes))
+        .select(inbox_messages::message_hash);
+    db!(conn, |c| query.load::<Vec<u8>>(c))?.iter().map(|hash| digest(hash)).collect()
 }
 
 /// Forgets what came before `before`.

@@ -1,4 +1,5 @@
-//! Rooms this gateway is hub of. The database decides who of several writers was first.
+//! Rooms whose group stands here: those this gateway is hub of, and those of other hubs that it tracks. The database
+//! decides who of several writers was first.
 
 use diesel::dsl::case_when;
 use diesel::prelude::*;
@@ -16,6 +17,10 @@ pub enum RoomStatus {
     Waiting,
     /// It has a group.
     Active,
+    /// Another provider is its hub, and its group is tracked.
+    Followed,
+    /// Another provider is its hub, and its group was tracked once.
+    Lost,
 }
 
 /// A room to be created.
@@ -48,9 +53,9 @@ pub struct RoomHead {
     pub last_accepted: Millis,
     /// Number of its latest event.
     pub last_seq: u64,
-    /// Name of its template.
+    /// Name of its template; empty for a room of another hub.
     pub template: String,
-    /// Who created it.
+    /// Who created it; for a room of another hub, whose client uploaded its group.
     pub creator: UserUri,
 }
 
@@ -72,7 +77,7 @@ pub struct GroupState {
     pub epoch: u64,
     /// Snapshot of the public group.
     pub snapshot: Vec<u8>,
-    /// Full GroupInfo.
+    /// Full GroupInfo; empty where a follower does not have it.
     pub group_info: Vec<u8>,
 }
 
@@ -135,6 +140,62 @@ pub fn start_group(tx: &mut Tx<'_>, room: &RoomUri, first: &GroupState, now: Mil
     }
 }
 
+/// Tracks the group of another hub's room from now on, whatever was known of it before.
+///
+/// # Errors
+///
+/// [`StoreError`] of the database.
+pub fn follow(
+    tx: &mut Tx<'_>,
+    room: &RoomUri,
+    group: &GroupUri,
+    state: &GroupState,
+    by: &UserUri,
+    now: Millis,
+) -> Result<(), StoreError> {
+    let (followed, epoch) = (rooms::status.eq(status_code(RoomStatus::Followed)), rooms::epoch.eq(to_db(state.epoch)?));
+    let row = (
+        rooms::uri.eq(room.as_str()),
+        rooms::group_uri.eq(group.as_str()),
+        followed,
+        epoch,
+        rooms::version.eq(0_i64),
+        rooms::last_accepted.eq(0_i64),
+        rooms::last_seq.eq(0_i64),
+        rooms::template.eq(""),
+        rooms::creator.eq(by.as_str()),
+        rooms::created_at.eq(time(now)?),
+    );
+    let known = (rooms::group_uri.eq(group.as_str()), followed, epoch, rooms::version.eq(rooms::version + 1));
+    db!(tx, |c| {
+        diesel::insert_into(rooms::table).values(row).on_conflict(rooms::uri).do_update().set(known).execute(c)
+    })?;
+    forget_group(tx, room)?;
+    keep_state(tx, room, state)
+}
+
+/// No longer tracks the group of another hub's room. Restrictions stay.
+///
+/// # Errors
+///
+/// As [`advance_epoch`].
+pub fn lose(tx: &mut Tx<'_>, room: &RoomUri, seen: Seen) -> Result<(), StoreError> {
+    let changes = (rooms::status.eq(status_code(RoomStatus::Lost)), rooms::version.eq(rooms::version + 1));
+    let target = as_seen(room.as_str(), to_db(seen.epoch)?, to_db(seen.version)?);
+    match db!(tx, |c| diesel::update(target).set(changes).execute(c))? {
+        0 => Err(moved(tx, room)?),
+        _ => forget_group(tx, room),
+    }
+}
+
+fn forget_group(tx: &mut Tx<'_>, room: &RoomUri) -> Result<(), StoreError> {
+    let states = room_states::table.filter(room_states::room.eq(room.as_str()));
+    db!(tx, |c| diesel::delete(states).execute(c))?;
+    let pending = proposals::table.filter(proposals::room.eq(room.as_str()));
+    db!(tx, |c| diesel::delete(pending).execute(c))?;
+    Ok(())
+}
+
 /// The room without its group; `None` when there is no such room.
 ///
 /// # Errors
@@ -176,13 +237,15 @@ pub fn states(conn: &mut Conn, room: &RoomUri) -> Result<Vec<GroupState>, StoreE
         .collect()
 }
 
-/// All rooms in the order of their names, after `after`, at most `limit`.
+/// All rooms of ours in the order of their names, after `after`, at most `limit`.
 ///
 /// # Errors
 ///
 /// [`StoreError`] of the database.
 pub fn list(conn: &mut Conn, after: Option<&RoomUri>, limit: u32) -> Result<Vec<RoomHead>, StoreError> {
+    let ours = [RoomStatus::Waiting, RoomStatus::Active].map(status_code);
     let query = rooms::table
+        .filter(rooms::status.eq_any(ours))
         .filter(rooms::uri.gt(after.map_or("", RoomUri::as_str)))
         .order(rooms::uri)
         .limit(limit.into())
@@ -276,12 +339,12 @@ fn keep_state(tx: &mut Tx<'_>, room: &RoomUri, state: &GroupState) -> Result<(),
 
 #[diesel::dsl::auto_type(no_type_alias)]
 fn as_seen<'a>(room: &'a str, epoch: i64, version: i64) -> _ {
-    let status: i32 = status_code(RoomStatus::Active);
+    let (active, followed): (i32, i32) = (status_code(RoomStatus::Active), status_code(RoomStatus::Followed));
     rooms::table
         .filter(rooms::uri.eq(room))
         .filter(rooms::epoch.eq(epoch))
         .filter(rooms::version.eq(version))
-        .filter(rooms::status.eq(status))
+        .filter(rooms::status.eq(active).or(rooms::status.eq(followed)))
 }
 
 /// `now`, or a millisecond after what was accepted before when that is not earlier.
@@ -302,6 +365,8 @@ fn status_code(status: RoomStatus) -> i32 {
     match status {
         RoomStatus::Waiting => 0,
         RoomStatus::Active => 1,
+        RoomStatus::Followed => 2,
+        RoomStatus::Lost => 3,
     }
 }
 
@@ -337,6 +402,8 @@ fn read_head(row: HeadRow) -> Result<RoomHead, StoreError> {
         status: match status {
             0 => RoomStatus::Waiting,
             1 => RoomStatus::Active,
+            2 => RoomStatus::Followed,
+            3 => RoomStatus::Lost,
             _ => return Err(StoreError::Corrupt("room status")),
         },
         epoch: number(epoch)?,

@@ -161,6 +161,31 @@ diesel::table! {
 }
 
 diesel::table! {
+    followed_rooms (room) {
+        room -> Text,
+        version -> BigInt,
+        seen_epoch -> BigInt,
+        taken_up -> BigInt,
+        standing -> Integer,
+        known_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    kept_events (room, ordinal) {
+        room -> Text,
+        ordinal -> BigInt,
+        why -> Integer,
+        epoch -> BigInt,
+        kind -> Text,
+        fanout -> Binary,
+        accepted_at -> BigInt,
+        kept_at -> BigInt,
+        devices -> Text,
+    }
+}
+
+diesel::table! {
     admissions (id) {
         id -> Binary,
         room -> Text,

@@ -43,9 +43,9 @@ pub struct Change {
     pub sender: Sender,
     /// Every proposal of the commit, in its order.
     pub parts: Vec<Part>,
-    /// The whole raw GroupInfo of the next epoch, verified.
+    /// The whole raw GroupInfo of the next epoch, verified; empty where it is not known, at a follower.
     pub group_info: Vec<u8>,
-    /// KeyPackageRefs that the Welcome is for.
+    /// KeyPackageRefs that the Welcome is for; none where it is not known, at a follower.
     pub welcome_refs: Vec<Vec<u8>>,
     /// ProposalRefs of the pending proposals that the commit cites.
     pub cited: Vec<Vec<u8>>,

@@ -1,8 +1,8 @@
-//! A group as its hub sees it: the public state, and the proposals that wait for a commit.
+//! A group as its hub, or a follower, sees it: the public state, and the proposals that wait for a commit.
 
-use openmls::group::{GroupId, ProposalStore, PublicGroup};
+use openmls::group::{GroupContext, GroupId, ProposalStore, PublicGroup};
 use openmls_traits::types::Ciphersuite;
-use tls_codec::Serialize as _;
+use tls_codec::{Deserialize as _, Serialize as _, VLBytes};
 
 use crate::identity::credential::client_of;
 use crate::wire::Wire;
@@ -54,6 +54,20 @@ impl Group {
         checks::context::external_senders(group.public.group_context())?;
         checks::view(&view)?;
         Ok(group)
+    }
+
+    /// Takes in the group of a running room, as one of its members describes it to a follower (C-2), and says which
+    /// client has signed. As [`Self::found`] otherwise: what a GroupInfo cannot show, such as that its members agree
+    /// with it, shows when the next commit fits, or does not.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::found`].
+    pub fn take_up(group_info: &[u8], tree: &[u8]) -> Result<(Self, Leaf), MlsError> {
+        let group = Self::found(group_info, tree)?;
+        let signer = signer(&group.group_info).ok_or(CheckId::GroupInfo)?;
+        let leaf = group.view()?.leaves.into_iter().find(|leaf| leaf.index == signer).ok_or(CheckId::GroupInfo)?;
+        Ok((group, leaf))
     }
 
     /// Reads what [`Self::snapshot`] wrote. Nothing is verified again.
@@ -144,4 +158,13 @@ impl Group {
     pub(super) fn suite(&self) -> Ciphersuite {
         self.public.ciphersuite()
     }
+}
+
+/// The leaf that a GroupInfo says has signed it (RFC 9420, section 12.4.3). openmls does not tell.
+fn signer(group_info: &[u8]) -> Option<u32> {
+    let mut reader = group_info;
+    GroupContext::tls_deserialize(&mut reader).ok()?;
+    let (_extensions, _confirmation_tag) =
+        (VLBytes::tls_deserialize(&mut reader).ok()?, VLBytes::tls_deserialize(&mut reader).ok()?);
+    u32::tls_deserialize(&mut reader).ok()
 }

@@ -12,6 +12,7 @@ use crate::wire::mls::{MlsKind, MlsMessage};
 use crate::wire::update::CommitBundle;
 use crate::wire::uri::{ClientUri, UserUri};
 
+use super::checks::citations::Owed;
 use super::checks::{self, CheckId};
 use super::component_updates::fill;
 use super::error::{HandshakeError, MlsError, unprocessed, unstaged};
@@ -32,6 +33,22 @@ impl StagedChange {
     pub fn group(&self) -> &Group {
         &self.next
     }
+
+    /// What the commit does, and the group in the next epoch.
+    pub fn into_parts(self) -> (Change, Group) {
+        (self.change, self.next)
+    }
+}
+
+/// A commit that is valid as far as it can be told before it is merged.
+struct Examined {
+    before: GroupView,
+    sender: Sender,
+    /// The leaf that signs the GroupInfo of the next epoch.
+    signer: LeafNodeIndex,
+    parts: Vec<Part>,
+    cited: Vec<Vec<u8>>,
+    staged: StagedCommit,
 }
 
 impl Group {
@@ -42,7 +59,32 @@ impl Group {
     ///
     /// [`HandshakeError`] naming the first check that refuses it.
     pub fn inspect_commit(&self, bundle: &CommitBundle, now: Millis) -> Result<StagedChange, HandshakeError> {
-        let framed = self.read(&bundle.commit, MlsKind::Commit)?;
+        let examined = self.examine(&bundle.commit, Owed::All, now)?;
+        let welcome_refs = checks::welcome::check(bundle.welcome.as_ref(), &examined.parts, self.suite())?;
+        let signer = examined.signer;
+        let StagedChange { change, next } = self.entered(examined)?;
+        let group_info = checks::group_info::check(&next, signer, &bundle.group_info)?;
+        checks::tree::check(&next, &bundle.ratchet_tree)?;
+        let change = Change { group_info: group_info.clone(), welcome_refs, ..change };
+        Ok(StagedChange { change, next: Group { group_info, ..next } })
+    }
+
+    /// Checks a commit that the hub of the room has accepted and fanned out, as far as a follower can: it is not given
+    /// GroupInfo and tree (checks 6 and 18), gets the Welcome of its own clients only (check 7), and cannot know whether
+    /// everything that was pending is cited (half of check 16). `accepted_at` is what lifetimes are compared with.
+    ///
+    /// The change names no GroupInfo, and no Welcome.
+    ///
+    /// # Errors
+    ///
+    /// [`HandshakeError`] naming the first check that refuses it.
+    pub fn inspect_fanned_out(&self, commit: &MlsMessage, accepted_at: Millis) -> Result<StagedChange, HandshakeError> {
+        self.entered(self.examine(commit, Owed::Unknown, accepted_at)?)
+    }
+
+    /// Everything about a commit that can be told before it is merged.
+    fn examine(&self, commit: &MlsMessage, owed: Owed, now: Millis) -> Result<Examined, HandshakeError> {
+        let framed = self.read(commit, MlsKind::Commit)?;
         let before = self.view().map_err(|_| CheckId::Credentials)?;
         let committer = match &framed.sender {
             MlsSender::Member(leaf) => Some(*leaf),
@@ -50,7 +92,7 @@ impl Group {
             MlsSender::External(_) | MlsSender::NewMemberProposal => return Err(CheckId::Authenticity.into()),
         };
         let leaf = committer.map(|leaf| leaf.u32());
-        checks::citations::check(&self.pending, leaf, &framed.proposals)?;
+        checks::citations::check(&self.pending, leaf, &framed.proposals, owed)?;
         checks::proposal_types::by_value(&framed.proposals)?;
         checks::leaf_operations::check(leaf, &self.pending, &framed.proposals)?;
 
@@ -65,19 +107,20 @@ impl Group {
         // What is cited was checked when it was proposed; that time has passed since must not hold the room up.
         let by_value = staged.queued_proposals().filter(|it| it.proposal_or_ref_type() == ProposalOrRefType::Proposal);
         checks::lifetimes::check(by_value.filter_map(|queued| added(queued.proposal())), now)?;
-        let welcome_refs = checks::welcome::check(bundle.welcome.as_ref(), &parts, self.suite())?;
+        Ok(Examined { before, sender, signer, parts, cited, staged })
+    }
 
+    /// The group with the commit merged, and the checks on it.
+    fn entered(&self, examined: Examined) -> Result<StagedChange, HandshakeError> {
+        let Examined { before, sender, parts, cited, staged, .. } = examined;
         let next = self.merged(staged)?;
         let after = next.view().map_err(|_| CheckId::Credentials)?;
         checks::context::required_capabilities(next.public.group_context())?;
         checks::context::external_senders(next.public.group_context())?;
         checks::signature_keys::check(&after)?;
         checks::view(&after)?;
-        let group_info = checks::group_info::check(&next, signer, &bundle.group_info)?;
-        checks::tree::check(&next, &bundle.ratchet_tree)?;
-
-        let change = Change { before, after, sender, parts, group_info: group_info.clone(), welcome_refs, cited };
-        Ok(StagedChange { change, next: Group { group_info, ..next } })
+        let (group_info, welcome_refs) = (Vec::new(), Vec::new());
+        Ok(StagedChange { change: Change { before, after, sender, parts, group_info, welcome_refs, cited }, next })
     }
 
     /// Moves the group into the epoch of an inspected commit. Pending proposals are gone with the old epoch.

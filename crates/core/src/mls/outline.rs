@@ -33,15 +33,20 @@ impl Outline {
     ///
     /// [`Unreadable`] when a message is not a PublicMessage with a proposal or commit, or names an unreadable client.
     pub fn of(request: &UpdateRequest) -> Result<Self, Unreadable> {
-        let mut outline = Self::default();
         match request {
-            UpdateRequest::Commit(bundle) => outline.read(&bundle.commit)?,
-            UpdateRequest::Proposals(proposals) => {
-                for proposal in proposals {
-                    outline.read(proposal)?;
-                }
-            }
+            UpdateRequest::Commit(bundle) => Self::of_messages([&bundle.commit]),
+            UpdateRequest::Proposals(proposals) => Self::of_messages(proposals),
         }
+    }
+
+    /// Reads the outline of what was fanned out together.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::of`].
+    pub fn of_messages<'a>(messages: impl IntoIterator<Item = &'a MlsMessage>) -> Result<Self, Unreadable> {
+        let mut outline = Self::default();
+        messages.into_iter().try_for_each(|message| outline.read(message))?;
         Ok(outline)
     }
 

@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use cedar_policy::{Authorizer, PolicyId};
 
+use crate::wire::uri::RoomUri;
+
 use super::bundle::Bundle;
 use super::entities::{self, Asked, FactsError};
 use super::facts::{DoorQuestion, Question, RoomFacts, Side};
 use super::index::{Findings, Index};
 use super::policies::PolicyMeta;
-use super::settings::{Directory, Settings};
+use super::settings::{DeniedCommit, Directory, Settings};
 use super::verdict::Verdict;
 use super::vocabulary::{Act, Vocabulary};
 
@@ -46,6 +48,11 @@ impl Engine {
     /// The digest of the bundle that decides.
     pub fn bundle_digest(&self) -> [u8; 32] {
         self.digest
+    }
+
+    /// What is done about a commit of another hub that these policies deny.
+    pub fn denied_commit(&self, room: &RoomUri) -> DeniedCommit {
+        self.directory.denied_commit(room)
     }
 
     /// Decides a question about a room.

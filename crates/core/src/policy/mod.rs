@@ -21,7 +21,10 @@ pub use cases::{CaseOutcome, run_cases};
 pub use diagnostic::Diagnostic;
 pub use engine::Engine;
 pub use facts::{DoorAct, DoorQuestion, Membership, Question, RoleFacts, RoomFacts, Side};
-pub use settings::{Defaults, Employment, ProviderSettings, RoomSettings, Settings, UserDefaults, UserSettings};
+pub use settings::{
+    Defaults, DeniedCommit, Employment, FollowerSettings, ProviderSettings, RoomSettings, Settings, UserDefaults,
+    UserSettings,
+};
 pub use verdict::{NEUTRAL_SENTENCE, Verdict};
 
 #[cfg(test)]

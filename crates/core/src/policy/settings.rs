@@ -17,6 +17,8 @@ const MAX_LEVEL: u8 = 3;
 pub struct Settings {
     /// What holds for whom or what is not listed.
     pub defaults: Defaults,
+    /// Rooms of other hubs.
+    pub follower: FollowerSettings,
     /// Providers.
     pub providers: Vec<ProviderSettings>,
     /// Users.
@@ -40,6 +42,40 @@ pub struct Defaults {
 impl Default for Defaults {
     fn default() -> Self {
         Self { user: UserDefaults::default(), max_message_bytes: 1 << 18, ciphersuites: BTreeSet::from([1, 2, 3]) }
+    }
+}
+
+/// Rooms of other hubs.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct FollowerSettings {
+    /// What is done about a commit that policy denies.
+    pub denied_commit: DeniedCommit,
+}
+
+/// What is done about a commit that policy denies and that another hub has accepted: it has happened, and no follower
+/// can undo it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeniedCommit {
+    /// It reaches our users' devices, and the log says that it should not have happened.
+    #[default]
+    DeliverWithAlarm,
+    /// Neither it nor anything after it in its room reaches our users' devices until somebody resolves it. All of it
+    /// is kept.
+    Withhold,
+    /// Our users' devices are told to leave the room (correction C-14), and nothing else of it goes in or out.
+    Leave,
+}
+
+impl DeniedCommit {
+    /// As settings and records spell it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::DeliverWithAlarm => "deliver_with_alarm",
+            Self::Withhold => "withhold",
+            Self::Leave => "leave",
+        }
     }
 }
 
@@ -128,6 +164,8 @@ pub struct RoomSettings {
     pub max_message_bytes: Option<u32>,
     /// Instead of the default.
     pub ciphersuites: Option<BTreeSet<u16>>,
+    /// Instead of what `follower` says.
+    pub denied_commit: Option<DeniedCommit>,
 }
 
 impl Settings {
@@ -171,6 +209,7 @@ pub(super) fn parse_yaml<T: serde::de::DeserializeOwned>(source: Source<'_>) -> 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Directory {
     pub(super) defaults: Defaults,
+    follower: FollowerSettings,
     providers: BTreeMap<Domain, ProviderSettings>,
     users: BTreeMap<UserUri, UserSettings>,
     rooms: BTreeMap<RoomUri, RoomSettings>,
@@ -180,6 +219,7 @@ impl Directory {
     pub(super) fn new(settings: Settings) -> Self {
         Self {
             defaults: settings.defaults,
+            follower: settings.follower,
             providers: settings.providers.into_iter().map(|entry| (entry.domain.clone(), entry)).collect(),
             users: settings.users.into_iter().map(|entry| (entry.uri.clone(), entry)).collect(),
             rooms: settings.rooms.into_iter().map(|entry| (entry.uri.clone(), entry)).collect(),
@@ -196,6 +236,10 @@ impl Directory {
 
     pub(super) fn room(&self, room: &RoomUri) -> Option<&RoomSettings> {
         self.rooms.get(room)
+    }
+
+    pub(super) fn denied_commit(&self, room: &RoomUri) -> DeniedCommit {
+        self.room(room).and_then(|room| room.denied_commit).unwrap_or(self.follower.denied_commit)
     }
 
     /// The names of provider groups, segments and labels that the settings give: the only ones a policy can match.

@@ -14,10 +14,22 @@ use super::{Breach, RoomError, RoomState, Violation, invariants, well_formed};
 /// [`RoomError`]: the components are not those of a room, another user has a client, or a policy component is not well
 /// formed or not carried out here.
 pub fn found(group: &GroupView, room: &RoomUri, creator: &UserUri) -> Result<RoomState, RoomError> {
-    let state = RoomState::read(group)?;
+    let state = running(group, room)?;
     if !state.clients().keys().eq([creator]) {
         return Err(Violation::from(Breach::Founding).about(creator).into());
     }
+    invariants::check_founding(&state, group)?;
+    Ok(state)
+}
+
+/// Reads the group of `room` in any epoch, and checks what each epoch must hold: that it is the group of this room, and
+/// that each component is well formed and carried out here. What only a change can break is for its own checks.
+///
+/// # Errors
+///
+/// [`RoomError`] as [`found`].
+pub fn running(group: &GroupView, room: &RoomUri) -> Result<RoomState, RoomError> {
+    let state = RoomState::read(group)?;
     if state.metadata().is_some_and(|metadata| metadata.room != *room) {
         return Err(Violation::from(Breach::Metadata).into());
     }
@@ -34,6 +46,5 @@ pub fn found(group: &GroupView, room: &RoomUri, creator: &UserUri) -> Result<Roo
             well_formed::component(id, Some(data), &state).map_err(Violation::from)?;
         }
     }
-    invariants::check_founding(&state, group)?;
     Ok(state)
 }

@@ -24,7 +24,7 @@ pub use action::{Action, Actor, Rule};
 pub use actions::{actions, proposed_actions};
 pub use admission::{Admission, Grant};
 pub use effective::Effective;
-pub use found::found;
+pub use found::{found, running};
 pub use state::{RoomError, RoomState};
 pub use templates::{Template, TemplateError, TemplateInput};
 pub use violation::{Breach, Violation};

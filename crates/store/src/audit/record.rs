@@ -14,6 +14,8 @@ pub enum Outcome {
     Error,
     /// Nothing was decided.
     Info,
+    /// Policy refuses it, and it has happened all the same: another hub had accepted it.
+    Alarm,
 }
 
 impl Outcome {
@@ -24,12 +26,14 @@ impl Outcome {
             Self::Deny => 1,
             Self::Error => 2,
             Self::Info => 3,
+            Self::Alarm => 4,
         }
     }
 
     /// The outcome of a number; `None` for a number that stands for none.
     pub fn from_code(code: u64) -> Option<Self> {
-        [Self::Allow, Self::Deny, Self::Error, Self::Info].into_iter().find(|outcome| u64::from(outcome.code()) == code)
+        let all = [Self::Allow, Self::Deny, Self::Error, Self::Info, Self::Alarm];
+        all.into_iter().find(|outcome| u64::from(outcome.code()) == code)
     }
 }
 

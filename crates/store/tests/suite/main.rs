@@ -7,6 +7,7 @@ mod harness;
 mod audit;
 mod crash;
 mod devices;
+mod follower;
 mod lanes;
 mod outbox;
 mod postgres;

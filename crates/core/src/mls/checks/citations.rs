@@ -9,6 +9,15 @@ use crate::mls::{Effect, Part, Proposer};
 
 use super::CheckId;
 
+/// Whether all that must be cited is known here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::mls) enum Owed {
+    /// At the hub, which keeps the pending set.
+    All,
+    /// At a follower: it is not told which pending proposals the hub has withdrawn (C-5).
+    Unknown,
+}
+
 /// A commit of the member at leaf `committer` cites every pending proposal but those that another one makes void; an
 /// external commit (`None`) cites every SelfRemove and nothing else. Nobody cites what is not pending, or one thing
 /// twice.
@@ -16,6 +25,7 @@ pub(in crate::mls) fn check(
     pending: &[Pending],
     committer: Option<u32>,
     proposals: &[Cited],
+    owed: Owed,
 ) -> Result<(), HandshakeError> {
     let mut seen = BTreeSet::new();
     let mut unknown = Vec::new();
@@ -33,18 +43,21 @@ pub(in crate::mls) fn check(
     if position.is_some() {
         return Err(HandshakeError::InvalidProposals { check: CheckId::Citations, references: unknown, position });
     }
+    if owed == Owed::Unknown {
+        return Ok(());
+    }
     let cited: BTreeSet<&[u8]> = proposals.iter().filter_map(Cited::reference).collect();
     let parts: Vec<&Part> = pending.iter().map(|pending| &pending.part).collect();
     let complete = pending
         .iter()
-        .filter(|pending| owed(&pending.part, committer, &parts))
+        .filter(|pending| is_owed(&pending.part, committer, &parts))
         .all(|pending| cited.contains(pending.reference()));
     if complete { Ok(()) } else { Err(CheckId::Citations.into()) }
 }
 
 /// Whether the committer has to cite a pending proposal (RFC 9420, section 12.2: a Remove voids Updates of its leaf,
 /// and a committer renews its own leaf by its path; reading of section 13: a SelfRemove voids a Remove).
-fn owed(part: &Part, committer: Option<u32>, pending: &[&Part]) -> bool {
+fn is_owed(part: &Part, committer: Option<u32>, pending: &[&Part]) -> bool {
     let Some(committer) = committer else { return matches!(part.effect, Effect::SelfRemove { .. }) };
     let goes = |leaf: u32, by_remove: bool| {
         pending.iter().any(|other| match other.effect {

@@ -2,6 +2,7 @@
 
 mod commits;
 mod external;
+mod follower;
 mod founding;
 mod hostile;
 mod members;

@@ -160,3 +160,20 @@ fn a_test_that_names_what_does_not_exist_is_refused() {
     assert!(wrong[0].starts_with("tests/mine.yaml:4:13: no action `readStraem` at the door"), "{wrong:?}");
     assert!(wrong[1].starts_with("tests/mine.yaml:5:39: no policy `nope`"), "{wrong:?}");
 }
+
+#[test]
+fn the_answer_to_denied_commits_is_one_of_three_and_a_room_may_have_its_own() {
+    let settings = "follower: { denied_commit: withhold }\n\
+        rooms:\n  - uri: mimi://a.example/r/board\n    denied_commit: leave\n";
+    let engine = engine_with(&[("settings.yaml", settings)]);
+    let answer = |engine: &Engine, room: &str| engine.denied_commit(&room.parse().unwrap());
+    assert_eq!(answer(&engine, "mimi://a.example/r/board"), DeniedCommit::Leave);
+    assert_eq!(answer(&engine, "mimi://a.example/r/lounge"), DeniedCommit::Withhold);
+    assert_eq!(answer(&engine_with(&[]), "mimi://a.example/r/lounge"), DeniedCommit::DeliverWithAlarm);
+    let wrong = diagnostics_with(&[("settings.yaml", "users: []\nfollower:\n  denied_commit: ignore\n")]);
+    assert_eq!(wrong.len(), 1, "{wrong:?}");
+    assert!(wrong[0].starts_with("settings.yaml:3:18: "), "{wrong:?}");
+    assert!(wrong[0].contains("deliver_with_alarm"), "{wrong:?}");
+    let wrong = diagnostics_with(&[("settings.yaml", "follower:\n  denied: leave\n")]);
+    assert!(wrong[0].starts_with("settings.yaml:2:3: "), "{wrong:?}");
+}

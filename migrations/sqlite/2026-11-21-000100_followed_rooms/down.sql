@@ -1,0 +1,2 @@
+DROP TABLE kept_events;
+DROP TABLE followed_rooms;

@@ -1,0 +1,150 @@
+//! Rooms of other hubs. What their hub fans out is decided before our users get it; once a client of ours has uploaded
+//! the group (correction C-2), by its roles and participants too.
+//!
+//! Whatever happens here is planned on a snapshot and written in one transaction, which goes through only while the
+//! room's row is as it was seen: [`plan::Plan`].
+
+mod arrival;
+mod commit;
+mod judge;
+mod outbound;
+mod plan;
+mod take_up;
+
+pub(super) use outbound::{Judged, group_info, message, update};
+pub(super) use take_up::take_up;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use portcullis_core::time::Millis;
+use portcullis_core::wire::notify::{FanoutBody, FanoutMessage, decode_batch};
+use portcullis_core::wire::uri::{ClientUri, Domain, RoomUri};
+use portcullis_store::follower::{self, FollowedRoom, KeptRow};
+use portcullis_store::{Conn, StoreError, answers, inbox, key_packages, rooms};
+
+use super::rooms::Hosted;
+use super::{GatewayError, Inner};
+use arrival::Arrival;
+use plan::Plan;
+
+/// How often a plan is made again because the room moved on while it was made.
+const ATTEMPTS: usize = 16;
+/// Most messages of a room that wait for one before them.
+const EARLY: usize = 64;
+/// How long they wait.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How long what has come from a hub may take to be followed here, before something of a later epoch is decided without
+/// it.
+pub(super) const CATCHING_UP: Duration = Duration::from_secs(2);
+
+/// A room of another hub as it stands here.
+struct Followed {
+    room: RoomUri,
+    /// `None` when nothing of it has come yet.
+    known: Option<FollowedRoom>,
+    /// Our devices in it.
+    devices: Vec<ClientUri>,
+    kept: Vec<KeptRow>,
+    tracked: Option<Arc<Hosted>>,
+    /// The version that its group has once it is taken up.
+    next_version: u64,
+}
+
+impl Followed {
+    fn load(inner: &Inner, room: &RoomUri) -> Result<Self, GatewayError> {
+        let tracked = inner.tracked(room)?;
+        inner.store.read(|conn| {
+            Ok(Self {
+                room: room.clone(),
+                known: follower::room(conn, room)?,
+                devices: follower::devices(conn, room)?,
+                kept: follower::kept(conn, room)?,
+                tracked,
+                next_version: rooms::head(conn, room)?.map_or(0, |head| head.version + 1),
+            })
+        })
+    }
+}
+
+/// Takes one batch: all of it, or nothing of it.
+pub(super) fn accept(inner: &Arc<Inner>, from: &Domain, room: &RoomUri, body: &[u8]) -> Result<(), GatewayError> {
+    if room.domain() != *from {
+        return Err(GatewayError::WrongIdentity);
+    }
+    let batch = tracing::info_span!("decode").in_scope(|| decode_batch(body)).map_err(GatewayError::decode)?;
+    let key = answers::scope(&[from.as_str().as_bytes(), room.as_bytes(), body]);
+    planned(inner, room, |followed| {
+        let arrivals = inner.store.read(|conn| new_arrivals(conn, room, &batch))?;
+        let mut plan = Plan::new(inner, followed);
+        plan.batch = Some(key);
+        for arrival in arrivals {
+            plan.arrive(arrival)?;
+        }
+        plan.finish()?;
+        Ok(plan)
+    })
+}
+
+/// Rooms in which something waits for what should have come before it, for longer than they may.
+pub(super) fn overdue(inner: &Arc<Inner>) -> Result<Vec<RoomUri>, GatewayError> {
+    let before = inner.clock.now().minus(PATIENCE);
+    Ok(inner.store.read(|conn| follower::overdue(conn, before))?)
+}
+
+/// Gives up waiting for what should have come before something that is kept.
+pub(super) fn give_up_waiting(inner: &Arc<Inner>, room: &RoomUri) -> Result<(), GatewayError> {
+    planned(inner, room, |followed| {
+        let mut plan = Plan::new(inner, followed);
+        plan.finish()?;
+        Ok(plan)
+    })
+}
+
+/// Plans and writes, again and again until the room stands still in between.
+fn planned<'a>(
+    inner: &'a Inner,
+    room: &RoomUri,
+    plan: impl Fn(Followed) -> Result<Plan<'a>, GatewayError>,
+) -> Result<(), GatewayError> {
+    for _ in 0..ATTEMPTS {
+        match plan(Followed::load(inner, room)?)?.write() {
+            Err(StoreError::EpochMoved { .. } | StoreError::AlreadyAnswered) => inner.rooms.forget(room),
+            written => return Ok(written?),
+        }
+    }
+    Err(GatewayError::busy("the room changes faster than this can be decided"))
+}
+
+/// What of a batch has not come before (reading D-40), with the owners of what Welcomes are for.
+fn new_arrivals(
+    conn: &mut Conn,
+    room: &RoomUri,
+    batch: &[(FanoutMessage, Vec<u8>)],
+) -> Result<Vec<Arrival>, StoreError> {
+    let hashes: Vec<[u8; 32]> = batch.iter().map(|(message, _)| message.body.message().hash()).collect();
+    let mut seen: BTreeSet<[u8; 32]> = inbox::seen(conn, room, &hashes)?;
+    let mut arrivals = Vec::new();
+    for ((message, bytes), hash) in batch.iter().zip(hashes) {
+        if !seen.insert(hash) {
+            continue;
+        }
+        let welcomed = match &message.body {
+            FanoutBody::Welcome { message, .. } => {
+                let references = message.welcome().map(|welcome| welcome.references()).unwrap_or_default();
+                key_packages::owners(conn, &references)?
+            }
+            FanoutBody::Application { .. } | FanoutBody::Proposal { .. } | FanoutBody::Commit { .. } => Vec::new(),
+        };
+        arrivals.push(Arrival { message: message.clone(), bytes: bytes.clone(), hash, welcomed, kept: None });
+    }
+    Ok(arrivals)
+}
+
+/// When something that is kept came, and its place.
+#[derive(Clone, Copy, Debug)]
+struct Waiting {
+    ordinal: u64,
+    since: Millis,
+}

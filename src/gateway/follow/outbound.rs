@@ -1,0 +1,253 @@
+//! What our users send to a room of another hub, decided before it leaves: by roles and participants where the group is
+//! tracked, else by what can be read off it.
+
+use std::sync::Arc;
+
+use portcullis_core::mls::{CheckId, HandshakeError, Outline, Proposed};
+use portcullis_core::policy::{Question, Side};
+use portcullis_core::room::{self, Action, Actor, Admission, Violation};
+use portcullis_core::wire::components::Capability;
+use portcullis_core::wire::group_info::GroupInfoRequest;
+use portcullis_core::wire::mls::MlsMessage;
+use portcullis_core::wire::submit::SubmitMessageRequest;
+use portcullis_core::wire::update::{UpdateRequest, UpdateResponse};
+use portcullis_core::wire::uri::{ClientUri, RoomUri, UserUri};
+use portcullis_store::follower::{self, Standing};
+use serde_json::json;
+
+use super::super::decide::{Case, Decision, bare_facts, bare_question, question};
+use super::super::rooms::Hosted;
+use super::super::{GatewayError, Inner, submit};
+
+/// A decision, and what the user is told where the protocol has a word for the refusal.
+pub(in super::super) struct Judged {
+    pub(in super::super) decision: Decision,
+    pub(in super::super) refusal: UpdateResponse,
+}
+
+impl From<Decision> for Judged {
+    fn from(decision: Decision) -> Self {
+        let refusal = UpdateResponse::NotAllowed { description: decision.description() };
+        Self { decision, refusal }
+    }
+}
+
+/// Decides a commit or proposals of `user`.
+pub(in super::super) fn update(
+    inner: &Inner,
+    case: &Case<'_>,
+    user: &UserUri,
+    room: &RoomUri,
+    request: &UpdateRequest,
+) -> Result<Judged, GatewayError> {
+    let outline = Outline::of(request).map_err(GatewayError::decode)?;
+    if outline.joiner.as_ref().is_some_and(|(_, joiner)| joiner != user) {
+        return Err(GatewayError::WrongIdentity);
+    }
+    if standing(inner, room)? == Standing::Leaving && !only_leaves(request, &outline) {
+        return Ok(being_left(case).into());
+    }
+    if let Some(tracked) = inner.tracked(room)? {
+        let judged = match request {
+            UpdateRequest::Commit(bundle) => commit(inner, case, user, &tracked, &bundle.commit)?,
+            UpdateRequest::Proposals(proposals) => {
+                let proposed = tracked.group.inspect_proposals(proposals, case.now);
+                proposals_of(inner, case, user, &tracked, proposed)?
+            }
+        };
+        if let Some(judged) = judged {
+            return Ok(judged);
+        }
+    }
+    let actor = Actor::User(user.clone());
+    let mut actions = outline.actions;
+    if actions.is_empty() {
+        // A commit that only changes keys or cites proposals is upkeep of the group.
+        actions.push((Capability::SEND_MLS_UPDATE_PROPOSAL, None));
+    }
+    Ok(untracked(inner, case, room, &actor, &actions, 0).into())
+}
+
+/// Decides an application message of its sender.
+pub(in super::super) fn message(
+    inner: &Arc<Inner>,
+    case: &Case<'_>,
+    room: &RoomUri,
+    request: &SubmitMessageRequest,
+) -> Result<Decision, GatewayError> {
+    if standing(inner, room)? == Standing::Leaving {
+        return Ok(being_left(case));
+    }
+    let source = request.sender.domain();
+    if let Some(tracked) = inner.tracked(room)? {
+        return Ok(submit::decide(inner, &source, &tracked, request, case));
+    }
+    let actor = Actor::User(request.sender.clone());
+    let bytes = request.message.as_bytes().len() as u64;
+    Ok(untracked(inner, case, room, &actor, &[(Capability::SEND_MESSAGE, None)], bytes))
+}
+
+/// Decides the request of a client of ours for what it needs to join.
+pub(in super::super) fn group_info(
+    inner: &Inner,
+    case: &Case<'_>,
+    room: &RoomUri,
+    request: &GroupInfoRequest,
+    client: &ClientUri,
+    user: &UserUri,
+) -> Result<Decision, GatewayError> {
+    if standing(inner, room)? == Standing::Leaving {
+        return Ok(being_left(case));
+    }
+    // What a joining code is worth only the hub knows.
+    let tracked = inner.tracked(room)?.filter(|_| request.joining_code.is_none());
+    if let Some(tracked) = tracked {
+        return Ok(match Admission::of(&tracked.state, client, user, &request.signature_key, None) {
+            Ok(admission) => actions(inner, case, &tracked, [&admission.action()].into_iter()),
+            Err(violation) => breach(case, &violation),
+        });
+    }
+    let actor = Actor::User(user.clone());
+    Ok(untracked(inner, case, room, &actor, &[(Capability::ADD_OWN_CLIENT, None)], 0))
+}
+
+/// `None` when the tracked group cannot tell: the commit is of another epoch, or cites what has not come here yet. The
+/// hub can.
+fn commit(
+    inner: &Inner,
+    case: &Case<'_>,
+    user: &UserUri,
+    tracked: &Hosted,
+    commit: &MlsMessage,
+) -> Result<Option<Judged>, GatewayError> {
+    let change = match tracked.group.inspect_fanned_out(commit, case.now) {
+        Ok(staged) => staged.into_parts().0,
+        Err(error) => return Ok(refused(case, &error)),
+    };
+    if change.sender.user() != user {
+        return Err(GatewayError::WrongIdentity);
+    }
+    let admission = change
+        .joiner()
+        .and_then(|leaf| Admission::of(&tracked.state, &leaf.client, &leaf.user, &leaf.signature_key, None).ok());
+    Ok(Some(match room::actions(&change, &tracked.state, admission.as_ref()) {
+        Ok(all) => {
+            // For what it cites, its proposers answer.
+            let own = all.iter().filter(|action| action.reference.is_none());
+            actions(inner, case, tracked, own).into()
+        }
+        Err(violation) => violated(case, &violation),
+    }))
+}
+
+fn proposals_of(
+    inner: &Inner,
+    case: &Case<'_>,
+    user: &UserUri,
+    tracked: &Hosted,
+    proposed: Result<Proposed, HandshakeError>,
+) -> Result<Option<Judged>, GatewayError> {
+    let proposed = match proposed {
+        Ok(proposed) => proposed,
+        Err(error) => return Ok(refused(case, &error)),
+    };
+    if proposed.user() != user {
+        return Err(GatewayError::WrongIdentity);
+    }
+    let pending = tracked.group.pending();
+    Ok(Some(match room::proposed_actions(&tracked.view, &tracked.state, &pending, &proposed.parts) {
+        Ok(all) => actions(inner, case, tracked, all.iter()).into(),
+        Err(violation) => violated(case, &violation),
+    }))
+}
+
+fn actions<'a>(
+    inner: &Inner,
+    case: &Case<'_>,
+    tracked: &Hosted,
+    actions: impl Iterator<Item = &'a Action>,
+) -> Decision {
+    let group = (tracked.view.suite, tracked.view.epoch);
+    let questions: Vec<Question<'_>> =
+        actions.map(|action| question(&tracked.facts, action, group, &case.peer, case.now)).collect();
+    case.decide(&inner.policy.active(), &questions)
+}
+
+/// By room, host, user and size only.
+fn untracked(
+    inner: &Inner,
+    case: &Case<'_>,
+    room: &RoomUri,
+    actor: &Actor,
+    actions: &[(Capability, Option<UserUri>)],
+    message_bytes: u64,
+) -> Decision {
+    let facts = bare_facts(room, Side::Follower);
+    let questions: Vec<Question<'_>> = actions
+        .iter()
+        .map(|(capability, target)| {
+            let asked = bare_question(&facts, actor, (*capability, target.as_ref()), &case.peer, case.now);
+            Question { message_bytes, ..asked }
+        })
+        .collect();
+    case.decide(&inner.policy.active(), &questions)
+}
+
+/// A refusal as the hub would give it; `None` where only the hub can tell.
+fn refused(case: &Case<'_>, error: &HandshakeError) -> Option<Judged> {
+    match error {
+        HandshakeError::WrongEpoch { .. } => return None,
+        HandshakeError::InvalidProposals { check: CheckId::Citations | CheckId::Standalone, .. }
+        | HandshakeError::NotAllowed { check: CheckId::Citations } => return None,
+        HandshakeError::InvalidProposals { .. } | HandshakeError::NotAllowed { .. } => {}
+    }
+    let decision = case.refuse(error.code(), format!("mls.{}", error.reason()), json!({}));
+    let description = decision.description();
+    let refusal = match error {
+        HandshakeError::InvalidProposals { references, .. } => {
+            UpdateResponse::InvalidProposal { description, references: references.clone() }
+        }
+        HandshakeError::WrongEpoch { .. } | HandshakeError::NotAllowed { .. } => {
+            UpdateResponse::NotAllowed { description }
+        }
+    };
+    Some(Judged { decision, refusal })
+}
+
+fn violated(case: &Case<'_>, violation: &Violation) -> Judged {
+    let decision = breach(case, violation);
+    let description = decision.description();
+    let refusal = if violation.is_invalid_proposal() {
+        let references = violation.reference().map(<[u8]>::to_vec).into_iter().collect();
+        UpdateResponse::InvalidProposal { description, references }
+    } else {
+        UpdateResponse::NotAllowed { description }
+    };
+    Judged { decision, refusal }
+}
+
+fn breach(case: &Case<'_>, violation: &Violation) -> Decision {
+    let capability = violation.capability().map(|capability| capability.to_string());
+    let detail = json!({ "user": violation.user(), "capability": capability });
+    case.refuse(violation.code(), format!("room.{}", violation.code()), detail)
+}
+
+fn being_left(case: &Case<'_>) -> Decision {
+    case.refuse("not_allowed", "room_is_being_left", json!({}))
+}
+
+/// Whether a request does nothing but take its own user out of the room.
+fn only_leaves(request: &UpdateRequest, outline: &Outline) -> bool {
+    let leaving = |(capability, _): &(Capability, Option<UserUri>)| {
+        [Capability::REMOVE_SELF, Capability::REMOVE_PARTICIPANT].contains(capability)
+    };
+    let goes = |(capability, _): &(Capability, Option<UserUri>)| *capability == Capability::REMOVE_SELF;
+    matches!(request, UpdateRequest::Proposals(_))
+        && outline.actions.iter().all(leaving)
+        && outline.actions.iter().any(goes)
+}
+
+fn standing(inner: &Inner, room: &RoomUri) -> Result<Standing, GatewayError> {
+    let known = inner.store.read(|conn| follower::room(conn, room))?;
+    Ok(known.map_or(Standing::Open, |known| known.progress.standing))
+}

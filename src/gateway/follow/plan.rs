@@ -1,0 +1,249 @@
+//! What is to be written about a room of another hub: collected while it is decided, written as one.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use portcullis_core::time::Millis;
+use portcullis_core::wire::Wire;
+use portcullis_core::wire::notify::FanoutMessage;
+use portcullis_core::wire::uri::{ClientUri, Domain, GroupUri, RoomUri, UserUri};
+use portcullis_store::audit::{AuditRecord, Outcome};
+use portcullis_store::follower::{self, Kept, KeptRow, Progress, Standing, Why};
+use portcullis_store::inbox::{self, Seen as Noted};
+use portcullis_store::proposals::{self, PendingProposal};
+use portcullis_store::rooms::{self, GroupState, Seen};
+use portcullis_store::streams::{self, StreamItem};
+use portcullis_store::{StoreError, Tx};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::super::policy::Active;
+use super::super::rooms::Hosted;
+use super::super::{GatewayError, Inner};
+use super::arrival::Arrival;
+use super::{EARLY, Followed, PATIENCE, Waiting};
+use crate::telemetry;
+
+/// Tells a device that the gateway no longer knows the group and takes an upload.
+pub(super) const GROUP_INFO_WANTED: &str = "group_info_wanted";
+/// Tells a device to leave the room.
+pub(super) const LEAVE: &str = "leave";
+
+/// One thing to be written.
+pub(super) enum Effect {
+    Join(ClientUri),
+    Gone(ClientUri),
+    Deliver(Vec<ClientUri>, StreamItem),
+    Keep(Kept),
+    LetGo(u64),
+    Follow { group: GroupUri, state: GroupState, by: UserUri },
+    Advance { seen: Seen, next: GroupState, at: Millis },
+    AcceptProposals { seen: Seen, at: Millis },
+    Pend { epoch: u64, proposal: PendingProposal },
+    Lose(Seen),
+    Release,
+    Record(AuditRecord),
+}
+
+/// A plan in the making: the room as it will be after what is planned so far.
+pub(super) struct Plan<'a> {
+    pub(super) inner: &'a Inner,
+    pub(super) active: Arc<Active>,
+    pub(super) room: RoomUri,
+    pub(super) hub: Domain,
+    pub(super) now: Millis,
+    pub(super) devices: BTreeSet<ClientUri>,
+    pub(super) progress: Progress,
+    pub(super) tracked: Option<Arc<Hosted>>,
+    pub(super) kept: Vec<KeptRow>,
+    pub(super) next_version: u64,
+    /// Names the batch that it is made for.
+    pub(super) batch: Option<[u8; 32]>,
+    /// Whether anything of the room has come before.
+    pub(super) known: bool,
+    pub(super) effects: Vec<Effect>,
+    version: u64,
+    early: Vec<Arrival>,
+    hashes: Vec<[u8; 32]>,
+    taken: Vec<Value>,
+}
+
+impl<'a> Plan<'a> {
+    pub(super) fn new(inner: &'a Inner, followed: Followed) -> Self {
+        let Followed { room, known, devices, kept, tracked, next_version } = followed;
+        let start = Progress { seen_epoch: 0, taken_up: 0, standing: Standing::Open };
+        let mut plan = Self {
+            inner,
+            active: inner.policy.active(),
+            hub: room.domain(),
+            now: inner.clock.now(),
+            devices: devices.into_iter().collect(),
+            progress: known.map_or(start, |known| known.progress),
+            tracked,
+            kept: Vec::new(),
+            next_version,
+            batch: None,
+            known: known.is_some(),
+            effects: Vec::new(),
+            version: known.map_or(0, |known| known.version),
+            early: Vec::new(),
+            hashes: Vec::new(),
+            taken: Vec::new(),
+            room,
+        };
+        for row in kept {
+            match plan.waiting(&row) {
+                Some(arrival) => plan.early.push(arrival),
+                None => plan.kept.push(row),
+            }
+        }
+        plan
+    }
+
+    /// What waits for its predecessor, read back.
+    fn waiting(&self, row: &KeptRow) -> Option<Arrival> {
+        let kept = Some(Waiting { ordinal: row.ordinal, since: row.kept.kept_at });
+        let message = FanoutMessage::decode(&row.kept.item.payload).ok().filter(|_| row.kept.why == Why::Early)?;
+        let hash = message.body.message().hash();
+        Some(Arrival { message, bytes: row.kept.item.payload.clone(), hash, welcomed: Vec::new(), kept })
+    }
+
+    /// Whether something waits for what should have come before it.
+    pub(super) fn is_waiting(&self) -> bool {
+        !self.early.is_empty()
+    }
+
+    /// Takes something new, and whatever has waited for it.
+    pub(super) fn arrive(&mut self, arrival: Arrival) -> Result<(), GatewayError> {
+        self.hashes.push(arrival.hash);
+        self.early.push(arrival);
+        self.take_due()
+    }
+
+    /// Takes what belongs to the epoch of the group or to one before it; all, where no group is tracked. In the order
+    /// of epochs, in each as it came, the commit that ends it last.
+    pub(super) fn take_due(&mut self) -> Result<(), GatewayError> {
+        loop {
+            let tracked = self.tracked.as_ref().map(|tracked| tracked.view.epoch);
+            let due = |arrival: &Arrival| tracked.is_none_or(|epoch| arrival.epoch().is_none_or(|of| of <= epoch));
+            let next = self.early.iter().enumerate().filter(|(_, arrival)| due(arrival));
+            let Some((at, _)) = next.min_by_key(|(_, arrival)| arrival.turn()) else { return Ok(()) };
+            let arrival = self.early.remove(at);
+            if let Some(waiting) = arrival.kept {
+                self.effects.push(Effect::LetGo(waiting.ordinal));
+            }
+            let devices = self.take(&arrival)?;
+            let hash: String = arrival.hash.iter().map(|byte| format!("{byte:02x}")).collect();
+            self.taken.push(json!({ "message": hash, "devices": devices }));
+        }
+    }
+
+    /// Keeps what is still early, or gives up waiting where that is too much or has taken too long.
+    pub(super) fn finish(&mut self) -> Result<(), GatewayError> {
+        let since = |arrival: &Arrival| arrival.kept.map_or(self.now, |waiting| waiting.since);
+        let oldest = self.early.iter().map(since).min();
+        let too_long = oldest.is_some_and(|oldest| oldest < self.now.minus(PATIENCE));
+        if self.early.len() > EARLY || too_long {
+            self.lose("commit_is_missing");
+            self.take_due()?;
+        }
+        for arrival in std::mem::take(&mut self.early).into_iter().filter(|arrival| arrival.kept.is_none()) {
+            let (why, epoch) = (Why::Early, arrival.epoch().unwrap_or_default());
+            let item = self.item(arrival.kind(), arrival.bytes, arrival.message.timestamp);
+            self.effects.push(Effect::Keep(Kept { why, epoch, item, kept_at: self.now, devices: Vec::new() }));
+        }
+        Ok(())
+    }
+
+    pub(super) fn item(&self, kind: &str, payload: Vec<u8>, at: Millis) -> StreamItem {
+        StreamItem { room: self.room.clone(), kind: kind.to_owned(), payload, at }
+    }
+
+    /// Sends something of the hub to devices, or keeps it for them while the room is withheld.
+    pub(super) fn deliver(&mut self, arrival: &Arrival, devices: Vec<ClientUri>) {
+        let item = self.item(arrival.kind(), arrival.bytes.clone(), arrival.message.timestamp);
+        self.effects.push(match self.progress.standing {
+            Standing::Withheld => {
+                let (epoch, kept_at) = (arrival.epoch().unwrap_or_default(), self.now);
+                Effect::Keep(Kept { why: Why::Withheld, epoch, item, kept_at, devices })
+            }
+            Standing::Open | Standing::Leaving => Effect::Deliver(devices, item),
+        });
+    }
+
+    /// Sends a word of our own to all devices in the room.
+    pub(super) fn tell(&mut self, kind: &str) {
+        let item = self.item(kind, Vec::new(), self.now);
+        self.effects.push(Effect::Deliver(self.devices.iter().cloned().collect(), item));
+    }
+
+    pub(super) fn record(&mut self, kind: &str, outcome: Outcome, reason: &str, detail: Value) {
+        self.effects.push(Effect::Record(AuditRecord {
+            room: Some(self.room.clone()),
+            peer: Some(self.hub.clone()),
+            reason: reason.to_owned(),
+            epoch: self.tracked.as_ref().map(|tracked| tracked.view.epoch),
+            trace: telemetry::current_trace_id(),
+            detail,
+            ..AuditRecord::new(Uuid::now_v7(), self.now, kind, outcome)
+        }));
+    }
+
+    /// The group is no longer known: says so in the log, and asks the devices for it. Does nothing where it was not.
+    pub(super) fn lose(&mut self, reason: &str) {
+        if let Some(tracked) = self.tracked.clone() {
+            tracing::warn!(room = %self.room, reason, "group of `{}` is no longer tracked", self.room);
+            self.record("follower.lost", Outcome::Error, reason, json!({}));
+            self.effects.push(Effect::Lose(tracked.seen));
+            self.tracked = None;
+            self.tell(GROUP_INFO_WANTED);
+        }
+    }
+
+    /// Writes all of it, or nothing.
+    pub(super) fn write(mut self) -> Result<(), StoreError> {
+        if self.batch.is_some() {
+            let detail = json!({ "messages": std::mem::take(&mut self.taken) });
+            self.record("delivery.received", Outcome::Info, "fanned_out_by_the_hub", detail);
+        }
+        if self.effects.is_empty() {
+            return Ok(());
+        }
+        let Self { inner, room, now, progress, batch, effects, version, hashes, .. } = self;
+        let lane = room.to_string();
+        inner.store.write(&lane, move |tx: &mut Tx<'_>| {
+            if let Some(key) = &batch
+                && inbox::see_batch(tx, key, now)? == Noted::Again
+            {
+                return Ok(());
+            }
+            follower::know(tx, &room, now)?;
+            follower::advance(tx, &room, version, &progress)?;
+            for hash in &hashes {
+                if inbox::see_message(tx, &room, hash, now)? == Noted::Again {
+                    return Err(StoreError::AlreadyAnswered);
+                }
+            }
+            effects.iter().try_for_each(|effect| effect.write(tx, &room, now))
+        })
+    }
+}
+
+impl Effect {
+    fn write(&self, tx: &mut Tx<'_>, room: &RoomUri, now: Millis) -> Result<(), StoreError> {
+        match self {
+            Self::Join(device) => follower::join(tx, room, device, now),
+            Self::Gone(device) => follower::leave(tx, room, device),
+            Self::Deliver(devices, item) => streams::push(tx, devices, item),
+            Self::Keep(kept) => follower::keep(tx, kept),
+            Self::LetGo(ordinal) => follower::let_go(tx, room, *ordinal),
+            Self::Follow { group, state, by } => rooms::follow(tx, room, group, state, by, now),
+            Self::Advance { seen, next, at } => rooms::advance_epoch(tx, room, *seen, next, *at).map(drop),
+            Self::AcceptProposals { seen, at } => rooms::accept_proposals(tx, room, *seen, *at).map(drop),
+            Self::Pend { epoch, proposal } => proposals::add(tx, room, *epoch, proposal),
+            Self::Lose(seen) => rooms::lose(tx, room, *seen),
+            Self::Release => follower::release(tx, room).map(drop),
+            Self::Record(record) => tx.stage(record),
+        }
+    }
+}
