@@ -115,8 +115,6 @@ impl<'a> Plan<'a> {
             Some((_, user)) => Actor::User(user),
             None => Actor::Hub(self.hub.clone()),
         };
-        let asked = |(capability, target): &'_ (Capability, Option<UserUri>)| (*capability, target.clone());
-        let actions: Vec<(Capability, Option<UserUri>)> = actions.iter().map(asked).collect();
         let questions: Vec<Question<'_>> = actions
             .iter()
             .map(|(capability, target)| {

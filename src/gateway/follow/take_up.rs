@@ -144,7 +144,6 @@ impl<'a> Upload<'a> {
         let state = GroupState { epoch: view.epoch, snapshot, group_info: group.group_info().to_vec() };
         plan.effects.push(Effect::Follow { group: view.group.clone(), state, by: self.user.clone() });
         let pending = self.pending(plan, view.epoch, decision);
-        let pending: Vec<PendingProposal> = pending.into_iter().filter(|it| !it.reference.is_empty()).collect();
         for proposal in &pending {
             plan.effects.push(Effect::Pend { epoch: view.epoch, proposal: proposal.clone() });
         }
