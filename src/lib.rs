@@ -10,6 +10,8 @@ pub mod peer;
 
 pub mod gateway;
 
+pub mod http;
+
 pub mod delivery;
 
 pub mod audit;

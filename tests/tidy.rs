@@ -5,12 +5,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Modules of the root package from the lowest to the highest: each may use only what stands before it.
-const LAYERS: [&[&str]; 8] = [
+const LAYERS: [&[&str]; 10] = [
     &["config"],
     &["limits", "telemetry"],
     &["peer"],
     &["gateway"],
-    &["audit", "delivery", "federation", "provider", "upkeep"],
+    &["http"],
+    &["audit", "delivery", "upkeep"],
+    &["admin", "federation", "provider"],
     &["member", "server"],
     &["demo"],
     &["cli"],

@@ -3,49 +3,23 @@
 use std::future::Future;
 use std::pin::Pin;
 
-use actix_web::http::header::{AUTHORIZATION, HeaderMap};
+use actix_web::http::header::HeaderMap;
 use actix_web::web::Data;
 use actix_web::{FromRequest, HttpRequest, dev::Payload};
-use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use portcullis_core::wire::uri::{Domain, UserUri};
 
-use super::keys::{Keys, KeysError};
-use super::problem::Problem;
 use super::token::{AUDIENCE, Claims};
 use crate::gateway::GatewayError;
+use crate::http::auth::LEEWAY_SECONDS;
+use crate::http::{AuthError, Caller, KeysError, Problem, Verifier};
 use crate::limits::Limiter;
-use crate::peer::causes;
 
 /// Header by which a service names the user it acts for.
 pub const ACTING_USER: &str = "Portcullis-User";
 
-/// How far the clocks of token issuers may be off, for `exp` and `nbf`.
-const LEEWAY_SECONDS: u64 = 30;
-
-/// Why a request has no caller.
-#[derive(Debug, thiserror::Error)]
-pub enum AuthError {
-    /// No `Authorization: Bearer`. HTTP 401.
-    #[error("a bearer token is needed")]
-    Missing,
-    /// The token is malformed, signed by no key of ours, for another audience or issuer, or out of its time. HTTP 401.
-    #[error("the bearer token is not valid")]
-    Invalid(#[source] Option<jsonwebtoken::errors::Error>),
-    /// The token names neither a user of ours nor a service that may act. HTTP 403.
-    #[error("the token's subject is no user of this gateway and may not act for one")]
-    Subject,
-    /// A service token without the header that names the user. HTTP 400.
-    #[error("a service names the user it acts for in the header `{ACTING_USER}`")]
-    ActingUserMissing,
-    /// The header names no user of our domains, or a user token names another user. HTTP 403.
-    #[error("the token may not act for this user")]
-    ActingUser,
-}
-
-/// Checks tokens.
+/// Checks tokens of users and services.
 pub struct Tokens {
-    keys: Keys,
-    issuer: Option<String>,
+    verifier: Verifier,
     domains: Vec<Domain>,
 }
 
@@ -65,44 +39,7 @@ impl Tokens {
     ///
     /// [`KeysError`] when a key set in a file is not readable. One behind a URL is asked for again with the next token.
     pub async fn open(jwks: &str, issuer: Option<String>, domains: Vec<Domain>) -> Result<Self, KeysError> {
-        let keys = Keys::new(jwks)?;
-        match keys.load().await {
-            Ok(()) => {}
-            Err(error @ (KeysError::Url { .. } | KeysError::Oversize { .. })) => {
-                tracing::warn!(error = causes(&error), "key set of the provider door not read yet");
-            }
-            Err(error @ (KeysError::File { .. } | KeysError::Format { .. })) => return Err(error),
-        }
-        Ok(Self { keys, issuer, domains })
-    }
-
-    /// Checks signature, audience, issuer and times of a token.
-    ///
-    /// # Errors
-    ///
-    /// [`AuthError::Invalid`].
-    pub async fn verify(&self, token: &str) -> Result<Claims, AuthError> {
-        let invalid = |error| AuthError::Invalid(Some(error));
-        let header = jsonwebtoken::decode_header(token).map_err(invalid)?;
-        if !matches!(header.alg, Algorithm::EdDSA | Algorithm::ES256 | Algorithm::RS256) {
-            return Err(AuthError::Invalid(None));
-        }
-        let jwk = self.keys.find(header.kid.as_deref()).await.ok_or(AuthError::Invalid(None))?;
-        if jwk.common.key_algorithm.is_some_and(|named| named != header.alg.into()) {
-            return Err(AuthError::Invalid(None));
-        }
-        let mut validation = Validation::new(header.alg);
-        validation.leeway = LEEWAY_SECONDS;
-        validation.validate_nbf = true;
-        validation.set_audience(&[AUDIENCE]);
-        validation.set_required_spec_claims(&["exp", "aud", "sub"]);
-        if let Some(issuer) = &self.issuer {
-            validation.set_issuer(&[issuer]);
-            validation.required_spec_claims.insert("iss".to_owned());
-        }
-        let key = DecodingKey::from_jwk(&jwk).map_err(invalid)?;
-        let decoded = jsonwebtoken::decode::<Claims>(token, &key, &validation).map_err(invalid)?;
-        Ok(decoded.claims)
+        Ok(Self { verifier: Verifier::open(jwks, issuer, AUDIENCE).await?, domains })
     }
 
     /// The user that a request's headers speak for.
@@ -111,9 +48,7 @@ impl Tokens {
     ///
     /// [`AuthError`], also where a service token names a user of another company.
     pub async fn user(&self, headers: &HeaderMap) -> Result<User, AuthError> {
-        let authorization = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let token = authorization.and_then(bearer).ok_or(AuthError::Missing)?;
-        let claims = self.verify(token).await?;
+        let claims: Claims = self.verifier.claims(headers).await?;
         let until = claims.exp.saturating_add(LEEWAY_SECONDS);
         let subject = self.own(&claims.sub);
         let uri = match (headers.get(ACTING_USER), subject) {
@@ -137,24 +72,30 @@ impl Tokens {
     }
 }
 
-/// The credentials of the `Bearer` scheme, whose name is case-insensitive (RFC 9110, section 11.1).
-fn bearer(authorization: &str) -> Option<&str> {
-    let (scheme, token) = authorization.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim_start())
-}
-
 impl User {
     /// The user a request speaks for, within the user's limit.
     ///
     /// # Errors
     ///
     /// [`Problem::Auth`], [`GatewayError::TooMany`].
-    pub(super) async fn of(request: &HttpRequest) -> Result<Self, Problem> {
+    async fn of(request: &HttpRequest) -> Result<Self, Problem> {
         let tokens = request.app_data::<Data<Tokens>>().ok_or(Problem::Unconfigured)?;
         let limit = request.app_data::<Data<Limiter<UserUri>>>().ok_or(Problem::Unconfigured)?;
         let user = tokens.user(request.headers()).await?;
         limit.take(&user.uri).map_err(GatewayError::from)?;
         Ok(user)
+    }
+}
+
+impl Caller for UserUri {
+    const DOOR: &'static str = "provider";
+
+    async fn authenticate(request: &HttpRequest) -> Result<Self, Problem> {
+        Ok(User::of(request).await?.uri)
+    }
+
+    fn name(&self) -> &str {
+        self.as_str()
     }
 }
 
@@ -170,10 +111,10 @@ impl FromRequest for User {
 
 #[cfg(test)]
 mod tests {
-    use actix_web::http::header::{HeaderName, HeaderValue};
+    use actix_web::http::header::{AUTHORIZATION, HeaderName, HeaderValue};
     use actix_web::{App, HttpServer, web};
     use jsonwebtoken::jwk::{Jwk, JwkSet};
-    use jsonwebtoken::{EncodingKey, Header, get_current_timestamp};
+    use jsonwebtoken::{Algorithm, EncodingKey, Header, get_current_timestamp};
     use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ED25519, PKCS_RSA_SHA256, RsaKeySize};
     use serde_json::{Value, json};
     use tempfile::TempDir;
@@ -211,7 +152,7 @@ mod tests {
 
         fn public(&self) -> Jwk {
             let jwk = match self.algorithm {
-                Algorithm::EdDSA => crate::provider::token::public(&self.key),
+                Algorithm::EdDSA => crate::http::token::public(&self.key),
                 _ => Jwk::from_encoding_key(&self.key, self.algorithm),
             };
             let mut jwk = jwk.unwrap();

@@ -4,9 +4,9 @@ use actix_web::HttpResponse;
 use actix_web::web::Data;
 use portcullis_core::wire::uri::ClientUri;
 
+use super::Problem;
 use super::auth::User;
 use super::body::Id;
-use super::problem::Problem;
 use crate::gateway::Gateway;
 
 /// Register a device

@@ -16,9 +16,9 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 use utoipa::{IntoParams, ToSchema};
 
+use super::Problem;
 use super::auth::User;
 use super::body::{Base64, Id};
-use super::problem::Problem;
 use crate::gateway::GatewayError;
 use crate::peer::causes;
 use crate::telemetry::metrics::OpenStream;

@@ -6,10 +6,8 @@ use portcullis_core::wire::uri::RoomUri;
 
 use super::auth::User;
 use super::body::{self, Id, json};
-use super::post::Post;
-use super::problem::Problem;
-use super::reply::Reply;
 use super::rooms::FirstGroup;
+use super::{Post, Problem, Reply};
 use crate::gateway::{Caller, Gateway};
 
 /// Ask for the GroupInfo

@@ -7,11 +7,11 @@ use portcullis_core::wire::uri::ClientUri;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::Post;
+use super::Problem;
+use super::Reply;
 use super::auth::User;
 use super::body::{Base64, Id, json};
-use super::post::Post;
-use super::problem::Problem;
-use super::reply::Reply;
 use crate::gateway::Gateway;
 
 /// KeyPackages of one device.

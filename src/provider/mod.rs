@@ -1,37 +1,31 @@
 //! The provider door: HTTP and JSON for the company's chat backend and its clients, with bearer tokens.
 
 mod auth;
-mod body;
 mod devices;
 mod events;
 mod group_info;
 mod key_material;
 mod key_packages;
-mod keys;
 mod messages;
 mod openapi;
-mod post;
-mod problem;
-mod reply;
 mod rooms;
 mod routes;
 mod updates;
 mod users;
 
 pub mod client;
-pub mod token;
 
 #[cfg(test)]
 mod tests;
 
-pub use auth::{ACTING_USER, AuthError, Tokens, User};
-pub use body::Base64;
+pub use crate::http::{
+    AuthError, Base64, CODES, DECISION, IDEMPOTENCY_KEY, KeysError, MEDIA_TYPE, Problem, ProblemDetails, token,
+};
+pub use auth::{ACTING_USER, Tokens, User};
 pub use events::Event;
 pub use key_packages::{KeyPackageCount, KeyPackages};
-pub use keys::KeysError;
-pub use post::IDEMPOTENCY_KEY;
-pub use problem::{CODES, DECISION, MEDIA_TYPE, Problem, ProblemDetails};
 pub use rooms::{CreateRoom, FirstGroup, RoomCreated};
+pub use routes::routes;
 
 use std::net::TcpListener;
 use std::time::Duration;
@@ -45,10 +39,13 @@ use tokio::sync::watch;
 
 use crate::config::{Config, ProviderListener, Rate};
 use crate::gateway::Gateway;
+use crate::http::{self, Answered, Reply, body};
 use crate::limits::Limiter;
 use crate::telemetry;
 use events::Streams;
-use post::Answered;
+
+/// A POST by a user of ours.
+type Post = http::Post<UserUri>;
 
 /// Threads that take requests; the work itself is done on the runtime's blocking threads.
 const WORKERS: usize = 2;
@@ -132,6 +129,6 @@ impl Door {
             .app_data(self.limit.clone())
             .app_data(self.answered.clone())
             .app_data(self.streams.clone());
-        routes::register(service);
+        http::register(routes::RESOURCES, service);
     }
 }

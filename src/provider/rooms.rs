@@ -8,11 +8,11 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::Post;
+use super::Problem;
+use super::Reply;
 use super::auth::User;
 use super::body::{self, Base64, Id, json};
-use super::post::Post;
-use super::problem::Problem;
-use super::reply::Reply;
 use crate::gateway::{Gateway, NewRoom};
 
 /// A room to be created.

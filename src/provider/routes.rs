@@ -1,25 +1,13 @@
 //! Every route of the door, once: the server registers them from here, and the OpenAPI document is held against it.
 
 use actix_web::http::Method;
-use actix_web::web::{self, ServiceConfig};
-use actix_web::{ResponseError as _, Route};
+use actix_web::web;
 
-use super::body::{Limit, LimitOf};
-use super::problem::Problem;
 use super::{devices, events, group_info, key_material, key_packages, messages, openapi, rooms, updates, users};
+use crate::http::{Resource, listed};
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
-
-/// A method and what makes its route.
-type Endpoint = (Method, fn() -> Route);
-
-/// A path, the longest body it takes, and its methods. A path whose methods differ in that stands here more than once.
-pub(super) struct Resource {
-    pub(super) path: &'static str,
-    pub(super) limit_bytes: usize,
-    pub(super) methods: &'static [Endpoint],
-}
 
 /// Base64 in JSON is a third longer than the group it holds, which the federation door takes up to 16 MiB.
 const GROUP_BYTES: usize = 22 * MIB;
@@ -86,18 +74,7 @@ pub(super) const RESOURCES: &[Resource] = &[
     },
 ];
 
-/// Registers all routes. What is none of them is a problem, too.
-pub(super) fn register(service: &mut ServiceConfig) {
-    for (at, Resource { path, limit_bytes, .. }) in RESOURCES.iter().enumerate() {
-        if RESOURCES.iter().take(at).any(|before| before.path == *path) {
-            continue;
-        }
-        let same = || RESOURCES.iter().filter(|resource| resource.path == *path);
-        let limits = same().flat_map(|of| of.methods.iter().map(|(method, _)| (method.clone(), of.limit_bytes)));
-        let resource = web::resource(*path).app_data(Limit(*limit_bytes)).app_data(LimitOf(limits.collect()));
-        let routes = same().flat_map(|of| of.methods);
-        let resource = routes.fold(resource, |resource, (_, route)| resource.route(route()));
-        service.service(resource.default_service(web::to(async || Problem::Method.error_response())));
-    }
-    service.default_service(web::to(async || Problem::NoRoute.error_response()));
+/// Method and path of every route; `{…}` in a path stands for one percent-encoded segment.
+pub fn routes() -> Vec<(Method, &'static str)> {
+    listed(RESOURCES)
 }

@@ -4,10 +4,10 @@ use actix_web::HttpResponse;
 use actix_web::web::Data;
 use portcullis_core::wire::uri::RoomUri;
 
+use super::Post;
+use super::Problem;
+use super::Reply;
 use super::body::Id;
-use super::post::Post;
-use super::problem::Problem;
-use super::reply::Reply;
 use crate::gateway::{Caller, Gateway};
 
 /// Send a commit or proposals

@@ -14,11 +14,8 @@ use uuid::Uuid;
 
 use super::{ALICE, BOB, World};
 use crate::gateway::{Answer, GatewayError};
-use crate::provider::auth::ACTING_USER;
-use crate::provider::body::Limit;
-use crate::provider::post::{Answered, IDEMPOTENCY_KEY, Post};
-use crate::provider::problem::{DECISION, MEDIA_TYPE, Problem, ProblemDetails};
-use crate::provider::reply::Reply;
+use crate::http::{Answered, DECISION, IDEMPOTENCY_KEY, Limit, MEDIA_TYPE, Problem, ProblemDetails, Reply};
+use crate::provider::{ACTING_USER, Post};
 
 const LIMIT_BYTES: usize = 16;
 

@@ -9,13 +9,11 @@ use std::time::Duration;
 
 use actix_web::web::{self, Bytes, Data};
 use actix_web::{FromRequest, HttpRequest, HttpResponse, dev::Payload};
-use portcullis_core::wire::uri::UserUri;
 use portcullis_store::answers::StoredAnswer;
 use portcullis_store::{Store, Tx, answers};
 use serde::{Deserialize, Serialize};
 use tracing::Instrument as _;
 
-use super::auth::User;
 use super::body::{self, Base64};
 use super::problem::Problem;
 use super::reply::Reply;
@@ -32,7 +30,7 @@ const MAX_KEY_CHARS: usize = 128;
 const KEPT_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What repetitions are recognised by, shared by all requests of the process.
-pub(super) struct Answered {
+pub(crate) struct Answered {
     store: Store,
     clock: Clock,
     /// Requests being worked on now. Two replicas may work on the same one; the use cases guard themselves.
@@ -40,53 +38,68 @@ pub(super) struct Answered {
 }
 
 impl Answered {
-    pub(super) fn new(store: Store, clock: Clock) -> Self {
+    pub(crate) fn new(store: Store, clock: Clock) -> Self {
         Self { store, clock, running: Mutex::new(HashSet::new()) }
     }
 }
 
+/// Who may post at a door.
+pub(crate) trait Caller: Clone + 'static {
+    /// Keeps the doors' idempotency keys apart.
+    const DOOR: &'static str;
+
+    /// Whom a request speaks for.
+    ///
+    /// # Errors
+    ///
+    /// [`Problem::Auth`].
+    fn authenticate(request: &HttpRequest) -> impl Future<Output = Result<Self, Problem>>;
+
+    /// What the caller is called: its idempotency keys are its own.
+    fn name(&self) -> &str;
+}
+
 /// A POST whose caller is known, whose key is there and whose body is within its limit, read in this order.
-pub(super) struct Post {
-    /// Who asks.
-    pub(super) user: UserUri,
-    /// The body.
-    pub(super) body: Bytes,
+pub(crate) struct Post<C> {
+    caller: C,
+    body: Bytes,
     scope: [u8; 32],
     answered: Arc<Answered>,
 }
 
-impl FromRequest for Post {
+impl<C: Caller> FromRequest for Post<C> {
     type Error = Problem;
     type Future = Pin<Box<dyn Future<Output = Result<Self, Problem>>>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let (request, payload) = (request.clone(), web::Payload::from_request(request, payload));
         Box::pin(async move {
-            let user = User::of(&request).await?.uri;
+            let caller = C::authenticate(&request).await?;
             let key = request.headers().get(IDEMPOTENCY_KEY).and_then(|value| value.to_str().ok());
             let key =
                 key.filter(|key| (1..=MAX_KEY_CHARS).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic()));
             let key = key.ok_or(Problem::IdempotencyKeyMissing)?;
-            let scope = answers::scope(&[b"provider", user.as_bytes(), request.path().as_bytes(), key.as_bytes()]);
+            let parts = [C::DOOR.as_bytes(), caller.name().as_bytes(), request.path().as_bytes(), key.as_bytes()];
+            let scope = answers::scope(&parts);
             let answered = request.app_data::<Data<Answered>>().ok_or(Problem::Unconfigured)?.clone().into_inner();
             let payload = payload.await.map_err(|_| Problem::Unconfigured)?;
             let body = body::read(&request, payload).await?;
-            Ok(Self { user, body, scope, answered })
+            Ok(Self { caller, body, scope, answered })
         })
     }
 }
 
-impl Post {
+impl<C: Caller> Post<C> {
     /// Does `work` unless this request was answered before, and keeps its answer.
     ///
     /// The work goes on when the client leaves: whoever repeats the request gets its answer. A fault of ours is not
     /// kept, so that it can be tried again.
-    pub(super) async fn once<W, F>(self, work: W) -> Result<HttpResponse, Problem>
+    pub(crate) async fn once<W, F>(self, work: W) -> Result<HttpResponse, Problem>
     where
-        W: FnOnce(UserUri, Bytes) -> F + 'static,
+        W: FnOnce(C, Bytes) -> F + 'static,
         F: Future<Output = Result<Reply, Problem>> + 'static,
     {
-        let Self { user, body, scope, answered } = self;
+        let Self { caller, body, scope, answered } = self;
         let running = Running::enter(Arc::clone(&answered), scope).ok_or(Problem::InProgress)?;
         let fingerprint = answers::scope(&[&body]);
         let done = async move {
@@ -98,13 +111,13 @@ impl Post {
                     Err(Problem::IdempotencyKeyReused)
                 };
             }
-            let outcome = work(user.clone(), body).await;
+            let outcome = work(caller.clone(), body).await;
             let reply = match &outcome {
                 Ok(reply) => Some(reply.clone()),
                 Err(problem) => Reply::refusal(problem),
             };
             if let Some(reply) = reply {
-                keep(&answered, scope, &user, &Kept { fingerprint: Base64(fingerprint.to_vec()), reply }).await;
+                keep(&answered, scope, caller.name(), &Kept { fingerprint: Base64(fingerprint.to_vec()), reply }).await;
             }
             outcome
         };
@@ -132,12 +145,12 @@ async fn recall(answered: &Arc<Answered>, scope: [u8; 32]) -> Result<Option<Kept
 }
 
 /// Keeps the answer. The effect is durable already, so a failure here is no failure of the request; it is logged.
-async fn keep(answered: &Arc<Answered>, scope: [u8; 32], user: &UserUri, kept: &Kept) {
+async fn keep(answered: &Arc<Answered>, scope: [u8; 32], caller: &str, kept: &Kept) {
     let Ok(body) = serde_json::to_vec(kept) else { return };
     let answer = StoredAnswer { status: kept.reply.status(), body, decision: kept.reply.decision() };
     let now = answered.clock.now();
     let write = move |tx: &mut Tx<'_>| answers::store(tx, &scope, &answer, now, now.plus(KEPT_FOR));
-    if let Err(error) = answered.store.write_async(user.as_str(), write).await {
+    if let Err(error) = answered.store.write_async(caller, write).await {
         tracing::warn!(error = causes(&error), "answer not kept for repetitions");
     }
 }

@@ -21,14 +21,14 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Longest body of a route, in bytes; stands in the data of each resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Limit(pub(super) usize);
+pub(crate) struct Limit(pub(crate) usize);
 
 /// The same by method, where those of a resource differ in it.
 #[derive(Clone, Debug)]
-pub(super) struct LimitOf(pub(super) Vec<(Method, usize)>);
+pub(crate) struct LimitOf(pub(crate) Vec<(Method, usize)>);
 
 /// Reads a body within the limit of its route. One that declares more is refused before any of it is read.
-pub(super) async fn read(request: &HttpRequest, payload: Payload) -> Result<Bytes, Problem> {
+pub(crate) async fn read(request: &HttpRequest, payload: Payload) -> Result<Bytes, Problem> {
     let Limit(of_all) = *request.app_data::<Limit>().ok_or(Problem::Unconfigured)?;
     let of_method = request.app_data::<LimitOf>();
     let of_method = of_method.and_then(|LimitOf(all)| all.iter().find(|(method, _)| method == request.method()));
@@ -46,7 +46,7 @@ pub(super) async fn read(request: &HttpRequest, payload: Payload) -> Result<Byte
 }
 
 /// Parses a JSON body.
-pub(super) fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+pub(crate) fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     serde_json::from_slice(body).map_err(|error| {
         // The error's own text may quote values; only its place is given.
         let (line, column) = (error.line(), error.column());
@@ -56,7 +56,7 @@ pub(super) fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
 
 /// The identifier in the path: a MIMI identifier as one percent-encoded segment.
 #[derive(Clone, Debug)]
-pub(super) struct Id<T>(pub(super) T);
+pub(crate) struct Id<T>(pub(crate) T);
 
 impl<T: FromStr> FromRequest for Id<T> {
     type Error = Problem;

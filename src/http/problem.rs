@@ -1,4 +1,4 @@
-//! Refusals of the provider door as RFC 9457 problem details with a documented code.
+//! Refusals as RFC 9457 problem details with a documented code.
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
@@ -17,7 +17,7 @@ pub const DECISION: &str = "Portcullis-Decision";
 /// Media type of the body.
 pub const MEDIA_TYPE: &str = "application/problem+json";
 
-/// Every code the door itself gives, with its status and meaning. A refusal by policy gives the code of its rule.
+/// Every code the provider door itself gives, with its status and meaning. A refusal by policy gives the code of its rule.
 pub const CODES: &[(&str, u16, &str)] = &[
     ("malformed", 400, "the body, a path segment or a parameter is not what the route takes"),
     ("idempotency_key_missing", 400, "a POST without an `Idempotency-Key` of 1 to 128 visible ASCII characters"),
@@ -190,9 +190,9 @@ impl Problem {
     fn log(&self) {
         let (code, error) = (self.code(), causes(self));
         if self.status_code().is_server_error() {
-            tracing::error!(code, error, "provider door failed");
+            tracing::error!(code, error, "request failed");
         } else {
-            tracing::debug!(code, error, "provider door refused");
+            tracing::debug!(code, error, "request refused");
         }
     }
 }

@@ -124,7 +124,7 @@ impl Keys {
         }
         *refreshed = Some(Instant::now());
         if let Err(error) = self.load().await {
-            warn!(error = causes(&error), "key set of the provider door not read");
+            warn!(error = causes(&error), "key set for tokens not read");
         }
     }
 }

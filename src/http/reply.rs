@@ -1,4 +1,4 @@
-//! Answers of the provider door, in a form that can be kept and given again.
+//! Answers in a form that can be kept and given again.
 
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError};
@@ -23,7 +23,7 @@ enum Content {
 
 /// An answer, or a refusal that would be the same again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Reply {
+pub(crate) struct Reply {
     status: u16,
     content: Content,
     decision: Option<Uuid>,
@@ -32,33 +32,33 @@ pub(super) struct Reply {
 
 impl Reply {
     /// 200 with the MIMI structure a use case gave.
-    pub(super) fn octets(answer: Answer) -> Self {
+    pub(crate) fn octets(answer: Answer) -> Self {
         Self { status: 200, content: Content::Octets, decision: answer.decision, body: Base64(answer.body) }
     }
 
     /// 204, with the decision.
-    pub(super) fn empty(decision: Option<Uuid>) -> Self {
+    pub(crate) fn empty(decision: Option<Uuid>) -> Self {
         Self { status: 204, content: Content::Json, decision, body: Base64(Vec::new()) }
     }
 
     /// JSON with a status.
-    pub(super) fn json(status: StatusCode, value: &impl Serialize, decision: Option<Uuid>) -> Result<Self, Problem> {
+    pub(crate) fn json(status: StatusCode, value: &impl Serialize, decision: Option<Uuid>) -> Result<Self, Problem> {
         let body = serde_json::to_vec(value).map_err(|_| Problem::Unconfigured)?;
         Ok(Self { status: status.as_u16(), content: Content::Json, decision, body: Base64(body) })
     }
 
     /// HTTP status.
-    pub(super) fn status(&self) -> u16 {
+    pub(crate) fn status(&self) -> u16 {
         self.status
     }
 
     /// The decision behind it.
-    pub(super) fn decision(&self) -> Option<Uuid> {
+    pub(crate) fn decision(&self) -> Option<Uuid> {
         self.decision
     }
 
     /// A refusal that stays true for the same request; faults and waits are not kept.
-    pub(super) fn refusal(problem: &Problem) -> Option<Self> {
+    pub(crate) fn refusal(problem: &Problem) -> Option<Self> {
         let status = problem.status_code();
         if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
             return None;

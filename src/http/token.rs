@@ -1,4 +1,4 @@
-//! What a bearer token of the provider door says, and the key that signs tokens for development.
+//! What bearer tokens say, and the key that signs tokens for development.
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use base64::Engine as _;
@@ -112,7 +112,7 @@ impl TokenKey {
 
 /// The public half of an Ed25519 key (RFC 8037). [`Jwk::from_encoding_key`] takes PKCS#8 of version 1 only, and most
 /// tools write version 2.
-pub(super) fn public(key: &EncodingKey) -> Result<Jwk, Error> {
+pub(crate) fn public(key: &EncodingKey) -> Result<Jwk, Error> {
     let pair = Ed25519KeyPair::from_pkcs8_maybe_unchecked(key.as_bytes()).map_err(|_| ErrorKind::InvalidEddsaKey)?;
     let common = CommonParameters { key_algorithm: Some(KeyAlgorithm::EdDSA), ..CommonParameters::default() };
     let algorithm = AlgorithmParameters::OctetKeyPair(OctetKeyPairParameters {

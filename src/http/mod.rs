@@ -1,0 +1,25 @@
+//! What the doors with HTTP, JSON and bearer tokens have in common: tokens and the keys that sign them, bodies, answers
+//! that can be given again, refusals, and the table of routes that is registered, described and tested.
+
+pub(crate) mod auth;
+mod keys;
+mod post;
+mod problem;
+mod reply;
+mod resource;
+
+pub(crate) mod body;
+pub(crate) mod openapi;
+pub mod token;
+
+pub use auth::{AuthError, Verifier};
+pub use body::Base64;
+pub use keys::KeysError;
+pub use post::IDEMPOTENCY_KEY;
+pub(crate) use post::{Answered, Caller, Post};
+pub use problem::{CODES, DECISION, MEDIA_TYPE, Problem, ProblemDetails};
+pub(crate) use reply::Reply;
+pub(crate) use resource::{Resource, listed, register};
+
+#[cfg(test)]
+pub(crate) use body::Limit;
