@@ -16,6 +16,8 @@ pub mod delivery;
 
 pub mod audit;
 
+pub mod admin;
+
 pub mod federation;
 
 pub mod provider;

@@ -17,7 +17,7 @@ use crate::gateway::{Active, Clock, Gateway, HubKeys, Parts, Policy, PolicyError
 use crate::limits::Limiter;
 use crate::peer::Peers;
 use crate::telemetry::{self, Collector};
-use crate::{audit, delivery, federation, provider, upkeep};
+use crate::{admin, audit, delivery, federation, gateway, provider, upkeep};
 
 /// How long requests and deliveries under way may take once a stop is asked for.
 const DRAIN: Duration = Duration::from_secs(20);
@@ -28,6 +28,8 @@ pub struct Sockets {
     pub federation: TcpListener,
     /// For the chat backend.
     pub provider: TcpListener,
+    /// For the company's people, when that door is to be opened.
+    pub admin: Option<TcpListener>,
 }
 
 /// A gateway that runs until it is stopped.
@@ -35,6 +37,7 @@ pub struct Server {
     gateway: Gateway,
     federation: SocketAddr,
     provider: SocketAddr,
+    admin: Option<SocketAddr>,
     doors: Vec<ServerHandle>,
     /// Ends the event streams, which have no end of their own.
     close: watch::Sender<bool>,
@@ -72,6 +75,7 @@ impl Sockets {
         Ok(Self {
             federation: bind(config.listeners.federation.bind)?,
             provider: bind(config.listeners.provider.bind)?,
+            admin: config.listeners.admin.as_ref().map(|admin| bind(admin.bind)).transpose()?,
         })
     }
 }
@@ -97,17 +101,23 @@ impl Server {
             tracing::info!(freed, "leases of processes that have ended are free again");
         }
         record_bundle(&gateway, &gateway.policy().active(), "policy.loaded").await?;
+        gateway.refresh_peers().await?;
 
         let (close, closed) = watch::channel(false);
         telemetry::watch(gateway.store(), audit::SINK);
         let federation = sockets.federation.local_addr()?;
         let provider = sockets.provider.local_addr()?;
-        let doors = [
+        let admin = sockets.admin.as_ref().map(TcpListener::local_addr).transpose()?;
+        let mut doors = vec![
             federation::open(gateway.clone(), config, sockets.federation)?,
             provider::open(gateway.clone(), config, sockets.provider, closed).await?,
         ];
+        if let (Some(listener), Some(socket)) = (&config.listeners.admin, sockets.admin) {
+            doors.push(admin::open(gateway.clone(), listener, socket).await?);
+        }
         let (mut workers, stopped) = Stage::new();
         workers.run(delivery::run(gateway.clone(), stopped.clone()));
+        workers.run(gateway::admin::watch(gateway.clone(), stopped.clone()));
         workers.run(upkeep::run(gateway.clone(), stopped));
         let (mut sequencer, stopped) = Stage::new();
         sequencer.run(audit::sequence(gateway.clone(), stopped));
@@ -124,8 +134,10 @@ impl Server {
                 }
             });
         }
-        tracing::info!(%federation, %provider, domains = ?config.domains, "gateway is ready");
-        Ok(Self { gateway, federation, provider, doors: handles, close, stages: vec![workers, sequencer, exporter] })
+        let admin_address = admin.map(tracing::field::display);
+        tracing::info!(%federation, %provider, admin = admin_address, domains = ?config.domains, "gateway is ready");
+        let stages = vec![workers, sequencer, exporter];
+        Ok(Self { gateway, federation, provider, admin, doors: handles, close, stages })
     }
 
     /// The gateway behind the doors.
@@ -141,6 +153,11 @@ impl Server {
     /// Where the provider door listens.
     pub fn provider(&self) -> SocketAddr {
         self.provider
+    }
+
+    /// Where the admin door listens; `None` when it is closed.
+    pub fn admin(&self) -> Option<SocketAddr> {
+        self.admin
     }
 
     /// Reads the policies again; what fails changes nothing.

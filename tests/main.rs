@@ -1,11 +1,13 @@
 //! One binary for all integration tests, so that it is linked once.
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
 
+mod admin;
 mod bad_input;
 mod crash;
 mod demo;
 mod federation;
 mod follower;
 mod harness;
+mod rights;
 mod telemetry;
 mod tidy;

@@ -103,7 +103,8 @@ fn both_databases_have_the_same_migrations() {
 #[test]
 fn every_code_is_documented() {
     let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/codes.md")).unwrap();
-    let codes = portcullis::provider::CODES.iter().map(|(code, ..)| (*code).to_owned());
+    let codes = portcullis::provider::CODES.iter().chain(portcullis::admin::CODES);
+    let codes = codes.map(|(code, ..)| (*code).to_owned());
     let breaches = portcullis_core::room::Breach::ALL.iter().map(|breach| breach.code().to_owned());
     let checks = portcullis_core::mls::CheckId::ALL.iter().map(|check| format!("mls.{}", check.name()));
     let missing: Vec<String> =

@@ -7,16 +7,19 @@ use portcullis_core::time::Millis;
 use portcullis_core::wire::uri::{Domain, RoomUri};
 use portcullis_store::audit::{AuditEntry, AuditRecord, Outcome};
 use serde::Serialize;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// An entry of the log as `portcullis audit list --json` prints it, a line each.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+/// An entry of the log as `portcullis audit list --json` prints it, a line each, and the admin door shows it.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct Shown {
     /// Position in the log, from 0, without gaps.
     pub seq: u64,
     /// Identifier of the record.
+    #[schema(value_type = String, format = "uuid")]
     pub event: Uuid,
-    /// When it happened.
+    /// When it happened, in milliseconds since the UNIX epoch.
+    #[schema(value_type = u64)]
     pub at: Millis,
     /// What happened, such as `decision.commit`.
     pub kind: String,
@@ -24,15 +27,18 @@ pub struct Shown {
     pub outcome: &'static str,
     /// The decision that the caller was told.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = "uuid")]
     pub decision: Option<Uuid>,
     /// The room.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
     pub room: Option<RoomUri>,
     /// Who acted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub actor: Option<String>,
     /// The provider it came from or went to.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
     pub peer: Option<Domain>,
     /// Identifiers of the policies that decided.
     pub policy: Vec<String>,
@@ -51,6 +57,7 @@ pub struct Shown {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trace: Option<String>,
     /// What else the record holds.
+    #[schema(value_type = Object)]
     pub detail: serde_json::Value,
 }
 

@@ -104,6 +104,7 @@ fn entries(store: &Store, wanted: &List) -> Result<(), Failure> {
         peer: wanted.peer.clone(),
         decision: wanted.decision,
         exchange: wanted.exchange,
+        ..Filter::default()
     };
     let entries = list(store, filter).map_err(anyhow::Error::from)?;
     if wanted.json {

@@ -43,6 +43,10 @@ pub(super) struct Args {
     #[arg(long, value_name = "ADDRESS", default_value_t = SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)))]
     pub(super) provider: SocketAddr,
 
+    /// Where the admin door listens
+    #[arg(long, value_name = "ADDRESS", default_value_t = SocketAddr::from((Ipv4Addr::LOCALHOST, 8090)))]
+    pub(super) admin: SocketAddr,
+
     /// Another provider, and where its federation door is in the lab
     #[arg(long = "peer", value_name = "DOMAIN=ADDRESS")]
     pub(super) peers: Vec<LabPeer>,
@@ -179,6 +183,7 @@ mod tests {
             ca: Some(dir.join("ca")),
             federation: "127.0.0.1:18443".parse().unwrap(),
             provider: "127.0.0.1:18080".parse().unwrap(),
+            admin: "127.0.0.1:18090".parse().unwrap(),
             peers: vec!["z.example=127.0.0.1:18444".parse().unwrap()],
         }
     }
@@ -196,6 +201,9 @@ mod tests {
             assert!(file.is_file(), "{}", file.display());
         }
         assert!(Path::new(&config.listeners.provider.jwks).is_file());
+        let admin = config.listeners.admin.unwrap();
+        assert_eq!(admin.bind, args.admin);
+        assert!(Path::new(&admin.jwks).is_file());
     }
 
     #[test]

@@ -51,7 +51,7 @@ enum Command {
     Room(room::Args),
     /// Run one gateway until SIGTERM, then drain.
     Serve(serve::Args),
-    /// Issue a development token for the provider door.
+    /// Issue a development token for the provider or the admin door.
     Token(token::Args),
 }
 

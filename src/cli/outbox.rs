@@ -1,15 +1,15 @@
 use clap::Subcommand;
-use portcullis_core::time::Millis;
 use portcullis_core::wire::uri::{Domain, RoomUri};
 use portcullis_store::Store;
-use portcullis_store::audit::{AuditRecord, Outcome};
 use portcullis_store::outbox::{self, LaneRow, LaneStatus};
-
 use serde_json::json;
-use uuid::Uuid;
 
 use super::host::{Host, change, operator};
 use super::{Failure, output};
+use crate::gateway::lanes::{self, Lane};
+
+/// Reason of what needs none, for the audit log.
+const ASKED: &str = "operator_asked";
 
 /// Most lanes that are listed.
 const LANES: u32 = 10_000;
@@ -72,6 +72,12 @@ struct Which {
     peer: Domain,
 }
 
+impl From<Which> for Lane {
+    fn from(Which { room, peer }: Which) -> Self {
+        Self { room, peer }
+    }
+}
+
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let store = args.host.open()?;
     match &args.command {
@@ -80,28 +86,23 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
             // What a process had taken that has died since would else wait until its lease has run out. One that lives
             // keeps what it has: it is trying right now.
             store.free_leases().map_err(anyhow::Error::from)?;
-            let (asked, missing) = (which.clone(), none(which));
+            let lane = Lane::from(which.clone());
+            change(&store, which.room.as_str(), &none(which), move |tx, now| {
+                lanes::retry(tx, &lane, &operator(), ASKED, now)
+            })
+        }
+        Command::Skip { lane: which, reason, through } => {
+            let (lane, reason, through) = (Lane::from(which.clone()), reason.clone(), *through);
+            let missing = format!("{} is not parked, or owes nothing up to that position", name(which));
             change(&store, which.room.as_str(), &missing, move |tx, now| {
-                outbox::retry(tx, &asked.room, &asked.peer, now)?;
-                tx.stage(&record(&asked, now, "outbox.retry", "operator_asked", json!({})))
+                lanes::skip(tx, &lane, through, &operator(), &reason, now)
             })
+            .map(drop)
         }
-        Command::Skip { lane, reason, through } => {
-            let parked = lane_of(&store, lane)?.filter(|row| row.status == LaneStatus::Parked);
-            let row = parked.ok_or_else(|| Failure::failed(format!("{} is not parked", name(lane))))?;
-            let through = through.unwrap_or(row.head + 1);
-            let (asked, reason) = (lane.clone(), reason.clone());
-            change(&store, lane.room.as_str(), "the lane owes nothing up to that position", move |tx, now| {
-                outbox::skip(tx, &asked.room, &asked.peer, through, &reason, &operator(), now)
-            })
-        }
-        Command::Resend { lane, from } => {
-            let (asked, from) = (lane.clone(), *from);
-            let count = change(&store, lane.room.as_str(), &none(lane), move |tx, now| {
-                let count = outbox::resend(tx, &asked.room, &asked.peer, from)?;
-                let detail = json!({ "from": from, "messages": count });
-                tx.stage(&record(&asked, now, "outbox.resend", "operator_asked", detail))?;
-                Ok(count)
+        Command::Resend { lane: which, from } => {
+            let (lane, from) = (Lane::from(which.clone()), *from);
+            let count = change(&store, which.room.as_str(), &none(which), move |tx, now| {
+                lanes::resend(tx, &lane, from, &operator(), ASKED, now)
             })?;
             output::line(format!("{count} messages are owed again"));
             Ok(())
@@ -142,26 +143,10 @@ fn state(lane: &LaneRow) -> &'static str {
     }
 }
 
-fn lane_of(store: &Store, which: &Which) -> Result<Option<LaneRow>, Failure> {
-    let lanes = store.read(|conn| outbox::lanes(conn, LANES)).map_err(anyhow::Error::from)?;
-    Ok(lanes.into_iter().find(|lane| lane.room == which.room && lane.peer == which.peer))
-}
-
 fn name(which: &Which) -> String {
     format!("the lane of `{}` to `{}`", which.room, which.peer)
 }
 
 fn none(which: &Which) -> String {
     format!("there is no lane of `{}` to `{}`", which.room, which.peer)
-}
-
-fn record(which: &Which, now: Millis, kind: &str, reason: &str, detail: serde_json::Value) -> AuditRecord {
-    AuditRecord {
-        room: Some(which.room.clone()),
-        peer: Some(which.peer.clone()),
-        actor: Some(operator()),
-        reason: reason.to_owned(),
-        detail,
-        ..AuditRecord::new(Uuid::now_v7(), now, kind, Outcome::Info)
-    }
 }

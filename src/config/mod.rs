@@ -49,6 +49,9 @@ pub struct Listeners {
     pub federation: FederationListener,
     /// The door for the company's chat backend and its clients.
     pub provider: ProviderListener,
+    /// The door for the company's people; closed when not set.
+    #[serde(default)]
+    pub admin: Option<AdminListener>,
 }
 
 /// The federation door: MIMI over mutual TLS.
@@ -72,6 +75,27 @@ pub struct ProviderListener {
     /// Required `iss` of tokens, when set.
     #[serde(default)]
     pub issuer: Option<String>,
+}
+
+/// The admin door: HTTP with bearer tokens, for the company's people. Put it behind the company's own TLS when it
+/// leaves the host.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AdminListener {
+    /// Address to listen on.
+    pub bind: SocketAddr,
+    /// Keys that sign the tokens: a JWKS file, or an `https:`/`http:` URL.
+    pub jwks: String,
+    /// Required `iss` of tokens, when set.
+    #[serde(default)]
+    pub issuer: Option<String>,
+    /// The claim that holds a person's roles, as a list or as words; dots lead into nested claims.
+    #[serde(default = "roles")]
+    pub roles_claim: String,
+}
+
+fn roles() -> String {
+    "roles".to_owned()
 }
 
 /// A provider we federate with.
@@ -224,9 +248,11 @@ impl Config {
         if let Some(file) = self.database.strip_prefix("sqlite:") {
             self.database = format!("sqlite:{}", folder.join(file).display());
         }
-        let jwks = &mut self.listeners.provider.jwks;
-        if !jwks.starts_with("https:") && !jwks.starts_with("http:") {
-            *jwks = folder.join(&*jwks).display().to_string();
+        let Listeners { provider, admin, .. } = &mut self.listeners;
+        for jwks in admin.iter_mut().map(|admin| &mut admin.jwks).chain([&mut provider.jwks]) {
+            if !jwks.starts_with("https:") && !jwks.starts_with("http:") {
+                *jwks = folder.join(&*jwks).display().to_string();
+            }
         }
         self
     }
@@ -262,6 +288,16 @@ keys:
         let config = load(GOOD).unwrap();
         assert!(config.policies.is_absolute());
         assert!(config.database.starts_with("sqlite:/") && config.database.ends_with("/portcullis.db"));
+    }
+
+    #[test]
+    fn the_admin_door_is_closed_unless_it_is_set_and_takes_roles_from_roles_unless_told() {
+        assert!(load(GOOD).unwrap().listeners.admin.is_none());
+        let provider = "  provider: { bind: '127.0.0.1:8080', jwks: jwks.json }\n";
+        let admin = format!("{provider}  admin: {{ bind: '127.0.0.1:8090', jwks: people.json }}\n");
+        let opened = load(&GOOD.replace(provider, &admin)).unwrap().listeners.admin.unwrap();
+        assert_eq!(opened.roles_claim, "roles");
+        assert!(Path::new(&opened.jwks).is_absolute(), "{}", opened.jwks);
     }
 
     #[test]

@@ -218,6 +218,7 @@ async fn set_up(program: &Program, site: &Site, sites: &[Site], folder: &Path) -
     option("domain", site.domain.to_owned());
     option("federation", site.federation.to_string());
     option("provider", site.provider.to_string());
+    option("admin", SocketAddr::new(site.provider.ip(), 0).to_string());
     for peer in sites.iter().filter(|peer| peer.domain != site.domain) {
         option("peer", format!("{}={}", peer.domain, peer.federation));
     }

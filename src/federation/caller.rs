@@ -58,8 +58,8 @@ fn peer(request: &HttpRequest) -> Result<Peer, FederationError> {
     let Certificate(certificate) = request.conn_data().ok_or(FederationError::NoCertificate)?;
     let domain = peer_domain(certificate, only(request, FROM)?)?;
     let door = door(request)?;
-    let pin = door.peers.get(&domain).ok_or(FederationError::NotAPeer)?;
-    if pin.as_ref().is_some_and(|pin| !same_pin(certificate, pin)) {
+    let pin = door.peers.list().admits(&domain).ok_or(FederationError::NotAPeer)?;
+    if pin.is_some_and(|pin| !same_pin(certificate, pin)) {
         return Err(FederationError::NotAPeer);
     }
     door.rate.take(&domain).map_err(GatewayError::from)?;

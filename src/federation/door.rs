@@ -1,9 +1,8 @@
-use std::collections::HashMap;
-
 use portcullis_core::wire::uri::Domain;
 
 use crate::config::Config;
 use crate::limits::Limiter;
+use crate::peer::Peers;
 
 /// What the door knows of itself and of those who may knock.
 pub(super) struct Door {
@@ -13,8 +12,8 @@ pub(super) struct Door {
     pub(super) authorities: Vec<String>,
     /// Origin that stands in the directory.
     pub(super) origin: String,
-    /// The allow-list, with the pinned key of each peer that has one.
-    pub(super) peers: HashMap<Domain, Option<String>>,
+    /// With the list of who may come in.
+    pub(super) peers: Peers,
     /// How much one peer may ask for.
     pub(super) rate: Limiter<Domain>,
 }
@@ -22,14 +21,14 @@ pub(super) struct Door {
 impl Door {
     /// Takes what the configuration says about the federation door and the peers. The authority of the published
     /// origin is always one of ours.
-    pub(super) fn new(config: &Config) -> Self {
+    pub(super) fn new(config: &Config, peers: Peers) -> Self {
         let origin = config.listeners.federation.url.clone();
         let authority = origin.trim_start_matches("https://").split('/').next().unwrap_or_default().to_owned();
         Self {
             domains: config.domains.clone(),
             authorities: config.hosts.iter().cloned().chain([authority]).collect(),
             origin,
-            peers: config.peers.iter().map(|peer| (peer.domain.clone(), peer.spki.clone())).collect(),
+            peers,
             rate: Limiter::new(config.limits.peer),
         }
     }

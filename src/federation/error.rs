@@ -34,7 +34,7 @@ pub(crate) enum FederationError {
     /// `Host`, `From` and the certificate do not say who speaks to which of our domains.
     #[error(transparent)]
     Identity(#[from] IdentityError),
-    /// A provider we do not federate with, or not with this key.
+    /// A provider we do not federate with, that an operator has blocked, or that comes with another key.
     #[error("caller is not among the peers")]
     NotAPeer,
     /// The body is too long.

@@ -9,6 +9,8 @@ mod idempotency;
 mod routes;
 mod target;
 
+pub use routes::routes;
+
 use error::FederationError;
 
 use std::any::Any;
@@ -49,12 +51,13 @@ const DRAIN_SECONDS: u64 = 5;
 /// [`SetupError`] when keys, trust anchors or the socket cannot be used.
 pub fn open(gateway: Gateway, config: &Config, listener: TcpListener) -> Result<Server, SetupError> {
     let tls = TlsMaterial::load(&config.keys)?.server_config()?;
+    let door = Door::new(config, gateway.peers().clone());
     let gateway = Data::new(gateway);
     let endpoints = move |app: &mut ServiceConfig| {
         app.app_data(gateway.clone());
         routes::endpoints(app);
     };
-    listen(listener, tls, Door::new(config), endpoints).map_err(SetupError::Socket)
+    listen(listener, tls, door, endpoints).map_err(SetupError::Socket)
 }
 
 fn listen(

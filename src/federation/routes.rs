@@ -1,6 +1,7 @@
+use actix_web::http::Method;
 use actix_web::http::header::{CACHE_CONTROL, ContentType};
 use actix_web::web::{Data, ServiceConfig, get, post, resource, to};
-use actix_web::{HttpResponse, Responder};
+use actix_web::{HttpResponse, Responder, Route};
 use portcullis_core::wire::uri::{RoomUri, UserUri};
 
 use super::FederationError;
@@ -12,21 +13,34 @@ use super::target::Target;
 use crate::gateway::{Answer, Caller, Gateway};
 use crate::peer::{DIRECTORY_PATH, directory_json};
 
+/// Path of an endpoint and what makes its route.
+type Endpoint = (&'static str, fn() -> Route);
+
+/// The endpoints of the protocol, all POST. A tail takes both forms of identifier.
+const ENDPOINTS: &[Endpoint] = &[
+    ("/v1/keyMaterial/{tail:.*}", || post().to(key_material)),
+    ("/v1/update/{tail:.*}", || post().to(update_room)),
+    ("/v1/submitMessage/{tail:.*}", || post().to(submit_message)),
+    ("/v1/groupInfo/{tail:.*}", || post().to(group_info)),
+    ("/v1/notify/{tail:.*}", || post().to(notify)),
+];
+
+/// Method and path of every route.
+pub fn routes() -> Vec<(Method, &'static str)> {
+    let endpoints = ENDPOINTS.iter().map(|(path, _)| (Method::POST, *path));
+    std::iter::once((Method::GET, DIRECTORY_PATH)).chain(endpoints).collect()
+}
+
 /// What every caller may read.
 pub(super) fn directory(app: &mut ServiceConfig) {
     app.service(resource(DIRECTORY_PATH).route(get().to(read_directory)).default_service(to(other_method)));
 }
 
-/// The endpoints of the protocol, all POST. A tail takes both forms of identifier.
+/// What only peers may call.
 pub(super) fn endpoints(app: &mut ServiceConfig) {
-    let endpoint = |name: &str, route: actix_web::Route| {
-        resource(format!("/v1/{name}/{{tail:.*}}")).route(route).default_service(to(other_method))
-    };
-    app.service(endpoint("keyMaterial", post().to(key_material)))
-        .service(endpoint("update", post().to(update_room)))
-        .service(endpoint("submitMessage", post().to(submit_message)))
-        .service(endpoint("groupInfo", post().to(group_info)))
-        .service(endpoint("notify", post().to(notify)));
+    for (path, route) in ENDPOINTS {
+        app.service(resource(*path).route(route()).default_service(to(other_method)));
+    }
 }
 
 pub(super) async fn unknown() -> Result<HttpResponse, FederationError> {

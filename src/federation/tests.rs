@@ -12,10 +12,10 @@ use super::body::{Body, OTHER_BYTES};
 use super::caller::Peer;
 use super::target::Target;
 use super::*;
-use crate::config::{Limits, Rate};
+use crate::config::{self, Limits, Rate};
 use crate::limits::Limiter;
-use crate::peer::testing::{Authority, client, domain, http1_client};
-use crate::peer::{DIRECTORY_PATH, Identity};
+use crate::peer::testing::{Authority, client, domain, http1_client, peer};
+use crate::peer::{DIRECTORY_PATH, Identity, Peers};
 
 const ECHO: &str = "https://a.example/v1/echo/mimi%3A%2F%2Fa.example%2Fr%2Fclubhouse";
 
@@ -39,11 +39,14 @@ impl Lab {
     fn with(rate: Rate) -> Self {
         let authority = Authority::new();
         let identity = authority.identity(&["a.example", "gateway.a.example", "other.example"]);
+        let nowhere = SocketAddr::from(([127, 0, 0, 1], 1));
+        let b = peer("b.example", None, nowhere);
+        let c = config::Peer { spki: Some("ab".repeat(32)), ..peer("c.example", None, nowhere) };
         let door = Door {
             domains: vec![domain("a.example")],
             authorities: vec!["gateway.a.example".to_owned()],
             origin: "https://a.example".to_owned(),
-            peers: [(domain("b.example"), None), (domain("c.example"), Some("ab".repeat(32)))].into(),
+            peers: Peers::with(&authority.material(vec![]), &[b, c]).unwrap(),
             rate: Limiter::new(rate),
         };
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -4,7 +4,9 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-use portcullis_core::policy::{DoorQuestion, Membership, NEUTRAL_SENTENCE, Question, RoomFacts, Side, Verdict};
+use portcullis_core::policy::{
+    AdminQuestion, DoorQuestion, Membership, NEUTRAL_SENTENCE, Question, RoomFacts, Side, Verdict,
+};
 use portcullis_core::room::{Action, Actor, RoomState};
 use portcullis_core::time::Millis;
 use portcullis_core::wire::components::Capability;
@@ -87,6 +89,20 @@ impl Case<'_> {
     pub(super) fn decide_door(&self, active: &Active, question: &DoorQuestion<'_>) -> Decision {
         let verdict = self.timed(1, || active.engine.decide_door(question));
         let detail = json!({ "act": question.act.name(), "actor": question.actor, "verdict": told(&verdict) });
+        self.judged(active, &[verdict], vec![detail])
+    }
+
+    /// Asks the policy about what a person does at the admin door; `why` is the person's own reason.
+    pub(super) fn decide_admin(&self, active: &Active, question: &AdminQuestion<'_>, why: Option<&str>) -> Decision {
+        let verdict = self.timed(1, || active.engine.decide_admin(question));
+        let detail = json!({
+            "act": question.act.name(),
+            "operation": question.act.operation(),
+            "about": question.about,
+            "roles": question.roles,
+            "why": why,
+            "verdict": told(&verdict),
+        });
         self.judged(active, &[verdict], vec![detail])
     }
 

@@ -1,6 +1,7 @@
 //! Use cases, one file each: the only place that orders the stages. A use case reads what it needs, lets the pure
 //! stages of `portcullis-core` work, and writes effect and audit record in one transaction.
 
+pub mod admin;
 mod clock;
 mod create_room;
 mod decide;
@@ -12,6 +13,7 @@ mod forward;
 mod group_info;
 mod key_material;
 mod keys;
+pub mod lanes;
 mod places;
 mod policy;
 mod reissue;
@@ -26,7 +28,7 @@ pub use error::GatewayError;
 pub use keys::{HubKeys, KeyError};
 pub use policy::{Active, Policy, PolicyError};
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use actix_web::web::Bytes;
 use portcullis_core::identity::credential::provider_credential;
@@ -102,13 +104,20 @@ pub struct Gateway(Arc<Inner>);
 struct Inner {
     parts: Parts,
     rooms: RoomCache,
+    /// Held while decisions about peers are read and put in force.
+    peers_turn: Mutex<()>,
     places: Arc<Places>,
 }
 
 impl Gateway {
     /// Puts a gateway together.
     pub fn new(parts: Parts) -> Self {
-        Self(Arc::new(Inner { parts, rooms: RoomCache::default(), places: Arc::default() }))
+        Self(Arc::new(Inner {
+            parts,
+            rooms: RoomCache::default(),
+            peers_turn: Mutex::default(),
+            places: Arc::default(),
+        }))
     }
 
     /// The database.

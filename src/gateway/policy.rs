@@ -1,10 +1,11 @@
 //! The active policy bundle: read from its folder, proved, then swapped in. What fails changes nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
 
 use portcullis_core::policy::{Bundle, Diagnostic, Engine};
+use portcullis_core::wire::uri::Domain;
 
 use crate::telemetry::metrics;
 
@@ -58,6 +59,13 @@ pub struct Active {
     pub files: Vec<u8>,
 }
 
+impl Active {
+    fn with_suspended(&self, providers: BTreeSet<Domain>) -> Self {
+        let engine = self.engine.with_suspended(providers);
+        Self { engine, bundle: self.bundle.clone(), files: self.files.clone() }
+    }
+}
+
 impl Policy {
     /// Reads and proves the bundle in `folder`.
     ///
@@ -83,10 +91,18 @@ impl Policy {
         read(&self.folder).map(Arc::new).inspect_err(|_| metrics::policy_load("bad"))
     }
 
-    /// Lets a bundle decide from now on.
+    /// Lets a bundle decide from now on. Who is suspended beside its settings stays so.
     pub fn activate(&self, bundle: Arc<Active>) {
-        *self.active.write().unwrap_or_else(std::sync::PoisonError::into_inner) = bundle;
+        let mut active = self.active.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let suspended = active.engine.suspended().clone();
+        *active = Arc::new(bundle.with_suspended(suspended));
         metrics::policy_load("good");
+    }
+
+    /// Suspends these providers, and no others, beside those that the bundle's settings suspend.
+    pub fn suspend(&self, providers: BTreeSet<Domain>) {
+        let mut active = self.active.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        *active = Arc::new(active.with_suspended(providers));
     }
 }
 

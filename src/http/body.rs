@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use actix_web::http::Method;
 use actix_web::http::header::CONTENT_LENGTH;
-use actix_web::web::{Bytes, Path, Payload};
+use actix_web::web::{Bytes, Path, Payload, Query};
 use actix_web::{FromRequest, HttpRequest, dev};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -52,6 +52,12 @@ pub(crate) fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
         let (line, column) = (error.line(), error.column());
         Problem::Malformed(format!("the JSON body is not what the route takes, line {line} column {column}"))
     })
+}
+
+/// Parses the query of a request.
+pub(crate) fn query<T: DeserializeOwned>(request: &HttpRequest) -> Result<T, Problem> {
+    let parsed = Query::<T>::from_query(request.query_string());
+    parsed.map(Query::into_inner).map_err(|_| Problem::Malformed("a parameter is not what the route takes".to_owned()))
 }
 
 /// The identifier in the path: a MIMI identifier as one percent-encoded segment.

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::auth::AuthError;
 use crate::gateway::GatewayError;
+use crate::gateway::admin::{AdminError, Denied};
 use crate::peer::causes;
 
 /// Header that carries the decision's identifier, on answers and refusals.
@@ -61,6 +62,9 @@ pub enum Problem {
     /// The use case refused or failed.
     #[error(transparent)]
     Gateway(#[from] GatewayError),
+    /// Policy refused a person at the admin door.
+    #[error("{}", .0.sentence)]
+    Denied(Denied),
     /// A body, path segment or parameter that does not parse.
     #[error("{0}")]
     Malformed(String),
@@ -102,12 +106,27 @@ pub struct ProblemDetails {
     pub status: u16,
     /// Code for programs.
     pub code: String,
-    /// A sentence for people. It never says which policy decided.
+    /// A sentence for people.
     pub detail: String,
+    /// Code of the reason; at the admin door only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The policies that decided; at the admin door only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub policies: Vec<String>,
     /// The decision in the audit log, where one was made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = "uuid")]
     pub decision: Option<Uuid>,
+}
+
+impl From<AdminError> for Problem {
+    fn from(error: AdminError) -> Self {
+        match error {
+            AdminError::Denied(denied) => Self::Denied(denied),
+            AdminError::Gateway(error) => Self::Gateway(error),
+        }
+    }
 }
 
 impl Problem {
@@ -122,6 +141,7 @@ impl Problem {
             Self::Auth(AuthError::Subject) => "token_subject",
             Self::Auth(AuthError::ActingUser) => "acting_user_refused",
             Self::Gateway(GatewayError::WrongIdentity) => "wrong_identity",
+            Self::Denied(_) => "not_allowed",
             Self::Gateway(GatewayError::Refused { code, .. }) => code,
             Self::NoRoute | Self::Gateway(GatewayError::NotFound) => "not_found",
             Self::Method => "method_not_allowed",
@@ -141,6 +161,7 @@ impl Problem {
     pub fn decision(&self) -> Option<Uuid> {
         match self {
             Self::Gateway(GatewayError::Refused { decision, .. }) => *decision,
+            Self::Denied(denied) => Some(denied.decision),
             Self::Gateway(
                 GatewayError::Decode(_)
                 | GatewayError::WrongIdentity
@@ -167,12 +188,15 @@ impl Problem {
     /// The body.
     pub fn details(&self) -> ProblemDetails {
         let (status, code) = (self.status_code(), self.code());
+        let denied = if let Self::Denied(denied) = self { Some(denied) } else { None };
         ProblemDetails {
             kind: format!("urn:portcullis:problem:{code}"),
             title: status.canonical_reason().unwrap_or_default().to_owned(),
             status: status.as_u16(),
             code: code.to_owned(),
             detail: self.detail(),
+            reason: denied.map(|denied| denied.reason.clone()),
+            policies: denied.map(|denied| denied.policies.clone()).unwrap_or_default(),
             decision: self.decision(),
         }
     }
@@ -205,7 +229,8 @@ impl ResponseError for Problem {
             | Self::Auth(AuthError::ActingUserMissing)
             | Self::Gateway(GatewayError::Decode(_)) => StatusCode::BAD_REQUEST,
             Self::Auth(AuthError::Missing | AuthError::Invalid(_)) => StatusCode::UNAUTHORIZED,
-            Self::Auth(AuthError::Subject | AuthError::ActingUser)
+            Self::Denied(_)
+            | Self::Auth(AuthError::Subject | AuthError::ActingUser)
             | Self::Gateway(GatewayError::WrongIdentity | GatewayError::Refused { .. }) => StatusCode::FORBIDDEN,
             Self::NoRoute | Self::Gateway(GatewayError::NotFound) => StatusCode::NOT_FOUND,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
@@ -291,6 +316,12 @@ mod tests {
             Problem::NoRoute,
             Problem::Method,
             Problem::Unconfigured,
+            Problem::Denied(Denied {
+                decision: Uuid::nil(),
+                sentence: "no".to_owned(),
+                reason: "NOT_PERMITTED".to_owned(),
+                policies: vec!["company.nobody".to_owned()],
+            }),
         ]
     }
 
@@ -302,6 +333,14 @@ mod tests {
         }
         for (code, status, _) in CODES {
             assert!(given.contains(&(code, *status)), "{code} is documented, but never given");
+        }
+    }
+
+    #[test]
+    fn only_a_refusal_at_the_admin_door_names_policies() {
+        for problem in every() {
+            let named = serde_json::to_string(&problem.details()).unwrap().contains("company.nobody");
+            assert_eq!(named, matches!(problem, Problem::Denied(_)), "{problem:?}");
         }
     }
 

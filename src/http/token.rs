@@ -1,5 +1,7 @@
 //! What bearer tokens say, and the key that signs tokens for development.
 
+use std::collections::BTreeMap;
+
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -14,10 +16,13 @@ use serde::{Deserialize, Serialize};
 /// Audience of tokens for the provider door.
 pub const AUDIENCE: &str = "portcullis-provider";
 
+/// Audience of tokens for the admin door.
+pub const ADMIN_AUDIENCE: &str = "portcullis-admin";
+
 /// The word in `scope` that lets a service act for users of the company.
 pub const ACT: &str = "act";
 
-/// The claims this door reads. Further claims are ignored.
+/// The claims the provider door reads. Further claims are ignored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claims {
     /// A user identifier of our domains, or the name of a service.
@@ -47,6 +52,8 @@ pub struct Grant<'a> {
     pub issuer: Option<&'a str>,
     /// `scope`.
     pub scope: &'a str,
+    /// Roles, and the claim they stand in; none for users and services.
+    pub roles: Option<(&'a str, &'a [String])>,
     /// Seconds from now until `exp`.
     pub lifetime_seconds: u64,
 }
@@ -62,6 +69,8 @@ struct Issued<'a> {
     iat: u64,
     nbf: u64,
     exp: u64,
+    #[serde(flatten)]
+    roles: BTreeMap<&'a str, &'a [String]>,
 }
 
 /// An Ed25519 key that signs tokens. Companies sign with their own identity provider; this one is for development.
@@ -105,6 +114,7 @@ impl TokenKey {
             iat: now,
             nbf: now,
             exp: now.saturating_add(grant.lifetime_seconds),
+            roles: grant.roles.into_iter().collect(),
         };
         jsonwebtoken::encode(&header, &claims, &self.key)
     }

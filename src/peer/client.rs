@@ -1,12 +1,13 @@
 use std::collections::HashMap;
 use std::future::ready;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use actix_web::http::header::HttpDate;
 use actix_web::web::{Bytes, BytesMut};
 use portcullis_core::wire::uri::Domain;
+use portcullis_store::standings::Standing;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, DATE, FROM, HeaderMap, HeaderName, RETRY_AFTER};
 use reqwest::{Client, Response, Url, redirect};
@@ -17,12 +18,22 @@ use uuid::Uuid;
 
 use super::directory::{DIRECTORY_LIMIT_BYTES, DIRECTORY_PATH, Directory, DirectoryError, lifetime};
 use super::tls::{Demand, TlsMaterial};
-use super::{CONNECT_TIMEOUT, DIRECTORY_TIMEOUT, EXCHANGE_TIMEOUT, Endpoint, PeerAnswer, PeerError, SetupError};
+use super::{
+    CONNECT_TIMEOUT, DIRECTORY_TIMEOUT, EXCHANGE_TIMEOUT, Endpoint, PeerAnswer, PeerError, PeerList, SetupError,
+};
 use crate::config::{self, Config};
 
 /// All providers we federate with. Clones share connections and directories.
 #[derive(Clone, Debug)]
-pub struct Peers(Arc<HashMap<Domain, Peer>>);
+pub struct Peers(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    tls: TlsMaterial,
+    list: PeerList,
+    /// The peers of the configuration, and those an operator has allowed since, once they were needed.
+    known: RwLock<HashMap<Domain, Arc<Peer>>>,
+}
 
 #[derive(Debug)]
 struct Peer {
@@ -63,8 +74,33 @@ impl Peers {
     ///
     /// [`SetupError`] when keys or addresses cannot be used.
     pub fn with(tls: &TlsMaterial, peers: &[config::Peer]) -> Result<Self, SetupError> {
-        let peers = peers.iter().map(|peer| Ok((peer.domain.clone(), Peer::new(tls, peer)?)));
-        Ok(Self(Arc::new(peers.collect::<Result<_, SetupError>>()?)))
+        let list = PeerList::new(peers.iter().map(|peer| (peer.domain.clone(), peer.spki.clone())));
+        let known = peers.iter().map(|peer| Ok((peer.domain.clone(), Arc::new(Peer::new(tls, peer)?))));
+        let known = RwLock::new(known.collect::<Result<_, SetupError>>()?);
+        Ok(Self(Arc::new(Inner { tls: tls.clone(), list, known })))
+    }
+
+    /// Who federates with us.
+    pub fn list(&self) -> &PeerList {
+        &self.0.list
+    }
+
+    /// The client for a provider on the list. One that only an operator has allowed is found where providers are found
+    /// without a configuration: its directory is at its own name.
+    fn peer(&self, domain: &Domain) -> Result<Arc<Peer>, PeerError> {
+        let Inner { tls, list, known } = &*self.0;
+        match list.standing(domain) {
+            Some(Standing::Allowed | Standing::Suspended) => {}
+            Some(Standing::Blocked) => return Err(PeerError::Blocked(domain.clone())),
+            None => return Err(PeerError::UnknownPeer(domain.clone())),
+        }
+        if let Some(peer) = known.read().unwrap_or_else(PoisonError::into_inner).get(domain) {
+            return Ok(Arc::clone(peer));
+        }
+        let settings = config::Peer { domain: domain.clone(), directory: None, connect: None, spki: None };
+        let made = Peer::new(tls, &settings).map_err(|error| PeerError::Unusable(Box::new(error)))?;
+        let mut known = known.write().unwrap_or_else(PoisonError::into_inner);
+        Ok(Arc::clone(known.entry(domain.clone()).or_insert_with(|| Arc::new(made))))
     }
 
     /// Posts `body` to an endpoint of the provider `to`, in the name of `own`. Fetches the directory when none is
@@ -82,7 +118,7 @@ impl Peers {
         body: Bytes,
         idempotency_key: Option<&str>,
     ) -> Result<PeerAnswer, PeerError> {
-        let peer = self.0.get(to).ok_or_else(|| PeerError::UnknownPeer(to.clone()))?;
+        let peer = self.peer(to)?;
         let poster = peer.posters.get(own).ok_or_else(|| PeerError::UnknownOwn(own.clone()))?;
         let idempotency_key = idempotency_key.map_or_else(|| Uuid::new_v4().to_string(), str::to_owned);
         let exchange = Exchange { poster, own, endpoint: &endpoint, body, idempotency_key };

@@ -11,6 +11,12 @@ pub enum PeerError {
     /// We do not federate with this provider.
     #[error("`{0}` is not among the peers")]
     UnknownPeer(Domain),
+    /// An operator has blocked this provider. Trying again may help once it is allowed again.
+    #[error("`{0}` is blocked")]
+    Blocked(Domain),
+    /// No client for this provider can be made.
+    #[error("nothing can be sent to this provider")]
+    Unusable(#[source] Box<SetupError>),
     /// We hold no certificate for this domain.
     #[error("`{0}` is not a domain of this gateway")]
     UnknownOwn(Domain),
@@ -49,8 +55,14 @@ impl PeerError {
     /// Whether the same request may be answered later (reading D-14).
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Unreachable(_) | Self::TimedOut | Self::Directory(_) | Self::Transient { .. } => true,
-            Self::UnknownPeer(_) | Self::UnknownOwn(_) | Self::Permanent { .. } | Self::Oversize { .. } => false,
+            Self::Blocked(_) | Self::Unreachable(_) | Self::TimedOut | Self::Directory(_) | Self::Transient { .. } => {
+                true
+            }
+            Self::UnknownPeer(_)
+            | Self::Unusable(_)
+            | Self::UnknownOwn(_)
+            | Self::Permanent { .. }
+            | Self::Oversize { .. } => false,
         }
     }
 
@@ -61,6 +73,8 @@ impl PeerError {
                 *retry_after
             }
             Self::UnknownPeer(_)
+            | Self::Blocked(_)
+            | Self::Unusable(_)
             | Self::UnknownOwn(_)
             | Self::Unreachable(_)
             | Self::TimedOut
@@ -75,6 +89,8 @@ impl PeerError {
         match self {
             Self::Transient { status, .. } | Self::Permanent { status } => Some(*status),
             Self::UnknownPeer(_)
+            | Self::Blocked(_)
+            | Self::Unusable(_)
             | Self::UnknownOwn(_)
             | Self::Unreachable(_)
             | Self::TimedOut

@@ -4,6 +4,7 @@
 mod client;
 mod directory;
 mod error;
+mod list;
 mod template;
 mod tls;
 
@@ -14,6 +15,7 @@ pub use client::Peers;
 pub(crate) use client::retry_after;
 pub use directory::{DIRECTORY_PATH, directory_json};
 pub use error::{PeerError, SetupError, causes};
+pub use list::{Listed, PeerList};
 pub use tls::{Identity, TlsMaterial, same_pin};
 
 use std::time::Duration;

@@ -113,8 +113,14 @@ impl Gateway {
 
     pub(crate) fn token(&self, user: &UserUri) -> String {
         let pem = std::fs::read_to_string(self.folder.join("keys/token.key")).unwrap();
-        let grant =
-            Grant { subject: user.as_str(), audience: AUDIENCE, issuer: None, scope: "", lifetime_seconds: 3600 };
+        let grant = Grant {
+            subject: user.as_str(),
+            audience: AUDIENCE,
+            issuer: None,
+            scope: "",
+            roles: None,
+            lifetime_seconds: 3600,
+        };
         TokenKey::from_pem(&pem).unwrap().sign(&grant).unwrap()
     }
 

@@ -72,6 +72,7 @@ impl Lab {
             init.arg("init").arg(folder.path().join(domain)).arg("--ca").arg(folder.path().join("ca"));
             init.args(["--domain", domain, "--federation", &federation.to_string()]);
             init.args(["--provider", &provider.to_string()]);
+            init.args(["--admin", &SocketAddr::new(provider.ip(), 0).to_string()]);
             for (peer, address, _) in doors.iter().filter(|(peer, ..)| peer != domain) {
                 init.args(["--peer", &format!("{peer}={address}")]);
             }

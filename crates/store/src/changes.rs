@@ -12,6 +12,8 @@ pub enum Topic {
     Audit,
     /// Streams of devices have grown.
     Streams,
+    /// Somebody has decided how we stand with another provider.
+    Peers,
 }
 
 /// A set of topics.
@@ -47,14 +49,22 @@ pub(crate) struct Changes {
     staged: watch::Sender<u64>,
     audit: watch::Sender<u64>,
     streams: watch::Sender<u64>,
+    peers: watch::Sender<u64>,
 }
 
-pub(crate) const TOPICS: [Topic; 4] = [Topic::Outbox, Topic::Staged, Topic::Audit, Topic::Streams];
+pub(crate) const TOPICS: [Topic; 5] = [Topic::Outbox, Topic::Staged, Topic::Audit, Topic::Streams, Topic::Peers];
 
 impl Changes {
     pub(crate) fn new() -> Self {
         let sender = || watch::Sender::new(0);
-        Self { process: Uuid::now_v7(), outbox: sender(), staged: sender(), audit: sender(), streams: sender() }
+        Self {
+            process: Uuid::now_v7(),
+            outbox: sender(),
+            staged: sender(),
+            audit: sender(),
+            streams: sender(),
+            peers: sender(),
+        }
     }
 
     /// Names this process.
@@ -68,6 +78,7 @@ impl Changes {
             Topic::Staged => &self.staged,
             Topic::Audit => &self.audit,
             Topic::Streams => &self.streams,
+            Topic::Peers => &self.peers,
         }
     }
 

@@ -361,7 +361,7 @@ fn moved(tx: &mut Tx<'_>, room: &RoomUri) -> Result<StoreError, StoreError> {
     })
 }
 
-fn status_code(status: RoomStatus) -> i32 {
+pub(crate) fn status_code(status: RoomStatus) -> i32 {
     match status {
         RoomStatus::Waiting => 0,
         RoomStatus::Active => 1,

@@ -325,9 +325,21 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    peer_standings (domain) {
+        domain -> Text,
+        state -> Integer,
+        decided_by -> Text,
+        decided_at -> BigInt,
+        reason -> Text,
+        decision -> Binary,
+    }
+}
+
 diesel::joinable!(audit_openings -> audit_entries (seq));
 diesel::joinable!(stream_rows -> stream_payloads (payload));
 diesel::allow_tables_to_appear_in_same_query!(audit_entries, audit_openings);
 diesel::allow_tables_to_appear_in_same_query!(stream_rows, stream_payloads);
 diesel::allow_tables_to_appear_in_same_query!(rooms, room_states);
 diesel::allow_tables_to_appear_in_same_query!(outbox_items, events);
+diesel::allow_tables_to_appear_in_same_query!(outbox_lanes, peer_standings);

@@ -36,6 +36,15 @@ struct Shared {
     presence: OnceLock<Register>,
 }
 
+/// Which database a store is on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DatabaseKind {
+    /// One file, one process.
+    Sqlite,
+    /// A server, any number of processes.
+    Postgres,
+}
+
 pub(crate) enum Database {
     Sqlite(Sqlite),
     Postgres(Box<Postgres>),
@@ -197,6 +206,14 @@ impl Store {
         let Database::Sqlite(sqlite) = &*self.shared.database else { return self.write(OUTBOX, presence::free) };
         let register = sqlite.register()?;
         if register.alone()? { self.write(OUTBOX, presence::free) } else { Ok(0) }
+    }
+
+    /// Which database it is.
+    pub fn kind(&self) -> DatabaseKind {
+        match *self.shared.database {
+            Database::Sqlite(_) => DatabaseKind::Sqlite,
+            Database::Postgres(_) => DatabaseKind::Postgres,
+        }
     }
 
     /// A counter that moves after each commit that touched `topic`: of this process, and on PostgreSQL of the others. A

@@ -14,7 +14,7 @@ pub(super) fn config(args: &Args) -> String {
     let list = args.domains.iter().map(Domain::as_str).collect::<Vec<_>>().join(", ");
     let tls: String = args.domains.iter().map(identity).collect();
     let peers = peers(&args.peers);
-    let (federation, provider, port) = (args.federation, args.provider, args.federation.port());
+    let (federation, provider, admin, port) = (args.federation, args.provider, args.admin, args.federation.port());
     format!(
         "\
 # Configuration of one Portcullis gateway. Paths are relative to this file; unknown keys are errors.
@@ -41,6 +41,15 @@ listeners:
     jwks: keys/jwks.json
     # The `iss` that tokens must have, when set.
     # issuer: https://id.{first}
+  # For the company's people: HTTP with bearer tokens whose `aud` is `portcullis-admin`. Without this section the door
+  # stays closed. Its API is described at /v1/openapi.json.
+  admin:
+    bind: '{admin}'
+    # In production the key set of the identity provider of your people, not that of the chat backend.
+    jwks: keys/jwks.json
+    # issuer: https://id.{first}
+    # The claim that holds a person's roles; policies/platform/admin.cedar says what each may do.
+    # roles_claim: roles
 
 {peers}
 # The policy bundle: Cedar policies, room templates and settings.

@@ -90,7 +90,7 @@ impl Lab {
     }
 
     fn token(&self, subject: &str, scope: &str) -> String {
-        let grant = Grant { subject, audience: AUDIENCE, issuer: None, scope, lifetime_seconds: 600 };
+        let grant = Grant { subject, audience: AUDIENCE, issuer: None, scope, roles: None, lifetime_seconds: 600 };
         self.key.sign(&grant).unwrap()
     }
 

@@ -62,7 +62,9 @@ impl World {
     }
 
     fn sign(&self, subject: &str, scope: &str, lifetime_seconds: u64) -> String {
-        self.key.sign(&Grant { subject, audience: AUDIENCE, issuer: None, scope, lifetime_seconds }).unwrap()
+        self.key
+            .sign(&Grant { subject, audience: AUDIENCE, issuer: None, scope, roles: None, lifetime_seconds })
+            .unwrap()
     }
 }
 

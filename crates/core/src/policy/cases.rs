@@ -9,12 +9,15 @@ use crate::time::Millis;
 use crate::wire::components::Capability;
 use crate::wire::uri::{Domain, RoomUri, UserUri};
 
+mod admin;
+
 use super::bundle::Bundle;
 use super::diagnostic::{Diagnostic, Source};
 use super::engine::Engine;
 use super::facts::{DoorAct, DoorQuestion, Membership, Question, RoleFacts, RoomFacts, Side};
 use super::settings::{Settings, parse_yaml};
 use super::verdict::Verdict;
+use admin::AdminCase;
 
 /// One file of tests.
 #[derive(Clone, Debug, Deserialize)]
@@ -26,7 +29,11 @@ pub(super) struct Suite {
     /// Rooms by a name that the cases use.
     #[serde(default)]
     rooms: BTreeMap<String, RoomFixture>,
+    #[serde(default)]
     cases: Vec<Case>,
+    /// Questions at the admin door.
+    #[serde(default)]
+    admin: Vec<AdminCase>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -152,12 +159,13 @@ pub fn run_cases(bundle: &Bundle) -> Vec<CaseOutcome> {
         let engine = engine.with_settings(suite.settings.clone());
         let rooms: BTreeMap<&str, RoomFacts> =
             suite.rooms.iter().map(|(name, room)| (name.as_str(), room.facts())).collect();
+        let at_the_admin_door: Vec<CaseOutcome> = suite.admin.iter().map(|case| case.run(file, &engine)).collect();
         let run = move |case: &Case| {
             let verdict = case.ask(&engine, &rooms);
             let failure = case.expect.failure(&verdict);
             CaseOutcome { file: file.clone(), it: case.it.clone(), verdict, failure }
         };
-        suite.cases.iter().map(run).collect::<Vec<_>>()
+        suite.cases.iter().map(run).chain(at_the_admin_door).collect::<Vec<_>>()
     });
     suites.collect()
 }
@@ -166,7 +174,9 @@ impl Suite {
     /// Reads a file and reports every name in it that means nothing.
     pub(super) fn parse(source: Source<'_>, policies: &BTreeSet<String>) -> Result<Self, Vec<Diagnostic>> {
         let suite: Self = parse_yaml(source).map_err(|diagnostic| vec![diagnostic])?;
-        let wrong: Vec<Diagnostic> = suite.cases.iter().flat_map(|case| suite.check(case, source, policies)).collect();
+        let wrong = suite.cases.iter().flat_map(|case| suite.check(case, source, policies));
+        let wrong: Vec<Diagnostic> =
+            wrong.chain(suite.admin.iter().flat_map(|case| case.check(source, policies))).collect();
         if wrong.is_empty() { Ok(suite) } else { Err(wrong) }
     }
 
@@ -192,10 +202,7 @@ impl Suite {
             }
             None => {}
         }
-        for id in case.expect.policies.iter().flatten().filter(|id| !policies.contains(*id)) {
-            let help = Some("expected the `@id` of a policy of this bundle".to_owned());
-            wrong.push(source.near(start, id, format!("no policy `{id}`"), help));
-        }
+        wrong.extend(case.expect.check(start, source, policies));
         wrong
     }
 }
@@ -266,6 +273,13 @@ impl Case {
 }
 
 impl Expected {
+    /// Policies that do not exist decide nothing.
+    fn check(&self, start: usize, source: Source<'_>, policies: &BTreeSet<String>) -> Vec<Diagnostic> {
+        let unknown = self.policies.iter().flatten().filter(|id| !policies.contains(*id));
+        let help = || Some("expected the `@id` of a policy of this bundle".to_owned());
+        unknown.map(|id| source.near(start, id, format!("no policy `{id}`"), help())).collect()
+    }
+
     fn failure(&self, verdict: &Verdict) -> Option<String> {
         let determining: BTreeSet<String> = verdict.determining.iter().cloned().collect();
         let mut differences = Vec::new();

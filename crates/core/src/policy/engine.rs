@@ -1,15 +1,15 @@
 //! The engine: evaluates a bundle, and denies whatever is unknown, incomplete or fails.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use cedar_policy::{Authorizer, PolicyId};
 
-use crate::wire::uri::RoomUri;
+use crate::wire::uri::{Domain, RoomUri};
 
 use super::bundle::Bundle;
 use super::entities::{self, Asked, FactsError};
-use super::facts::{DoorQuestion, Question, RoomFacts, Side};
+use super::facts::{AdminQuestion, DoorQuestion, Question, RoomFacts, Side};
 use super::index::{Findings, Index};
 use super::policies::PolicyMeta;
 use super::settings::{DeniedCommit, Directory, Settings};
@@ -45,6 +45,22 @@ impl Engine {
         Self { directory: Arc::new(Directory::new(settings)), ..self.clone() }
     }
 
+    /// The same bundle, with these providers suspended beside those that its settings suspend.
+    #[must_use]
+    pub fn with_suspended(&self, providers: BTreeSet<Domain>) -> Self {
+        Self { directory: Arc::new(self.directory.with_suspended(providers)), ..self.clone() }
+    }
+
+    /// The providers that are suspended beside those that the settings suspend.
+    pub fn suspended(&self) -> &BTreeSet<Domain> {
+        self.directory.suspended()
+    }
+
+    /// Whether the bundle's own settings suspend the provider.
+    pub fn settings_suspend(&self, provider: &Domain) -> bool {
+        self.directory.provider(provider).is_some_and(|settings| settings.suspended)
+    }
+
     /// The digest of the bundle that decides.
     pub fn bundle_digest(&self) -> [u8; 32] {
         self.digest
@@ -74,6 +90,15 @@ impl Engine {
             return Verdict::deny("UNKNOWN_ACTION");
         };
         let asked = entities::of_door(&self.vocabulary, &self.directory, act, question);
+        self.judge(act, asked, || "NOT_PERMITTED")
+    }
+
+    /// Decides what a person may do at the admin door. Denies as [`Engine::decide`] does.
+    pub fn decide_admin(&self, question: &AdminQuestion<'_>) -> Verdict {
+        let Some(act) = self.vocabulary.admin(question.act) else {
+            return Verdict::deny("UNKNOWN_ACTION");
+        };
+        let asked = entities::of_admin(&self.vocabulary, &self.directory, act, question);
         self.judge(act, asked, || "NOT_PERMITTED")
     }
 

@@ -14,6 +14,10 @@ use super::facts::{DoorAct, DoorQuestion, Membership, Question, RoleFacts, RoomF
 use super::settings::Directory;
 use super::vocabulary::{Act, Vocabulary, uid};
 
+mod admin;
+
+pub(super) use admin::of_admin;
+
 /// Why the facts do not suffice to evaluate.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum FactsError {
@@ -131,7 +135,7 @@ pub(super) fn conform(vocabulary: &Vocabulary, directory: &Directory, schema: &S
             of_door(vocabulary, directory, act, &question)?.request_conforms(schema)?;
         }
     }
-    Ok(())
+    admin::conform(vocabulary, directory, schema)
 }
 
 /// Turns a question about a room into a request with its entities.
@@ -267,7 +271,7 @@ impl<'a> Slice<'a> {
             let attributes = vec![
                 ("domain", text(domain.as_str())),
                 ("jurisdiction", text(jurisdiction)),
-                ("suspended", boolean(settings.is_some_and(|settings| settings.suspended))),
+                ("suspended", boolean(self.directory.is_suspended(domain))),
             ];
             self.insert(&uid, attributes, parents, Vec::new())?;
         }

@@ -135,6 +135,93 @@ impl DoorAct<'_> {
     }
 }
 
+/// What people do at the admin door.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AdminAct {
+    /// See how the gateway is.
+    ViewStatus,
+    /// See rooms and who is in them.
+    ViewRooms,
+    /// See who federates with us.
+    ViewPeers,
+    /// Let a provider federate with us.
+    AllowPeer,
+    /// End all new business with a provider.
+    SuspendPeer,
+    /// Refuse a provider at the door, and hold back what is owed to it.
+    BlockPeer,
+    /// See what is owed to other providers.
+    ViewLanes,
+    /// Try a lane again now.
+    RetryLane,
+    /// Leave out what a lane is stuck on.
+    SkipLane,
+    /// Send a room's events once more.
+    ResendLane,
+    /// See what was decided.
+    ViewDecisions,
+}
+
+impl AdminAct {
+    /// All of them.
+    pub const ALL: [Self; 11] = [
+        Self::ViewStatus,
+        Self::ViewRooms,
+        Self::ViewPeers,
+        Self::AllowPeer,
+        Self::SuspendPeer,
+        Self::BlockPeer,
+        Self::ViewLanes,
+        Self::RetryLane,
+        Self::SkipLane,
+        Self::ResendLane,
+        Self::ViewDecisions,
+    ];
+
+    /// The name of the action in the schema.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ViewStatus => "viewStatus",
+            Self::ViewRooms => "viewRooms",
+            Self::ViewPeers => "viewPeers",
+            Self::AllowPeer | Self::SuspendPeer | Self::BlockPeer => "managePeers",
+            Self::ViewLanes => "viewLanes",
+            Self::RetryLane | Self::SkipLane | Self::ResendLane => "manageLanes",
+            Self::ViewDecisions => "viewDecisions",
+        }
+    }
+
+    /// Which change it is; `read` for none.
+    pub fn operation(self) -> &'static str {
+        match self {
+            Self::ViewStatus | Self::ViewRooms | Self::ViewPeers | Self::ViewLanes | Self::ViewDecisions => "read",
+            Self::AllowPeer => "allow",
+            Self::SuspendPeer => "suspend",
+            Self::BlockPeer => "block",
+            Self::RetryLane => "retry",
+            Self::SkipLane => "skip",
+            Self::ResendLane => "resend",
+        }
+    }
+}
+
+/// May this person do this at the admin door?
+#[derive(Clone, Debug)]
+pub struct AdminQuestion<'a> {
+    /// What.
+    pub act: AdminAct,
+    /// Who: the subject of the token.
+    pub operator: &'a str,
+    /// As what: the roles in the token.
+    pub roles: &'a BTreeSet<String>,
+    /// The provider it is about: another one, or our own first domain for the gateway as a whole.
+    pub about: &'a Domain,
+    /// The room it is about, for one room.
+    pub room: Option<&'a RoomUri>,
+    /// When.
+    pub now: Millis,
+}
+
 /// May this user do this at our door?
 #[derive(Clone, Debug)]
 pub struct DoorQuestion<'a> {

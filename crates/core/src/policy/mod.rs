@@ -20,7 +20,7 @@ pub use bundle::Bundle;
 pub use cases::{CaseOutcome, run_cases};
 pub use diagnostic::Diagnostic;
 pub use engine::Engine;
-pub use facts::{DoorAct, DoorQuestion, Membership, Question, RoleFacts, RoomFacts, Side};
+pub use facts::{AdminAct, AdminQuestion, DoorAct, DoorQuestion, Membership, Question, RoleFacts, RoomFacts, Side};
 pub use settings::{
     Defaults, DeniedCommit, Employment, FollowerSettings, ProviderSettings, RoomSettings, Settings, UserDefaults,
     UserSettings,

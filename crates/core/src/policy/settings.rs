@@ -213,6 +213,8 @@ pub(super) struct Directory {
     providers: BTreeMap<Domain, ProviderSettings>,
     users: BTreeMap<UserUri, UserSettings>,
     rooms: BTreeMap<RoomUri, RoomSettings>,
+    /// Providers that are suspended beside those that the settings suspend.
+    suspended: BTreeSet<Domain>,
 }
 
 impl Directory {
@@ -223,7 +225,21 @@ impl Directory {
             providers: settings.providers.into_iter().map(|entry| (entry.domain.clone(), entry)).collect(),
             users: settings.users.into_iter().map(|entry| (entry.uri.clone(), entry)).collect(),
             rooms: settings.rooms.into_iter().map(|entry| (entry.uri.clone(), entry)).collect(),
+            suspended: BTreeSet::new(),
         }
+    }
+
+    pub(super) fn with_suspended(&self, suspended: BTreeSet<Domain>) -> Self {
+        Self { suspended, ..self.clone() }
+    }
+
+    pub(super) fn suspended(&self) -> &BTreeSet<Domain> {
+        &self.suspended
+    }
+
+    /// Whether the provider is suspended, by the settings or beside them.
+    pub(super) fn is_suspended(&self, domain: &Domain) -> bool {
+        self.suspended.contains(domain) || self.provider(domain).is_some_and(|settings| settings.suspended)
     }
 
     pub(super) fn provider(&self, domain: &Domain) -> Option<&ProviderSettings> {

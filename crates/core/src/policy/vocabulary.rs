@@ -7,7 +7,7 @@ use cedar_policy::{Entity, EntityId, EntityTypeName, EntityUid, Schema};
 use crate::wire::components::Capability;
 use crate::wire::uri::UserUri;
 
-use super::facts::DoorAct;
+use super::facts::{AdminAct, DoorAct};
 
 /// Entity types and actions, as the schema declares them.
 #[derive(Clone, Debug)]
@@ -19,8 +19,11 @@ pub(super) struct Vocabulary {
     pub(super) label: EntityTypeName,
     pub(super) role: EntityTypeName,
     pub(super) room: EntityTypeName,
+    pub(super) operator: EntityTypeName,
+    pub(super) operator_role: EntityTypeName,
     capabilities: BTreeMap<Capability, Act>,
     doors: BTreeMap<&'static str, Act>,
+    admin: BTreeMap<&'static str, Act>,
 }
 
 /// An action with what is needed to ask it.
@@ -57,6 +60,8 @@ impl Vocabulary {
         let label = entity_type("Label");
         let role = entity_type("Role");
         let room = entity_type("Room");
+        let operator = entity_type("Operator");
+        let operator_role = entity_type("OperatorRole");
         let mut act = |name: &str| {
             let found = acts.find(name);
             if found.is_none() {
@@ -66,13 +71,29 @@ impl Vocabulary {
         };
         let capabilities = Capability::NAMED.iter().filter_map(|(id, name)| Some((*id, act(name)?))).collect();
         let doors = DOOR_ACTS.iter().filter_map(|name| Some((*name, act(name)?))).collect();
-        match (user, provider, provider_group, segment, label, role, room) {
-            (Some(user), Some(provider), Some(provider_group), Some(segment), Some(label), Some(role), Some(room))
-                if missing.is_empty() =>
-            {
-                Ok(Self { user, provider, provider_group, segment, label, role, room, capabilities, doors })
+        let admin = AdminAct::ALL.iter().filter_map(|of| Some((of.name(), act(of.name())?))).collect();
+        let all = || {
+            Some(Self {
+                user: user?,
+                provider: provider?,
+                provider_group: provider_group?,
+                segment: segment?,
+                label: label?,
+                role: role?,
+                room: room?,
+                operator: operator?,
+                operator_role: operator_role?,
+                capabilities,
+                doors,
+                admin,
+            })
+        };
+        match all() {
+            Some(vocabulary) if missing.is_empty() => Ok(vocabulary),
+            Some(_) | None => {
+                missing.dedup();
+                Err(missing)
             }
-            _ => Err(missing),
         }
     }
 
@@ -86,6 +107,10 @@ impl Vocabulary {
 
     pub(super) fn door(&self, act: DoorAct<'_>) -> Option<&Act> {
         self.doors.get(act.name())
+    }
+
+    pub(super) fn admin(&self, act: AdminAct) -> Option<&Act> {
+        self.admin.get(act.name())
     }
 
     pub(super) fn user(&self, user: &UserUri) -> EntityUid {

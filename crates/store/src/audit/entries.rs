@@ -1,11 +1,12 @@
 use diesel::prelude::*;
+use portcullis_core::time::Millis;
 use portcullis_core::wire::uri::{Domain, RoomUri};
 use uuid::Uuid;
 
 use super::commitment::Openings;
 use super::leaf::Leaf;
 use super::record::{AuditRecord, Outcome};
-use crate::convert::{number, to_db};
+use crate::convert::{number, time, to_db};
 use crate::schema::{audit_entries, audit_openings, heads};
 use crate::{Conn, StoreError};
 
@@ -24,11 +25,31 @@ pub struct AuditEntry {
     pub openings: Openings,
 }
 
+/// Which entries come first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Order {
+    /// Those with the lowest numbers.
+    #[default]
+    Oldest,
+    /// Those with the highest numbers.
+    Newest,
+}
+
 /// Which entries are wanted. The default is all.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
     /// Entries from this number on.
     pub from: u64,
+    /// Entries before this number.
+    pub before: Option<u64>,
+    /// What happened at this time or later.
+    pub since: Option<Millis>,
+    /// What happened before this time.
+    pub until: Option<Millis>,
+    /// Only decisions.
+    pub decisions: bool,
+    /// Which of them come first.
+    pub order: Order,
     /// At most so many; none by default.
     pub limit: u32,
     /// Of this kind.
@@ -47,7 +68,7 @@ pub struct Filter {
     pub exchange: Option<[u8; 32]>,
 }
 
-/// The entries that `filter` wants, in the order of the log.
+/// The entries that `filter` wants, in its order.
 ///
 /// # Errors
 ///
@@ -55,11 +76,12 @@ pub struct Filter {
 pub fn entries(conn: &mut Conn, filter: &Filter) -> Result<Vec<AuditEntry>, StoreError> {
     type Row = (i64, Vec<u8>, Vec<u8>, Option<String>);
     let from = to_db(filter.from)?;
+    let before = filter.before.map(to_db).transpose()?;
+    let (since, until) = (filter.since.map(time).transpose()?, filter.until.map(time).transpose()?);
     let rows = db!(conn, |c| {
         let mut query = audit_entries::table
             .left_join(audit_openings::table)
             .filter(audit_entries::seq.ge(from))
-            .order(audit_entries::seq)
             .limit(filter.limit.into())
             .select((
                 audit_entries::seq,
@@ -68,6 +90,22 @@ pub fn entries(conn: &mut Conn, filter: &Filter) -> Result<Vec<AuditEntry>, Stor
                 audit_openings::openings.nullable(),
             ))
             .into_boxed();
+        query = match filter.order {
+            Order::Oldest => query.order(audit_entries::seq.asc()),
+            Order::Newest => query.order(audit_entries::seq.desc()),
+        };
+        if let Some(before) = before {
+            query = query.filter(audit_entries::seq.lt(before));
+        }
+        if let Some(since) = since {
+            query = query.filter(audit_entries::at.ge(since));
+        }
+        if let Some(until) = until {
+            query = query.filter(audit_entries::at.lt(until));
+        }
+        if filter.decisions {
+            query = query.filter(audit_entries::decision.is_not_null());
+        }
         if let Some(kind) = &filter.kind {
             query = query.filter(audit_entries::kind.eq(kind));
         }

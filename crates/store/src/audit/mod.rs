@@ -13,7 +13,7 @@ mod tails;
 pub(crate) mod writer;
 
 pub use commitment::{Opening, Openings};
-pub use entries::{AuditEntry, Filter, entries, size};
+pub use entries::{AuditEntry, Filter, Order, entries, size};
 pub use leaf::{Leaf, LeafError, Place};
 pub use record::{AuditRecord, Outcome};
 pub use sequence::{MAX_SEQUENCED, Sequenced, sequence, sequence_async};

@@ -27,6 +27,76 @@ pub fn lanes(conn: &mut Conn, limit: u32) -> Result<Vec<LaneRow>, StoreError> {
     db!(conn, |c| query.load::<Row>(c))?.into_iter().map(read).collect()
 }
 
+/// Which lanes are wanted. The default is all that owe something.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted {
+    /// Those after the lane of this room and peer, in the order of rooms and peers.
+    pub after: Option<(RoomUri, Domain)>,
+    /// Of this room.
+    pub room: Option<RoomUri>,
+    /// With this status.
+    pub status: Option<LaneStatus>,
+    /// To this provider.
+    pub peer: Option<Domain>,
+}
+
+/// Lanes that owe something, in the order of rooms and peers, at most `limit`.
+///
+/// # Errors
+///
+/// [`StoreError`] of the database.
+pub fn page(conn: &mut Conn, wanted: &Wanted, limit: u32) -> Result<Vec<LaneRow>, StoreError> {
+    let rows = db!(conn, |c| {
+        let mut query = outbox_lanes::table
+            .filter(outbox_lanes::head.lt(outbox_lanes::tail))
+            .order((outbox_lanes::room, outbox_lanes::peer))
+            .limit(limit.into())
+            .select(COLUMNS)
+            .into_boxed();
+        if let Some((room, peer)) = &wanted.after {
+            let later_peer = outbox_lanes::room.eq(room.as_str()).and(outbox_lanes::peer.gt(peer.as_str()));
+            query = query.filter(outbox_lanes::room.gt(room.as_str()).or(later_peer));
+        }
+        if let Some(room) = &wanted.room {
+            query = query.filter(outbox_lanes::room.eq(room.as_str()));
+        }
+        if let Some(status) = wanted.status {
+            query = query.filter(outbox_lanes::status.eq(status.code()));
+        }
+        if let Some(peer) = &wanted.peer {
+            query = query.filter(outbox_lanes::peer.eq(peer.as_str()));
+        }
+        query.load::<Row>(c)
+    })?;
+    rows.into_iter().map(read).collect()
+}
+
+/// The lane of a room to a provider, whether it owes something or not.
+///
+/// # Errors
+///
+/// [`StoreError`] of the database.
+pub fn find(conn: &mut Conn, room: &RoomUri, peer: &Domain) -> Result<Option<LaneRow>, StoreError> {
+    let query = lane(room.as_str(), peer.as_str()).select(COLUMNS);
+    db!(conn, |c| query.first::<Row>(c).optional())?.map(read).transpose()
+}
+
+/// Lets what a provider is owed be due at once, as if it was never tried: it was away because we wanted so. Lanes that
+/// are parked stay so.
+pub(crate) fn resume(tx: &mut Tx<'_>, peer: &Domain, now: Millis) -> Result<(), StoreError> {
+    let open = outbox_lanes::table
+        .filter(outbox_lanes::peer.eq(peer.as_str()))
+        .filter(outbox_lanes::status.eq(LaneStatus::Open.code()));
+    let changes = (
+        outbox_lanes::attempts.eq(0_i64),
+        outbox_lanes::next_at.eq(time(now)?),
+        outbox_lanes::first_tried.eq(time(now)?),
+    );
+    db!(tx, |c| diesel::update(open).set(changes).execute(c))?;
+    tx.touch(Topic::Outbox);
+    Ok(())
+}
+
 /// What a lane owes, in its order.
 ///
 /// # Errors

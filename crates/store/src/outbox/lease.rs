@@ -8,7 +8,8 @@ use portcullis_core::wire::uri::{Domain, RoomUri};
 use super::lane::{COLUMNS, LaneStatus, Owed, Row, lane, read};
 use crate::convert::{millis, number, time, to_db};
 use crate::failpoint::failpoint;
-use crate::schema::{events, outbox_items, outbox_lanes};
+use crate::schema::{events, outbox_items, outbox_lanes, peer_standings};
+use crate::standings::Standing;
 use crate::{Conn, StoreError, Topic, Tx};
 
 /// Most messages of a batch (reading D-38).
@@ -40,7 +41,8 @@ pub struct Batch {
 }
 
 /// Takes a lane that is due, for `ttl`, and freezes its next batch; `None` when none is due. While it is held, nobody
-/// else gets this lane. Lanes to the peers in `passed_over` are left for later.
+/// else gets this lane. Lanes to the peers in `passed_over` are left for later, and lanes to blocked providers are never
+/// due.
 ///
 /// # Errors
 ///
@@ -58,6 +60,7 @@ pub fn lease(
         .filter(outbox_lanes::next_at.le(time(now)?))
         .filter(outbox_lanes::lease_until.le(time(now)?))
         .filter(outbox_lanes::peer.ne_all(passed_over.iter().map(Domain::as_str)))
+        .filter(outbox_lanes::peer.ne_all(blocked()))
         .order(outbox_lanes::next_at)
         .limit(CANDIDATES)
         .select((outbox_lanes::room, outbox_lanes::peer, outbox_lanes::lease));
@@ -91,6 +94,7 @@ pub fn next_due(conn: &mut Conn, passed_over: &[Domain]) -> Result<Option<Millis
             .filter(outbox_lanes::head.lt(outbox_lanes::tail))
             .filter(outbox_lanes::status.eq(LaneStatus::Open.code()))
             .filter(outbox_lanes::peer.ne_all(passed_over.iter().map(Domain::as_str)))
+            .filter(outbox_lanes::peer.ne_all(blocked()))
     };
     let retried = open().filter(outbox_lanes::next_at.ge(outbox_lanes::lease_until)).select(min(outbox_lanes::next_at));
     let held =
@@ -98,6 +102,13 @@ pub fn next_due(conn: &mut Conn, passed_over: &[Domain]) -> Result<Option<Millis
     let retried = db!(conn, |c| retried.first::<Option<i64>>(c))?;
     let held = db!(conn, |c| held.first::<Option<i64>>(c))?;
     retried.into_iter().chain(held).min().map(millis).transpose()
+}
+
+/// Providers that nothing is sent to for now: what they are owed waits.
+#[diesel::dsl::auto_type(no_type_alias)]
+fn blocked() -> _ {
+    let blocked: i32 = Standing::Blocked.code();
+    peer_standings::table.filter(peer_standings::state.eq(blocked)).select(peer_standings::domain)
 }
 
 /// The peer took the batch: it is owed no more, and the lane is free for the next one.

@@ -5,7 +5,8 @@ mod admin;
 mod lane;
 mod lease;
 
-pub use admin::{lanes, pending, resend, retry, skip};
+pub(crate) use admin::resume;
+pub use admin::{Wanted, find, lanes, page, pending, resend, retry, skip};
 pub use lane::{LaneRow, LaneStatus, Owed};
 pub use lease::{Batch, MAX_BATCH_BYTES, MAX_BATCH_MESSAGES, acknowledge, lease, next_due, park, postpone, single_out};
 

@@ -14,3 +14,4 @@ mod postgres;
 mod records;
 mod rooms;
 mod sequencer;
+mod standings;

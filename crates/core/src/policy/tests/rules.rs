@@ -164,3 +164,42 @@ fn a_user_whose_removal_is_accepted_has_no_rights_left() {
     let asked = question(&room, &actor, Capability::REMOVE_OWN_CLIENT, None, &source);
     assert!(engine.decide(&Question { alternative_granted: true, ..asked }).allow);
 }
+
+#[test]
+fn a_provider_suspended_beside_the_settings_is_suspended_like_one_in_them() {
+    let engine = engine_with(&[]).with_suspended(BTreeSet::from([domain("b.example")]));
+    let refused = decide(&engine, &clubhouse(), "b.example/u/bob", Capability::SEND_MESSAGE, None);
+    assert_eq!(refused.determining, ["company.suspended-actor"]);
+    assert!(decide(&engine, &clubhouse(), "a.example/u/alice", Capability::SEND_MESSAGE, None).allow);
+    assert!(
+        decide(
+            &engine.with_suspended(BTreeSet::new()),
+            &clubhouse(),
+            "b.example/u/bob",
+            Capability::SEND_MESSAGE,
+            None
+        )
+        .allow
+    );
+}
+
+#[test]
+fn a_policy_that_fails_denies_at_the_admin_door() {
+    let overflow = "@id(\"mine.overflow\") @reason(\"MINE\")\n\
+        forbid (principal is Mimi::Operator, action in Mimi::Action::\"AdminActs\", resource is Mimi::Provider)\n\
+        when { context.now.toTime().toMilliseconds() * 9223372036854775807 > 0 };\n";
+    let engine = engine_with(&[("ceiling/mine.cedar", overflow)]);
+    let roles = BTreeSet::from(["admin".to_owned()]);
+    let about = domain("a.example");
+    let question = AdminQuestion {
+        act: AdminAct::ViewStatus,
+        operator: "ops",
+        roles: &roles,
+        about: &about,
+        room: None,
+        now: Millis(2),
+    };
+    let verdict = engine.decide_admin(&question);
+    assert_eq!((verdict.allow, verdict.reason.as_str()), (false, "POLICY_ERROR"));
+    assert!(engine_with(&[]).decide_admin(&question).allow);
+}

@@ -1,0 +1,109 @@
+//! What operators have decided about other providers. It stands above the configuration of each replica, and holds on
+//! all of them.
+
+use diesel::prelude::*;
+use portcullis_core::time::Millis;
+use portcullis_core::wire::uri::Domain;
+use uuid::Uuid;
+
+use crate::convert::{domain, millis, time, uuid};
+use crate::outbox;
+use crate::schema::peer_standings;
+use crate::{Conn, StoreError, Topic, Tx};
+
+/// How we stand with another provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It federates with us.
+    Allowed,
+    /// No new business: what exists is delivered, whoever is there may leave.
+    Suspended,
+    /// It is refused at the door, and what it is owed waits.
+    Blocked,
+}
+
+impl Standing {
+    pub(crate) fn code(self) -> i32 {
+        match self {
+            Self::Allowed => 0,
+            Self::Suspended => 1,
+            Self::Blocked => 2,
+        }
+    }
+
+    fn from_code(code: i32) -> Result<Self, StoreError> {
+        let all = [Self::Allowed, Self::Suspended, Self::Blocked];
+        all.into_iter().find(|standing| standing.code() == code).ok_or(StoreError::Corrupt("standing"))
+    }
+}
+
+/// The last word on one provider.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decided {
+    /// The provider.
+    pub domain: Domain,
+    /// How we stand with it.
+    pub standing: Standing,
+    /// Who decided so.
+    pub by: String,
+    /// When.
+    pub at: Millis,
+    /// Why, in the words of whoever decided.
+    pub reason: String,
+    /// The decision in the audit log.
+    pub decision: Uuid,
+}
+
+/// Makes this the last word on the provider. What it is owed becomes due at once when it is no longer blocked.
+///
+/// # Errors
+///
+/// [`StoreError`] of the database.
+pub fn decide(tx: &mut Tx<'_>, decided: &Decided) -> Result<(), StoreError> {
+    let values = (
+        peer_standings::state.eq(decided.standing.code()),
+        peer_standings::decided_by.eq(decided.by.as_str()),
+        peer_standings::decided_at.eq(time(decided.at)?),
+        peer_standings::reason.eq(decided.reason.as_str()),
+        peer_standings::decision.eq(decided.decision.as_bytes().to_vec()),
+    );
+    let row = (peer_standings::domain.eq(decided.domain.as_str()), values.clone());
+    db!(tx, |c| {
+        diesel::insert_into(peer_standings::table)
+            .values(row)
+            .on_conflict(peer_standings::domain)
+            .do_update()
+            .set(values)
+            .execute(c)
+    })?;
+    match decided.standing {
+        Standing::Allowed | Standing::Suspended => outbox::resume(tx, &decided.domain, decided.at)?,
+        Standing::Blocked => {}
+    }
+    tx.touch(Topic::Peers);
+    Ok(())
+}
+
+/// The last word on every provider that somebody decided about, in the order of their names.
+///
+/// # Errors
+///
+/// [`StoreError`] of the database.
+pub fn all(conn: &mut Conn) -> Result<Vec<Decided>, StoreError> {
+    type Row = (String, i32, String, i64, String, Vec<u8>);
+    let query = peer_standings::table.order(peer_standings::domain).select((
+        peer_standings::domain,
+        peer_standings::state,
+        peer_standings::decided_by,
+        peer_standings::decided_at,
+        peer_standings::reason,
+        peer_standings::decision,
+    ));
+    db!(conn, |c| query.load::<Row>(c))?
+        .into_iter()
+        .map(|(of, state, by, at, reason, decision)| {
+            let standing = Standing::from_code(state)?;
+            Ok(Decided { domain: domain(&of)?, standing, by, at: millis(at)?, reason, decision: uuid(&decision)? })
+        })
+        .collect()
+}

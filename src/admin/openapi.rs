@@ -1,0 +1,85 @@
+//! The description of the door, made from the handlers and served by the gateway.
+
+use actix_web::HttpResponse;
+use utoipa::openapi::OpenApi as Document;
+use utoipa::{Modify, OpenApi};
+
+use super::problems::CODES;
+use super::routes::RESOURCES;
+use super::{decisions, lanes, peers, rooms, status};
+use crate::http::{ProblemDetails, openapi};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Portcullis admin door",
+        description = "What the company's people see and change: status, rooms, peers, lanes of the outbox, and \
+            decisions. Cedar decides by the roles in the token. MIMI identifiers stand in paths as one percent-encoded \
+            segment. Lists come in pages; `next` of one is the `cursor` of the following.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0")
+    ),
+    paths(
+        document,
+        status::show,
+        rooms::list,
+        rooms::show,
+        peers::list,
+        peers::show,
+        peers::allow,
+        peers::suspend,
+        peers::block,
+        lanes::list,
+        lanes::show,
+        lanes::retry,
+        lanes::skip,
+        lanes::resend,
+        decisions::list,
+        decisions::show
+    ),
+    components(schemas(ProblemDetails)),
+    modifiers(&Shared),
+    tags(
+        (name = "status", description = "How the gateway is"),
+        (name = "rooms", description = "Rooms this gateway is hub of"),
+        (name = "peers", description = "Who federates with us"),
+        (name = "lanes", description = "What rooms owe to other providers"),
+        (name = "decisions", description = "What was decided, and why")
+    )
+)]
+struct Api;
+
+/// This document
+#[utoipa::path(
+    get,
+    path = "/v1/openapi.json",
+    responses((status = 200, description = "The OpenAPI document", body = Object))
+)]
+pub(super) async fn document() -> HttpResponse {
+    openapi::served(&Api::openapi())
+}
+
+/// Adds what all operations have in common.
+struct Shared;
+
+impl Modify for Shared {
+    fn modify(&self, document: &mut Document) {
+        let common = openapi::Common {
+            resources: RESOURCES,
+            token: "A JWT with `aud` `portcullis-admin`. Its `sub` names the person, and the claim that the \
+                    configuration names, usually `roles`, says what the person is.",
+            codes: CODES,
+            header: None,
+        };
+        common.add_to(document);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_document_has_every_registered_route_and_no_other() {
+        openapi::tests::assert_describes(&Api::openapi(), RESOURCES);
+    }
+}

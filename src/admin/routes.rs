@@ -1,0 +1,70 @@
+//! Every route of the door, once: the server registers them from here, and the OpenAPI document is held against it.
+
+use actix_web::http::Method;
+use actix_web::web;
+
+use super::{decisions, lanes, openapi, peers, rooms, status};
+use crate::http::{Resource, listed};
+
+/// Longest body, in bytes: a reason and a number.
+const SMALL: usize = 16 * 1024;
+
+pub(super) const RESOURCES: &[Resource] = &[
+    Resource {
+        path: "/v1/openapi.json",
+        limit_bytes: 0,
+        methods: &[(Method::GET, || web::get().to(openapi::document))],
+    },
+    Resource { path: "/v1/status", limit_bytes: 0, methods: &[(Method::GET, || web::get().to(status::show))] },
+    Resource { path: "/v1/rooms", limit_bytes: 0, methods: &[(Method::GET, || web::get().to(rooms::list))] },
+    Resource { path: "/v1/rooms/{room}", limit_bytes: 0, methods: &[(Method::GET, || web::get().to(rooms::show))] },
+    Resource { path: "/v1/peers", limit_bytes: 0, methods: &[(Method::GET, || web::get().to(peers::list))] },
+    Resource { path: "/v1/peers/{domain}", limit_bytes: 0, methods: &[(Method::GET, || web::get().to(peers::show))] },
+    Resource {
+        path: "/v1/peers/{domain}/allow",
+        limit_bytes: SMALL,
+        methods: &[(Method::POST, || web::post().to(peers::allow))],
+    },
+    Resource {
+        path: "/v1/peers/{domain}/suspend",
+        limit_bytes: SMALL,
+        methods: &[(Method::POST, || web::post().to(peers::suspend))],
+    },
+    Resource {
+        path: "/v1/peers/{domain}/block",
+        limit_bytes: SMALL,
+        methods: &[(Method::POST, || web::post().to(peers::block))],
+    },
+    Resource { path: "/v1/lanes", limit_bytes: 0, methods: &[(Method::GET, || web::get().to(lanes::list))] },
+    Resource {
+        path: "/v1/lanes/{room}/{peer}",
+        limit_bytes: 0,
+        methods: &[(Method::GET, || web::get().to(lanes::show))],
+    },
+    Resource {
+        path: "/v1/lanes/{room}/{peer}/retry",
+        limit_bytes: SMALL,
+        methods: &[(Method::POST, || web::post().to(lanes::retry))],
+    },
+    Resource {
+        path: "/v1/lanes/{room}/{peer}/skip",
+        limit_bytes: SMALL,
+        methods: &[(Method::POST, || web::post().to(lanes::skip))],
+    },
+    Resource {
+        path: "/v1/lanes/{room}/{peer}/resend",
+        limit_bytes: SMALL,
+        methods: &[(Method::POST, || web::post().to(lanes::resend))],
+    },
+    Resource { path: "/v1/decisions", limit_bytes: 0, methods: &[(Method::GET, || web::get().to(decisions::list))] },
+    Resource {
+        path: "/v1/decisions/{decision}",
+        limit_bytes: 0,
+        methods: &[(Method::GET, || web::get().to(decisions::show))],
+    },
+];
+
+/// Method and path of every route; `{…}` in a path stands for one percent-encoded segment.
+pub fn routes() -> Vec<(Method, &'static str)> {
+    listed(RESOURCES)
+}

@@ -1,0 +1,146 @@
+//! Who federates with us, decided while the gateway runs: in force here when the answer is given, and on every other
+//! replica as soon as it hears of the commit.
+
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use portcullis_core::policy::AdminAct;
+use portcullis_core::wire::uri::Domain;
+use portcullis_store::standings::{self, Decided, Standing};
+use portcullis_store::{StoreError, Topic, Tx};
+use tokio::sync::watch as channel;
+use tokio::time::sleep;
+
+use super::{AdminError, Changed, Operator, Wish};
+use crate::gateway::{Gateway, GatewayError, Inner};
+use crate::peer::{Listed, causes};
+
+/// Longest wait without a sign of a change: the connection that listens for them may be lost.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// What may be changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PeerChange {
+    /// It federates with us, whatever was decided before.
+    Allow,
+    /// No new business with it.
+    Suspend,
+    /// It is refused at the door, and what it is owed waits.
+    Block,
+}
+
+impl PeerChange {
+    fn act(self) -> AdminAct {
+        match self {
+            Self::Allow => AdminAct::AllowPeer,
+            Self::Suspend => AdminAct::SuspendPeer,
+            Self::Block => AdminAct::BlockPeer,
+        }
+    }
+
+    fn standing(self) -> Standing {
+        match self {
+            Self::Allow => Standing::Allowed,
+            Self::Suspend => Standing::Suspended,
+            Self::Block => Standing::Blocked,
+        }
+    }
+}
+
+impl Gateway {
+    /// Everybody on the list of peers, with whether the policy bundle's own settings suspend them.
+    ///
+    /// # Errors
+    ///
+    /// [`AdminError::Denied`].
+    pub async fn peer_list(&self, operator: Operator) -> Result<Vec<(Listed, bool)>, AdminError> {
+        let wish = Wish { operator, act: AdminAct::ViewPeers, about: None, room: None, why: None };
+        let listed = |inner: &Arc<Inner>| {
+            refresh(inner)?;
+            let active = inner.policy.active();
+            let suspended = |listed: Listed| {
+                let by_settings = active.engine.settings_suspend(&listed.domain);
+                (listed, by_settings)
+            };
+            Ok(inner.peers.list().all().into_iter().map(suspended).collect())
+        };
+        self.permitted(wish, listed).await
+    }
+
+    /// Decides how we stand with a provider. `reason` is for the record, in the person's own words.
+    ///
+    /// # Errors
+    ///
+    /// [`AdminError::Denied`]; [`GatewayError::Decode`] for a domain of our own; [`GatewayError::NotFound`] for a
+    /// provider to be suspended that does not federate with us.
+    pub async fn change_peer(
+        &self,
+        operator: Operator,
+        domain: Domain,
+        change: PeerChange,
+        reason: String,
+    ) -> Result<Changed<()>, AdminError> {
+        let by = operator.actor();
+        let (about, why) = (Some(domain.clone()), Some(reason.clone()));
+        let wish = Wish { operator, act: change.act(), about, room: None, why };
+        let changed = self.allowed(wish, move |inner, decision| {
+            if inner.is_ours(&domain) {
+                return Err(GatewayError::decode("this is a domain of the gateway itself"));
+            }
+            refresh(inner)?;
+            if change == PeerChange::Suspend && inner.peers.list().admits(&domain).is_none() {
+                return Err(GatewayError::NotFound);
+            }
+            let (id, record) = (decision.id(), decision.record);
+            let decided =
+                Decided { domain, standing: change.standing(), by, at: inner.clock.now(), reason, decision: id };
+            inner.store.write("admin", move |tx: &mut Tx<'_>| {
+                standings::decide(tx, &decided)?;
+                tx.stage(&record)
+            })?;
+            refresh(inner)?;
+            Ok(Changed { value: (), decision: id })
+        });
+        changed.await
+    }
+
+    /// Puts what operators have decided about peers in force in this process.
+    ///
+    /// # Errors
+    ///
+    /// [`GatewayError`] when the database does not tell.
+    pub async fn refresh_peers(&self) -> Result<(), GatewayError> {
+        // Beside the requests, which may be too many to take another one.
+        let inner = Arc::clone(&self.0);
+        let refreshed = tokio::task::spawn_blocking(move || refresh(&inner)).await;
+        refreshed.unwrap_or_else(|panic| Err(GatewayError::internal(panic)))
+    }
+}
+
+/// Keeps what operators decide about peers in force, whichever replica they decide it at, until `closing` becomes true.
+pub async fn watch(gateway: Gateway, mut closing: channel::Receiver<bool>) {
+    let mut changes = gateway.store().changes(Topic::Peers);
+    while !*closing.borrow() {
+        // Seen before looking, so that what changes meanwhile wakes us again.
+        changes.mark_unchanged();
+        if let Err(error) = gateway.refresh_peers().await {
+            tracing::warn!(cause = causes(&error), "decisions about peers cannot be read, the last ones go on");
+        }
+        tokio::select! {
+            _ = closing.wait_for(|closing| *closing) => return,
+            _ = changes.changed() => {}
+            () = sleep(PAUSE) => {}
+        }
+    }
+}
+
+/// Reads and puts in force one after the other, so that what was read first never stands last.
+fn refresh(inner: &Arc<Inner>) -> Result<(), GatewayError> {
+    let _turn = inner.peers_turn.lock().unwrap_or_else(PoisonError::into_inner);
+    let decided = inner.store.read(standings::all).map_err(|error: StoreError| GatewayError::from(error))?;
+    if inner.peers.list().replace(decided) {
+        inner.policy.suspend(inner.peers.list().suspended());
+        tracing::info!("decisions about peers are in force");
+    }
+    Ok(())
+}
