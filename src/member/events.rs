@@ -8,6 +8,7 @@ use portcullis_core::wire::Wire;
 use portcullis_core::wire::notify::FanoutMessage;
 use portcullis_core::wire::uri::RoomUri;
 
+use super::answer::Sent;
 use super::device::Device;
 use super::error::DeviceError;
 use crate::provider::Event;
@@ -21,6 +22,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(super) struct Feed {
     stream: EventStream,
     heard: Vec<(RoomUri, Received)>,
+    /// Hash of the MLSMessage that came last.
+    last: Option<[u8; 32]>,
     /// Rooms of other providers whose group the gateway is to be told.
     untold: BTreeSet<RoomUri>,
     /// Rooms that are to be left, with the epoch in which that was proposed last.
@@ -29,7 +32,7 @@ pub(super) struct Feed {
 
 impl Feed {
     pub(super) fn new(stream: EventStream) -> Self {
-        Self { stream, heard: Vec::new(), untold: BTreeSet::new(), leaving: BTreeMap::new() }
+        Self { stream, heard: Vec::new(), last: None, untold: BTreeSet::new(), leaving: BTreeMap::new() }
     }
 
     /// Takes in the next event, and gives its room.
@@ -40,6 +43,7 @@ impl Feed {
             "leave" => drop(self.leaving.entry(room.clone()).or_default()),
             "commit" | "proposal" | "application" | "welcome" => {
                 let fanout = FanoutMessage::decode(&payload.0).map_err(DeviceError::Event)?;
+                self.last = Some(fanout.body.message().hash());
                 let received = member.receive(&room, &fanout)?;
                 if received.iter().any(|received| matches!(received, Received::Joined { .. })) {
                     self.joined(&room, member);
@@ -73,6 +77,17 @@ impl Device {
     pub async fn until_epoch(&mut self, room: &RoomUri, epoch: u64) -> Result<(), DeviceError> {
         let reached = |device: &Self| device.member.epoch(room).is_ok_and(|now| now >= epoch).then_some(());
         self.until(&format!("epoch {epoch}"), reached).await
+    }
+
+    /// Follows its stream until what it has just sent comes back. A device that goes on without doing so runs ahead of
+    /// its stream, and cannot read messages of epochs that it has left long ago.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::until_epoch`].
+    pub async fn until_echo(&mut self, sent: &Sent) -> Result<(), DeviceError> {
+        let echo = |device: &Self| (device.feed.last == sent.exchange).then_some(());
+        self.until("its own message", echo).await
     }
 
     /// Follows its stream until it has decrypted a message that says `text`.

@@ -26,7 +26,7 @@ fn assert_accepted(sent: &Sent) {
     assert!(sent.answer.is_ok(), "{sent:?}");
 }
 
-fn assert_in_step(devices: &[&Device]) {
+pub(crate) fn assert_in_step(devices: &[&Device]) {
     let secret = devices[0].member().epoch_authenticator(&room()).unwrap();
     for device in devices {
         assert!(device.member().epoch_authenticator(&room()).unwrap() == secret, "{} is elsewhere", device.client());

@@ -1,5 +1,6 @@
 //! Gateways as their operators run them: child processes, each with a folder and a loopback address of its own.
 
+mod balancer;
 mod cluster;
 mod database;
 mod gateway;
@@ -13,6 +14,7 @@ use portcullis::member::Device;
 use portcullis_core::wire::uri::{ClientUri, RoomUri, UserUri};
 use tempfile::TempDir;
 
+use balancer::Balancer;
 pub(crate) use cluster::Cluster;
 pub(crate) use database::Database;
 pub(crate) use gateway::Gateway;
@@ -105,6 +107,34 @@ impl Lab {
         self.gateways.iter_mut().find(|gateway| gateway.domain.as_str() == domain).unwrap()
     }
 
+    /// Starts two processes of a gateway that does not run yet, on one database, behind its addresses.
+    pub(crate) async fn replicas(&mut self, domain: &str, database: &str) -> Replicas {
+        let front = self.gateway(domain);
+        edit(&front.config_file(), "database: sqlite:portcullis.db", &format!("database: {database}"));
+        let mut gateways = Vec::new();
+        for number in 0..2 {
+            let folder = front.folder.with_extension(format!("replica-{number}"));
+            let copied = Command::new("cp").arg("-r").arg(&front.folder).arg(&folder).status().unwrap();
+            assert!(copied.success());
+            let [federation, provider] = free();
+            let gateway = Gateway::new(domain, folder, federation, provider);
+            let own = [(front.federation, federation), (front.provider, provider)];
+            for (theirs, ours) in own {
+                edit(&gateway.config_file(), &format!("bind: '{theirs}'"), &format!("bind: '{ours}'"));
+            }
+            gateways.push(gateway);
+        }
+        for gateway in &mut gateways {
+            gateway.restart().await;
+        }
+        let doors = |door: fn(&Gateway) -> SocketAddr| gateways.iter().map(door).collect();
+        let _doors = [
+            Balancer::open(front.federation, doors(|gateway| gateway.federation)).await,
+            Balancer::open(front.provider, doors(|gateway| gateway.provider)).await,
+        ];
+        Replicas { gateways, _doors }
+    }
+
     /// Registers a device, such as `b.example/d/bob/phone`, at the gateway of its user.
     pub(crate) async fn device(&self, name: &str) -> Device {
         let client = client(name);
@@ -140,6 +170,12 @@ impl Lab {
     }
 }
 
+/// Two processes of one gateway, and what stands before them.
+pub(crate) struct Replicas {
+    pub(crate) gateways: Vec<Gateway>,
+    _doors: [Balancer; 2],
+}
+
 /// The program that is tested.
 pub(crate) fn portcullis() -> Command {
     Command::new(env!("CARGO_BIN_EXE_portcullis"))
@@ -149,6 +185,12 @@ pub(crate) fn portcullis() -> Command {
 pub(crate) fn own_loopback() -> Ipv4Addr {
     let [_, high, middle, low] = std::process::id().to_be_bytes();
     Ipv4Addr::new(127, 64 + high % 64, middle, low.clamp(1, 254))
+}
+
+/// Two addresses that nobody listens on.
+fn free() -> [SocketAddr; 2] {
+    let sockets = [(); 2].map(|()| TcpListener::bind((own_loopback(), 0)).unwrap());
+    sockets.map(|socket| socket.local_addr().unwrap())
 }
 
 /// Puts `with` where `what` stands in a file.
