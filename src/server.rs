@@ -113,7 +113,7 @@ impl Server {
             provider::open(gateway.clone(), config, sockets.provider, closed).await?,
         ];
         if let (Some(listener), Some(socket)) = (&config.listeners.admin, sockets.admin) {
-            doors.push(admin::open(gateway.clone(), listener, socket).await?);
+            doors.push(admin::open(gateway.clone(), listener, &config.limits, socket).await?);
         }
         let (mut workers, stopped) = Stage::new();
         workers.run(delivery::run(gateway.clone(), stopped.clone()));

@@ -8,6 +8,7 @@ mod demo;
 mod federation;
 mod follower;
 mod harness;
+mod hostile;
 mod replicas;
 mod rights;
 mod telemetry;

@@ -15,17 +15,16 @@ pub use problems::CODES;
 pub use routes::routes;
 
 use std::net::TcpListener;
-use std::time::Duration;
 
 use actix_web::dev::Server;
 use actix_web::middleware::from_fn;
 use actix_web::web::{Data, ServiceConfig};
 use actix_web::{App, HttpServer};
 
-use crate::config::AdminListener;
+use crate::config::{AdminListener, Limits};
 use crate::gateway::Gateway;
 use crate::gateway::admin::Operator;
-use crate::http::{self, Answered, KeysError};
+use crate::http::{self, Answered, KeysError, Patience};
 use crate::telemetry;
 use operator::Operators;
 use status::Started;
@@ -36,9 +35,6 @@ type Post = http::Post<Operator>;
 /// Threads that take requests; the work itself is done on the runtime's blocking threads.
 const WORKERS: usize = 1;
 
-/// How long a client may take for the head of its request.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-
 /// How long requests under way may take once a stop is asked for.
 const DRAIN_SECONDS: u64 = 10;
 
@@ -48,15 +44,25 @@ const DRAIN_SECONDS: u64 = 10;
 /// # Errors
 ///
 /// When the key set is a file that cannot be read, or the socket cannot be listened on.
-pub async fn open(gateway: Gateway, listener: &AdminListener, socket: TcpListener) -> Result<Server, OpenError> {
+pub async fn open(
+    gateway: Gateway,
+    listener: &AdminListener,
+    limits: &Limits,
+    socket: TcpListener,
+) -> Result<Server, OpenError> {
     let door = Door::new(gateway, Operators::open(listener).await?);
+    let patience = Patience(limits.body());
     let server = HttpServer::new(move || {
         let door = door.clone();
-        App::new().wrap(from_fn(telemetry::request)).configure(move |service| door.configure(service))
+        App::new()
+            .wrap(from_fn(telemetry::request))
+            .app_data(telemetry::Door::Admin)
+            .app_data(patience)
+            .configure(move |service| door.configure(service))
     });
     let server = server
         .workers(WORKERS)
-        .client_request_timeout(HEAD_TIMEOUT)
+        .client_request_timeout(limits.head())
         .shutdown_timeout(DRAIN_SECONDS)
         .disable_signals()
         .listen(socket)?;

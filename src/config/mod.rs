@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use portcullis_core::wire::uri::Domain;
 use portcullis_core::yaml;
@@ -166,6 +167,10 @@ pub struct Limits {
     pub user: Rate,
     /// Claims of one user's KeyPackages by one requester (reading D-21).
     pub claims: Rate,
+    /// How long a caller may take over its TLS handshake, and again over the head of a request, in seconds.
+    pub head_seconds: NonZeroU32,
+    /// How long a caller may take over the body of a request, in seconds.
+    pub body_seconds: NonZeroU32,
 }
 
 /// A token bucket.
@@ -178,18 +183,30 @@ pub struct Rate {
     pub burst: NonZeroU32,
 }
 
-impl Rate {
-    const fn new(per_minute: u32, burst: u32) -> Self {
-        match (NonZeroU32::new(per_minute), NonZeroU32::new(burst)) {
-            (Some(per_minute), Some(burst)) => Self { per_minute, burst },
-            (None, _) | (_, None) => Self { per_minute: NonZeroU32::MIN, burst: NonZeroU32::MIN },
-        }
+impl Limits {
+    /// [`Self::head_seconds`].
+    pub fn head(&self) -> Duration {
+        Duration::from_secs(self.head_seconds.get().into())
+    }
+
+    /// [`Self::body_seconds`].
+    pub fn body(&self) -> Duration {
+        Duration::from_secs(self.body_seconds.get().into())
     }
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { peer: Rate::new(60_000, 5_000), user: Rate::new(3_000, 500), claims: Rate::new(10, 20) }
+        const fn number(number: u32) -> NonZeroU32 {
+            NonZeroU32::MIN.saturating_add(number - 1)
+        }
+        Self {
+            peer: Rate { per_minute: number(60_000), burst: number(5_000) },
+            user: Rate { per_minute: number(3_000), burst: number(500) },
+            claims: Rate { per_minute: number(10), burst: number(20) },
+            head_seconds: number(10),
+            body_seconds: number(60),
+        }
     }
 }
 

@@ -1,14 +1,14 @@
 use std::future::Future;
 use std::pin::Pin;
-use std::time::Duration;
 
 use actix_web::dev::Payload;
 use actix_web::http::header::CONTENT_LENGTH;
-use actix_web::web::{Bytes, BytesMut};
+use actix_web::web::{Bytes, BytesMut, Data};
 use actix_web::{FromRequest, HttpRequest};
 use futures_util::StreamExt;
 
 use super::FederationError;
+use super::door::Door;
 
 /// Longest `update`, in bytes: commit, Welcome, GroupInfo and tree of a large group.
 pub(super) const UPDATE_BYTES: usize = 16 << 20;
@@ -23,9 +23,6 @@ pub(super) const NOTIFY_BYTES: usize = 24 << 20;
 /// Longest body of every other endpoint, in bytes.
 pub(super) const OTHER_BYTES: usize = 256 << 10;
 
-/// How long a caller may take over its body.
-const BODY_TIMEOUT: Duration = Duration::from_secs(60);
-
 /// The bytes of a body that is not longer than `LIMIT_BYTES`. A longer one is refused by its `Content-Length`, or as
 /// soon as it has grown too long, and nothing of it is parsed.
 pub(super) struct Body<const LIMIT_BYTES: usize>(pub(super) Bytes);
@@ -37,9 +34,11 @@ impl<const LIMIT_BYTES: usize> FromRequest for Body<LIMIT_BYTES> {
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let announced = request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
         let payload = payload.take();
+        let patience = request.app_data::<Data<Door>>().map(|door| door.body);
         Box::pin(async move {
+            let patience = patience.ok_or(FederationError::NotSetUp)?;
             let reading = read(payload, announced, LIMIT_BYTES);
-            tokio::time::timeout(BODY_TIMEOUT, reading).await.map_err(|_| FederationError::SlowBody)?.map(Self)
+            tokio::time::timeout(patience, reading).await.map_err(|_| FederationError::SlowBody)?.map(Self)
         })
     }
 }

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use portcullis_core::wire::uri::Domain;
 
 use crate::config::Config;
@@ -16,6 +18,10 @@ pub(super) struct Door {
     pub(super) peers: Peers,
     /// How much one peer may ask for.
     pub(super) rate: Limiter<Domain>,
+    /// How long a caller may take over a handshake, and over the head of a request.
+    pub(super) head: Duration,
+    /// How long a caller may take over a body.
+    pub(super) body: Duration,
 }
 
 impl Door {
@@ -30,6 +36,8 @@ impl Door {
             origin,
             peers,
             rate: Limiter::new(config.limits.peer),
+            head: config.limits.head(),
+            body: config.limits.body(),
         }
     }
 }

@@ -33,9 +33,6 @@ use crate::telemetry;
 use caller::Certificate;
 use door::Door;
 
-/// How long a caller may take over its handshake, and over the head of a request.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-
 /// How long an idle connection is kept.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
 
@@ -66,7 +63,7 @@ fn listen(
     door: Door,
     endpoints: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
 ) -> io::Result<Server> {
-    let door = Data::new(door);
+    let (head, door) = (door.head, Data::new(door));
     let app = move || {
         App::new()
             .wrap(from_fn(telemetry::request))
@@ -78,8 +75,8 @@ fn listen(
     };
     let server = HttpServer::new(app)
         .on_connect(remember_certificate)
-        .client_request_timeout(HEAD_TIMEOUT)
-        .tls_handshake_timeout(HEAD_TIMEOUT)
+        .client_request_timeout(head)
+        .tls_handshake_timeout(head)
         .keep_alive(IDLE_TIMEOUT)
         .shutdown_timeout(DRAIN_SECONDS)
         .disable_signals()

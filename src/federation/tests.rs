@@ -48,6 +48,8 @@ impl Lab {
             origin: "https://a.example".to_owned(),
             peers: Peers::with(&authority.material(vec![]), &[b, c]).unwrap(),
             rate: Limiter::new(rate),
+            head: Limits::default().head(),
+            body: Limits::default().body(),
         };
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();

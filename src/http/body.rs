@@ -16,8 +16,9 @@ use tokio::time::timeout;
 
 use super::problem::Problem;
 
-/// How long a body may take to arrive.
-const BODY_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a body may take to arrive; stands in the data of each door.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience(pub(crate) Duration);
 
 /// Longest body of a route, in bytes; stands in the data of each resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +38,8 @@ pub(crate) async fn read(request: &HttpRequest, payload: Payload) -> Result<Byte
     if declared.is_some_and(|bytes| usize::try_from(bytes).map_or(true, |bytes| bytes > limit_bytes)) {
         return Err(Problem::Oversize(limit_bytes));
     }
-    match timeout(BODY_TIMEOUT, payload.to_bytes_limited(limit_bytes)).await {
+    let Patience(patience) = *request.app_data::<Patience>().ok_or(Problem::Unconfigured)?;
+    match timeout(patience, payload.to_bytes_limited(limit_bytes)).await {
         Ok(Ok(Ok(bytes))) => Ok(bytes),
         Ok(Ok(Err(_))) => Err(Problem::Malformed("the body ended early".to_owned())),
         Ok(Err(_)) => Err(Problem::Oversize(limit_bytes)),

@@ -14,6 +14,7 @@ pub mod token;
 
 pub use auth::{AuthError, Verifier};
 pub use body::Base64;
+pub(crate) use body::Patience;
 pub use keys::KeysError;
 pub use post::IDEMPOTENCY_KEY;
 pub(crate) use post::{Answered, Caller, Post};

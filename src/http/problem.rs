@@ -35,7 +35,7 @@ pub const CODES: &[(&str, u16, &str)] = &[
     ("not_allowed", 403, "policy or the state of the room refuses; `Portcullis-Decision` names the decision"),
     ("not_found", 404, "no such room, user, device or route"),
     ("method_not_allowed", 405, "the route exists, but not for this method"),
-    ("slow_body", 408, "the body did not arrive within a minute"),
+    ("slow_body", 408, "the body did not arrive in time"),
     ("conflict", 409, "it exists already, or its state does not take this"),
     ("in_progress", 409, "a request with the same `Idempotency-Key` is still being worked on"),
     ("oversize", 413, "the body is longer than the route takes"),

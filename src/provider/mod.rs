@@ -28,7 +28,6 @@ pub use rooms::{CreateRoom, FirstGroup, RoomCreated};
 pub use routes::routes;
 
 use std::net::TcpListener;
-use std::time::Duration;
 
 use actix_web::dev::Server;
 use actix_web::middleware::from_fn;
@@ -39,7 +38,7 @@ use tokio::sync::watch;
 
 use crate::config::{Config, ProviderListener, Rate};
 use crate::gateway::Gateway;
-use crate::http::{self, Answered, Reply, body};
+use crate::http::{self, Answered, Patience, Reply, body};
 use crate::limits::Limiter;
 use crate::telemetry;
 use events::Streams;
@@ -49,9 +48,6 @@ type Post = http::Post<UserUri>;
 
 /// Threads that take requests; the work itself is done on the runtime's blocking threads.
 const WORKERS: usize = 2;
-
-/// How long a client may take for the head of its request.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long requests under way may take once a stop is asked for.
 const DRAIN_SECONDS: u64 = 10;
@@ -72,16 +68,18 @@ pub async fn open(
     let ProviderListener { jwks, issuer, .. } = &config.listeners.provider;
     let tokens = Tokens::open(jwks, issuer.clone(), config.domains.clone()).await?;
     let door = Door::new(gateway, tokens, config.limits.user, closing);
+    let patience = Patience(config.limits.body());
     let server = HttpServer::new(move || {
         let door = door.clone();
         App::new()
             .wrap(from_fn(telemetry::request))
             .app_data(telemetry::Door::Provider)
+            .app_data(patience)
             .configure(move |service| door.configure(service))
     });
     let server = server
         .workers(WORKERS)
-        .client_request_timeout(HEAD_TIMEOUT)
+        .client_request_timeout(config.limits.head())
         .shutdown_timeout(DRAIN_SECONDS)
         .disable_signals()
         .listen(listener)?;

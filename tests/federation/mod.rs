@@ -22,7 +22,7 @@ fn refusal(sent: Sent) -> String {
     sent.answer.unwrap_err().code
 }
 
-fn assert_accepted(sent: &Sent) {
+pub(crate) fn assert_accepted(sent: &Sent) {
     assert!(sent.answer.is_ok(), "{sent:?}");
 }
 
