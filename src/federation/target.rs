@@ -3,6 +3,7 @@ use std::str::FromStr;
 
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest};
+use portcullis_core::wire::target::{TargetError, target};
 use portcullis_core::wire::uri::UriError;
 
 use super::FederationError;
@@ -16,76 +17,15 @@ impl<T: FromStr<Err = UriError>> FromRequest for Target<T> {
 
     fn from_request(request: &HttpRequest, _payload: &mut Payload) -> Self::Future {
         // The router's own view of the path is decoded in part; the exact bytes are needed here.
-        ready(target(request.uri().path()).map(Self))
+        ready(target(request.uri().path()).map(Self).map_err(FederationError::from))
     }
 }
 
-/// Reads `/v1/{endpoint}/` and then the identifier percent-encoded as a whole, or, as in the figures of the draft,
-/// `host/kind/id` (reading D-17).
-fn target<T: FromStr<Err = UriError>>(path: &str) -> Result<T, FederationError> {
-    let rest = path.splitn(4, '/').nth(3).ok_or(FederationError::NoRoute)?;
-    let uri = match rest.split('/').collect::<Vec<_>>().as_slice() {
-        [whole] => percent_decode(whole).ok_or(FederationError::Target(UriError::Scheme))?,
-        [_host, _kind, _id] => format!("mimi://{rest}"),
-        _ => return Err(FederationError::NoRoute),
-    };
-    uri.parse().map_err(FederationError::Target)
-}
-
-fn percent_decode(text: &str) -> Option<String> {
-    let mut decoded = Vec::with_capacity(text.len());
-    let mut bytes = text.bytes();
-    while let Some(byte) = bytes.next() {
-        if byte == b'%' {
-            let digit = |byte| char::from(byte).to_digit(16);
-            let (high, low) = (digit(bytes.next()?)?, digit(bytes.next()?)?);
-            decoded.push(u8::try_from(high << 4 | low).ok()?);
-        } else {
-            decoded.push(byte);
-        }
-    }
-    String::from_utf8(decoded).ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use portcullis_core::wire::uri::{RoomUri, UserUri};
-
-    #[test]
-    fn the_encoded_and_the_pictured_form_name_the_same_room() {
-        let clubhouse = RoomUri::parse("mimi://a.example/r/clubhouse").unwrap();
-        for path in [
-            "/v1/update/mimi%3A%2F%2Fa.example%2Fr%2Fclubhouse",
-            "/v1/update/mimi:%2f%2fa.example%2fr%2fclubhouse",
-            "/v1/update/a.example/r/clubhouse",
-        ] {
-            assert_eq!(target::<RoomUri>(path).unwrap(), clubhouse, "{path}");
-        }
-    }
-
-    #[test]
-    fn escapes_inside_an_identifier_survive_both_forms() {
-        let bob = UserUri::parse("mimi://b.example/u/b%2Fb").unwrap();
-        for path in ["/v1/keyMaterial/mimi%3A%2F%2Fb.example%2Fu%2Fb%252Fb", "/v1/keyMaterial/b.example/u/b%2Fb"] {
-            assert_eq!(target::<UserUri>(path).unwrap(), bob, "{path}");
-        }
-    }
-
-    #[test]
-    fn what_names_no_room_is_malformed_and_another_shape_is_no_route() {
-        for path in [
-            "/v1/update/mimi%3A%2F%2Fa.example%2Fu%2Falice",
-            "/v1/update/mimi%3A%2F%2FA.example%2Fr%2Fclubhouse",
-            "/v1/update/a.example/u/alice",
-            "/v1/update/%",
-            "/v1/update/%ff",
-            "/v1/update/",
-        ] {
-            assert!(matches!(target::<RoomUri>(path), Err(FederationError::Target(_))), "{path}");
-        }
-        for path in ["/v1/update", "/v1/update/a.example/clubhouse", "/v1/update/a.example/r/clubhouse/x"] {
-            assert!(matches!(target::<RoomUri>(path), Err(FederationError::NoRoute)), "{path}");
+impl From<TargetError> for FederationError {
+    fn from(error: TargetError) -> Self {
+        match error {
+            TargetError::NoRoute => Self::NoRoute,
+            TargetError::Uri(error) => Self::Target(error),
         }
     }
 }

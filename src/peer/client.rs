@@ -6,6 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use actix_web::http::header::HttpDate;
 use actix_web::web::{Bytes, BytesMut};
+use portcullis_core::wire::directory::{Directory, lifetime};
 use portcullis_core::wire::uri::Domain;
 use portcullis_store::standings::Standing;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
@@ -16,7 +17,7 @@ use tokio::sync::Mutex;
 use tracing::Instrument as _;
 use uuid::Uuid;
 
-use super::directory::{DIRECTORY_LIMIT_BYTES, DIRECTORY_PATH, Directory, DirectoryError, lifetime};
+use super::directory::{DIRECTORY_LIMIT_BYTES, DIRECTORY_PATH, DirectoryError, url_of};
 use super::tls::{Demand, TlsMaterial};
 use super::{
     CONNECT_TIMEOUT, DIRECTORY_TIMEOUT, EXCHANGE_TIMEOUT, Endpoint, PeerAnswer, PeerError, PeerList, SetupError,
@@ -185,11 +186,11 @@ impl Peer {
 
     async fn exchange(&self, exchange: &Exchange<'_>) -> Result<PeerAnswer, PeerError> {
         let held = self.directory(None).await?;
-        let url = held.directory.url(exchange.endpoint)?;
+        let url = url_of(&held.directory, exchange.endpoint)?;
         let answer = exchange.send(url.clone()).await;
         match answer {
             Err(PeerError::Permanent { status: 404 | 421 }) => {
-                let newer = self.directory(Some(held.fetched_at)).await?.directory.url(exchange.endpoint)?;
+                let newer = url_of(&self.directory(Some(held.fetched_at)).await?.directory, exchange.endpoint)?;
                 if newer == url { answer } else { exchange.send(newer).await }
             }
             answer => answer,
@@ -233,7 +234,8 @@ impl Peer {
         let cache_control = response.headers().get(CACHE_CONTROL).and_then(|header| header.to_str().ok());
         let lifetime = lifetime(cache_control);
         let body = read(response, DIRECTORY_LIMIT_BYTES).await.map_err(DirectoryError::Fetch)?;
-        Ok((Directory::parse(&body.ok_or(DirectoryError::Oversize)?)?, lifetime))
+        let directory = Directory::parse(&body.ok_or(DirectoryError::Oversize)?).map_err(DirectoryError::Json)?;
+        Ok((directory, lifetime))
     }
 }
 

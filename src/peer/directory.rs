@@ -1,21 +1,14 @@
 //! The directory of a provider: which address serves which endpoint (readings D-16 to D-18).
 
-use std::collections::HashMap;
 use std::time::Duration;
 
+use portcullis_core::wire::directory::{Directory, TemplateError};
 use reqwest::Url;
 
 use super::Endpoint;
-use super::template::{TemplateError, expand};
 
 /// Where a provider publishes its directory.
 pub const DIRECTORY_PATH: &str = "/.well-known/mimi-protocol-directory";
-
-/// How long a directory is used when its answer says nothing (reading D-18).
-const DEFAULT_LIFETIME: Duration = Duration::from_secs(60 * 60);
-
-/// How long a directory is used at most (reading D-18).
-const LONGEST_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Longest directory that is read, in bytes.
 pub(super) const DIRECTORY_LIMIT_BYTES: usize = 64 << 10;
@@ -60,41 +53,15 @@ pub enum DirectoryError {
     Url(&'static str),
 }
 
-/// A parsed directory. Keys that we do not know are its extension point and are ignored.
-#[derive(Clone, Debug)]
-pub(super) struct Directory(HashMap<String, serde_json::Value>);
-
-impl Directory {
-    pub(super) fn parse(bytes: &[u8]) -> Result<Self, DirectoryError> {
-        serde_json::from_slice(bytes).map(Self).map_err(DirectoryError::Json)
+/// The address of `endpoint` in a provider's directory.
+pub(super) fn url_of(directory: &Directory, endpoint: &Endpoint) -> Result<Url, DirectoryError> {
+    let key = endpoint.key();
+    let (name, value) = endpoint.variable();
+    let url = directory.url(key, name, value).map_err(|source| DirectoryError::Template { key, source })?;
+    match Url::parse(&url.ok_or(DirectoryError::Missing(key))?) {
+        Ok(url) if url.scheme() == "https" && url.username().is_empty() && url.password().is_none() => Ok(url),
+        Ok(_) | Err(_) => Err(DirectoryError::Url(key)),
     }
-
-    /// The address of `endpoint`.
-    pub(super) fn url(&self, endpoint: &Endpoint) -> Result<Url, DirectoryError> {
-        let key = endpoint.key();
-        let template = self.0.get(key).and_then(serde_json::Value::as_str).ok_or(DirectoryError::Missing(key))?;
-        let (name, value) = endpoint.variable();
-        let url = expand(template, name, value).map_err(|source| DirectoryError::Template { key, source })?;
-        match Url::parse(&url) {
-            Ok(url) if url.scheme() == "https" && url.username().is_empty() && url.password().is_none() => Ok(url),
-            Ok(_) | Err(_) => Err(DirectoryError::Url(key)),
-        }
-    }
-}
-
-/// How long an answer with this `Cache-Control` is used.
-pub(super) fn lifetime(cache_control: Option<&str>) -> Duration {
-    let Some(header) = cache_control else { return DEFAULT_LIFETIME };
-    let mut lifetime = DEFAULT_LIFETIME;
-    for directive in header.split(',').map(|directive| directive.trim().to_ascii_lowercase()) {
-        if directive == "no-store" || directive == "no-cache" {
-            return Duration::ZERO;
-        }
-        if let Some(seconds) = directive.strip_prefix("max-age=") {
-            lifetime = seconds.trim_matches('"').parse().map_or(Duration::ZERO, Duration::from_secs);
-        }
-    }
-    lifetime.min(LONGEST_LIFETIME)
 }
 
 /// The directory that we publish: the endpoints this gateway serves, under `origin` such as `https://a.example:8443`.
@@ -121,7 +88,7 @@ mod tests {
     #[test]
     fn our_own_directory_serves_every_endpoint() {
         let directory = Directory::parse(directory_json("https://a.example:8443/").to_string().as_bytes()).unwrap();
-        let url = |endpoint| directory.url(&endpoint).unwrap().to_string();
+        let url = |endpoint| url_of(&directory, &endpoint).unwrap().to_string();
         let path = "mimi%3A%2F%2Fa.example%2Fr%2Fclubhouse";
         assert_eq!(url(Endpoint::Update(room())), format!("https://a.example:8443/v1/update/{path}"));
         assert_eq!(url(Endpoint::Notify(room())), format!("https://a.example:8443/v1/notify/{path}"));
@@ -137,8 +104,8 @@ mod tests {
     #[test]
     fn unknown_keys_are_ignored_and_missing_ones_are_an_error() {
         let directory = Directory::parse(br#"{"x": 1, "update": "https://a.example/{roomId}"}"#).unwrap();
-        assert!(directory.url(&Endpoint::Update(room())).is_ok());
-        assert!(matches!(directory.url(&Endpoint::Notify(room())), Err(DirectoryError::Missing("notify"))));
+        assert!(url_of(&directory, &Endpoint::Update(room())).is_ok());
+        assert!(matches!(url_of(&directory, &Endpoint::Notify(room())), Err(DirectoryError::Missing("notify"))));
     }
 
     #[test]
@@ -146,20 +113,9 @@ mod tests {
         for address in ["http://a.example/{roomId}", "/v1/update/{roomId}", "https://u:p@a.example/{roomId}"] {
             let directory = Directory::parse(serde_json::json!({ "update": address }).to_string().as_bytes()).unwrap();
             assert!(
-                matches!(directory.url(&Endpoint::Update(room())), Err(DirectoryError::Url("update"))),
+                matches!(url_of(&directory, &Endpoint::Update(room())), Err(DirectoryError::Url("update"))),
                 "{address}"
             );
         }
-    }
-
-    #[test]
-    fn a_directory_is_used_for_an_hour_or_as_told_and_never_beyond_a_day() {
-        let seconds = |header| lifetime(header).as_secs();
-        assert_eq!(seconds(None), 3600);
-        assert_eq!(seconds(Some("public")), 3600);
-        assert_eq!(seconds(Some("public, max-age=60")), 60);
-        assert_eq!(seconds(Some("Max-Age=999999999")), 86_400);
-        assert_eq!(seconds(Some("max-age=60, no-store")), 0);
-        assert_eq!(seconds(Some("max-age=soon")), 0);
     }
 }

@@ -5,7 +5,6 @@ mod client;
 mod directory;
 mod error;
 mod list;
-mod template;
 mod tls;
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 mod codec;
 
 pub mod components;
+pub mod directory;
 pub mod external_sender;
 pub mod frank;
 pub mod group_info;
@@ -14,6 +15,7 @@ pub mod key_material;
 pub mod mls;
 pub mod notify;
 pub mod submit;
+pub mod target;
 pub mod update;
 pub mod uri;
 

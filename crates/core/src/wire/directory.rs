@@ -1,4 +1,54 @@
-//! URI templates, RFC 6570 level 1: `{name}`, the whole value percent-encoded (reading D-17).
+//! The directory of a provider, as it is read: which URL serves which endpoint (readings D-16 to D-18).
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+/// How long a directory is used when its answer says nothing (reading D-18).
+const DEFAULT_LIFETIME: Duration = Duration::from_secs(60 * 60);
+
+/// How long a directory is used at most (reading D-18).
+const LONGEST_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A parsed directory. Keys that we do not know are its extension point and are ignored.
+#[derive(Clone, Debug)]
+pub struct Directory(HashMap<String, serde_json::Value>);
+
+impl Directory {
+    /// Reads a JSON object.
+    ///
+    /// # Errors
+    ///
+    /// [`serde_json::Error`] for anything else.
+    pub fn parse(bytes: &[u8]) -> Result<Self, serde_json::Error> {
+        serde_json::from_slice(bytes).map(Self)
+    }
+
+    /// The URL of the endpoint called `key`, with `value` for the variable `name`. That it is one is not checked. `None`
+    /// when this provider does not offer it, or not as text.
+    ///
+    /// # Errors
+    ///
+    /// [`TemplateError`] when what stands there is no template for this endpoint.
+    pub fn url(&self, key: &str, name: &str, value: &str) -> Result<Option<String>, TemplateError> {
+        let template = self.0.get(key).and_then(serde_json::Value::as_str);
+        template.map(|template| expand(template, name, value)).transpose()
+    }
+}
+
+/// How long an answer with this `Cache-Control` is used.
+pub fn lifetime(cache_control: Option<&str>) -> Duration {
+    let Some(header) = cache_control else { return DEFAULT_LIFETIME };
+    let mut lifetime = DEFAULT_LIFETIME;
+    for directive in header.split(',').map(|directive| directive.trim().to_ascii_lowercase()) {
+        if directive == "no-store" || directive == "no-cache" {
+            return Duration::ZERO;
+        }
+        if let Some(seconds) = directive.strip_prefix("max-age=") {
+            lifetime = seconds.trim_matches('"').parse().map_or(Duration::ZERO, Duration::from_secs);
+        }
+    }
+    lifetime.min(LONGEST_LIFETIME)
+}
 
 /// Why a template cannot be expanded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -19,7 +69,7 @@ pub enum TemplateError {
 /// # Errors
 ///
 /// [`TemplateError`] when the template has other expressions or none.
-pub(super) fn expand(template: &str, name: &str, value: &str) -> Result<String, TemplateError> {
+fn expand(template: &str, name: &str, value: &str) -> Result<String, TemplateError> {
     let mut expanded = String::with_capacity(template.len() + value.len() * 3);
     let mut found = false;
     let mut rest = template;
@@ -87,5 +137,16 @@ mod tests {
         ] {
             assert_eq!(expand(template, "roomId", "r"), Err(error), "{template}");
         }
+    }
+
+    #[test]
+    fn a_directory_is_used_for_an_hour_or_as_told_and_never_beyond_a_day() {
+        let seconds = |header| lifetime(header).as_secs();
+        assert_eq!(seconds(None), 3600);
+        assert_eq!(seconds(Some("public")), 3600);
+        assert_eq!(seconds(Some("public, max-age=60")), 60);
+        assert_eq!(seconds(Some("Max-Age=999999999")), 86_400);
+        assert_eq!(seconds(Some("max-age=60, no-store")), 0);
+        assert_eq!(seconds(Some("max-age=soon")), 0);
     }
 }
