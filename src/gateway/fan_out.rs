@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use portcullis_core::mls::{Change, Effect, Leaf};
+use portcullis_core::mls::{Change, Effect, Leaf, StagedChange};
 use portcullis_core::time::Millis;
 use portcullis_core::wire::Wire;
 use portcullis_core::wire::mls::{MlsMessage, RatchetTree};
@@ -87,9 +87,9 @@ pub(super) fn of_commit(
     inner: &Inner,
     hosted: &Hosted,
     (bundle, external_proposals): (&CommitBundle, Vec<MlsMessage>),
-    change: &Change,
-    ratchet_tree: Vec<u8>,
+    staged: &StagedChange,
 ) -> Result<Vec<Delivery>, GatewayError> {
+    let change = &staged.change;
     let mut deliveries = vec![Delivery {
         kind: EventKind::Commit,
         epoch: change.before.epoch,
@@ -97,7 +97,7 @@ pub(super) fn of_commit(
         audience: Audience::of(inner, hosted.view.leaves.iter()),
     }];
     if let Some(welcome) = &bundle.welcome {
-        let tree = RatchetTree::decode(&ratchet_tree).map_err(GatewayError::internal)?;
+        let tree = RatchetTree::decode(&staged.group().ratchet_tree()).map_err(GatewayError::internal)?;
         deliveries.push(Delivery {
             kind: EventKind::Welcome,
             epoch: change.after.epoch,

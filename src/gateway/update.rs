@@ -102,8 +102,7 @@ impl Update<'_> {
         };
         let reissued = reissue::removes(self.inner, self.hosted, change, &next.snapshot)?;
         let stapled = reissued.iter().map(|again| again.message.clone()).collect();
-        let tree = staged.group().ratchet_tree();
-        let deliveries = fan_out::of_commit(self.inner, self.hosted, (bundle, stapled), change, tree)?;
+        let deliveries = fan_out::of_commit(self.inner, self.hosted, (bundle, stapled), &staged)?;
         let hub = UserUri::provider(&self.hosted.room.domain());
         let pending: Vec<PendingProposal> =
             reissued.into_iter().map(|again| self.pending(&decision, again.reference, &again.message, &hub)).collect();
