@@ -4,9 +4,12 @@
 mod admin;
 mod bad_input;
 mod crash;
+#[path = "../fuzz/src/lib.rs"]
+pub mod decoders;
 mod demo;
 mod federation;
 mod follower;
+mod fuzz;
 mod harness;
 mod hostile;
 mod replicas;

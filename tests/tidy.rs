@@ -34,7 +34,7 @@ fn sources() -> Vec<PathBuf> {
     }
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut found = Vec::new();
-    for folder in ["src", "tests", "crates/core/src", "crates/store/src", "crates/store/tests"] {
+    for folder in ["src", "tests", "crates/core/src", "crates/store/src", "crates/store/tests", "fuzz/src"] {
         walk(&root.join(folder), &mut found);
     }
     found

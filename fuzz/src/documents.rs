@@ -1,0 +1,110 @@
+//! Files of a policy bundle: written by the company, and still nothing that may bring a gateway down when it reloads.
+
+use std::collections::BTreeMap;
+
+use portcullis_core::identity::credential::provider_credential;
+use portcullis_core::policy::{Bundle, run_cases};
+use portcullis_core::room::{Template, TemplateInput};
+use portcullis_core::wire::Wire;
+use portcullis_core::wire::components::FrankingAgent;
+use portcullis_core::wire::external_sender::ExternalSender;
+use portcullis_core::wire::update::Extension;
+use portcullis_core::wire::uri::{Domain, RoomUri, UserUri};
+
+use super::Decoder;
+
+pub(super) const POLICY: &[Decoder] = &[
+    Decoder { name: "template", run: template },
+    Decoder { name: "settings", run: settings },
+    Decoder { name: "policies", run: policies },
+    Decoder { name: "tests", run: tests },
+    Decoder { name: "schema", run: schema },
+];
+
+pub(super) const SCHEMA: &str = include_str!("../../policies/schema/mimi.cedarschema");
+const ROLES: &str = include_str!("../../policies/platform/roles.cedar");
+
+fn template(bytes: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(bytes) else { return false };
+    let Ok(template) = Template::parse(text) else { return false };
+    let extensions = extensions(&template).unwrap_or_default();
+    assert!(Vec::<Extension>::decode(&extensions).is_ok_and(|extensions| extensions.len() == 3));
+    true
+}
+
+/// What the template makes of a room.
+pub(super) fn extensions(template: &Template) -> Option<Vec<u8>> {
+    let domain = Domain::parse("a.example").ok()?;
+    let credential = provider_credential(&domain);
+    let hub = ExternalSender { signature_key: vec![7; 32], credential: credential.clone() };
+    let franking_agent = FrankingAgent { signature_key: vec![8; 32], credential };
+    let (room, creator) =
+        (RoomUri::parse("mimi://a.example/r/lobby").ok()?, UserUri::parse("mimi://a.example/u/alice").ok()?);
+    let input =
+        TemplateInput { room: &room, name: "Lobby", creator: &creator, hub: &hub, franking_agent: &franking_agent };
+    Some(template.compile(&input))
+}
+
+/// The least bundle, with one file put into it.
+fn bundle(file: &str, content: &[u8]) -> Option<Bundle> {
+    let least = [("schema/mimi.cedarschema", SCHEMA.as_bytes()), ("settings.yaml", b"{}"), (file, content)];
+    let files: BTreeMap<String, Vec<u8>> =
+        least.into_iter().map(|(file, content)| (file.to_owned(), content.to_vec())).collect();
+    match Bundle::load(files) {
+        Ok(bundle) => Some(bundle),
+        Err(wrong) => {
+            assert!(!wrong.is_empty(), "a bundle is refused without a word");
+            assert!(wrong.iter().all(|diagnostic| !diagnostic.to_string().is_empty()));
+            None
+        }
+    }
+}
+
+fn settings(bytes: &[u8]) -> bool {
+    bundle("settings.yaml", bytes).is_some()
+}
+
+fn policies(bytes: &[u8]) -> bool {
+    bundle("ceiling/company.cedar", bytes).is_some() | bundle("platform/company.cedar", bytes).is_some()
+}
+
+fn tests(bytes: &[u8]) -> bool {
+    let Some(bundle) = bundle("tests/company.yaml", bytes) else { return false };
+    run_cases(&bundle);
+    true
+}
+
+fn schema(bytes: &[u8]) -> bool {
+    bundle("schema/mimi.cedarschema", bytes).is_some()
+}
+
+/// A file for each decoder of this target.
+pub(super) fn seeds() -> Vec<(&'static str, Vec<u8>)> {
+    [
+        ("template", include_str!("../../policies/templates/strict.yaml")),
+        ("template", include_str!("../../policies/templates/multi-org.yaml")),
+        ("settings", include_str!("../../policies/settings.yaml")),
+        ("policies", include_str!("../../policies/ceiling/moderation.cedar")),
+        ("policies", ROLES),
+        ("tests", TESTS),
+        ("schema", SCHEMA),
+    ]
+    .map(|(name, text)| (name, text.as_bytes().to_vec()))
+    .into()
+}
+
+/// A room and a case in it.
+const TESTS: &str = "\
+rooms:
+  lobby:
+    room: mimi://a.example/r/lobby
+    side: hub
+    participants: { 'mimi://a.example/u/alice': 2 }
+    roles: [{ index: 2, name: ordinary, capabilities: [canSendMessage] }]
+cases:
+  - it: what nothing permits is denied
+    actor: mimi://a.example/u/alice
+    action: canSendMessage
+    room: lobby
+    expect: { allow: false }
+";
