@@ -14,5 +14,6 @@ mod harness;
 mod hostile;
 mod replicas;
 mod rights;
+mod replay;
 mod telemetry;
 mod tidy;

@@ -1,0 +1,413 @@
+//! What a gateway has accepted, replayed through the pure stages, gives what it has stored. Lifetimes are compared with
+//! the wall clock (C-12), so what is replayed is as old as the test.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+use actix_web::web::Bytes;
+use portcullis::gateway::{Caller, Clock, Gateway, HubKeys, NewRoom, Parts, Policy};
+use portcullis::limits::Limiter;
+use portcullis::peer::Peers;
+use portcullis::server::store_options;
+use portcullis_core::member::{Draft, Member};
+use portcullis_core::mls::Group;
+use portcullis_core::room::RoomState;
+use portcullis_core::wire::Wire;
+use portcullis_core::wire::components::{ComponentId, RoomMetadata};
+use portcullis_core::wire::group_info::GroupInfoResponse;
+use portcullis_core::wire::mls::MlsMessage;
+use portcullis_core::wire::notify::{FanoutBody, FanoutMessage};
+use portcullis_core::wire::update::{CommitBundle, UpdateRequest, UpdateResponse};
+use portcullis_core::wire::uri::{ClientUri, RoomUri, UserUri};
+use portcullis_store::{Store, events, proposals, rooms};
+use proptest::prelude::*;
+use proptest::test_runner::{FileFailurePersistence, TestRunner};
+use tokio::runtime::Runtime;
+
+use super::harness::{Lab, client};
+
+/// Alice creates the room and brings Bob and Cathy in; whoever is of b.example comes by another provider.
+const PEOPLE: [&str; 5] =
+    ["a.example/d/alice", "a.example/d/bob", "b.example/d/cathy", "b.example/d/dave", "a.example/d/eve"];
+
+const BANNED: u32 = 1;
+const ORDINARY: u32 = 2;
+const SUPER_ADMIN: u32 = 4;
+
+/// What somebody does next. Positions count modulo those who could be meant.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Add {
+        by: usize,
+        whom: usize,
+        role: u32,
+    },
+    Remove {
+        by: usize,
+        whom: usize,
+    },
+    Ban {
+        by: usize,
+        whom: usize,
+    },
+    SetRole {
+        by: usize,
+        whom: usize,
+        role: u32,
+    },
+    Rename {
+        by: usize,
+    },
+    ProposeRemoval {
+        by: usize,
+        whom: usize,
+    },
+    ProposeRole {
+        by: usize,
+        whom: usize,
+        role: u32,
+    },
+    Leave {
+        by: usize,
+    },
+    Commit {
+        by: usize,
+    },
+    Say {
+        by: usize,
+    },
+    /// A further device of a participant comes in by external commit.
+    Join {
+        whom: usize,
+    },
+    /// Two commit at once.
+    Race {
+        by: usize,
+        other: usize,
+    },
+    /// A commit with one byte changed.
+    Forge {
+        by: usize,
+        at: usize,
+    },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let (by, whom, role) = (0..8usize, 0..PEOPLE.len(), BANNED..=SUPER_ADMIN);
+    prop_oneof![
+        3 => (by.clone(), whom.clone(), role.clone()).prop_map(|(by, whom, role)| Step::Add { by, whom, role }),
+        2 => (by.clone(), whom.clone()).prop_map(|(by, whom)| Step::Remove { by, whom }),
+        1 => (by.clone(), whom.clone()).prop_map(|(by, whom)| Step::Ban { by, whom }),
+        2 => (by.clone(), whom.clone(), role.clone()).prop_map(|(by, whom, role)| Step::SetRole { by, whom, role }),
+        1 => by.clone().prop_map(|by| Step::Rename { by }),
+        2 => (by.clone(), whom.clone()).prop_map(|(by, whom)| Step::ProposeRemoval { by, whom }),
+        2 => (by.clone(), whom.clone(), role).prop_map(|(by, whom, role)| Step::ProposeRole { by, whom, role }),
+        2 => by.clone().prop_map(|by| Step::Leave { by }),
+        3 => by.clone().prop_map(|by| Step::Commit { by }),
+        2 => by.clone().prop_map(|by| Step::Say { by }),
+        2 => whom.prop_map(|whom| Step::Join { whom }),
+        1 => (by.clone(), by.clone()).prop_map(|(by, other)| Step::Race { by, other }),
+        1 => (by, 0..4096usize).prop_map(|(by, at)| Step::Forge { by, at }),
+    ]
+}
+
+/// A gateway without doors.
+struct House {
+    gateway: Gateway,
+    runtime: Runtime,
+    _lab: Lab,
+}
+
+impl House {
+    fn new() -> Self {
+        let lab = Lab::new(&["a.example", "b.example"]);
+        let config = lab.gateway("a.example").config();
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let parts = Parts {
+            domains: config.domains.clone(),
+            store: Store::open(&config.database, &store_options(&config)).unwrap(),
+            policy: Policy::open(&config.policies).unwrap(),
+            peers: Peers::new(&config).unwrap(),
+            keys: HubKeys::read(&config.keys.hub, &config.keys.franking).unwrap(),
+            clock: Clock::default(),
+            claims: Limiter::new(config.limits.claims),
+        };
+        Self { gateway: Gateway::new(parts), runtime, _lab: lab }
+    }
+
+    fn register(&self, client: &ClientUri) {
+        let user = client.user().unwrap();
+        if user.domain().as_str() == "a.example" {
+            self.runtime.block_on(self.gateway.register_user(user.clone())).unwrap();
+            self.runtime.block_on(self.gateway.register_device(user, client.clone())).unwrap();
+        }
+    }
+}
+
+/// One room of it and everybody who has been in it.
+struct Play<'a> {
+    house: &'a House,
+    room: RoomUri,
+    /// GroupInfo and tree that the group was founded with.
+    first: (Vec<u8>, Vec<u8>),
+    /// Clients, with those that are not in the room yet or any more.
+    members: Vec<Member>,
+    /// What was submitted with each commit, by the commit's hash.
+    bundles: HashMap<[u8; 32], CommitBundle>,
+    /// The last event that everybody has been told.
+    told: u64,
+    devices: usize,
+}
+
+impl<'a> Play<'a> {
+    fn new(house: &'a House, number: usize) -> Self {
+        let room = RoomUri::parse(&format!("mimi://a.example/r/room{number}")).unwrap();
+        let members: Vec<Member> =
+            PEOPLE.iter().map(|person| Member::new(client(&format!("{person}/phone{number}"))).unwrap()).collect();
+        members.iter().for_each(|member| house.register(member.client()));
+        let mut play =
+            Self { house, room, first: Default::default(), members, bundles: HashMap::new(), told: 0, devices: 0 };
+        play.found();
+        for guest in [1, 2] {
+            assert!(play.take(Step::Add { by: 0, whom: guest, role: ORDINARY }), "{guest} cannot be brought in");
+        }
+        play
+    }
+
+    fn found(&mut self) {
+        let (alice, room) = (self.members[0].user().clone(), self.room.clone());
+        let new = NewRoom { room: room.clone(), template: "strict".to_owned(), name: "Lobby".to_owned() };
+        let (gateway, runtime) = (&self.house.gateway, &self.house.runtime);
+        let created = runtime.block_on(gateway.create_room(alice.clone(), new)).unwrap();
+        let first = self.members[0].create_room(&room, &created.group, &created.extensions).unwrap();
+        self.first = (first.group_info.as_bytes().to_vec(), first.tree.as_bytes().to_vec());
+        let (group_info, tree) = (self.first.0.clone().into(), self.first.1.clone().into());
+        runtime.block_on(gateway.start_group(alice, room, group_info, tree)).unwrap();
+    }
+
+    /// Positions of the clients that think they are in the room.
+    fn seated(&self) -> Vec<usize> {
+        (0..self.members.len()).filter(|at| self.members[*at].rooms().any(|room| *room == self.room)).collect()
+    }
+
+    fn chosen(&self, by: usize) -> Option<usize> {
+        let seated = self.seated();
+        seated.get(by % seated.len().max(1)).copied()
+    }
+
+    fn person(&self, whom: usize) -> UserUri {
+        self.members[whom].user().clone()
+    }
+
+    /// Whether the hub accepted what somebody did. What cannot be done at all was not.
+    fn take(&mut self, step: Step) -> bool {
+        let room = self.room.clone();
+        match step {
+            Step::Add { by, whom, role } => {
+                let packages = self.members[whom].key_packages(1, portcullis::member::KEY_PACKAGE_LIFETIME).unwrap();
+                let draft = Draft::default().clients(packages);
+                let listed = draft.participant(self.person(whom), role);
+                self.update(by, |member| member.commit(&room, &listed))
+            }
+            Step::Remove { by, whom } => {
+                let whom = self.person(whom);
+                self.update(by, |member| member.remove(&room, &whom))
+            }
+            Step::Ban { by, whom } => {
+                let whom = self.person(whom);
+                self.update(by, |member| member.ban(&room, &whom, BANNED))
+            }
+            Step::SetRole { by, whom, role } => {
+                let whom = self.person(whom);
+                self.update(by, |member| member.set_role(&room, &whom, role))
+            }
+            Step::Rename { by } => self.update(by, |member| {
+                let metadata = member.component::<RoomMetadata>(&room)?;
+                let renamed = metadata.map(|old| RoomMetadata { name: format!("{}!", old.name), ..old }.encode());
+                member.commit(&room, &Draft::default().component(ComponentId::ROOM_METADATA, renamed))
+            }),
+            Step::ProposeRemoval { by, whom } => {
+                let whom = self.person(whom);
+                let draft = Draft::default().without_clients(whom.clone()).without_participant(whom);
+                self.update(by, |member| member.propose(&room, &draft))
+            }
+            Step::ProposeRole { by, whom, role } => {
+                let draft = Draft::default().role(self.person(whom), role);
+                self.update(by, |member| member.propose(&room, &draft))
+            }
+            Step::Leave { by } => self.update(by, |member| member.leave(&room)),
+            Step::Commit { by } => self.update(by, |member| member.commit_pending(&room)),
+            Step::Say { by } => self.say(by),
+            Step::Join { whom } => self.join(whom),
+            Step::Race { by, other } => {
+                let (Some(first), Some(second)) = (self.chosen(by), self.chosen(other)) else { return false };
+                let Ok(late) = self.members[second].commit_pending(&room) else { return false };
+                first != second
+                    && self.update(by, |member| member.commit_pending(&room)) | self.submit(second, &late.encode())
+            }
+            Step::Forge { by, at } => {
+                let Some(by) = self.chosen(by) else { return false };
+                let Ok(request) = self.members[by].commit_pending(&room) else { return false };
+                let mut body = request.encode();
+                let at = at % body.len();
+                body[at] ^= 1;
+                self.submit(by, &body)
+            }
+        }
+    }
+
+    fn update<E>(&mut self, by: usize, build: impl FnOnce(&mut Member) -> Result<UpdateRequest, E>) -> bool {
+        let Some(by) = self.chosen(by) else { return false };
+        let Ok(request) = build(&mut self.members[by]) else { return false };
+        self.submit(by, &request.encode())
+    }
+
+    fn caller(&self, by: usize) -> Caller {
+        let user = self.members[by].user().clone();
+        if user.domain().as_str() == "a.example" { Caller::User(user) } else { Caller::Peer(user.domain()) }
+    }
+
+    fn submit(&mut self, by: usize, body: &[u8]) -> bool {
+        let (caller, room) = (self.caller(by), self.room.clone());
+        let answer = self.house.gateway.update_room(caller, room.clone(), Bytes::copy_from_slice(body));
+        let answer = self.house.runtime.block_on(answer);
+        let response = answer.map(|answer| UpdateResponse::decode(&answer.body).unwrap());
+        let accepted = matches!(response, Ok(UpdateResponse::Success { .. }));
+        if accepted {
+            if let UpdateRequest::Commit(bundle) = UpdateRequest::decode(body).unwrap() {
+                self.bundles.insert(bundle.commit.hash(), bundle);
+            }
+            self.tell();
+        } else {
+            let _ = self.members[by].rejected(&room);
+        }
+        accepted
+    }
+
+    fn say(&mut self, by: usize) -> bool {
+        let Some(by) = self.chosen(by) else { return false };
+        let Ok(message) = self.members[by].text(&self.room, "hello") else { return false };
+        let submit = self.house.gateway.submit_message(self.caller(by), self.room.clone(), message.encode().into());
+        let answered = self.house.runtime.block_on(submit).is_ok();
+        self.tell();
+        answered
+    }
+
+    fn join(&mut self, whom: usize) -> bool {
+        self.devices += 1;
+        let name = format!("{}/d{}of{}", PEOPLE[whom], self.devices, self.room.last_segment());
+        let mut device = Member::new(client(&name)).unwrap();
+        self.house.register(device.client());
+        let request = device.group_info_request(&self.room, None).unwrap().encode();
+        self.members.push(device);
+        let by = self.members.len() - 1;
+        let answer = self.house.gateway.group_info(self.caller(by), self.room.clone(), request.into());
+        let answer = self.house.runtime.block_on(answer).unwrap();
+        let answer = GroupInfoResponse::decode(&answer.body).unwrap();
+        let device = &mut self.members[by];
+        let joined = device.open_group_info_response(&self.room, &answer);
+        let joined = joined.and_then(|material| device.external_join(&self.room, &material, None));
+        joined.is_ok_and(|request| self.submit(by, &request.encode()))
+    }
+
+    /// Tells every client what the room has accepted since; clients outside of it hear of Welcomes only. Whoever cannot
+    /// follow has parted from the room, and what it does from now on is refused.
+    fn tell(&mut self) {
+        let events = self.house.gateway.store().read(|conn| events::range(conn, &self.room, self.told, 100)).unwrap();
+        for event in events {
+            self.told = event.seq;
+            let fanout = FanoutMessage::decode(&event.event.fanout).unwrap();
+            let seated = self.seated();
+            for (at, member) in self.members.iter_mut().enumerate() {
+                if seated.contains(&at) || matches!(fanout.body, FanoutBody::Welcome { .. }) {
+                    let _ = member.receive(&self.room, &fanout);
+                }
+            }
+        }
+    }
+
+    /// The room as its events make it.
+    fn replayed(&self) -> Group {
+        let mut group = Group::found(&self.first.0, &self.first.1).unwrap();
+        let events = self.house.gateway.store().read(|conn| events::range(conn, &self.room, 0, 1000)).unwrap();
+        for event in events {
+            let fanout = FanoutMessage::decode(&event.event.fanout).unwrap();
+            assert_eq!(fanout.timestamp, event.event.accepted_at);
+            match fanout.body {
+                FanoutBody::Commit { message, external_proposals } => {
+                    let staged = group.inspect_commit(&self.bundles[&message.hash()], fanout.timestamp).unwrap();
+                    group.merge(staged).unwrap();
+                    external_proposals.iter().for_each(|again| drop(group.queue(again).unwrap()));
+                }
+                FanoutBody::Proposal { message, more } => {
+                    let bundle: Vec<MlsMessage> = std::iter::once(message).chain(more).collect();
+                    group.inspect_proposals(&bundle, fanout.timestamp).unwrap();
+                    bundle.iter().for_each(|proposal| drop(group.queue(proposal).unwrap()));
+                }
+                FanoutBody::Welcome { .. } => assert_eq!(event.event.epoch, group.view().unwrap().epoch),
+                FanoutBody::Application { message, .. } => {
+                    assert!(message.epoch() <= Some(group.view().unwrap().epoch))
+                }
+            }
+        }
+        group
+    }
+
+    /// The room as it is stored.
+    fn stored(&self) -> (Group, Vec<u8>, Vec<u8>) {
+        let read = |conn: &mut portcullis_store::Conn| {
+            let row = rooms::load(conn, &self.room)?.unwrap();
+            let pending = proposals::pending(conn, &self.room, row.head.epoch)?;
+            Ok::<_, portcullis_store::StoreError>((row, pending))
+        };
+        let (row, pending) = self.house.gateway.store().read(read).unwrap();
+        let mut group = Group::restore(&row.snapshot).unwrap();
+        assert_eq!(group.view().unwrap().epoch, row.head.epoch);
+        for proposal in pending {
+            let part = group.queue(&MlsMessage::decode(&proposal.message).unwrap()).unwrap();
+            assert_eq!(part.reference, Some(proposal.reference));
+        }
+        (group, row.snapshot, row.group_info)
+    }
+}
+
+#[test]
+fn what_was_accepted_replayed_through_the_pure_stages_gives_what_is_stored() {
+    let house = House::new();
+    let (mut number, mut steps_taken, mut accepted) = (0, 0, 0);
+    let seeds = FileFailurePersistence::Direct("tests/replay.proptest-regressions");
+    let config = ProptestConfig {
+        cases: 16,
+        max_shrink_iters: 100,
+        failure_persistence: Some(Box::new(seeds)),
+        ..ProptestConfig::default()
+    };
+    let holds = |steps: Vec<Step>| {
+        number += 1;
+        let mut play = Play::new(&house, number);
+        for step in steps {
+            steps_taken += 1;
+            accepted += usize::from(play.take(step));
+        }
+        let (replayed, (stored, snapshot, group_info)) = (play.replayed(), play.stored());
+        let (view, pending) = (replayed.view().unwrap(), replayed.pending());
+        prop_assert_eq!(&view, &stored.view().unwrap());
+        prop_assert_eq!(replayed.extensions(), stored.extensions());
+        prop_assert!(replayed.ratchet_tree() == stored.ratchet_tree(), "the trees differ");
+        // Context, tree, confirmation tag and transcript hash, byte by byte.
+        prop_assert!(replayed.snapshot().unwrap() == snapshot, "the snapshots differ");
+        prop_assert!(replayed.group_info() == group_info, "the GroupInfos differ");
+        prop_assert_eq!(&pending, &stored.pending());
+        let (state, kept) = (RoomState::read(&view).unwrap(), RoomState::read(&stored.view().unwrap()).unwrap());
+        prop_assert_eq!(state.effective(&pending), kept.effective(&stored.pending()));
+        prop_assert_eq!(state, kept);
+        Ok(())
+    };
+    {
+        let holds = RefCell::new(holds);
+        let strategy = proptest::collection::vec(step(), 1..=12);
+        TestRunner::new(config).run(&strategy, |steps| (holds.borrow_mut())(steps)).unwrap();
+    }
+    // About half is; were it next to nothing, nothing would have been tested.
+    assert!(accepted * 8 > steps_taken, "{accepted} of {steps_taken} steps were accepted");
+}
