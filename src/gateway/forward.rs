@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use actix_web::web::Bytes;
-use portcullis_core::identity::credential::client_of;
+use portcullis_core::identity::credential::bound_client;
 use portcullis_core::mls::Outline;
 use portcullis_core::wire::Wire;
 use portcullis_core::wire::group_info::{GroupInfoRequest, GroupInfoResponse};
@@ -91,7 +91,7 @@ pub(super) async fn group_info(
     let user = own_user(caller)?;
     let request = super::decode::<GroupInfoRequest>(&body)?;
     // The hub believes us that its requester is this user.
-    let (client, named) = client_of(&request.credential).map_err(GatewayError::decode)?;
+    let (client, named) = bound_client(&request.credential, &request.signature_key).map_err(GatewayError::decode)?;
     if named != user {
         return Err(GatewayError::WrongIdentity);
     }

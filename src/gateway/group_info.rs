@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use portcullis_core::identity::credential::client_of;
+use portcullis_core::identity::credential::bound_client;
 use portcullis_core::mls::crypto::HubCrypto;
 use portcullis_core::mls::labels;
 use portcullis_core::room::Admission;
@@ -36,7 +36,7 @@ const READ_WINDOW: Duration = Duration::from_secs(60);
 /// Answers a GroupInfoRequest for a room we are the hub of.
 pub(super) fn answer(inner: &Arc<Inner>, caller: &Caller, room: &RoomUri, body: &[u8]) -> Result<Answer, GatewayError> {
     let request = super::decode::<GroupInfoRequest>(body)?;
-    let user = client_of(&request.credential).ok();
+    let user = bound_client(&request.credential, &request.signature_key).ok();
     let case = Case {
         kind: "decision.group_info",
         room: Some(room),
@@ -90,7 +90,9 @@ fn admission(
     now: Millis,
 ) -> Result<Result<Admission, String>, GatewayError> {
     let refusal = |reason: &str| Ok(Err(reason.to_owned()));
-    let Ok((client, user)) = client_of(&request.credential) else { return refusal("credential_cannot_be_read") };
+    let Ok((client, user)) = bound_client(&request.credential, &request.signature_key) else {
+        return refusal("credential_cannot_be_read");
+    };
     if !caller.speaks_for(&user) {
         return refusal("requester_is_not_of_this_provider");
     }

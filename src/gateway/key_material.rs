@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use actix_web::web::Bytes;
-use portcullis_core::identity::credential::client_of;
+use portcullis_core::identity::credential::bound_client;
 use portcullis_core::mls::crypto::HubCrypto;
 use portcullis_core::mls::{key_package, labels};
 use portcullis_core::policy::{DoorAct, DoorQuestion};
@@ -54,7 +54,7 @@ fn fault(caller: &Caller, request: &KeyMaterialRequest) -> Option<&'static str> 
         Caller::Peer(domain) => request.requesting_user.domain() == *domain || through_hub(domain),
         Caller::User(user) => *user == request.requesting_user,
     };
-    match client_of(&request.requester_credential) {
+    match bound_client(&request.requester_credential, &request.requester_signature_key) {
         _ if !speaks => Some("requester_is_not_of_this_provider"),
         Err(_) => Some("credential_cannot_be_read"),
         Ok((_, user)) if user != request.requesting_user => Some("credential_is_another_user_s"),

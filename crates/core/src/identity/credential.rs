@@ -2,6 +2,7 @@
 
 use openmls::credentials::{BasicCredential, Credential, CredentialType};
 
+use super::x509;
 use crate::wire::uri::{ClientUri, Domain, UriError, UserUri};
 
 /// Why a credential names nobody here.
@@ -13,30 +14,57 @@ pub enum CredentialError {
     /// The client's identifier does not name its user.
     #[error("identity of the credential is not of the form `mimi://host/d/user/client`")]
     NoUser,
-    /// X.509 credentials are not bound to users by this gateway.
-    #[error("credentials of type x509 are not supported")]
-    X509,
+    /// The content of an x509 credential is no chain of certificates.
+    #[error("credential is no chain of certificates")]
+    Chain,
+    /// The certificate does not name exactly one client and one user of one provider, or exactly one provider.
+    #[error("certificate of the credential does not name one client and its user")]
+    Names,
+    /// The certificate is for another key than the one that signs.
+    #[error("certificate of the credential is for another key")]
+    Key,
     /// Neither basic nor x509.
     #[error("credential is of the unknown type {0}")]
     UnknownType(u16),
 }
 
-/// The client and the user of a leaf: a basic credential whose identity is `mimi://host/d/user/client`.
+/// The client and the user that a credential names: a basic one whose identity is `mimi://host/d/user/client`, or an
+/// x509 one whose certificate names one client and one user by URI. For credentials whose key is known to be theirs;
+/// where one first comes from outside, [`bound_client`].
 ///
-/// A basic credential proves nothing by itself; a client is believed to be whom its own provider says it is.
+/// No credential proves anything by itself; a client is believed to be whom its own provider says it is.
 ///
 /// # Errors
 ///
 /// [`CredentialError`] for any other credential.
 pub fn client_of(credential: &Credential) -> Result<(ClientUri, UserUri), CredentialError> {
+    if credential.credential_type() == CredentialType::X509 {
+        return x509::client(credential);
+    }
     let client = ClientUri::from_bytes(identity(credential)?)?;
     let user = client.user().ok_or(CredentialError::NoUser)?;
     Ok((client, user))
 }
 
-/// The provider of an external sender or franking agent: a basic credential whose identity is `mimi://host` (reading
-/// D-52). `None` for any other credential.
+/// As [`client_of`], for a credential that comes with the key that is said to be its own.
+///
+/// # Errors
+///
+/// [`CredentialError::Key`] for a certificate of another key; as [`client_of`].
+pub fn bound_client(credential: &Credential, signature_key: &[u8]) -> Result<(ClientUri, UserUri), CredentialError> {
+    let named = client_of(credential)?;
+    if credential.credential_type() == CredentialType::X509 && !x509::is_for(credential, signature_key) {
+        return Err(CredentialError::Key);
+    }
+    Ok(named)
+}
+
+/// The provider of an external sender or franking agent: a basic credential whose identity is `mimi://host`, or an x509
+/// one whose certificate names one domain (reading D-52). `None` for any other credential.
 pub fn provider_of(credential: &Credential) -> Option<Domain> {
+    if credential.credential_type() == CredentialType::X509 {
+        return x509::provider(credential).ok();
+    }
     let provider = UserUri::from_bytes(identity(credential).ok()?).ok()?;
     provider.is_provider().then(|| provider.domain())
 }
@@ -49,8 +77,7 @@ pub fn provider_credential(provider: &Domain) -> Credential {
 fn identity(credential: &Credential) -> Result<&[u8], CredentialError> {
     match credential.credential_type() {
         CredentialType::Basic => Ok(credential.serialized_content()),
-        CredentialType::X509 => Err(CredentialError::X509),
-        CredentialType::Grease(number) | CredentialType::Other(number) => Err(CredentialError::UnknownType(number)),
+        other => Err(CredentialError::UnknownType(other.into())),
     }
 }
 
@@ -82,7 +109,6 @@ mod tests {
     #[test]
     fn other_types_of_credential_are_told_apart() {
         let of_type = |number: u16| Credential::new(number.into(), b"mimi://a.example/d/alice/phone".to_vec());
-        assert_eq!(client_of(&of_type(2)), Err(CredentialError::X509));
         assert_eq!(client_of(&of_type(3)), Err(CredentialError::UnknownType(3)));
         assert_eq!(client_of(&of_type(0x0a0a)), Err(CredentialError::UnknownType(0x0a0a)));
     }

@@ -4,7 +4,7 @@ use openmls::group::{GroupContext, GroupId, ProposalStore, PublicGroup};
 use openmls_traits::types::Ciphersuite;
 use tls_codec::{Deserialize as _, Serialize as _, VLBytes};
 
-use crate::identity::credential::client_of;
+use crate::identity::credential::bound_client;
 use crate::wire::Wire;
 use crate::wire::external_sender::ExternalSender;
 use crate::wire::mls::{GroupInfo, RatchetTree};
@@ -108,7 +108,8 @@ impl Group {
         let context = self.public.group_context();
         let group = GroupUri::from_bytes(context.group_id().as_slice()).map_err(|_| CheckId::Group)?;
         let leaf = |member: openmls::group::Member| {
-            let (client, user) = client_of(&member.credential).map_err(|_| CheckId::Credentials)?;
+            let named = bound_client(&member.credential, &member.signature_key);
+            let (client, user) = named.map_err(|_| CheckId::Credentials)?;
             Ok::<_, CheckId>(Leaf { index: member.index.u32(), client, user, signature_key: member.signature_key })
         };
         Ok(GroupView {

@@ -4,9 +4,9 @@ use openmls::framing::{ProcessedMessageContent, Sender as MlsSender};
 use openmls::group::StagedCommit;
 use openmls::key_packages::KeyPackage;
 use openmls::messages::proposals::{Proposal, ProposalOrRefType};
-use openmls::prelude::LeafNodeIndex;
+use openmls::prelude::{LeafNode, LeafNodeIndex};
 
-use crate::identity::credential::client_of;
+use crate::identity::credential::bound_client;
 use crate::time::Millis;
 use crate::wire::mls::{MlsKind, MlsMessage};
 use crate::wire::update::CommitBundle;
@@ -181,7 +181,8 @@ impl Group {
         committer: Option<LeafNodeIndex>,
         before: &GroupView,
     ) -> Result<Sender, CheckId> {
-        let renewed = staged.update_path_leaf_node().map(|leaf| client_of(leaf.credential())).transpose();
+        let named = |leaf: &LeafNode| bound_client(leaf.credential(), leaf.signature_key().as_slice());
+        let renewed = staged.update_path_leaf_node().map(named).transpose();
         let renewed = renewed.map_err(|_| CheckId::Credentials)?;
         match committer {
             Some(leaf) => {

@@ -14,7 +14,7 @@ use openmls::versions::ProtocolVersion;
 use openmls_traits::crypto::OpenMlsCrypto;
 use tls_codec::Deserialize as _;
 
-use crate::identity::credential::{CredentialError, client_of};
+use crate::identity::credential::{CredentialError, bound_client};
 use crate::time::Millis;
 use crate::wire::components::ComponentId;
 use crate::wire::key_material::RequiredCapabilities;
@@ -139,7 +139,7 @@ pub(super) fn describe(
     key_package: &KeyPackage,
 ) -> Result<KeyPackageInfo, KeyPackageError> {
     let leaf = key_package.leaf_node();
-    let (client, user) = client_of(leaf.credential())?;
+    let (client, user) = bound_client(leaf.credential(), leaf.signature_key().as_slice())?;
     let lifetime = key_package.life_time();
     Ok(KeyPackageInfo {
         reference: key_package.hash_ref(crypto).map_err(|_| KeyPackageError::Invalid)?.as_slice().to_vec(),
@@ -194,12 +194,12 @@ impl LeafCapabilities {
 
 #[cfg(test)]
 mod tests {
-    use openmls::credentials::{BasicCredential, CredentialWithKey};
+    use openmls::credentials::{BasicCredential, Credential, CredentialType, CredentialWithKey};
     use openmls::prelude::Capabilities;
     use openmls_basic_credential::SignatureKeyPair;
     use openmls_rust_crypto::OpenMlsRustCrypto;
     use openmls_traits::types::{Ciphersuite, SignatureScheme};
-    use tls_codec::Serialize as _;
+    use tls_codec::{Serialize as _, VLBytes};
 
     use super::*;
     use crate::mls::crypto::HubCrypto;
@@ -208,15 +208,19 @@ mod tests {
     const DAY_S: u64 = 24 * 3600;
 
     fn key_package(identity: &str, lifetime: Lifetime, last_resort: bool) -> Vec<u8> {
-        let provider = OpenMlsRustCrypto::default();
         let signer = SignatureKeyPair::new(SignatureScheme::ED25519).unwrap();
-        let credential = BasicCredential::new(identity.as_bytes().to_vec()).into();
+        signed(&signer, BasicCredential::new(identity.as_bytes().to_vec()).into(), lifetime, last_resort)
+    }
+
+    fn signed(signer: &SignatureKeyPair, credential: Credential, lifetime: Lifetime, last_resort: bool) -> Vec<u8> {
+        let provider = OpenMlsRustCrypto::default();
+        let types = [credential.credential_type()];
         let credential_with_key = CredentialWithKey { credential, signature_key: signer.public().into() };
-        let capabilities = Capabilities::new(None, None, Some(&[ExtensionType::LastResort]), None, None);
+        let capabilities = Capabilities::new(None, None, Some(&[ExtensionType::LastResort]), None, Some(&types));
         let builder = KeyPackage::builder().key_package_lifetime(lifetime).leaf_node_capabilities(capabilities);
         let builder = if last_resort { builder.mark_as_last_resort() } else { builder };
         let suite = Ciphersuite::MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519;
-        let bundle = builder.build(suite, &provider, &signer, credential_with_key).unwrap();
+        let bundle = builder.build(suite, &provider, signer, credential_with_key).unwrap();
         bundle.key_package().tls_serialize_detached().unwrap()
     }
 
@@ -239,6 +243,26 @@ mod tests {
         assert_eq!((info.suite, info.reference.len(), info.last_resort), (1, 32, false));
         assert_eq!(info.not_after, Millis(lifetime.not_after() * 1000));
         assert_eq!(info.lifetime_s, 60 * DAY_S + 3600);
+    }
+
+    #[test]
+    fn a_key_package_with_a_certificate_is_its_client_s_if_the_certificate_is_for_its_key() {
+        let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
+        let mut params = rcgen::CertificateParams::default();
+        let names = ["mimi://b.example/d/phone", "mimi://b.example/u/bob"];
+        params.subject_alt_names = names.map(|name| rcgen::SanType::URI(name.try_into().unwrap())).to_vec();
+        let certificate = params.self_signed(&key).unwrap();
+        let chain = VLBytes::new(certificate.der().to_vec()).tls_serialize_detached().unwrap();
+        let credential = Credential::new(CredentialType::X509, chain);
+        // An Ed25519 key in PKCS#8 has its seed after 16 octets (RFC 8410, section 7).
+        let seed = key.serialize_der()[16..48].to_vec();
+        let own = SignatureKeyPair::from_raw(SignatureScheme::ED25519, seed, key.public_key_raw().to_vec());
+        let lifetime = Lifetime::new(60 * DAY_S);
+        let info = check(&signed(&own, credential.clone(), lifetime, false), &lifetime).unwrap();
+        assert_eq!((info.client.as_str(), info.user.as_str()), (names[0], names[1]));
+        let other = SignatureKeyPair::new(SignatureScheme::ED25519).unwrap();
+        let refused = check(&signed(&other, credential, lifetime, false), &lifetime).unwrap_err();
+        assert_eq!(refused, KeyPackageError::Credential(CredentialError::Key));
     }
 
     #[test]

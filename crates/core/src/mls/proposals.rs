@@ -4,7 +4,7 @@ use openmls::framing::{ProcessedMessageContent, Sender as MlsSender};
 use openmls::group::QueuedProposal;
 use openmls::messages::proposals::{Proposal, ProposalOrRefType};
 
-use crate::identity::credential::{client_of, provider_of};
+use crate::identity::credential::{bound_client, provider_of};
 use crate::time::Millis;
 use crate::wire::mls::{MlsKind, MlsMessage};
 use crate::wire::uri::{Domain, UserUri};
@@ -130,8 +130,9 @@ impl Group {
             }
             MlsSender::NewMemberProposal => match proposal.proposal() {
                 Proposal::Add(add) => {
-                    let credential = add.key_package().leaf_node().credential();
-                    let (client, user) = client_of(credential).map_err(|_| CheckId::Credentials)?;
+                    let leaf = add.key_package().leaf_node();
+                    let named = bound_client(leaf.credential(), leaf.signature_key().as_slice());
+                    let (client, user) = named.map_err(|_| CheckId::Credentials)?;
                     Ok(Proposer::Joiner { client, user })
                 }
                 _ => Err(CheckId::Authenticity.into()),
@@ -195,7 +196,8 @@ impl Group {
             Proposal::Update(update) => {
                 let leaf = own_leaf(proposal)?;
                 let (client, user) = at(leaf)?;
-                let renewed = client_of(update.leaf_node().credential())
+                let renewed = update.leaf_node();
+                let renewed = bound_client(renewed.credential(), renewed.signature_key().as_slice())
                     .map_err(|_| HandshakeError::proposals(CheckId::Credentials))?;
                 checks::credentials::continued(&client, Some(&renewed.0)).map_err(HandshakeError::proposals)?;
                 Effect::Update { leaf, client, user }
