@@ -15,7 +15,7 @@ use portcullis_core::wire::group_info::{
 };
 use portcullis_core::wire::mls::{GroupInfo, MlsMessage, RatchetTree};
 use portcullis_core::wire::update::RatchetTreeOption;
-use portcullis_core::wire::uri::RoomUri;
+use portcullis_core::wire::uri::{ClientUri, RoomUri, UserUri};
 use portcullis_core::wire::{Protocol, Wire};
 use portcullis_store::admission::Ticket;
 use portcullis_store::{StoreError, Tx, admission, answers};
@@ -66,7 +66,7 @@ pub(super) fn answer(inner: &Arc<Inner>, caller: &Caller, room: &RoomUri, body: 
     let ticket = Ticket {
         id: Uuid::now_v7(),
         room: room.clone(),
-        credential_hash: answers::scope(&[request.credential.serialized_content()]),
+        credential_hash: bearer(admission.client(), admission.user()),
         role: admission.role(),
         signature_key: request.signature_key,
         issued_at: case.now,
@@ -79,6 +79,11 @@ pub(super) fn answer(inner: &Arc<Inner>, caller: &Caller, room: &RoomUri, body: 
         Ok::<_, StoreError>(())
     })?;
     Ok(Answer { body, decision: Some(id) })
+}
+
+/// Whom a ticket is for, besides its key: a certificate may change while the client stays (reading D-46).
+pub(super) fn bearer(client: &ClientUri, user: &UserUri) -> [u8; 32] {
+    answers::scope(&[client.as_bytes(), user.as_bytes()])
 }
 
 /// By which right the requester may have the GroupInfo, or why it may not.

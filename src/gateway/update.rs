@@ -13,12 +13,13 @@ use portcullis_core::wire::uri::{Domain, RoomUri, UserUri};
 use portcullis_store::admission::{self, Ticket};
 use portcullis_store::proposals::PendingProposal;
 use portcullis_store::rooms::GroupState;
-use portcullis_store::{StoreError, Tx, answers, proposals, rooms};
+use portcullis_store::{StoreError, Tx, proposals, rooms};
 use serde_json::json;
 use tracing::info_span;
 
 use super::decide::{Case, Decision, question};
 use super::fan_out::{self, Delivery};
+use super::group_info::bearer;
 use super::reissue;
 use super::replay::Replay;
 use super::rooms::Hosted;
@@ -310,7 +311,7 @@ impl Update<'_> {
     fn ticket_of(&self, leaf: &Leaf) -> Result<Option<Ticket>, GatewayError> {
         let (room, now) = (&self.hosted.room, self.now);
         let ticket = self.inner.store.read(|conn| admission::find(conn, room, &leaf.signature_key, now))?;
-        Ok(ticket.filter(|ticket: &Ticket| ticket.credential_hash == answers::scope(&[leaf.client.as_bytes()])))
+        Ok(ticket.filter(|ticket: &Ticket| ticket.credential_hash == bearer(&leaf.client, &leaf.user)))
     }
 
     fn refuse_handshake(&self, case: &Case<'_>, error: &HandshakeError) -> Result<Option<Answer>, GatewayError> {

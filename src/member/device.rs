@@ -36,10 +36,21 @@ impl Device {
     ///
     /// [`DeviceError`], as all methods here; what the protocol or a policy can refuse is an answer.
     pub async fn register(door: Client, client: ClientUri) -> Result<Self, DeviceError> {
-        let user = client.user().ok_or_else(|| DeviceError::NoUser(client.clone()))?;
-        door.register_user(&user).await?;
-        door.register_device(&client).await?;
-        Ok(Self { feed: Feed::new(door.events(&client, 0)), member: Member::new(client)?, door })
+        if client.user().is_none() {
+            return Err(DeviceError::NoUser(client));
+        }
+        Self::register_member(door, Member::new(client)?).await
+    }
+
+    /// The same for an MLS client that there is, say one with an x509 credential.
+    ///
+    /// # Errors
+    ///
+    /// [`DeviceError`].
+    pub async fn register_member(door: Client, member: Member) -> Result<Self, DeviceError> {
+        door.register_user(member.user()).await?;
+        door.register_device(member.client()).await?;
+        Ok(Self { feed: Feed::new(door.events(member.client(), 0)), member, door })
     }
 
     /// The client.

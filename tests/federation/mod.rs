@@ -9,6 +9,7 @@ mod policy;
 mod postgres;
 mod rights;
 mod updates;
+mod x509;
 
 use portcullis::member::{Device, Sent};
 use portcullis_core::wire::Wire;

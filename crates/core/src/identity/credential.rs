@@ -53,7 +53,7 @@ pub fn client_of(credential: &Credential) -> Result<(ClientUri, UserUri), Creden
 /// [`CredentialError::Key`] for a certificate of another key; as [`client_of`].
 pub fn bound_client(credential: &Credential, signature_key: &[u8]) -> Result<(ClientUri, UserUri), CredentialError> {
     let named = client_of(credential)?;
-    if credential.credential_type() == CredentialType::X509 && !x509::is_for(credential, signature_key) {
+    if credential.credential_type() == CredentialType::X509 && x509::signature_key(credential)? != signature_key {
         return Err(CredentialError::Key);
     }
     Ok(named)

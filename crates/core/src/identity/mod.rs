@@ -2,4 +2,4 @@
 
 pub mod certificate;
 pub mod credential;
-mod x509;
+pub(crate) mod x509;

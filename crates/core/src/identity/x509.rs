@@ -11,7 +11,8 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 use super::credential::CredentialError;
 use crate::wire::uri::{ClientUri, Domain, UserUri};
 
-/// The one client and the one user that the certificate names by URI, of one provider (reading D-7).
+/// The one client and the one user that the certificate names by URI, of one provider (reading D-7). A client whose own
+/// name says whose it is, is of nobody else.
 pub(super) fn client(credential: &Credential) -> Result<(ClientUri, UserUri), CredentialError> {
     read(credential, |certificate| {
         let uris = names(certificate, |name| match name {
@@ -22,7 +23,11 @@ pub(super) fn client(credential: &Credential) -> Result<(ClientUri, UserUri), Cr
         let users = uris.iter().filter_map(|uri| UserUri::parse(uri).ok());
         let users: Vec<UserUri> = users.filter(|user| !user.is_provider()).collect();
         match (<[_; 1]>::try_from(clients), <[_; 1]>::try_from(users)) {
-            (Ok([client]), Ok([user])) if client.domain() == user.domain() => Ok((client, user)),
+            (Ok([client]), Ok([user]))
+                if client.domain() == user.domain() && client.user().is_none_or(|implied| implied == user) =>
+            {
+                Ok((client, user))
+            }
             _ => Err(CredentialError::Names),
         }
     })
@@ -42,11 +47,10 @@ pub(super) fn provider(credential: &Credential) -> Result<Domain, CredentialErro
     })
 }
 
-/// Whether the certificate is for this signature key, in the encoding of RFC 9420, section 5.1.1: that of the
-/// certificate's subjectPublicKey for every scheme in use here.
-pub(super) fn is_for(credential: &Credential, signature_key: &[u8]) -> bool {
-    let same = read(credential, |certificate| Ok(certificate.public_key().subject_public_key.data == signature_key));
-    same.is_ok_and(|same| same)
+/// The signature key that the certificate is for, in the encoding of RFC 9420, section 5.1.1: that of the certificate's
+/// subjectPublicKey for every scheme in use here.
+pub(crate) fn signature_key(credential: &Credential) -> Result<Vec<u8>, CredentialError> {
+    read(credential, |certificate| Ok(certificate.public_key().subject_public_key.data.to_vec()))
 }
 
 /// Reads the first certificate of `Certificate certificates<V>` (RFC 9420, section 5.3).
@@ -106,6 +110,16 @@ mod tests {
         let two = "mimi://a.example/u/bob";
         for names in [&[PHONE][..], &[ALICE], &[PHONE, ALICE, two], &[PHONE, "mimi://b.example/u/alice"], &[]] {
             assert_eq!(client_of(&credential(&uris(names)).0), Err(CredentialError::Names), "{names:?}");
+        }
+    }
+
+    #[test]
+    fn a_client_that_names_its_user_is_of_that_user() {
+        let phone = "mimi://a.example/d/alice/phone";
+        let (own, key) = credential(&uris(&[phone, ALICE]));
+        assert_eq!(bound_client(&own, &key).unwrap().1.as_str(), ALICE);
+        for user in ["mimi://a.example/u/bob", "mimi://a.example/p/alice"] {
+            assert_eq!(client_of(&credential(&uris(&[phone, user])).0), Err(CredentialError::Names), "{user}");
         }
     }
 

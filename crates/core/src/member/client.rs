@@ -11,8 +11,10 @@ use openmls::prelude::{
 };
 use openmls_basic_credential::SignatureKeyPair;
 use openmls_rust_crypto::OpenMlsRustCrypto;
-use tls_codec::{Deserialize as _, Serialize as _};
+use openmls_traits::types::SignatureScheme;
+use tls_codec::{Deserialize as _, Serialize as _, VLBytes};
 
+use crate::identity::{credential, x509};
 use crate::wire::Wire;
 use crate::wire::mls::{GroupInfo, KeyPackage as KeyPackageBytes, MlsMessage, RatchetTree};
 use crate::wire::uri::{ClientUri, GroupUri, RoomUri, UserUri};
@@ -32,6 +34,7 @@ pub struct Member {
     pub(super) user: UserUri,
     pub(super) suite: Ciphersuite,
     pub(super) signer: SignatureKeyPair,
+    credential: Credential,
     /// Holds the key packages and the groups that were created or entered by a Welcome.
     pub(super) store: Store,
     pub(super) rooms: BTreeMap<RoomUri, Membership>,
@@ -75,16 +78,44 @@ impl Member {
         let user = client.user().ok_or(MemberError::Unusable)?;
         let suite = crate::mls::crypto::suite(suite).map_err(|_| MemberError::Unusable)?;
         let signer = SignatureKeyPair::new(suite.signature_algorithm()).map_err(|_| MemberError::Unusable)?;
-        Ok(Self {
+        let credential = BasicCredential::new(client.as_bytes().to_vec()).into();
+        Ok(Self::of((client, user), suite, signer, credential))
+    }
+
+    /// A client of cipher suite 1 with an x509 credential: a chain in DER whose first certificate names the client and
+    /// its user (reading D-7) and is for the Ed25519 key with this seed of 32 octets.
+    ///
+    /// # Errors
+    ///
+    /// [`MemberError::Unusable`] when the certificate does not name one client and its user.
+    pub fn with_certificates(chain: &[Vec<u8>], seed: Vec<u8>) -> Result<Self, MemberError> {
+        let unusable = |_| MemberError::Unusable;
+        let encoded = chain.iter().map(|certificate| VLBytes::new(certificate.clone()).tls_serialize_detached());
+        let encoded: Vec<Vec<u8>> = encoded.collect::<Result<_, _>>().map_err(refused("encode a certificate"))?;
+        let own = Credential::new(CredentialType::X509, encoded.concat());
+        let named = credential::client_of(&own).map_err(unusable)?;
+        let key = x509::signature_key(&own).map_err(unusable)?;
+        let suite = crate::mls::crypto::suite(DEFAULT_SUITE).map_err(|_| MemberError::Unusable)?;
+        Ok(Self::of(named, suite, SignatureKeyPair::from_raw(SignatureScheme::ED25519, seed, key), own))
+    }
+
+    fn of(
+        (client, user): (ClientUri, UserUri),
+        suite: Ciphersuite,
+        signer: SignatureKeyPair,
+        credential: Credential,
+    ) -> Self {
+        Self {
             client,
             user,
             suite,
             signer,
+            credential,
             store: Store::default(),
             rooms: BTreeMap::new(),
             awaited: BTreeMap::new(),
             bundling: Bundling::default(),
-        })
+        }
     }
 
     /// This client.
@@ -104,7 +135,7 @@ impl Member {
 
     /// What its leaves and requests say it is.
     pub fn credential(&self) -> Credential {
-        BasicCredential::new(self.client.as_bytes().to_vec()).into()
+        self.credential.clone()
     }
 
     /// The number of its cipher suite.
@@ -194,14 +225,15 @@ impl Member {
         CredentialWithKey { credential: self.credential(), signature_key: self.signer.public().into() }
     }
 
-    /// What a room of MIMI requires: app_data_dictionary, AppDataUpdate, AppEphemeral and SelfRemove.
+    /// What a room of MIMI requires: app_data_dictionary, AppDataUpdate, AppEphemeral and SelfRemove; and the types of
+    /// credential that other members may have.
     pub(super) fn capabilities(&self) -> Capabilities {
         Capabilities::builder()
             .versions(vec![ProtocolVersion::Mls10])
             .ciphersuites(vec![self.suite])
             .extensions(vec![ExtensionType::AppDataDictionary])
             .proposals(vec![ProposalType::AppDataUpdate, ProposalType::AppEphemeral, ProposalType::SelfRemove])
-            .credentials(vec![CredentialType::Basic])
+            .credentials(vec![CredentialType::Basic, CredentialType::X509])
             .build()
     }
 

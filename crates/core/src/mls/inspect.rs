@@ -118,6 +118,7 @@ impl Group {
         checks::context::required_capabilities(next.public.group_context())?;
         checks::context::external_senders(next.public.group_context())?;
         checks::signature_keys::check(&after)?;
+        checks::leaf_support::agree(&next.public)?;
         checks::view(&after)?;
         let (group_info, welcome_refs) = (Vec::new(), Vec::new());
         Ok(StagedChange { change: Change { before, after, sender, parts, group_info, welcome_refs, cited }, next })
@@ -186,8 +187,9 @@ impl Group {
         let renewed = renewed.map_err(|_| CheckId::Credentials)?;
         match committer {
             Some(leaf) => {
-                let (client, user) = client_at(before, leaf.u32())?;
-                checks::credentials::continued(&client, renewed.as_ref().map(|(client, _)| client))?;
+                let named = client_at(before, leaf.u32())?;
+                checks::credentials::continued(&named, renewed.as_ref())?;
+                let (client, user) = named;
                 Ok(Sender::Member { leaf: leaf.u32(), client, user })
             }
             None => {

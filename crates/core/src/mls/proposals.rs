@@ -195,11 +195,12 @@ impl Group {
             }
             Proposal::Update(update) => {
                 let leaf = own_leaf(proposal)?;
-                let (client, user) = at(leaf)?;
+                let before = at(leaf)?;
                 let renewed = update.leaf_node();
                 let renewed = bound_client(renewed.credential(), renewed.signature_key().as_slice())
                     .map_err(|_| HandshakeError::proposals(CheckId::Credentials))?;
-                checks::credentials::continued(&client, Some(&renewed.0)).map_err(HandshakeError::proposals)?;
+                checks::credentials::continued(&before, Some(&renewed)).map_err(HandshakeError::proposals)?;
+                let (client, user) = before;
                 Effect::Update { leaf, client, user }
             }
             Proposal::AppDataUpdate(update) => {

@@ -55,6 +55,16 @@ impl Admission {
         Ok(Self { client: client.clone(), user: user.clone(), signature_key, grant, role })
     }
 
+    /// The client that was admitted.
+    pub fn client(&self) -> &ClientUri {
+        &self.client
+    }
+
+    /// Its user.
+    pub fn user(&self) -> &UserUri {
+        &self.user
+    }
+
     /// By which right.
     pub fn grant(&self) -> Grant {
         self.grant

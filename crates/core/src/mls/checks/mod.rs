@@ -75,7 +75,7 @@ check_ids! {
     ExternalRemove = 3, "external_remove";
     /// KeyPackages of Adds live neither too long nor too short.
     Lifetimes = 4, "lifetimes";
-    /// Credentials name clients, and a renewed leaf names the client it named before.
+    /// Credentials name clients, and a renewed leaf names the client and the user it named before.
     Credentials = 5, "credentials";
     /// The GroupInfo is that of the new epoch, signed by the committer's new leaf, with external_pub and without a
     /// tree.
@@ -112,7 +112,7 @@ check_ids! {
     LeafOperations = 22, "leaf_operations";
     /// The proposals of one bundle have one sender (reading D-28).
     Bundle = 23, "bundle";
-    /// A leaf to come can do what the group requires.
+    /// A leaf to come can do what the group requires, and all leaves take each other's types of credential.
     LeafSupport = 24, "leaf_support";
 }
 

@@ -41,11 +41,11 @@ pub(in crate::mls) fn check(
                 return Err(invalid(CheckId::Standalone));
             }
             lifetimes::check(std::iter::once(key_package), now)?;
-            leaf_support::check(&group.public, key_package.leaf_node()).map_err(invalid)?;
+            leaf_support::check(&group.public, &to_come(&others), key_package.leaf_node()).map_err(invalid)?;
             fresh_keys(group, &others, proposal, None).map_err(invalid)
         }
         Proposal::Update(update) => {
-            leaf_support::check(&group.public, update.leaf_node()).map_err(invalid)?;
+            leaf_support::check(&group.public, &to_come(&others), update.leaf_node()).map_err(invalid)?;
             free_leaf(&others, proposal).map_err(invalid)?;
             fresh_keys(group, &others, proposal, proposal.part.leaf()).map_err(invalid)
         }
@@ -105,6 +105,16 @@ fn fresh_keys(group: &Group, others: &[&Pending], proposal: &Pending, own: Optio
         && distinct.len() == new.encryption.len()
         && new.encryption.iter().all(|key| !encryptions.contains(key));
     if fresh { Ok(()) } else { Err(CheckId::SignatureKeys) }
+}
+
+/// The leaves that pending proposals bring.
+fn to_come<'a>(others: &[&'a Pending]) -> Vec<&'a LeafNode> {
+    let leaf = |other: &&'a Pending| match &other.proposal {
+        Proposal::Add(add) => Some(add.key_package().leaf_node()),
+        Proposal::Update(update) => Some(update.leaf_node()),
+        _ => None,
+    };
+    others.iter().filter_map(leaf).collect()
 }
 
 /// The signature key and the HPKE keys of a leaf to come.

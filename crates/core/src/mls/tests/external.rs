@@ -13,7 +13,7 @@ fn join(room: &Room, client: &mut Client, pending: &[MlsMessage], listed: &[&str
     let tree = openmls::treesync::RatchetTreeIn::tls_deserialize_exact(room.hub.ratchet_tree()).unwrap();
     let before = room.hub.view().unwrap().components;
     let config = MlsGroupJoinConfig::builder().wire_format_policy(PURE_PLAINTEXT_WIRE_FORMAT_POLICY).build();
-    let Client { provider, signer, identity, group } = client;
+    let Client { provider, signer, identity, group, .. } = client;
     let mut builder = ExternalCommitBuilder::new()
         .with_config(config)
         .with_ratchet_tree(tree)

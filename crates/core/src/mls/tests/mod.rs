@@ -1,5 +1,6 @@
 //! Real MLS clients, some of them dishonest, and the hub's group between them.
 
+mod certificates;
 mod commits;
 mod external;
 mod follower;
@@ -133,6 +134,7 @@ struct Client {
     provider: OpenMlsRustCrypto,
     signer: SignatureKeyPair,
     identity: CredentialWithKey,
+    capabilities: Capabilities,
     group: Option<MlsGroup>,
 }
 
@@ -160,7 +162,7 @@ impl Client {
         signer.store(provider.storage()).unwrap();
         let identity =
             CredentialWithKey { credential: credential(&client_uri(name)), signature_key: signer.public().into() };
-        Self { provider, signer, identity, group: None }
+        Self { provider, signer, identity, capabilities: all_capabilities(), group: None }
     }
 
     fn group(&mut self) -> &mut MlsGroup {
@@ -172,7 +174,7 @@ impl Client {
     }
 
     fn key_package(&self) -> KeyPackage {
-        self.key_package_with(Lifetime::new(LIFETIME.as_secs()), all_capabilities())
+        self.key_package_with(Lifetime::new(LIFETIME.as_secs()), self.capabilities.clone())
     }
 
     fn key_package_with(&self, lifetime: Lifetime, capabilities: Capabilities) -> KeyPackage {
@@ -185,7 +187,7 @@ impl Client {
         let config = MlsGroupCreateConfig::builder()
             .ciphersuite(SUITE)
             .wire_format_policy(PURE_PLAINTEXT_WIRE_FORMAT_POLICY)
-            .capabilities(all_capabilities())
+            .capabilities(self.capabilities.clone())
             .with_group_context_extensions(Extensions::<GroupContext>::from_vec(extensions).unwrap())
             .build();
         let id = GroupId::from_slice(GROUP.as_bytes());
@@ -355,21 +357,27 @@ struct Room {
 
 impl Room {
     fn of(names: &[&str]) -> Self {
-        let hub_signer = key_pair();
-        let mut creator = Client::new(names[0]);
-        let extensions = vec![required(), external_senders(&hub_signer), app_data(&components(names[0]))];
-        let (group_info, tree) = creator.create(extensions);
-        let hub = Group::found(&group_info, &tree).unwrap();
-        let mut room = Self { hub, hub_signer, clients: vec![creator] };
+        let mut room = Self::started_by(names[0], Client::new(names[0]));
         if names.len() > 1 {
             room.invite(&names[1..]);
         }
         room
     }
 
+    fn started_by(name: &str, mut creator: Client) -> Self {
+        let hub_signer = key_pair();
+        let extensions = vec![required(), external_senders(&hub_signer), app_data(&components(name))];
+        let (group_info, tree) = creator.create(extensions);
+        let hub = Group::found(&group_info, &tree).unwrap();
+        Self { hub, hub_signer, clients: vec![creator] }
+    }
+
     /// The first client adds a client of each user, and lists them.
     fn invite(&mut self, names: &[&str]) {
-        let mut guests: Vec<Client> = names.iter().map(|name| Client::new(name)).collect();
+        self.invite_clients(names, names.iter().map(|name| Client::new(name)).collect());
+    }
+
+    fn invite_clients(&mut self, names: &[&str], mut guests: Vec<Client>) {
         let adds = guests.iter().map(Client::key_package).collect();
         let bundle = self.clients[0].commit(Draft { adds, updates: vec![listing(names)], ..Draft::default() });
         self.accept(0, &bundle);
