@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hint::black_box;
+use std::sync::Arc;
 use std::time::Instant;
 
 use portcullis_core::policy::{Bundle, Engine, Membership, Question, RoleFacts, RoomFacts, Side};
@@ -63,7 +64,7 @@ fn engine(total: usize) -> Engine {
 /// A room of 1,000 with the roles of the shipped template `strict`, as far as numbers go.
 fn lounge() -> RoomFacts {
     let capabilities: BTreeSet<Capability> = Capability::NAMED.iter().take(40).map(|(it, _)| *it).collect();
-    let role = |index| RoleFacts { index, name: format!("role {index}"), capabilities: capabilities.clone() };
+    let role = |index| Arc::new(RoleFacts { index, name: format!("role {index}"), capabilities: capabilities.clone() });
     let user = |number| UserUri::parse(&format!("mimi://a.example/u/user{number}")).unwrap();
     RoomFacts {
         room: RoomUri::parse("mimi://a.example/r/lounge").unwrap(),

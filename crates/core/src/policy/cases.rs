@@ -1,6 +1,7 @@
 //! The tests of a bundle, `tests/*.yaml`: what the policies are meant to decide, in the words of rooms and users.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde::Deserialize;
 
@@ -209,10 +210,9 @@ impl Suite {
 
 impl RoomFixture {
     fn facts(&self) -> RoomFacts {
-        let role = |role: &RoleFixture| RoleFacts {
-            index: role.index,
-            name: role.name.clone(),
-            capabilities: role.capabilities.iter().map(|name| name.0).collect(),
+        let role = |role: &RoleFixture| {
+            let capabilities = role.capabilities.iter().map(|name| name.0).collect();
+            Arc::new(RoleFacts { index: role.index, name: role.name.clone(), capabilities })
         };
         let roles = || self.roles.iter().map(role).collect();
         RoomFacts {

@@ -13,6 +13,7 @@ use super::facts::{AdminQuestion, DoorQuestion, Question, RoomFacts, Side};
 use super::index::{Findings, Index};
 use super::policies::PolicyMeta;
 use super::settings::{DeniedCommit, Directory, Settings};
+use super::slices::Slices;
 use super::verdict::Verdict;
 use super::vocabulary::{Act, Vocabulary};
 
@@ -24,6 +25,8 @@ pub struct Engine {
     metas: Arc<HashMap<PolicyId, PolicyMeta>>,
     vocabulary: Arc<Vocabulary>,
     directory: Arc<Directory>,
+    /// Of this directory alone.
+    slices: Arc<Slices>,
     digest: [u8; 32],
 }
 
@@ -36,19 +39,21 @@ impl Engine {
             metas: Arc::clone(&bundle.metas),
             vocabulary: Arc::clone(&bundle.vocabulary),
             directory: Arc::clone(&bundle.directory),
+            slices: Arc::default(),
             digest: bundle.digest(),
         }
     }
 
     /// The same policies over other settings, for tests of a bundle.
     pub(super) fn with_settings(&self, settings: Settings) -> Self {
-        Self { directory: Arc::new(Directory::new(settings)), ..self.clone() }
+        Self { directory: Arc::new(Directory::new(settings)), slices: Arc::default(), ..self.clone() }
     }
 
     /// The same bundle, with these providers suspended beside those that its settings suspend.
     #[must_use]
     pub fn with_suspended(&self, providers: BTreeSet<Domain>) -> Self {
-        Self { directory: Arc::new(self.directory.with_suspended(providers)), ..self.clone() }
+        let directory = Arc::new(self.directory.with_suspended(providers));
+        Self { directory, slices: Arc::default(), ..self.clone() }
     }
 
     /// The providers that are suspended beside those that the settings suspend.
@@ -79,7 +84,7 @@ impl Engine {
         let Some(act) = self.vocabulary.capability(question.capability) else {
             return Verdict::deny("UNKNOWN_CAPABILITY");
         };
-        let asked = entities::of_room(&self.vocabulary, &self.directory, act, question);
+        let asked = entities::of_room(&self.vocabulary, &self.directory, &self.slices, act, question);
         let verdict = self.judge(act, asked, || default_reason(question));
         Verdict { notes: notes(question.room), ..verdict }
     }

@@ -2,6 +2,7 @@
 //! known is an error before anything is evaluated, for Cedar would skip a forbid that meets a missing entity.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 use cedar_policy::{Context, Entities, Entity, EntityTypeName, EntityUid, Request, RestrictedExpression, Schema};
 
@@ -12,6 +13,7 @@ use crate::wire::uri::{Domain, RoomUri, UserUri};
 
 use super::facts::{DoorAct, DoorQuestion, Membership, Question, RoleFacts, RoomFacts, Side};
 use super::settings::Directory;
+use super::slices::{Described, Key, Slices};
 use super::vocabulary::{Act, Vocabulary, uid};
 
 mod admin;
@@ -58,7 +60,7 @@ impl FactsError {
 pub(super) struct Asked {
     pub(super) request: Request,
     pub(super) resource: EntityUid,
-    pub(super) entities: Entities,
+    pub(super) entities: Arc<Entities>,
 }
 
 impl Asked {
@@ -88,7 +90,7 @@ pub(super) fn conform(vocabulary: &Vocabulary, directory: &Directory, schema: &S
     let target = UserUri::parse("mimi://sample.example/u/b").map_err(FactsError::cedar("sample"))?;
     let room = RoomUri::parse("mimi://sample.example/r/a").map_err(FactsError::cedar("sample"))?;
     let capabilities = BTreeSet::from([Capability::SEND_MESSAGE]);
-    let role = |index| RoleFacts { index, name: "sample".to_owned(), capabilities: capabilities.clone() };
+    let role = |index| Arc::new(RoleFacts { index, name: "sample".to_owned(), capabilities: capabilities.clone() });
     let people = [user.clone(), target.clone()];
     let facts = RoomFacts {
         room,
@@ -120,7 +122,7 @@ pub(super) fn conform(vocabulary: &Vocabulary, directory: &Directory, schema: &S
             source: &domain,
             now: Millis(0),
         };
-        let asked = of_room(vocabulary, directory, act, &question)?;
+        let asked = of_room(vocabulary, directory, &Slices::default(), act, &question)?;
         asked.request_conforms(schema)?;
         // The entities are the same for every capability.
         if *capability == Capability::SEND_MESSAGE {
@@ -142,20 +144,12 @@ pub(super) fn conform(vocabulary: &Vocabulary, directory: &Directory, schema: &S
 pub(super) fn of_room(
     vocabulary: &Vocabulary,
     directory: &Directory,
+    slices: &Slices,
     act: &Act,
     question: &Question<'_>,
 ) -> Result<Asked, FactsError> {
-    let mut slice = Slice::new(vocabulary, directory, act);
-    let actor = question.actor.uri();
-    let principal = slice.user(&actor)?;
-    let source = slice.provider(question.source)?;
-    let target = question.target.map(|target| slice.user(target)).transpose()?;
-    let resource = slice.room(question.room, &actor, question.target)?;
-    let roles = question.room.roles.as_ref();
-    let granted = roles.filter(|_| question.to_role != 0).map(|_| slice.refer_role(question.room, question.to_role));
-    if let Some(known) = roles {
-        slice.role(question.room, known, question.to_role)?;
-    }
+    let described = slices.get_or(Key::of(question), |key| describe(vocabulary, directory, act, question, key))?;
+    let Described { principal, resource, source, target, granted, entities } = &*described;
     let side = match question.room.side {
         Side::Hub => "hub",
         Side::Follower => "follower",
@@ -168,18 +162,52 @@ pub(super) fn of_room(
         ("preauthorized", boolean(question.preauthorized)),
         ("external", boolean(question.external)),
     ])?;
+    let reference = |uid: &EntityUid| RestrictedExpression::new_entity_uid(uid.clone());
     let mut context = vec![
         ("now", datetime(question.now)?),
         ("side", text(side)),
-        ("source", RestrictedExpression::new_entity_uid(source)),
+        ("source", reference(source)),
         ("suite", long(question.suite)),
         ("epoch", saturated(question.epoch)),
         ("messageBytes", saturated(question.message_bytes)),
         ("change", change),
     ];
-    context.extend(granted.map(|role| ("granted", RestrictedExpression::new_entity_uid(role))));
-    context.extend(target.map(|target| ("target", RestrictedExpression::new_entity_uid(target))));
-    slice.ask(principal, resource, context)
+    context.extend(granted.as_ref().map(|role| ("granted", reference(role))));
+    context.extend(target.as_ref().map(|target| ("target", reference(target))));
+    let request = request(principal.clone(), act, resource.clone(), context)?;
+    Ok(Asked { request, resource: resource.clone(), entities: Arc::clone(entities) })
+}
+
+/// The entities that a question about a room can reach.
+fn describe(
+    vocabulary: &Vocabulary,
+    directory: &Directory,
+    act: &Act,
+    question: &Question<'_>,
+    key: &Key,
+) -> Result<Described, FactsError> {
+    let mut slice = Slice::new(vocabulary, directory, act);
+    let principal = slice.user(&key.actor)?;
+    let source = slice.provider(question.source)?;
+    let target = question.target.map(|target| slice.user(target)).transpose()?;
+    let resource = slice.room(question.room, &key.actor, question.target)?;
+    let roles = question.room.roles.as_ref();
+    let granted = roles.filter(|_| question.to_role != 0).map(|_| slice.refer_role(question.room, question.to_role));
+    if let Some(known) = roles {
+        slice.role(question.room, known, question.to_role)?;
+    }
+    Ok(Described { principal, resource, source, target, granted, entities: slice.finish()? })
+}
+
+fn request(
+    principal: EntityUid,
+    act: &Act,
+    resource: EntityUid,
+    context: Vec<(&str, RestrictedExpression)>,
+) -> Result<Request, FactsError> {
+    let context = context.into_iter().map(|(key, value)| (key.to_owned(), value));
+    let context = Context::from_pairs(context).map_err(FactsError::cedar("context"))?;
+    Request::new(principal, act.uid.clone(), resource, context, None).map_err(FactsError::cedar("request"))
 }
 
 /// Turns a question at our door into a request with its entities.
@@ -222,17 +250,17 @@ impl<'a> Slice<'a> {
         resource: EntityUid,
         context: Vec<(&str, RestrictedExpression)>,
     ) -> Result<Asked, FactsError> {
+        let request = request(principal, self.act, resource.clone(), context)?;
+        Ok(Asked { request, resource, entities: self.finish()? })
+    }
+
+    fn finish(self) -> Result<Arc<Entities>, FactsError> {
         let missing = self.referred.iter().find(|uid| !self.entities.contains_key(uid));
         if let Some(missing) = missing {
             return Err(FactsError::Missing(missing.to_string()));
         }
-        let context = context.into_iter().map(|(key, value)| (key.to_owned(), value));
-        let context = Context::from_pairs(context).map_err(FactsError::cedar("context"))?;
-        let request = Request::new(principal, self.act.uid.clone(), resource.clone(), context, None)
-            .map_err(FactsError::cedar("request"))?;
-        let entities =
-            Entities::from_entities(self.entities.into_values(), None).map_err(FactsError::cedar("entities"))?;
-        Ok(Asked { request, resource, entities })
+        let entities = Entities::from_entities(self.entities.into_values(), None);
+        entities.map(Arc::new).map_err(FactsError::cedar("entities"))
     }
 
     fn refer(&mut self, uid: EntityUid) -> RestrictedExpression {

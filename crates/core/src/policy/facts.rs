@@ -1,6 +1,8 @@
 //! What a decision is about: the question, and what is known of the room.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 
 use crate::room::{Actor, RoomState};
 use crate::time::Millis;
@@ -27,21 +29,30 @@ pub struct RoleFacts {
     pub capabilities: BTreeSet<Capability>,
 }
 
+/// Its number tells a role from most others; what it may do is compared.
+impl Hash for RoleFacts {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.index.hash(state);
+    }
+}
+
 /// Who is in a room, and as what.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Membership {
     /// The participant list: user to role.
     pub participants: BTreeMap<UserUri, u32>,
     /// Every role of the room.
-    pub roles: Vec<RoleFacts>,
+    pub roles: Vec<Arc<RoleFacts>>,
 }
 
 impl From<&RoomState> for Membership {
     fn from(state: &RoomState) -> Self {
-        let role = |role: &Role| RoleFacts {
-            index: role.role_index,
-            name: role.name.clone(),
-            capabilities: role.capabilities.iter().copied().collect(),
+        let role = |role: &Role| {
+            Arc::new(RoleFacts {
+                index: role.role_index,
+                name: role.name.clone(),
+                capabilities: role.capabilities.iter().copied().collect(),
+            })
         };
         Self { participants: state.participants().clone(), roles: state.roles().values().map(role).collect() }
     }

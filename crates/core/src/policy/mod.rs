@@ -13,6 +13,7 @@ mod facts;
 mod index;
 mod policies;
 mod settings;
+mod slices;
 mod verdict;
 mod vocabulary;
 

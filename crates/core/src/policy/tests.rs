@@ -7,6 +7,7 @@ mod shipped;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::Arc;
 
 use super::*;
 use crate::room::Actor;
@@ -74,10 +75,9 @@ fn clubhouse() -> RoomFacts {
         Capability::SEND_MESSAGE,
         Capability::REPORT_ABUSE,
     ];
-    let role = |index, name: &str, capabilities: &[Capability]| RoleFacts {
-        index,
-        name: name.to_owned(),
-        capabilities: capabilities.iter().copied().collect(),
+    let role = |index, name: &str, capabilities: &[Capability]| {
+        let capabilities = capabilities.iter().copied().collect();
+        Arc::new(RoleFacts { index, name: name.to_owned(), capabilities })
     };
     let everything: Vec<Capability> = admin.into_iter().chain(ordinary).collect();
     RoomFacts {

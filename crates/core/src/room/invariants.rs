@@ -108,9 +108,13 @@ fn clients_belong(post: &RoomState) -> Result<(), Violation> {
 /// 6: minima for roles that lose somebody, maxima for roles that gain somebody (reading P-16), so that a room that is
 /// off its numbers already can still be changed.
 fn role_counts(before: &RoomState, post: &RoomState) -> Result<(), Violation> {
+    if before.participants() == post.participants() && before.clients().keys().eq(post.clients().keys()) {
+        return Ok(());
+    }
+    let counts = post.counts();
     for (user, role) in before.participants() {
         let Some(definition) = post.roles().get(role) else { continue };
-        let (listed, active) = post.count(*role);
+        let (listed, active) = counts.of(*role);
         let left = post.role_of(user) != *role;
         if left && below(listed, definition.min_participants) {
             return Err(Violation::from(Breach::MinParticipants).about(user));
@@ -129,9 +133,10 @@ fn gained_counts(
     was_active: &BTreeSet<UserUri>,
     post: &RoomState,
 ) -> Result<(), Violation> {
+    let counts = post.counts();
     for (user, role) in post.participants() {
         let Some(Role { max_participants, max_active, .. }) = post.roles().get(role) else { continue };
-        let (listed, active) = post.count(*role);
+        let (listed, active) = counts.of(*role);
         let came = before.get(user) != Some(role);
         if came && above(listed, *max_participants) {
             return Err(Violation::from(Breach::MaxParticipants).about(user));

@@ -231,10 +231,25 @@ impl RoomState {
         self.list.iter().filter(|(user, _)| !self.is_banned(user) && *user != self.hub).count()
     }
 
-    /// How many users have `role`, and how many of them are active.
-    pub(super) fn count(&self, role: u32) -> (usize, usize) {
-        let with_role = || self.list.iter().filter(|(_, of)| *of == role);
-        (with_role().count(), with_role().filter(|(user, _)| self.is_active(user)).count())
+    /// How many users each role has, and how many of them are active.
+    pub(super) fn counts(&self) -> Counts {
+        let mut counts = BTreeMap::new();
+        for (user, role) in &self.list {
+            let (listed, active): &mut (usize, usize) = counts.entry(*role).or_default();
+            *listed += 1;
+            *active += usize::from(self.is_active(user));
+        }
+        Counts(counts)
+    }
+}
+
+/// How many users each role has.
+pub(super) struct Counts(BTreeMap<u32, (usize, usize)>);
+
+impl Counts {
+    /// Users with `role`, and how many of them are active.
+    pub(super) fn of(&self, role: u32) -> (usize, usize) {
+        self.0.get(&role).copied().unwrap_or_default()
     }
 }
 

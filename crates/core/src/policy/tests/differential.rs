@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::policy::entities;
 use crate::policy::settings::{Directory, Settings};
+use crate::policy::slices::Slices;
 use crate::policy::vocabulary::Vocabulary;
 
 /// The shipped policies, and some whose scopes exercise the index: no action, several groups of one action, one room.
@@ -64,7 +65,7 @@ impl Plain {
     /// Decision and determining policies; `None` where a policy failed.
     fn decide(&self, question: &Question<'_>) -> Option<(bool, Vec<String>)> {
         let act = self.vocabulary.capability(question.capability).unwrap();
-        let asked = entities::of_room(&self.vocabulary, &self.directory, act, question).unwrap();
+        let asked = entities::of_room(&self.vocabulary, &self.directory, &Slices::default(), act, question).unwrap();
         asked.request_conforms(&self.schema).unwrap();
         asked.entities_conform(&self.schema).unwrap();
         let response = Authorizer::new().is_authorized(&asked.request, &self.policies, &asked.entities);
@@ -102,7 +103,7 @@ fn a_room() -> impl Strategy<Value = RoomFacts> {
     let capability = (0..Capability::NAMED.len()).prop_map(|at| Capability::NAMED[at].0);
     let capabilities = prop::collection::btree_set(capability, 0..40);
     let roles = prop::collection::vec(capabilities, 4).prop_map(|roles| {
-        let role = |(index, capabilities)| RoleFacts { index, name: format!("role {index}"), capabilities };
+        let role = |(index, capabilities)| Arc::new(RoleFacts { index, name: format!("role {index}"), capabilities });
         (0..).zip(roles).map(role).collect::<Vec<_>>()
     });
     let participants = prop::collection::btree_map(a_user(), 1..4_u32, 0..8);

@@ -103,7 +103,7 @@ fn a_time_that_cannot_be_compared_denies() {
 fn a_capability_without_a_name_gives_no_right() {
     let mut room = clubhouse();
     for role in &mut room.roles.as_mut().unwrap().roles {
-        role.capabilities.insert(Capability(0xf000));
+        Arc::make_mut(role).capabilities.insert(Capability(0xf000));
     }
     let engine = engine_with(&[]);
     let verdict = decide(&engine, &room, "a.example/u/alice", Capability(0xf000), None);

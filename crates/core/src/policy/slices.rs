@@ -1,0 +1,103 @@
+//! Entities that were put together before. What describes a question's actor, target, source and room depends on nothing
+//! but the bundle and the [`Key`]; most questions of a room differ in time, epoch and size only.
+
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use cedar_policy::{Entities, EntityUid};
+use lru::LruCache;
+
+use crate::wire::components::Capability;
+use crate::wire::uri::{Domain, RoomUri, UserUri};
+
+use super::entities::FactsError;
+use super::facts::{Question, RoleFacts, RoomFacts};
+
+/// How many are kept; one takes some ten kilobytes.
+const KEPT: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1023);
+
+/// Everything that the entities of a question are made from, beside the bundle.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(super) struct Key {
+    room: RoomUri,
+    capability: Capability,
+    pub(super) actor: UserUri,
+    target: Option<UserUri>,
+    source: Domain,
+    to_role: u32,
+    frozen: bool,
+    legal_hold: bool,
+    /// Of the actor and the target: whether it is muted, and its role.
+    standing: [(bool, Option<u32>); 2],
+    /// Role 0 and those that the question names; `None` where no roles are known.
+    roles: Option<Vec<Arc<RoleFacts>>>,
+}
+
+impl Key {
+    pub(super) fn of(question: &Question<'_>) -> Self {
+        let RoomFacts { room, roles, muted, frozen, legal_hold, side: _ } = question.room;
+        let actor = question.actor.uri();
+        let standing = [Some(&actor), question.target].map(|user| {
+            let role = user.zip(roles.as_ref()).and_then(|(user, known)| known.participants.get(user).copied());
+            (user.is_some_and(|user| muted.contains(user)), role)
+        });
+        let named = [Some(0), Some(question.to_role), standing[0].1, standing[1].1];
+        let roles = roles
+            .as_ref()
+            .map(|known| known.roles.iter().filter(|role| named.contains(&Some(role.index))).cloned().collect());
+        Self {
+            room: room.clone(),
+            capability: question.capability,
+            actor,
+            target: question.target.cloned(),
+            source: question.source.clone(),
+            to_role: question.to_role,
+            frozen: *frozen,
+            legal_hold: *legal_hold,
+            standing,
+            roles,
+        }
+    }
+}
+
+/// The entities of a question, and those of them that the request names.
+pub(super) struct Described {
+    pub(super) principal: EntityUid,
+    pub(super) resource: EntityUid,
+    pub(super) source: EntityUid,
+    pub(super) target: Option<EntityUid>,
+    pub(super) granted: Option<EntityUid>,
+    pub(super) entities: Arc<Entities>,
+}
+
+/// The entities of the latest questions, for one bundle.
+pub(super) struct Slices(Mutex<LruCache<Key, Arc<Described>>>);
+
+impl Slices {
+    /// What was kept under `key`, or what `describe` makes of it.
+    pub(super) fn get_or(
+        &self,
+        key: Key,
+        describe: impl FnOnce(&Key) -> Result<Described, FactsError>,
+    ) -> Result<Arc<Described>, FactsError> {
+        let kept = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(described) = kept().get(&key) {
+            return Ok(Arc::clone(described));
+        }
+        let described = Arc::new(describe(&key)?);
+        kept().put(key, Arc::clone(&described));
+        Ok(described)
+    }
+}
+
+impl Default for Slices {
+    fn default() -> Self {
+        Self(Mutex::new(LruCache::new(KEPT)))
+    }
+}
+
+impl std::fmt::Debug for Slices {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Slices")
+    }
+}
