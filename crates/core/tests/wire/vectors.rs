@@ -1,5 +1,7 @@
 //! Every vector decodes and encodes to itself, and says what its fields say.
 
+use portcullis_core::mls::crypto::HubCrypto;
+use portcullis_core::mls::labels::{FRANKING_INTEGRITY, LabelError, verify_with_label};
 use portcullis_core::time::Millis;
 use portcullis_core::wire::frank::{FrankingContext, FrankingTbs, franking_tag, server_frank};
 use portcullis_core::wire::group_info::GroupInfoOutcome;
@@ -220,6 +222,13 @@ fn franks_recompute_from_tag_key_and_context() {
         assert_eq!(frank.signature, vector.hex("signature"));
         let tbs = FrankingTbs { server_frank: frank.server_frank, signature_suite: frank.signature_suite, context };
         assert_eq!(tbs.encode(), vector.hex("tbs_hex"));
+        let key = unhex(text("franking_signature_key"));
+        let verify = |content: &[u8]| {
+            let suite = frank.signature_suite;
+            verify_with_label(&HubCrypto::default(), suite, &key, FRANKING_INTEGRITY, content, &frank.signature)
+        };
+        assert_eq!(verify(&tbs.encode()), Ok(()));
+        assert_eq!(verify(&tbs.encode()[1..]), Err(LabelError::Signature));
         let aad = SafeAad::decode(&vector.hex("safe_aad_hex")).unwrap();
         assert_eq!(aad.franking_tag(), Some(tag));
         assert_eq!(SafeAad::with_frank(&tag), aad);
