@@ -14,7 +14,12 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
+    /// One that may lose what it has said, because nothing here outlives it.
     pub(crate) fn start() -> Self {
+        Self::with("-c fsync=off")
+    }
+
+    pub(crate) fn with(settings: &str) -> Self {
         let folder = TempDir::new().unwrap();
         if root() {
             run(Command::new("chown").arg("postgres").arg(folder.path()));
@@ -25,7 +30,7 @@ impl Cluster {
         let mut make = as_postgres(&binaries().join("initdb"));
         run(make.arg("-D").arg(&data).args(["-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync"]));
         let options = format!(
-            "-p {port} -c listen_addresses={host} -c unix_socket_directories={} -c fsync=off -c max_connections=200",
+            "-p {port} -c listen_addresses={host} -c unix_socket_directories={} {settings} -c max_connections=200",
             folder.path().display()
         );
         let mut control = as_postgres(&binaries().join("pg_ctl"));

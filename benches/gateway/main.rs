@@ -1,0 +1,22 @@
+//! Benchmarks of whole gateways: `cargo bench --bench gateway` runs all, `-- submit` or `-- start` those of that name.
+#![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a benchmark prints, and has failed when it panics")]
+
+mod start;
+mod submit;
+
+#[path = "../../tests/harness/mod.rs"]
+#[expect(dead_code, reason = "the tests use more of it")]
+mod harness;
+
+fn main() {
+    let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let runs = |name: &str| wanted.is_empty() || wanted.iter().any(|it| it == name);
+    actix_web::rt::System::new().block_on(async {
+        if runs("start") {
+            start::run().await;
+        }
+        if runs("submit") {
+            submit::run().await;
+        }
+    });
+}
