@@ -3,6 +3,7 @@
 mod audit;
 mod claims;
 mod delivery;
+mod domains;
 mod joins;
 mod notify;
 mod policy;

@@ -19,6 +19,7 @@ use super::{Database, eventually, portcullis};
 /// One gateway, running or not.
 pub(crate) struct Gateway {
     pub(crate) domain: Domain,
+    further: Vec<Domain>,
     pub(crate) folder: PathBuf,
     pub(crate) federation: SocketAddr,
     pub(crate) provider: SocketAddr,
@@ -26,8 +27,14 @@ pub(crate) struct Gateway {
 }
 
 impl Gateway {
-    pub(super) fn new(domain: &str, folder: PathBuf, federation: SocketAddr, provider: SocketAddr) -> Self {
-        Self { domain: Domain::parse(domain).unwrap(), folder, federation, provider, child: None }
+    pub(super) fn new(domains: &[&str], folder: PathBuf, federation: SocketAddr, provider: SocketAddr) -> Self {
+        let mut domains = domains.iter().map(|domain| Domain::parse(domain).unwrap());
+        let domain = domains.next().unwrap();
+        Self { domain, further: domains.collect(), folder, federation, provider, child: None }
+    }
+
+    pub(super) fn serves(&self, domain: &str) -> bool {
+        self.further.iter().chain([&self.domain]).any(|it| it.as_str() == domain)
     }
 
     pub(crate) fn config_file(&self) -> PathBuf {
@@ -94,8 +101,12 @@ impl Gateway {
     }
 
     pub(crate) fn signal(&self, name: &str) {
-        let pid = self.child.as_ref().unwrap().id().to_string();
+        let pid = self.pid().to_string();
         assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.as_ref().unwrap().id()
     }
 
     pub(crate) fn log(&self) -> String {

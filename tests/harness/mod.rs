@@ -58,8 +58,13 @@ pub(crate) struct Lab {
 }
 
 impl Lab {
-    /// Writes configurations, keys and policies of gateways that do not run yet.
+    /// Writes configurations, keys and policies of gateways that do not run yet, one for each domain.
     pub(crate) fn new(domains: &[&str]) -> Self {
+        Self::of_companies(&domains.iter().map(std::slice::from_ref).collect::<Vec<_>>())
+    }
+
+    /// The same, one for each company with all its domains.
+    pub(crate) fn of_companies(companies: &[&[&str]]) -> Self {
         let folder = TempDir::new().unwrap();
         let mut sockets = Vec::new();
         let mut free = || -> SocketAddr {
@@ -68,21 +73,21 @@ impl Lab {
             sockets.push(socket);
             address
         };
-        let doors: Vec<_> = domains.iter().map(|domain| (*domain, free(), free())).collect();
-        for (domain, federation, provider) in &doors {
+        let doors: Vec<_> = companies.iter().map(|domains| (*domains, free(), free())).collect();
+        for (domains, federation, provider) in &doors {
             let mut init = portcullis();
-            init.arg("init").arg(folder.path().join(domain)).arg("--ca").arg(folder.path().join("ca"));
-            init.args(["--domain", domain, "--federation", &federation.to_string()]);
-            init.args(["--provider", &provider.to_string()]);
+            init.arg("init").arg(folder.path().join(domains[0])).arg("--ca").arg(folder.path().join("ca"));
+            init.args(domains.iter().flat_map(|domain| ["--domain", domain]));
+            init.args(["--federation", &federation.to_string(), "--provider", &provider.to_string()]);
             init.args(["--admin", &SocketAddr::new(provider.ip(), 0).to_string()]);
-            for (peer, address, _) in doors.iter().filter(|(peer, ..)| peer != domain) {
-                init.args(["--peer", &format!("{peer}={address}")]);
+            for (peers, address, _) in doors.iter().filter(|(peers, ..)| peers != domains) {
+                init.args(peers.iter().flat_map(|peer| ["--peer".to_owned(), format!("{peer}={address}")]));
             }
             let done = init.output().unwrap();
             assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
         }
-        let gateways = doors.iter().map(|(domain, federation, provider)| {
-            Gateway::new(domain, folder.path().join(domain), *federation, *provider)
+        let gateways = doors.iter().map(|(domains, federation, provider)| {
+            Gateway::new(domains, folder.path().join(domains[0]), *federation, *provider)
         });
         Self { gateways: gateways.collect(), _folder: folder }
     }
@@ -90,21 +95,25 @@ impl Lab {
     /// Starts all gateways.
     pub(crate) async fn open(domains: &[&str]) -> Self {
         let mut lab = Self::new(domains);
-        for gateway in &mut lab.gateways {
-            gateway.start();
-        }
-        for gateway in &mut lab.gateways {
-            gateway.ready().await;
-        }
+        lab.start().await;
         lab
     }
 
+    pub(crate) async fn start(&mut self) {
+        for gateway in &mut self.gateways {
+            gateway.start();
+        }
+        for gateway in &mut self.gateways {
+            gateway.ready().await;
+        }
+    }
+
     pub(crate) fn gateway(&self, domain: &str) -> &Gateway {
-        self.gateways.iter().find(|gateway| gateway.domain.as_str() == domain).unwrap()
+        self.gateways.iter().find(|gateway| gateway.serves(domain)).unwrap()
     }
 
     pub(crate) fn gateway_mut(&mut self, domain: &str) -> &mut Gateway {
-        self.gateways.iter_mut().find(|gateway| gateway.domain.as_str() == domain).unwrap()
+        self.gateways.iter_mut().find(|gateway| gateway.serves(domain)).unwrap()
     }
 
     /// Starts two processes of a gateway that does not run yet, on one database, behind its addresses.
@@ -117,7 +126,7 @@ impl Lab {
             let copied = Command::new("cp").arg("-r").arg(&front.folder).arg(&folder).status().unwrap();
             assert!(copied.success());
             let [federation, provider] = free();
-            let gateway = Gateway::new(domain, folder, federation, provider);
+            let gateway = Gateway::new(&[domain], folder, federation, provider);
             let own = [(front.federation, federation), (front.provider, provider)];
             for (theirs, ours) in own {
                 edit(&gateway.config_file(), &format!("bind: '{theirs}'"), &format!("bind: '{ours}'"));
