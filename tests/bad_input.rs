@@ -173,11 +173,28 @@ fn every_error_in_the_policies_is_shown_with_file_line_and_column() {
 }
 
 #[test]
-fn a_key_that_is_none_is_an_invalid_file() {
+fn every_file_that_cannot_be_used_is_shown_where_the_configuration_names_it() {
     let lab = Lab::new(&["a.example"]);
     let gateway = lab.gateway("a.example");
     std::fs::write(gateway.folder.join("keys/hub.key"), "no PEM").unwrap();
-    assert!(invalid(gateway).contains("hub.key"));
+    std::fs::write(gateway.folder.join("keys/ca.pem"), "no PEM either").unwrap();
+    edit(&gateway.config_file(), "jwks: keys/jwks.json", "jwks: keys/nowhere.json");
+    edit(&gateway.config_file(), "policies: policies", "policies: polices");
+    gateway.configure("telemetry: { otlp: 'http://127.0.0.1:1', headers: { authorization: { env: NO_SUCH } } }\n");
+    let text = std::fs::read_to_string(gateway.config_file()).unwrap();
+    let said = invalid(gateway);
+    for key in ["hub: ", "trust: ", "jwks: keys/nowhere", "policies: ", "telemetry: "] {
+        let line = text.lines().position(|line| line.trim_start().starts_with(key)).unwrap() + 1;
+        assert!(said.contains(&format!("gateway.yaml:{line}:")), "{key} {line}: {said}");
+    }
+}
+
+#[test]
+fn an_unknown_kind_of_database_is_shown_where_it_stands() {
+    let lab = Lab::new(&["a.example"]);
+    let gateway = lab.gateway("a.example");
+    edit(&gateway.config_file(), "database: sqlite:", "database: mysql:");
+    assert!(invalid(gateway).contains("`sqlite:PATH` or `postgres://…`"));
 }
 
 #[test]

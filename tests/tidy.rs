@@ -112,6 +112,58 @@ fn every_code_is_documented() {
     assert!(missing.is_empty(), "{missing:#?}");
 }
 
+/// What stands in quotes on the lines of a text that do not have any of `but`.
+fn quoted<'t>(text: &'t str, but: &'t [&str]) -> impl Iterator<Item = &'t str> {
+    let lines = text.lines().filter(|line| !but.iter().any(|word| line.contains(word)));
+    lines.flat_map(|line| line.split('"').skip(1).step_by(2))
+}
+
+#[test]
+fn every_reason_and_every_kind_of_record_is_documented() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = fs::read_to_string(root.join("docs/codes.md")).unwrap();
+    let mut names = BTreeSet::new();
+    let layers = ["platform", "ceiling"].map(|layer| fs::read_dir(root.join("policies").join(layer)).unwrap());
+    for policies in layers.into_iter().flatten() {
+        let text = fs::read_to_string(policies.unwrap().path()).unwrap();
+        names.extend(
+            text.lines().filter_map(|line| Some(line.strip_prefix("@reason(\"")?.strip_suffix("\")")?.to_owned())),
+        );
+    }
+    let engine = root.join("crates/core/src/policy");
+    for path in sources().iter().filter(|path| path.starts_with(&engine)) {
+        let text = fs::read_to_string(path).unwrap();
+        let code = text.split("#[cfg(test)]").next().unwrap();
+        let is_reason = |word: &&str| word.len() > 5 && word.bytes().all(|b| b.is_ascii_uppercase() || b == b'_');
+        names.extend(quoted(code, &["env!"]).filter(is_reason).map(str::to_owned));
+    }
+    let families = [
+        "arrival.",
+        "audit.",
+        "decision.",
+        "delivery.",
+        "follower.",
+        "moderation.",
+        "outbox.",
+        "policy.",
+        "user.",
+        "writer.",
+    ];
+    for path in sources().iter().filter(|path| path.iter().any(|part| part == "src")) {
+        let text = fs::read_to_string(path).unwrap();
+        let kinds = quoted(&text, &["span!", "failpoint", "attribute("]).filter(|word| {
+            families.iter().any(|family| {
+                let rest = word.strip_prefix(family).unwrap_or_default();
+                !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_lowercase() || b"._".contains(&b))
+            })
+        });
+        names.extend(kinds.map(str::to_owned));
+    }
+    assert!(names.len() > 40, "{names:#?}");
+    let missing: Vec<&String> = names.iter().filter(|name| !page.contains(&format!("`{name}`"))).collect();
+    assert!(missing.is_empty(), "{missing:#?}");
+}
+
 #[test]
 fn every_reading_that_is_cited_is_listed() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -1,13 +1,17 @@
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
 use miette::{LabeledSpan, MietteDiagnostic, NamedSource, Report, SourceOffset};
 use portcullis_core::policy::Diagnostic;
+use portcullis_core::wire::uri::Domain;
 
 use super::{Failure, output};
-use crate::config::Config;
+use crate::config::{Config, Keys, Listeners, Source};
 use crate::gateway::{HubKeys, Policy, PolicyError};
-use crate::peer::Peers;
+use crate::http::Verifier;
+use crate::http::token::{ADMIN_AUDIENCE, AUDIENCE};
+use crate::peer::{Peers, SetupError};
+use crate::telemetry::{Collector, TelemetryError};
 
 /// Arguments of `portcullis check`.
 #[derive(Debug, clap::Args)]
@@ -27,21 +31,84 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Reads the configuration, its keys and its policies; says everything that is wrong with them.
+/// Reads the configuration, its keys and its policies; says everything that is wrong with them, each where the
+/// configuration names it.
 pub(super) fn everything(path: &Path) -> Result<Config, Failure> {
-    let config = Config::load(path)?;
-    Policy::open(&config.policies).map_err(|error| Failure::invalid(policy_reports(error)))?;
-    let keys = HubKeys::read(&config.keys.hub, &config.keys.franking).map_err(anyhow::Error::from);
-    let peers = Peers::new(&config).context("keys or peers cannot be used");
-    let faults: Vec<Report> =
-        [keys.err(), peers.err()].into_iter().flatten().map(|error| Report::msg(format!("{error:#}"))).collect();
+    let source = Source::read(path)?;
+    let config = Config::parse(&source)?;
+    let faults = keys_and_peers(&config).into_iter().chain(token_keys(&config)?).chain(collector(&config));
+    let faults = faults.map(|(key, error)| Report::new(source.fault(&key, format!("{error:#}"))));
+    let policies = match Policy::open(&config.policies) {
+        Ok(_) => Vec::new(),
+        Err(PolicyError::Invalid { path, files, diagnostics }) => policy_reports(&path, &files, diagnostics),
+        Err(error) => vec![Report::new(source.fault("policies", format!("{:#}", anyhow::Error::from(error))))],
+    };
+    let faults: Vec<Report> = policies.into_iter().chain(faults).collect();
     if faults.is_empty() { Ok(config) } else { Err(Failure::invalid(faults)) }
 }
 
-fn policy_reports(error: PolicyError) -> Vec<Report> {
-    let PolicyError::Invalid { path, files, diagnostics } = error else {
-        return vec![Report::msg(format!("{:#}", anyhow::Error::from(error)))];
+/// What is wrong, and with the value of which key.
+type Fault = (String, anyhow::Error);
+
+fn keys_and_peers(config: &Config) -> Vec<Fault> {
+    let hub = HubKeys::read(&config.keys.hub, &config.keys.franking).err();
+    let hub = hub.map(|error| (key_of(config, error.path()), error.into()));
+    let peers = Peers::new(config).err().map(|error| {
+        let position =
+            |domain: &Domain| config.peers.iter().position(|peer| peer.domain == *domain).unwrap_or_default();
+        let identity =
+            |domain: &Domain| config.keys.tls.iter().position(|tls| tls.domain == *domain).unwrap_or_default();
+        let key = match &error {
+            SetupError::Pem { path, .. } | SetupError::Anchor { path, .. } => key_of(config, path),
+            SetupError::Identity { domain, .. } => format!("keys.tls.{}", identity(domain)),
+            SetupError::DirectoryUrl { domain, .. } => format!("peers.{}.directory", position(domain)),
+            SetupError::Trust(_) => "keys.trust".to_owned(),
+            SetupError::Tls(_) | SetupError::Client(_) | SetupError::Socket(_) => "keys".to_owned(),
+        };
+        (key, error.into())
+    });
+    hub.into_iter().chain(peers).collect()
+}
+
+/// The key that names a key file.
+fn key_of(config: &Config, file: &Path) -> String {
+    let Keys { trust, tls, hub, .. } = &config.keys;
+    let of_tls = tls.iter().enumerate().find_map(|(number, files)| {
+        let named = [("certificate", &files.certificate), ("key", &files.key)];
+        let (key, _) = named.into_iter().find(|(_, named)| *named == file)?;
+        Some(format!("keys.tls.{number}.{key}"))
+    });
+    match of_tls {
+        Some(key) => key,
+        None if file == trust => "keys.trust".to_owned(),
+        None if file == hub => "keys.hub".to_owned(),
+        None => "keys.franking".to_owned(),
+    }
+}
+
+/// Key sets in files; one behind a URL may come later.
+fn token_keys(config: &Config) -> anyhow::Result<Vec<Fault>> {
+    let Listeners { provider, admin, .. } = &config.listeners;
+    let provider = ("listeners.provider.jwks", provider.jwks.as_str(), AUDIENCE);
+    let admin = admin.as_ref().map(|admin| ("listeners.admin.jwks", admin.jwks.as_str(), ADMIN_AUDIENCE));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let files = std::iter::once(provider).chain(admin).filter(|(_, jwks, _)| !jwks.starts_with("http"));
+    let opened = files.map(|(key, jwks, audience)| (key, runtime.block_on(Verifier::open(jwks, None, audience))));
+    Ok(opened.filter_map(|(key, opened)| Some((key.to_owned(), opened.err()?.into()))).collect())
+}
+
+fn collector(config: &Config) -> Option<Fault> {
+    let error = Collector::of(&config.telemetry).err()?;
+    let key = match &error {
+        TelemetryError::Secret { header, .. } => format!("telemetry.headers.{header}"),
+        TelemetryError::Filter { .. } | TelemetryError::Exporter { .. } | TelemetryError::Again(_) => {
+            "telemetry".to_owned()
+        }
     };
+    Some((key, error.into()))
+}
+
+fn policy_reports(path: &Path, files: &BTreeMap<String, Vec<u8>>, diagnostics: Vec<Diagnostic>) -> Vec<Report> {
     diagnostics
         .into_iter()
         .map(|diagnostic| {

@@ -47,7 +47,7 @@ enum Command {
     Init(init::Args),
     /// List and mend what waits to be delivered to other providers.
     Outbox(outbox::Args),
-    /// Show rooms, and mute or unmute users in them.
+    /// Show rooms, mute or unmute users in them, and release what is withheld.
     Room(room::Args),
     /// Run one gateway until SIGTERM, then drain.
     Serve(serve::Args),

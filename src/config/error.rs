@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use miette::{Diagnostic, NamedSource, SourceOffset, SourceSpan};
-use portcullis_core::yaml::YamlError;
+use portcullis_core::yaml::{self, YamlError};
 
 /// Why a configuration is not taken. Shown with file, line and caret; the process exits with 3.
 #[derive(Debug, thiserror::Error, Diagnostic)]
@@ -31,30 +31,53 @@ pub enum ConfigError {
     },
 }
 
-impl ConfigError {
-    pub(super) fn parse(path: &Path, text: &str, error: &YamlError) -> Self {
-        let position = error.line.zip(error.column);
-        Self::at(path, text, error.message.clone(), position)
-    }
+/// A configuration as it stands in its file.
+#[derive(Clone, Debug)]
+pub struct Source {
+    path: PathBuf,
+    text: String,
+}
 
-    pub(super) fn invalid(path: &Path, text: &str, key: &str, expected: String) -> Self {
-        let position = text
-            .lines()
-            .enumerate()
-            .find_map(|(index, line)| line.find(&format!("{key}:")).map(|column| (index + 1, column + 1)));
-        Self::at(path, text, format!("expected {expected}"), position)
-    }
-
-    fn at(path: &Path, text: &str, message: String, position: Option<(usize, usize)>) -> Self {
-        let at = position.map(|(line, column)| SourceSpan::new(SourceOffset::from_location(text, line, column), 1));
-        Self::Invalid {
-            message,
-            file: Arc::new(NamedSource::new(path.display().to_string(), text.to_owned())),
-            at,
-            position,
+impl Source {
+    /// Reads the file.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::Read`].
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        match std::fs::read_to_string(path) {
+            Ok(text) => Ok(Self { path: path.to_owned(), text }),
+            Err(source) => Err(ConfigError::Read { path: path.to_owned(), source }),
         }
     }
 
+    /// The folder that relative paths are taken from.
+    pub(super) fn folder(&self) -> &Path {
+        self.path.parent().unwrap_or_else(|| Path::new("."))
+    }
+
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Something is wrong with the value at `key`, such as `peers.0.spki`.
+    pub fn fault(&self, key: &str, message: impl Into<String>) -> ConfigError {
+        self.at(message.into(), yaml::locate(&self.text, key))
+    }
+
+    pub(super) fn unparsed(&self, error: YamlError) -> ConfigError {
+        self.at(error.message, error.line.zip(error.column))
+    }
+
+    fn at(&self, message: String, position: Option<(usize, usize)>) -> ConfigError {
+        let at =
+            position.map(|(line, column)| SourceSpan::new(SourceOffset::from_location(&self.text, line, column), 1));
+        let file = Arc::new(NamedSource::new(self.path.display().to_string(), self.text.clone()));
+        ConfigError::Invalid { message, file, at, position }
+    }
+}
+
+impl ConfigError {
     /// Line and column, from 1, where they are known.
     pub fn position(&self) -> Option<(usize, usize)> {
         match self {

@@ -9,10 +9,11 @@ use std::time::Duration;
 use portcullis_core::wire::uri::Domain;
 use portcullis_core::yaml;
 use serde::Deserialize;
+use tracing_subscriber::EnvFilter;
 
 mod error;
 
-pub use error::ConfigError;
+pub use error::{ConfigError, Source};
 
 /// Everything one gateway process needs to know before it opens a door.
 #[derive(Clone, Debug, Deserialize)]
@@ -229,29 +230,48 @@ impl Config {
     ///
     /// [`ConfigError`] with file, line and column of what does not fit.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text =
-            std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
-        let config: Self = yaml::parse(&text).map_err(|error| ConfigError::parse(path, &text, &error))?;
-        let invalid = |key: &str, expected: String| ConfigError::invalid(path, &text, key, expected);
+        Self::parse(&Source::read(path)?)
+    }
+
+    /// Checks a configuration that was read: everything that can be said without looking at another file.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::Invalid`].
+    pub fn parse(source: &Source) -> Result<Self, ConfigError> {
+        let config: Self = yaml::parse(source.text()).map_err(|error| source.unparsed(error))?;
+        let expected = |key: &str, what: &str| Err(source.fault(key, format!("expected {what}")));
         if config.domains.is_empty() {
-            return Err(invalid("domains", "at least one provider domain".to_owned()));
+            return expected("domains", "at least one provider domain");
         }
-        for domain in &config.domains {
+        for (number, domain) in config.domains.iter().enumerate() {
             if !config.keys.tls.iter().any(|identity| identity.domain == *domain) {
-                return Err(invalid("tls", format!("a certificate and key for the domain `{domain}`")));
+                let what = format!("a certificate and key for the domain `{domain}` in `keys.tls`");
+                return expected(&format!("domains.{number}"), &what);
             }
         }
+        if !["sqlite:", "postgres:", "postgresql:"].iter().any(|scheme| config.database.starts_with(scheme)) {
+            return expected("database", "`sqlite:PATH` or `postgres://…`");
+        }
         if !config.listeners.federation.url.starts_with("https://") {
-            return Err(invalid("url", "an origin that starts with `https://`".to_owned()));
+            return expected("listeners.federation.url", "an origin that starts with `https://`");
         }
-        if let Some(peer) = config.peers.iter().find(|peer| config.domains.contains(&peer.domain)) {
-            return Err(invalid("peers", format!("only other providers, not our own domain `{}`", peer.domain)));
+        if let Err(error) = config.telemetry.log.as_deref().map_or(Ok(()), |log| EnvFilter::try_new(log).map(drop)) {
+            return Err(source.fault("telemetry.log", error.to_string()));
         }
-        let sha256_hex = |text: &str| text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-        if config.peers.iter().any(|peer| peer.spki.as_deref().is_some_and(|spki| !sha256_hex(spki))) {
-            return Err(invalid("spki", "a SHA-256 in 64 hexadecimal digits".to_owned()));
+        for (number, peer) in config.peers.iter().enumerate() {
+            if config.domains.contains(&peer.domain) {
+                let what = format!("another provider, not our own domain `{}`", peer.domain);
+                return expected(&format!("peers.{number}.domain"), &what);
+            }
+            if config.peers.iter().take(number).any(|other| other.domain == peer.domain) {
+                return expected(&format!("peers.{number}.domain"), "each provider once");
+            }
+            if peer.spki.as_deref().is_some_and(|spki| !is_sha256(spki)) {
+                return expected(&format!("peers.{number}.spki"), "a SHA-256 in 64 hexadecimal digits");
+            }
         }
-        Ok(config.relative_to(path.parent().unwrap_or_else(|| Path::new("."))))
+        Ok(config.relative_to(source.folder()))
     }
 
     fn relative_to(mut self, folder: &Path) -> Self {
@@ -273,6 +293,10 @@ impl Config {
         }
         self
     }
+}
+
+fn is_sha256(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 #[cfg(test)]
@@ -328,5 +352,22 @@ keys:
     fn a_domain_without_a_certificate_is_an_error() {
         let error = load(&GOOD.replace("domains: [a.example]", "domains: [a.example, z.example]")).unwrap_err();
         assert!(error.to_string().contains("z.example"), "{error}");
+    }
+
+    #[test]
+    fn what_is_wrong_is_shown_where_it_stands() {
+        let peers = "\
+peers:
+  # spki: 00
+  - { domain: b.example, spki: 0000000000000000000000000000000000000000000000000000000000000000 }
+  - domain: c.example
+    spki: beef
+";
+        let position = |text: &str| load(text).unwrap_err().position();
+        assert_eq!(position(&format!("{GOOD}{peers}")), Some((16, 11)));
+        assert_eq!(position(&GOOD.replace("sqlite:portcullis.db", "mysql://x")), Some((2, 11)));
+        assert_eq!(position(&GOOD.replace("https://a", "http://a")), Some((4, 46)));
+        assert_eq!(position(&format!("{GOOD}telemetry: {{ log: 'info,=,' }}\n")), Some((12, 19)));
+        assert_eq!(position(&format!("{GOOD}peers: [{{ domain: a.example }}]\n")), Some((12, 19)));
     }
 }

@@ -262,7 +262,7 @@ impl<'a> Report<'a> {
             step.decision.text(),
             policy,
             step.entry.reason.clone(),
-            step.entry.seq.to_string(),
+            format!("{}@{}", step.entry.seq, step.log),
         ]
     }
 

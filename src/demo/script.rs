@@ -23,8 +23,7 @@ const BY_ROLE: Wanted = Wanted::accepted(&["mimi.role-capability"], "ROLE_GRANTS
 const UPKEEP: Wanted = Wanted::accepted(&["mimi.alternative"], "ROLE_GRANTS_OTHERWISE");
 const OPERATOR: Wanted = Wanted::recorded("part of the demo");
 const MUTED: Wanted = Wanted::refused("not_allowed", &["company.muted"], "MUTED");
-const LACKS_CAPABILITY: Wanted =
-    Wanted::refused("not_allowed", &["mimi.role-change-matrix"], "ROLE_CHANGE_NOT_AUTHORIZED");
+const ROLE_MAY_NOT: Wanted = Wanted::refused("not_allowed", &["mimi.role-change-matrix"], "ROLE_CHANGE_NOT_AUTHORIZED");
 const TARGET_SUSPENDED: Wanted = Wanted::refused("not_allowed", &["company.suspended-target"], "TARGET_SUSPENDED");
 const WRONG_EPOCH: Wanted = Wanted::refused("wrong_epoch", &[], "mls.epoch");
 const FORGED: Wanted = Wanted::refused("not_allowed", &[], "mls.authenticity");
@@ -113,7 +112,7 @@ async fn refusals(stage: &mut Stage<'_, '_>, cast: &mut Cast, cathy_laptop: &mut
     let Cast { alice, bob_phone, bob_laptop, cathy_phone } = cast;
     let room = stage.room.clone();
     let sent = cathy_phone.remove(&room, alice.user()).await?;
-    stage.tell(cathy_phone.client(), "removes alice, which her role may not", &sent, LACKS_CAPABILITY).await?;
+    stage.tell(cathy_phone.client(), "removes alice, which her role may not", &sent, ROLE_MAY_NOT).await?;
 
     let cathy = cathy_phone.user().clone();
     stage.moderate("mute", &cathy, OPERATOR).await?;

@@ -36,6 +36,15 @@ pub enum KeyError {
     },
 }
 
+impl KeyError {
+    /// The file.
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Read { path, .. } | Self::Kind { path, .. } => path,
+        }
+    }
+}
+
 impl HubKeys {
     /// Reads both keys from PEM files.
     ///

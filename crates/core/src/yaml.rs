@@ -1,7 +1,9 @@
 //! The one place that knows which YAML implementation is used: configuration, room templates and tests all
 //! come through here.
 
-use serde::de::DeserializeOwned;
+use std::fmt;
+
+use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 /// What is wrong with a YAML file, and where.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -36,6 +38,65 @@ pub fn parse<T: DeserializeOwned>(text: &str) -> Result<T, YamlError> {
     })
 }
 
+/// Line and column, from 1, of the value at `path`: keys, and positions from 0, with dots between them. Where the
+/// document ends before the path does, the place of what it has of it, so that a missing key is found at its parent.
+pub fn locate(text: &str, path: &str) -> Option<(usize, usize)> {
+    let steps: Vec<&str> = path.split('.').collect();
+    (1..=steps.len()).rev().find_map(|length| {
+        let probe = Probe(steps.get(..length)?);
+        let failed = probe.deserialize(serde_yaml::Deserializer::from_str(text)).err()?;
+        failed.location().map(|place| (place.line(), place.column()))
+    })
+}
+
+/// Fails at the value that the steps lead to: the parser knows its position only while it reads it.
+#[derive(Clone, Copy)]
+struct Probe<'a>(&'a [&'a str]);
+
+impl<'de> DeserializeSeed<'de> for Probe<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Probe<'_> {
+    type Value = ();
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a path that goes on")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let (step, rest) = self.0.split_first().ok_or_else(found)?;
+        while let Some(key) = map.next_key::<String>()? {
+            if key == *step {
+                map.next_value_seed(Probe(rest))?;
+            } else {
+                map.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        let (step, rest) = self.0.split_first().ok_or_else(found)?;
+        for _ in 0..step.parse().unwrap_or(usize::MAX) {
+            if seq.next_element::<IgnoredAny>()?.is_none() {
+                return Ok(());
+            }
+        }
+        seq.next_element_seed(Probe(rest))?;
+        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(())
+    }
+}
+
+fn found<E: serde::de::Error>() -> E {
+    E::custom("here")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -52,5 +113,31 @@ mod tests {
         let error = parse::<Sample>("name: x\nnmae: y\n").unwrap_err();
         assert_eq!(error.line, Some(2));
         assert!(error.message.contains("unknown field `nmae`"), "{}", error.message);
+    }
+
+    const NESTED: &str = "\
+# peers: not here
+peers:
+  - domain: b.example
+    spki: aa
+  - { domain: c.example, spki: bb }
+keys:
+  hub: hub.key
+";
+
+    #[test]
+    fn a_value_is_found_by_its_path() {
+        let line = |path| locate(NESTED, path).map(|(line, _)| line);
+        assert_eq!(locate(NESTED, "peers.0.spki"), Some((4, 11)));
+        assert_eq!(locate(NESTED, "peers.1.spki"), Some((5, 32)));
+        assert_eq!(locate(NESTED, "peers.1"), Some((5, 5)));
+        assert_eq!(line("keys.hub"), Some(7));
+    }
+
+    #[test]
+    fn what_is_missing_is_found_at_what_should_hold_it() {
+        assert_eq!(locate(NESTED, "keys.trust"), locate(NESTED, "keys"));
+        assert_eq!(locate(NESTED, "peers.7.spki"), locate(NESTED, "peers"));
+        assert_eq!(locate(NESTED, "policies"), None);
     }
 }

@@ -23,6 +23,9 @@ pub(super) fn config(args: &Args) -> String {
 # The company's provider domains. The first is the default.
 domains: [{list}]
 
+# Further authorities under which the federation door is reached, besides the domains and the url below.
+# hosts: [mimi.{first}]
+
 # Where everything is kept: an SQLite file, or postgres://user@host/database for more than one replica.
 database: sqlite:portcullis.db
 
@@ -68,6 +71,8 @@ keys:
 # Traces, metrics and the export of the audit log go to an OTLP/HTTP collector.
 # telemetry:
 #   otlp: http://127.0.0.1:4318
+#   # Sent to the collector; each value is read from a file or from a variable of the environment.
+#   headers: {{ authorization: {{ file: keys/collector.token }} }}
 #   log: info,portcullis=debug
 
 # How much is taken from one party in a time, by each process; beyond it a request gets 429. These are the defaults.
