@@ -14,8 +14,13 @@ use crate::peer::causes;
 const STEP: Duration = Duration::from_secs(10);
 /// How often things are forgotten.
 const EVERY: Duration = Duration::from_secs(60 * 60);
-/// How long repeats from a hub are recognised (reading D-40).
-const REPEATS: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// How long repeats from a hub are recognised (reading D-40): much longer than one that was not down itself tries, so
+/// that what it sends again when it is back is recognised, too.
+const REPEATS: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// How long a Welcome may be under way (reading D-39).
+const UNDER_WAY: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// Most rows of a kind that are forgotten in one transaction.
+const STEP_ROWS: u32 = 500;
 
 /// Does so until `closing` becomes true. Any number of replicas may.
 pub async fn run(gateway: Gateway, mut closing: watch::Receiver<bool>) {
@@ -37,19 +42,25 @@ pub async fn run(gateway: Gateway, mut closing: watch::Receiver<bool>) {
     }
 }
 
-/// Forgets everything that has expired by now.
+/// Forgets everything that has expired by now, step by step, so that nobody waits long for the write lane.
 ///
 /// # Errors
 ///
-/// [`StoreError`]; nothing is forgotten then.
+/// [`StoreError`]; what was forgotten before stays so.
 pub async fn once(gateway: &Gateway) -> Result<(), StoreError> {
     let now = gateway.clock().now();
-    let job = move |tx: &mut Tx<'_>| {
-        answers::expire(tx, now)?;
-        admission::expire(tx, now.minus(EVERY))?;
-        routes::expire(tx, now)?;
-        key_packages::expire(tx, now)?;
-        inbox::expire(tx, now.minus(REPEATS))
-    };
-    gateway.store().write_async("upkeep", job).await
+    forget(gateway, move |tx| answers::expire(tx, now, STEP_ROWS)).await?;
+    forget(gateway, move |tx| admission::expire(tx, now.minus(EVERY), STEP_ROWS)).await?;
+    forget(gateway, move |tx| routes::expire(tx, now, STEP_ROWS)).await?;
+    forget(gateway, move |tx| key_packages::expire(tx, now, now.minus(UNDER_WAY), STEP_ROWS)).await?;
+    forget(gateway, move |tx| inbox::expire_batches(tx, now.minus(REPEATS), STEP_ROWS)).await?;
+    forget(gateway, move |tx| inbox::expire_messages(tx, now.minus(REPEATS), STEP_ROWS)).await
+}
+
+async fn forget(
+    gateway: &Gateway,
+    step: impl Fn(&mut Tx<'_>) -> Result<usize, StoreError> + Copy + Send + 'static,
+) -> Result<(), StoreError> {
+    while gateway.store().write_async("upkeep", step).await? >= STEP_ROWS as usize {}
+    Ok(())
 }

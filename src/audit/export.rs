@@ -1,6 +1,7 @@
 //! The export of the audit log as OTLP logs: at least once and in order, from a cursor that is kept in the database, by
 //! one process at a time. A collector that is away or out of order loses nothing: the cursor waits. Only an entry that
-//! the collector refuses alone, while it takes others, is passed over; it stands among the dead letters then.
+//! the collector refuses alone, while it takes its neighbour, is passed over; it stands among the dead letters then, and
+//! is sent again when a person wants so.
 
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use portcullis_core::fanout::{jittered, no_sooner_than};
 use portcullis_core::time::Millis;
 use portcullis_core::wire::uri::Domain;
-use portcullis_store::audit::{AuditEntry, AuditRecord, Filter, Outcome};
+use portcullis_store::audit::{AuditEntry, AuditRecord, Filter, Order, Outcome};
 use portcullis_store::sinks::{DeadLetter, SinkLease};
 use portcullis_store::{Conn, Store, StoreError, Topic, Tx, audit, sinks};
 use prost::Message as _;
@@ -32,6 +33,9 @@ const BATCH: u32 = 256;
 
 /// Most bytes of records in one request, unless its first alone is longer; before compression.
 const BATCH_BYTES: usize = 1024 * 1024;
+
+/// How far around a refused record is looked for one that the collector takes.
+const NEARBY: u32 = 8;
 
 /// How long nobody else exports after a step of ours: longer than a step may take.
 const LEASE: Duration = Duration::from_secs(30);
@@ -150,6 +154,8 @@ enum Look {
     Nothing,
     Elsewhere,
     Pending(Vec<AuditEntry>),
+    /// A dead letter is to be sent once more.
+    Again(Box<AuditEntry>),
 }
 
 impl Exporter {
@@ -219,14 +225,22 @@ impl Exporter {
     ///
     /// [`ExportError`]; the cursor has not moved then.
     pub async fn step(&mut self) -> Result<Step, ExportError> {
-        let entries = match self.look().await? {
+        let look = self.look().await?;
+        match look {
             Look::Nothing => return Ok(Step::Idle),
             Look::Elsewhere => return Ok(Step::Elsewhere),
-            Look::Pending(entries) => entries,
-        };
+            Look::Pending(_) | Look::Again(_) => {}
+        }
         let Some(lease) = self.hold().await? else { return Ok(Step::Elsewhere) };
         let span = tracing::info_span!("audit.export", records = tracing::field::Empty);
-        let step = self.export(lease, entries).instrument(span).await;
+        let step = async {
+            match look {
+                Look::Pending(entries) => self.export(lease, entries).await,
+                Look::Again(entry) => self.redeliver(lease, *entry).await,
+                Look::Nothing | Look::Elsewhere => Ok(Step::Idle),
+            }
+        };
+        let step = step.instrument(span).await;
         if matches!(step, Err(ExportError::Store(_))) {
             self.held = None; // somebody else may have gone on meanwhile
         }
@@ -255,11 +269,9 @@ impl Exporter {
                 metrics::exported("refused", count);
                 Ok(Step::Narrowed(count))
             }
-            Err(ExportError::Refused { status, reason }) => {
-                // A collector that refuses everything says nothing about this record.
-                if status != 200 {
-                    self.logs.send(Vec::new()).await?;
-                }
+            Err(refusal @ ExportError::Refused { .. }) => {
+                self.suspects = 1;
+                let (status, reason) = self.at_fault(from, refusal).await?;
                 self.give_up(lease, first, status, reason).await?;
                 self.suspects = 0;
                 metrics::exported("given_up", 1);
@@ -272,16 +284,80 @@ impl Exporter {
         }
     }
 
+    /// Sends a dead letter once more, because a person wants so.
+    async fn redeliver(&mut self, lease: SinkLease, entry: AuditEntry) -> Result<Step, ExportError> {
+        let (seq, now) = (entry.seq, self.clock.now());
+        match self.logs.send(vec![record::log_record(entry)]).await {
+            Ok(()) => {
+                self.store.write_async(SINK, move |tx| sinks::redelivered(tx, &lease, seq, now)).await?;
+                self.prolonged(now);
+                metrics::exported("delivered", 1);
+                Ok(Step::Delivered(1))
+            }
+            Err(refusal @ ExportError::Refused { .. }) => {
+                let (http_status, reason) = self.at_fault(seq, refusal).await?;
+                tracing::error!(seq, http_status, reason, "collector refuses a record of the audit log once more");
+                let letter = DeadLetter { seq, given_up_at: now, http_status, reason };
+                self.store.write_async(SINK, move |tx| sinks::refused_again(tx, &lease, &letter)).await?;
+                self.prolonged(now);
+                metrics::exported("given_up", 1);
+                Ok(Step::GaveUp(seq))
+            }
+            Err(error) => {
+                metrics::exported("failed", 1);
+                Err(error)
+            }
+        }
+    }
+
+    /// What the collector says of a record, if the record is at fault: a collector that does not take its neighbour
+    /// either, because its quota is used up, say, is out of order. The refusal else, which may pass.
+    async fn at_fault(&self, seq: u64, refusal: ExportError) -> Result<(u16, String), ExportError> {
+        let ExportError::Refused { status, reason } = refusal else { return Err(refusal) };
+        for neighbour in self.neighbours(seq).await? {
+            match self.logs.send(vec![record::log_record(neighbour)]).await {
+                Ok(()) => return Ok((status, reason)),
+                Err(ExportError::Refused { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        metrics::exported("failed", 1);
+        Err(ExportError::Refused { status, reason })
+    }
+
+    /// The record before this one that the collector has taken; those after it where there is none nearby.
+    async fn neighbours(&self, seq: u64) -> Result<Vec<AuditEntry>, ExportError> {
+        let store = self.store.clone();
+        let read = move |conn: &mut Conn| -> Result<Vec<AuditEntry>, StoreError> {
+            let around = sinks::dead_letters(conn, SINK, seq.saturating_sub(NEARBY.into()), 2 * NEARBY + 1)?;
+            let given_up = |entry: &AuditEntry| around.iter().any(|letter| letter.seq == entry.seq);
+            let limit = NEARBY;
+            let before = Filter { before: Some(seq), order: Order::Newest, limit, ..Filter::default() };
+            let taken = audit::entries(conn, &before)?.into_iter().find(|entry| !given_up(entry));
+            if let Some(taken) = taken {
+                return Ok(vec![taken]);
+            }
+            let after = audit::entries(conn, &Filter { from: seq + 1, limit, ..Filter::default() })?;
+            Ok(after.into_iter().filter(|entry| !given_up(entry)).collect())
+        };
+        Ok(tokio::task::spawn_blocking(move || store.read(read)).await??)
+    }
+
     /// What is to be sent, unless another process sees to it.
     async fn look(&self) -> Result<Look, ExportError> {
         let (store, owner, now) = (self.store.clone(), self.owner.clone(), self.clock.now());
         let look = move |conn: &mut Conn| -> Result<Look, StoreError> {
             let from = sinks::cursor(conn, SINK)?;
-            if audit::size(conn)? <= from {
+            let again = sinks::wanted_again(conn, SINK)?;
+            if again.is_none() && audit::size(conn)? <= from {
                 return Ok(Look::Nothing);
             }
             if sinks::holder(conn, SINK)?.is_some_and(|(holder, until)| holder != owner && until > now) {
                 return Ok(Look::Elsewhere);
+            }
+            if let Some(seq) = again {
+                let entry = audit::entries(conn, &Filter { from: seq, limit: 1, ..Filter::default() })?.pop();
+                return Ok(Look::Again(Box::new(entry.ok_or(StoreError::Missing)?)));
             }
             Ok(Look::Pending(audit::entries(conn, &Filter { from, limit: BATCH, ..Filter::default() })?))
         };

@@ -17,6 +17,7 @@ use portcullis_core::wire::uri::Domain;
 use prost::Message as _;
 use reqwest::Response;
 use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::redirect::Policy;
 
 use super::ExportError;
 use crate::peer::retry_after;
@@ -66,11 +67,12 @@ impl Logs {
             attribute("service.version", env!("CARGO_PKG_VERSION")),
             attribute("service.instance.id", domain.as_str()),
         ];
-        let http = reqwest::Client::builder().timeout(TIMEOUT).build()?;
+        // Whoever is redirected to is not the collector that was configured, and a redirected POST may lose its body.
+        let http = reqwest::Client::builder().timeout(TIMEOUT).redirect(Policy::none()).build()?;
         Ok(Self { http, url: collector.url("logs"), headers, resource: Resource { attributes, ..Resource::default() } })
     }
 
-    /// Sends records, or none to see whether the collector takes anything at all.
+    /// Sends records.
     ///
     /// # Errors
     ///
@@ -102,9 +104,6 @@ impl Logs {
     }
 
     fn encode(&self, log_records: Vec<LogRecord>) -> Vec<u8> {
-        if log_records.is_empty() {
-            return ExportLogsServiceRequest::default().encode_to_vec();
-        }
         let scope = InstrumentationScope {
             name: "portcullis.audit".to_owned(),
             version: "1".to_owned(),

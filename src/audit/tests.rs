@@ -17,13 +17,13 @@ use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use portcullis_core::wire::uri::Domain;
 use portcullis_store::audit::{AuditRecord, Filter, Outcome, sequence_async};
 use portcullis_store::sinks::{self, DeadLetter};
-use portcullis_store::{Options, Store, Tx};
+use portcullis_store::{Options, Store, StoreError, Tx};
 use prost::Message as _;
 use tempfile::TempDir;
 use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
-use super::{ExportError, Exporter, SINK, Step, list, sequencer};
+use super::{ExportError, Exporter, SINK, Step, list, redeliver, sequencer};
 use crate::gateway::Clock;
 use crate::telemetry::Collector as Destination;
 
@@ -33,6 +33,7 @@ enum Told {
     Status(u16),
     RetryAfter(u16, &'static str),
     Nonsense,
+    Redirect,
 }
 
 #[derive(Default)]
@@ -77,6 +78,7 @@ async fn logs(collector: Data<Collector>, body: Bytes) -> HttpResponse {
         Some(Told::Status(code)) => status(code).finish(),
         Some(Told::RetryAfter(code, seconds)) => status(code).insert_header(("retry-after", seconds)).finish(),
         Some(Told::Nonsense) => HttpResponse::Ok().body("hello"),
+        Some(Told::Redirect) => status(307).insert_header(("location", "/v1/logs")).finish(),
     }
 }
 
@@ -221,6 +223,9 @@ async fn a_collector_that_is_out_of_order_is_waited_for_and_nothing_is_passed_ov
     world.tell(Told::RetryAfter(503, "17"));
     let retry_after = Some(Duration::from_secs(17));
     assert!(matches!(exporter.step().await, Err(ExportError::Status { retry_after: said, .. }) if said == retry_after));
+    world.tell(Told::Redirect);
+    let redirected = exporter.step().await;
+    assert!(matches!(redirected, Err(ExportError::Status { status: 307, .. })), "{redirected:?}");
     world.tell(Told::Nonsense);
     assert!(matches!(exporter.step().await, Err(ExportError::Answer(_))));
     assert_eq!(world.cursor(), 0);
@@ -277,34 +282,63 @@ async fn a_request_that_is_too_long_is_halved_until_it_is_taken() {
 }
 
 #[actix_web::test]
-async fn a_collector_that_refuses_even_nothing_is_waited_for() {
-    let world = World::new().await;
-    world.append_many(1).await;
-    *world.collector.broken.lock().unwrap() = Some(400);
-    let mut exporter = world.exporter();
-    let waited = loop {
-        match exporter.step().await {
-            Ok(Step::Narrowed(_)) => {}
-            other => break other,
+async fn a_collector_that_takes_nothing_any_more_is_waited_for_and_nothing_is_given_up() {
+    for status in [200, 400, 413, 422] {
+        let world = World::new().await;
+        world.append_many(5).await;
+        world.export_all().await;
+        let before = world.cursor();
+        world.append_many(5).await;
+        world.dislike(&(0..1000).collect::<Vec<i64>>(), status);
+        let mut exporter = world.exporter();
+        for _ in 0..3 {
+            let waited = loop {
+                match exporter.step().await {
+                    Ok(Step::Narrowed(_)) => {}
+                    other => break other,
+                }
+            };
+            assert!(matches!(waited, Err(ExportError::Refused { status: said, .. }) if said == status), "{waited:?}");
         }
-    };
-    assert!(matches!(waited, Err(ExportError::Refused { status: 400, .. })), "{waited:?}");
-    assert!(world.received().last().unwrap().is_empty(), "nothing was sent to see whether anything is taken");
-    assert_eq!((world.cursor(), world.dead_letters()), (0, Vec::new()));
+        assert_eq!((world.cursor(), world.dead_letters()), (before, Vec::new()));
+        world.dislike(&[], status);
+        while exporter.step().await.unwrap() != Step::Idle {}
+        assert_eq!(world.cursor(), u64::try_from(world.log().len()).unwrap());
+        assert_eq!(world.dead_letters(), []);
+    }
 }
 
 #[actix_web::test]
-async fn a_collector_that_refuses_every_record_does_not_have_us_write_for_ever() {
+async fn records_that_nothing_was_taken_before_are_given_up_when_one_after_them_is_taken() {
     let world = World::new().await;
-    world.append_many(2).await;
-    world.dislike(&(0..1000).collect::<Vec<i64>>(), 200);
-    for _ in 0..5 {
-        world.export_all().await;
-        sequence_async(&world.store, 1000, world.clock.now()).await.unwrap();
-    }
-    let told = world.kinds().iter().filter(|kind| *kind == "audit.export.rejected").count();
-    assert_eq!(world.log().len(), 2 * told);
-    assert_eq!(world.dead_letters().len(), world.log().len());
+    world.append_many(5).await;
+    world.dislike(&[0, 1], 400);
+    let steps = world.export_all().await;
+    let given_up: Vec<_> = steps.iter().filter(|step| matches!(step, Step::GaveUp(_))).collect();
+    assert_eq!(given_up, [&Step::GaveUp(0), &Step::GaveUp(1)]);
+}
+
+#[actix_web::test]
+async fn dead_letters_are_sent_again_when_a_person_wants_so_and_stay_where_they_are_refused_again() {
+    let world = World::new().await;
+    world.append_many(40).await;
+    world.dislike(&[7, 23, 31], 200);
+    world.export_all().await;
+    world.dislike(&[23], 400);
+    let now = world.clock.now();
+    let wanted =
+        |from, to| world.store.write_async("x", move |tx| redeliver(tx, SINK, (from, to), "operator:dora", now));
+    assert!(matches!(wanted(8, 22).await, Err(StoreError::Missing)));
+    assert_eq!(wanted(0, 25).await.unwrap(), 2);
+    let before = world.received().len();
+    let steps = world.export_all().await;
+    assert_eq!(steps, [Step::Delivered(1), Step::GaveUp(23)]);
+    let sent = world.received().split_off(before);
+    assert_eq!(sent, [vec![7], vec![23], vec![22]]);
+    let left: Vec<_> = world.dead_letters().iter().map(|letter| (letter.seq, letter.http_status)).collect();
+    assert_eq!(left, [(23, 400), (31, 200)]);
+    sequence_async(&world.store, 1000, now).await.unwrap();
+    assert!(world.kinds().iter().any(|kind| kind == "audit.export.redeliver"));
 }
 
 #[actix_web::test]

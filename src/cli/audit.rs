@@ -5,9 +5,12 @@ use portcullis_store::{Store, sinks};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::host::Host;
+use super::host::{Host, change, operator};
 use super::{Failure, output};
-use crate::audit::{SINK, Shown, list};
+use crate::audit::{SINK, Shown, list, redeliver};
+
+/// Past every position that the log can have.
+const LAST: u64 = u64::MAX / 2;
 
 /// Arguments of `portcullis audit`.
 #[derive(Debug, clap::Args)]
@@ -16,7 +19,8 @@ Examples:
   portcullis audit list --outcome deny
   portcullis audit list --decision 01931c5e-7d5a-7b3e-9c6e-0d5a3b1f2e4d --json
   portcullis audit list --room mimi://a.example/r/clubhouse --from 120 --limit 50
-  portcullis audit dead-letters")]
+  portcullis audit dead-letters
+  portcullis audit redeliver --from 120 --to 180")]
 pub(super) struct Args {
     #[command(flatten)]
     host: Host,
@@ -39,6 +43,18 @@ enum Command {
         /// Print one JSON object a line.
         #[arg(long)]
         json: bool,
+    },
+    /// Send once more what the collector refused for good, after it or its rules have been mended.
+    Redeliver {
+        /// The sink.
+        #[arg(long, default_value = SINK)]
+        sink: String,
+        /// The first position.
+        #[arg(long, default_value_t = 0, value_name = "POSITION")]
+        from: u64,
+        /// The last position; all from the first on where it is left out.
+        #[arg(long, value_name = "POSITION")]
+        to: Option<u64>,
     },
 }
 
@@ -90,6 +106,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     match &args.command {
         Command::List(wanted) => entries(&store, wanted),
         Command::DeadLetters { from, limit, json } => dead_letters(&store, *from, *limit, *json),
+        Command::Redeliver { sink, from, to } => send_again(&store, sink, *from, to.unwrap_or(LAST)),
     }
 }
 
@@ -130,6 +147,14 @@ fn dead_letters(store: &Store, from: u64, limit: u32, json: bool) -> Result<(), 
     let rows =
         letters.iter().map(|letter| [letter.seq.to_string(), letter.http_status.to_string(), letter.reason.clone()]);
     output::table(["seq", "status", "reason"], rows);
+    Ok(())
+}
+
+fn send_again(store: &Store, sink: &str, from: u64, to: u64) -> Result<(), Failure> {
+    let of = sink.to_owned();
+    let missing = format!("nothing was refused for good by `{sink}` between these positions");
+    let count = change(store, sink, &missing, move |tx, now| redeliver(tx, &of, (from, to), &operator(), now))?;
+    output::line(format!("{count} records are sent again"));
     Ok(())
 }
 

@@ -71,7 +71,7 @@ fn outcome(batch: &Batch, error: Option<&PeerError>, now: Millis, random: u32) -
     if matches!(error, PeerError::Permanent { .. }) && batch.items.len() > 1 {
         return Outcome::SingledOut { why: causes(error) };
     }
-    if !error.is_transient() {
+    if !may_pass(error) {
         return Outcome::Parked { status, why: causes(error) };
     }
     let retry = u32::try_from(batch.attempts.saturating_add(1)).unwrap_or(u32::MAX);
@@ -82,6 +82,12 @@ fn outcome(batch: &Batch, error: Option<&PeerError>, now: Millis, random: u32) -
         }
         Err(gave_up @ GaveUp) => Outcome::Parked { status, why: format!("{gave_up}: {}", causes(error)) },
     }
+}
+
+/// Whether trying again may help. What our own configuration lacks, another replica may have been started with already.
+fn may_pass(error: &PeerError) -> bool {
+    let of_ours = matches!(error, PeerError::UnknownPeer(_) | PeerError::UnknownOwn(_) | PeerError::Unusable(_));
+    of_ours || error.is_transient()
 }
 
 fn log(batch: &Batch, outcome: &Outcome) {

@@ -22,6 +22,7 @@ const HOUR: Duration = Duration::from_secs(60 * 60);
 /// A hub that owes events to b.example, and a b.example that answers as it is told.
 struct Lab {
     _folder: tempfile::TempDir,
+    url: String,
     store: Store,
     clock: Clock,
     delivery: Delivery,
@@ -71,7 +72,9 @@ impl Lab {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite:{}", folder.path().join("hub.db").display());
-        let store = tokio::task::spawn_blocking(move || Store::open(&url, &Options::default())).await.unwrap().unwrap();
+        let opened = url.clone();
+        let open = move || Store::open(&opened, &Options::default());
+        let store = tokio::task::spawn_blocking(open).await.unwrap().unwrap();
         let authority = Authority::new();
         let (sender, received) = unbounded_channel();
         let answers = Arc::new(Mutex::new(VecDeque::new()));
@@ -84,7 +87,7 @@ impl Lab {
         let peers = Peers::with(&ours, &[peer("b.example", None, address)]).unwrap();
         let clock = Clock::default();
         let delivery = Delivery::new(store.clone(), peers.clone(), clock.clone());
-        Self { _folder: folder, store, clock, delivery, peers, received, held, answers, follower }
+        Self { _folder: folder, url, store, clock, delivery, peers, received, held, answers, follower }
     }
 
     async fn create(&self, name: &str) {
@@ -232,14 +235,31 @@ async fn after_seven_days_without_an_answer_a_lane_is_lost() {
 }
 
 #[actix_web::test]
-async fn two_replicas_on_one_database_send_everything_once() {
+async fn a_lane_to_a_peer_that_this_process_does_not_know_waits_for_one_that_does() {
+    let lab = Lab::new().await;
+    lab.create("one").await;
+    lab.owe_to("one", "c.example", "a").await;
+    lab.delivery.drain().await.unwrap();
+    let lanes = lab.lanes();
+    assert_eq!((lanes[0].status, lanes[0].attempts), (LaneStatus::Open, 1));
+    assert!(lanes[0].error.contains("is not among the peers"), "{}", lanes[0].error);
+    lab.clock.advance(LOST_AFTER);
+    lab.delivery.drain().await.unwrap();
+    assert_eq!(lab.lanes()[0].status, LaneStatus::Parked);
+    lab.follower.stop(false).await;
+}
+
+#[actix_web::test]
+async fn two_processes_on_one_database_send_everything_once() {
     let mut lab = Lab::new().await;
     let rooms: Vec<String> = (0..20).map(|number| format!("room{number:02}")).collect();
     for name in &rooms {
         lab.create(name).await;
         lab.owe(name, "x").await;
     }
-    let other = Delivery::new(lab.store.clone(), lab.peers.clone(), lab.clock.clone());
+    let url = lab.url.clone();
+    let store = tokio::task::spawn_blocking(move || Store::open(&url, &Options::default())).await.unwrap().unwrap();
+    let other = Delivery::new(store, lab.peers.clone(), lab.clock.clone());
     let (first, second) = tokio::join!(lab.delivery.drain(), other.drain());
     first.and(second).unwrap();
     let mut received = lab.received();
@@ -284,7 +304,7 @@ async fn a_slow_peer_takes_no_more_than_its_share_and_others_are_served_meanwhil
     // A lane to somebody else is due as well; it is seen to by and by, though nothing of b.example's has ended.
     lab.create("other").await;
     lab.owe_to("other", "c.example", "y").await;
-    while lab.lanes().iter().all(|lane| lane.peer != domain("c.example") || lane.status == LaneStatus::Open) {
+    while lab.lanes().iter().all(|lane| lane.peer != domain("c.example") || lane.attempts == 0) {
         tokio::task::yield_now().await;
     }
     assert_eq!(lab.received(), Vec::<String>::new());

@@ -10,6 +10,7 @@ use portcullis_core::wire::Wire;
 use portcullis_core::wire::components::{Capability, FrankingAgent};
 use portcullis_core::wire::update::Extension;
 use portcullis_core::wire::uri::{GroupUri, RoomUri, UserUri};
+use portcullis_store::restrictions::Restrictions;
 use portcullis_store::rooms::{GroupState, NewRoom as NewRow, RoomHead, RoomStatus};
 use portcullis_store::{StoreError, Tx, rooms};
 use serde_json::json;
@@ -62,7 +63,7 @@ pub(super) fn create(inner: &Inner, creator: &UserUri, new: &NewRoom) -> Result<
     let now = inner.clock.now();
     let domain = creator.domain();
     let case = case("decision.room", &new.room, creator, now);
-    let facts = bare_facts(&new.room, Side::Hub);
+    let facts = bare_facts(&new.room, Side::Hub, &Restrictions::default());
     let actor = Actor::User(creator.clone());
     let question = Question {
         room: &facts,

@@ -1,7 +1,6 @@
 //! From facts to a decision and its audit record. Every surface gets its words from here: the log all of them, the
 //! other side only a code, a sentence that names no policy, and the decision's id (invariant 8).
 
-use std::collections::BTreeSet;
 use std::time::Instant;
 
 use portcullis_core::policy::{
@@ -189,10 +188,10 @@ pub(super) fn known_facts(room: &RoomUri, side: Side, state: &RoomState, restric
 }
 
 /// What is known of a room without a group that we can read: one that is about to be created, or one that another
-/// provider is the hub of (correction C-2).
-pub(super) fn bare_facts(room: &RoomUri, side: Side) -> RoomFacts {
-    let muted = BTreeSet::new();
-    RoomFacts { room: room.clone(), side, roles: None, muted, frozen: false, legal_hold: false }
+/// provider is the hub of (correction C-2). What is imposed on a room here does not end when its group is lost.
+pub(super) fn bare_facts(room: &RoomUri, side: Side, imposed: &Restrictions) -> RoomFacts {
+    let Restrictions { frozen, legal_hold, muted } = imposed.clone();
+    RoomFacts { room: room.clone(), side, roles: None, muted, frozen, legal_hold }
 }
 
 /// The question whether `actor` may do this, as far as no roles are known. `source` is who handed it in.

@@ -11,8 +11,10 @@ use portcullis_core::wire::mls::MlsMessage;
 use portcullis_core::wire::submit::{SubmitMessageRequest, SubmitMessageResponse, SubmitOutcome};
 use portcullis_core::wire::update::{UpdateRequest, UpdateResponse};
 use portcullis_core::wire::uri::{ClientUri, Domain, RoomUri, UserUri};
+use portcullis_store::follower::Joined;
 use portcullis_store::rooms::RoomStatus;
 use portcullis_store::{StoreError, Topic, Tx, answers, follower, rooms};
+use uuid::Uuid;
 
 use super::decide::Case;
 use super::follow::{self, Judged};
@@ -44,14 +46,15 @@ pub(super) async fn update(
         return Ok(Answer { body: refusal.encode(), decision: Some(decision.id()) });
     }
     // A device that joins must be known before the hub fans out to it.
-    let joining = match joiner {
+    let attempt = match joiner {
         Some((client, _)) => outbound.join(inner, client).await?,
         None => None,
     };
     let answer = outbound.send(inner, Endpoint::Update(outbound.room.clone()), body).await?;
     let response = UpdateResponse::decode(&answer).map_err(GatewayError::peer)?;
-    if let (false, Some(client)) = (matches!(response, UpdateResponse::Success { .. }), joining) {
-        outbound.unjoin(inner, client).await?;
+    if let Some(attempt) = attempt {
+        let joined = if matches!(response, UpdateResponse::Success { .. }) { Joined::Yes } else { Joined::No };
+        outbound.joined(inner, attempt, joined).await?;
     }
     Ok(Answer { body: answer, decision: Some(decision.id()) })
 }
@@ -109,6 +112,12 @@ pub(super) async fn group_info(
     Ok(Answer { body: answer, decision: Some(decision.id()) })
 }
 
+/// An attempt of a client to join by an external commit.
+struct Attempt {
+    client: ClientUri,
+    id: Uuid,
+}
+
 struct Outbound {
     kind: &'static str,
     user: UserUri,
@@ -164,24 +173,23 @@ impl Outbound {
         tokio::time::timeout(follow::CATCHING_UP, caught_up).await.unwrap_or(Ok(()))
     }
 
-    /// Has the hub's events for the room go to `client` from now on; gives it back if it is new there.
-    async fn join(&self, inner: &Arc<Inner>, client: ClientUri) -> Result<Option<ClientUri>, GatewayError> {
-        let (room, now) = (self.room.clone(), inner.clock.now());
-        let joined = move |tx: &mut Tx<'_>| {
-            let new = !follower::devices(tx, &room)?.contains(&client);
-            follower::join(tx, &room, &client, now)?;
-            Ok::<_, StoreError>(new.then(|| client.clone()))
+    /// Has the hub's events for the room go to `client` from now on; gives the attempt if only that has it there.
+    async fn join(&self, inner: &Arc<Inner>, client: ClientUri) -> Result<Option<Attempt>, GatewayError> {
+        let (room, now, id) = (self.room.clone(), inner.clock.now(), Uuid::now_v7());
+        let attempted = move |tx: &mut Tx<'_>| {
+            let alone = follower::attempt_join(tx, &room, &client, id, now)?;
+            Ok::<_, StoreError>(alone.then(|| Attempt { client: client.clone(), id }))
         };
         let lane = self.room.to_string();
-        inner.blocking(self.of(), move |inner| Ok(inner.store.write(&lane, joined)?)).await
+        inner.blocking(self.of(), move |inner| Ok(inner.store.write(&lane, attempted)?)).await
     }
 
-    /// The hub has refused the join.
-    async fn unjoin(&self, inner: &Arc<Inner>, client: ClientUri) -> Result<(), GatewayError> {
+    /// The hub has answered. Whatever else has let the client in meanwhile stands.
+    async fn joined(&self, inner: &Arc<Inner>, attempt: Attempt, joined: Joined) -> Result<(), GatewayError> {
         let room = self.room.clone();
-        let left = move |tx: &mut Tx<'_>| follower::leave(tx, &room, &client);
+        let ended = move |tx: &mut Tx<'_>| follower::end_attempt(tx, &room, &attempt.client, attempt.id, joined);
         let lane = self.room.to_string();
-        inner.blocking(self.of(), move |inner| Ok(inner.store.write(&lane, left)?)).await
+        inner.blocking(self.of(), move |inner| Ok(inner.store.write(&lane, ended)?)).await
     }
 
     fn of(&self) -> Vec<Of> {

@@ -235,15 +235,21 @@ impl Gateway {
         follow::take_up(&self.0, user, room, group_info, ratchet_tree).await
     }
 
-    /// Gives up waiting for commits that should have come before what has come of rooms of other hubs.
+    /// Gives up waiting for commits that should have come before what has come of rooms of other hubs. A room in which
+    /// that fails holds no other up: it is logged, and tried again the next time.
     ///
     /// # Errors
     ///
-    /// [`GatewayError`]; the rooms before the failing one are done.
+    /// [`GatewayError`] when it cannot be read which rooms these are.
     pub async fn give_up_waiting(&self) -> Result<(), GatewayError> {
         let work = |inner: &Arc<Inner>| {
             let rooms = follow::overdue(inner)?;
-            rooms.iter().try_for_each(|room| follow::give_up_waiting(inner, room))
+            for room in &rooms {
+                if let Err(error) = follow::give_up_waiting(inner, room) {
+                    tracing::warn!(%room, error = crate::peer::causes(&error), "overdue commit is still waited for");
+                }
+            }
+            Ok(())
         };
         self.0.blocking(Vec::new(), work).await
     }

@@ -34,12 +34,17 @@ async fn roles_decide_what_leaves_for_a_tracked_room_and_not_for_another() {
 }
 
 #[tokio::test]
-async fn a_user_muted_by_its_own_company_is_not_heard_in_a_tracked_room() {
+async fn a_user_muted_by_its_own_company_is_not_heard_in_a_room_whether_it_is_tracked_or_not() {
     let lab = Lab::open(&TWO).await;
     let (mut alice, mut bob) = with_bob_as(&lab, ADMIN).await;
     let b = lab.gateway("b.example");
     b.operated(&["room", "mute", room().as_str(), bob.user().as_str(), "--reason", "too loud"]);
     let text = bob.member_mut().text(&room(), "hello?").unwrap();
+    assert_eq!(refusal(bob.submit(&room(), &text).await.unwrap()), "not_allowed");
+    let denied = records(b, "decision.message").pop().unwrap().record;
+    assert!(denied.policy.contains(&"company.muted".to_owned()), "{denied:?}");
+    // Nor when the group is lost: that is nothing which a muted user may bring about.
+    b.database().sql("UPDATE rooms SET status = 3, version = version + 1; DELETE FROM room_states");
     assert_eq!(refusal(bob.submit(&room(), &text).await.unwrap()), "not_allowed");
     let denied = records(b, "decision.message").pop().unwrap().record;
     assert!(denied.policy.contains(&"company.muted".to_owned()), "{denied:?}");
@@ -87,6 +92,25 @@ async fn the_welcome_of_a_suspended_user_is_withheld_and_the_lane_goes_on() {
     assert_eq!(b.database().number("SELECT count(*) FROM followed"), 0);
     let parked = "SELECT count(*) FROM outbox_lanes WHERE status <> 0";
     assert_eq!(lab.gateway("a.example").database().number(parked), 0);
+}
+
+#[tokio::test]
+async fn a_welcome_for_a_key_package_that_is_forgotten_here_does_not_hold_the_room_up() {
+    let lab = Lab::open(&TWO).await;
+    let (mut alice, mut bob) = lab.alice_and_bob().await;
+    let mut eve = lab.device("b.example/d/eve/phone").await;
+    eve.publish_key_packages(1).await.unwrap();
+    let (_, packages) = alice.claim(eve.user(), &room()).await.unwrap();
+    let (a, b) = (lab.gateway("a.example"), lab.gateway("b.example"));
+    b.database().sql("DELETE FROM key_packages");
+    assert_accepted(&alice.add(&room(), packages, (eve.user().clone(), ORDINARY)).await.unwrap());
+    assert_accepted(&alice.say(&room(), "is Eve there?").await.unwrap());
+    bob.until_text(&room(), "is Eve there?").await.unwrap();
+    lab.quiet().await;
+    assert_eq!(a.database().number("SELECT count(*) FROM outbox_lanes WHERE status <> 0"), 0);
+    let unknown = (Outcome::Deny, "key_packages_are_not_known_here".to_owned());
+    assert_eq!(outcomes(b, "arrival.welcome").last(), Some(&unknown));
+    assert_eq!(kinds(b, &eve), [""; 0]);
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 mod answers;
 mod crash;
 mod deciding;
+mod forged;
 mod order;
 mod tracking;
 

@@ -73,6 +73,17 @@ async fn of_a_batch_that_is_refused_in_part_all_the_rest_arrives_and_the_operato
     assert_eq!(letters.len(), 1);
     assert_eq!((&letters[0]["seq"], &letters[0]["reason"]), (&3.into(), &"attribute is too odd".into()));
     assert!(hub.operated(&["audit", "dead-letters"]).contains("attribute is too odd"));
+
+    assert_eq!(hub.operate(&["audit", "redeliver", "--from", "4"]).status.code(), Some(2));
+    receiver.take(3);
+    assert!(hub.operated(&["audit", "redeliver", "--from", "3", "--to", "3"]).contains("1 records are sent again"));
+    eventually("it arrives", async || receiver.positions().contains(&3).then_some(())).await;
+    eventually("no letter is left", async || {
+        hub.operated(&["audit", "dead-letters", "--json"]).is_empty().then_some(())
+    })
+    .await;
+    let asked = hub.database().entries().into_iter().find(|entry| entry.record.kind == "audit.export.redeliver");
+    assert!(asked.unwrap().record.actor.unwrap().starts_with("operator:"));
 }
 
 #[tokio::test]

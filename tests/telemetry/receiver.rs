@@ -78,6 +78,11 @@ impl Receiver {
         self.state.refused.lock().unwrap().insert(position);
     }
 
+    /// Takes that one from now on.
+    pub(super) fn take(&self, position: i64) {
+        self.state.refused.lock().unwrap().remove(&position);
+    }
+
     /// Positions of the audit records in requests that were taken as a whole.
     pub(super) fn positions(&self) -> BTreeSet<i64> {
         self.state.logs.lock().unwrap().iter().map(position).collect()

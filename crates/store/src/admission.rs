@@ -110,12 +110,14 @@ pub fn count_since(conn: &mut Conn, room: &RoomUri, signature_key: &[u8], since:
     number(db!(conn, |c| query.first::<i64>(c))?)
 }
 
-/// Forgets tickets that ended before `before`. Gives their number.
+/// Forgets tickets that ended before `before`, at most `limit`. Gives their number.
 ///
 /// # Errors
 ///
 /// [`StoreError`] of the database.
-pub fn expire(tx: &mut Tx<'_>, before: Millis) -> Result<usize, StoreError> {
-    let old = admissions::table.filter(admissions::expires_at.lt(time(before)?));
+pub fn expire(tx: &mut Tx<'_>, before: Millis, limit: u32) -> Result<usize, StoreError> {
+    let ended = admissions::table.filter(admissions::expires_at.lt(time(before)?));
+    let over = db!(tx, |c| ended.limit(limit.into()).select(admissions::id).load::<Vec<u8>>(c))?;
+    let old = admissions::table.filter(admissions::id.eq_any(over));
     Ok(db!(tx, |c| diesel::delete(old).execute(c))?)
 }

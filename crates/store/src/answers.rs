@@ -74,12 +74,14 @@ pub fn store(
     if stored == 1 { Ok(()) } else { Err(StoreError::AlreadyAnswered) }
 }
 
-/// Forgets answers that expired before `now`. Gives their number.
+/// Forgets answers that expired before `now`, at most `limit`. Gives their number.
 ///
 /// # Errors
 ///
 /// [`StoreError`] of the database.
-pub fn expire(tx: &mut Tx<'_>, now: Millis) -> Result<usize, StoreError> {
-    let old = answers::table.filter(answers::expires_at.le(time(now)?));
+pub fn expire(tx: &mut Tx<'_>, now: Millis, limit: u32) -> Result<usize, StoreError> {
+    let over = answers::table.filter(answers::expires_at.le(time(now)?)).limit(limit.into()).select(answers::scope);
+    let over = db!(tx, |c| over.load::<Vec<u8>>(c))?;
+    let old = answers::table.filter(answers::scope.eq_any(over));
     Ok(db!(tx, |c| diesel::delete(old).execute(c))?)
 }

@@ -1,5 +1,5 @@
 use diesel::connection::{AnsiTransactionManager, Connection, SimpleConnection, TransactionManager};
-use diesel::result::{DatabaseErrorKind, Error, QueryResult};
+use diesel::result::{DatabaseErrorInformation, DatabaseErrorKind, Error, QueryResult};
 use diesel::sqlite::SqliteConnection;
 use diesel_async::AsyncPgConnection;
 use diesel_async::async_connection_wrapper::AsyncConnectionWrapper;
@@ -40,9 +40,10 @@ pub struct Conn {
 /// kinds, so that a lane cannot tell from those.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Trouble {
-    /// Nothing but violated constraints, which are answers.
+    /// Nothing, or what another try would not change: violated constraints, which are answers, and statements or values
+    /// that the database does not take.
     None,
-    /// A deadlock, a serialization failure or something unknown: worth another try.
+    /// Somebody else was in the way, by a lock or a snapshot: worth another try.
     Retry,
     /// The connection is gone.
     Broken,
@@ -116,19 +117,19 @@ impl Conn {
 
 fn severity(error: &Error) -> Trouble {
     match error {
-        Error::DatabaseError(
-            DatabaseErrorKind::UniqueViolation
-            | DatabaseErrorKind::ForeignKeyViolation
-            | DatabaseErrorKind::NotNullViolation
-            | DatabaseErrorKind::CheckViolation
-            | DatabaseErrorKind::ReadOnlyTransaction,
-            _,
-        ) => Trouble::None,
+        Error::DatabaseError(DatabaseErrorKind::SerializationFailure, _) => Trouble::Retry,
         Error::DatabaseError(DatabaseErrorKind::UnableToSendCommand | DatabaseErrorKind::ClosedConnection, _)
         | Error::BrokenTransactionManager => Trouble::Broken,
-        Error::DatabaseError(..) => Trouble::Retry,
+        Error::DatabaseError(DatabaseErrorKind::Unknown, told) if is_locked(&**told) => Trouble::Retry,
         _ => Trouble::None,
     }
+}
+
+/// diesel has no kind for these, and keeps the codes of PostgreSQL to itself. A deadlock there is the one that names the
+/// processes and points to the server's log, in whatever language; SQLite speaks English.
+fn is_locked(told: &(dyn DatabaseErrorInformation + Send + Sync)) -> bool {
+    let deadlock = told.details().is_some() && told.hint().is_some() && told.table_name().is_none();
+    deadlock || ["locked", "lock timeout"].iter().any(|words| told.message().contains(words))
 }
 
 fn begin<C: Connection>(conn: &mut C) -> QueryResult<()> {

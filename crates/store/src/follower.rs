@@ -1,14 +1,21 @@
 //! Rooms that other providers host: our devices in them, how far their hub has got with us, and what is kept of it.
 
-use diesel::dsl::max;
+use diesel::dsl::{count_star, max};
 use diesel::prelude::*;
 use portcullis_core::time::Millis;
 use portcullis_core::wire::uri::{ClientUri, RoomUri};
+use uuid::Uuid;
 
 use crate::convert::{client, millis, number, room as room_uri, time, to_db};
 use crate::schema::{followed, followed_rooms, kept_events};
 use crate::streams::{self, StreamItem};
 use crate::{Conn, StoreError, Tx};
+
+/// Rows that are read at once.
+const PAGE: u32 = 64;
+
+/// Stands in the row of a device that is in the room for certain.
+const NO_ATTEMPT: &[u8] = &[];
 
 /// What our devices get of a room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,10 +31,12 @@ pub enum Standing {
 /// How far the hub of a room has got with us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress {
-    /// The epoch that the latest commit of the hub leads to, or a client has told of; 0 before any.
+    /// The epoch that the latest commit of the hub leads to; 0 before any.
     pub seen_epoch: u64,
     /// The epoch in which the group was last taken up.
     pub taken_up: u64,
+    /// When that was.
+    pub taken_up_at: Millis,
     /// What our devices get.
     pub standing: Standing,
 }
@@ -50,6 +59,15 @@ pub enum Why {
     Withheld,
     /// A proposal that was passed on while the group was not tracked: whoever takes the group up needs it.
     Proposal,
+}
+
+/// What the hub says of an attempt to join.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Joined {
+    /// The device is in the room.
+    Yes,
+    /// It is not.
+    No,
 }
 
 /// Something that is kept.
@@ -87,6 +105,7 @@ pub fn know(tx: &mut Tx<'_>, room: &RoomUri, now: Millis) -> Result<(), StoreErr
         followed_rooms::version.eq(0_i64),
         followed_rooms::seen_epoch.eq(0_i64),
         followed_rooms::taken_up.eq(0_i64),
+        followed_rooms::taken_up_at.eq(0_i64),
         followed_rooms::standing.eq(standing_code(Standing::Open)),
         followed_rooms::known_at.eq(time(now)?),
     );
@@ -104,12 +123,17 @@ pub fn room(conn: &mut Conn, room: &RoomUri) -> Result<Option<FollowedRoom>, Sto
         followed_rooms::version,
         followed_rooms::seen_epoch,
         followed_rooms::taken_up,
+        followed_rooms::taken_up_at,
         followed_rooms::standing,
     ));
-    let row = db!(conn, |c| query.first::<(i64, i64, i64, i32)>(c).optional())?;
-    row.map(|(version, seen_epoch, taken_up, standing)| {
-        let standing = standing_of(standing)?;
-        let progress = Progress { seen_epoch: number(seen_epoch)?, taken_up: number(taken_up)?, standing };
+    let row = db!(conn, |c| query.first::<(i64, i64, i64, i64, i32)>(c).optional())?;
+    row.map(|(version, seen_epoch, taken_up, taken_up_at, standing)| {
+        let progress = Progress {
+            seen_epoch: number(seen_epoch)?,
+            taken_up: number(taken_up)?,
+            taken_up_at: millis(taken_up_at)?,
+            standing: standing_of(standing)?,
+        };
         Ok(FollowedRoom { version: number(version)?, progress })
     })
     .transpose()
@@ -128,6 +152,7 @@ pub fn advance(tx: &mut Tx<'_>, room: &RoomUri, version: u64, to: &Progress) -> 
         followed_rooms::version.eq(followed_rooms::version + 1),
         followed_rooms::seen_epoch.eq(to_db(to.seen_epoch)?),
         followed_rooms::taken_up.eq(to_db(to.taken_up)?),
+        followed_rooms::taken_up_at.eq(time(to.taken_up_at)?),
         followed_rooms::standing.eq(standing_code(to.standing)),
     );
     match db!(tx, |c| diesel::update(target).set(changes).execute(c))? {
@@ -139,18 +164,65 @@ pub fn advance(tx: &mut Tx<'_>, room: &RoomUri, version: u64, to: &Progress) -> 
     }
 }
 
-/// Notes that a device is in the room; nothing changes when it is already.
+/// Notes that a device is in the room; nothing changes when it is already. A join of it that the hub has not answered
+/// yet can no longer take it out again.
 ///
 /// # Errors
 ///
 /// [`StoreError`] of the database.
 pub fn join(tx: &mut Tx<'_>, room: &RoomUri, device: &ClientUri, now: Millis) -> Result<(), StoreError> {
-    know(tx, room, now)?;
-    let row =
-        (followed::room.eq(room.as_str()), followed::device.eq(device.as_str()), followed::joined_at.eq(time(now)?));
-    match db!(tx, |c| diesel::insert_into(followed::table).values(row).on_conflict_do_nothing().execute(c))? {
-        0 => Ok(()),
-        _ => disturb(tx, room),
+    if !enter(tx, room, device, &[], now)? {
+        let open = device_of(room.as_str(), device.as_str()).filter(followed::attempt.ne(NO_ATTEMPT));
+        db!(tx, |c| diesel::update(open).set(followed::attempt.eq(NO_ATTEMPT)).execute(c))?;
+    }
+    Ok(())
+}
+
+/// Has what the hub fans out go to a device that asks it to join, before the hub has answered. Gives whether the device
+/// is there by this attempt alone: then [`end_attempt`] follows, with the hub's answer. Of several attempts that is the
+/// latest.
+///
+/// # Errors
+///
+/// [`StoreError`] of the database.
+pub fn attempt_join(
+    tx: &mut Tx<'_>,
+    room: &RoomUri,
+    device: &ClientUri,
+    attempt: Uuid,
+    now: Millis,
+) -> Result<bool, StoreError> {
+    let attempt = attempt.as_bytes().as_slice();
+    if enter(tx, room, device, attempt, now)? {
+        return Ok(true);
+    }
+    let open = device_of(room.as_str(), device.as_str()).filter(followed::attempt.ne(NO_ATTEMPT));
+    Ok(db!(tx, |c| diesel::update(open).set(followed::attempt.eq(attempt)).execute(c))? > 0)
+}
+
+/// The hub has answered an attempt to join: the device stays, or is no longer in the room. Nothing changes when it is
+/// there by something else meanwhile.
+///
+/// # Errors
+///
+/// [`StoreError`] of the database.
+pub fn end_attempt(
+    tx: &mut Tx<'_>,
+    room: &RoomUri,
+    device: &ClientUri,
+    attempt: Uuid,
+    answer: Joined,
+) -> Result<(), StoreError> {
+    let mine = device_of(room.as_str(), device.as_str()).filter(followed::attempt.eq(attempt.as_bytes().as_slice()));
+    match answer {
+        Joined::Yes => {
+            db!(tx, |c| diesel::update(mine).set(followed::attempt.eq(NO_ATTEMPT)).execute(c))?;
+            Ok(())
+        }
+        Joined::No => match db!(tx, |c| diesel::delete(mine).execute(c))? {
+            0 => Ok(()),
+            _ => disturb(tx, room),
+        },
     }
 }
 
@@ -160,8 +232,7 @@ pub fn join(tx: &mut Tx<'_>, room: &RoomUri, device: &ClientUri, now: Millis) ->
 ///
 /// [`StoreError`] of the database.
 pub fn leave(tx: &mut Tx<'_>, room: &RoomUri, device: &ClientUri) -> Result<(), StoreError> {
-    let row = followed::table.filter(followed::room.eq(room.as_str())).filter(followed::device.eq(device.as_str()));
-    match db!(tx, |c| diesel::delete(row).execute(c))? {
+    match db!(tx, |c| diesel::delete(device_of(room.as_str(), device.as_str())).execute(c))? {
         0 => Ok(()),
         _ => disturb(tx, room),
     }
@@ -214,16 +285,33 @@ pub fn keep(tx: &mut Tx<'_>, kept: &Kept) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// What the room keeps, in the order of arrival.
+/// Keeps a proposal as [`keep`] does, unless the room keeps so many, or so many octets of them, already. Gives whether it
+/// is kept.
 ///
 /// # Errors
 ///
 /// [`StoreError`] of the database.
-pub fn kept(conn: &mut Conn, room: &RoomUri) -> Result<Vec<KeptRow>, StoreError> {
-    type Row = (i64, i32, i64, String, Vec<u8>, i64, i64, String);
-    let query = of_room(room.as_str()).order(kept_events::ordinal).select((
+pub fn keep_proposal(tx: &mut Tx<'_>, kept: &Kept, most: u64, most_bytes: u64) -> Result<bool, StoreError> {
+    let there = of_room(kept.item.room.as_str()).filter(kept_events::why.eq(why_code(Why::Proposal)));
+    let bytes = diesel::dsl::sql::<diesel::sql_types::BigInt>("CAST(coalesce(sum(length(fanout)), 0) AS BIGINT)");
+    let (count, bytes) = db!(tx, |c| there.select((count_star(), bytes)).first::<(i64, i64)>(c))?;
+    let bytes = number(bytes)?.saturating_add(kept.item.payload.len() as u64);
+    if number(count)? >= most || bytes > most_bytes {
+        return Ok(false);
+    }
+    keep(tx, kept)?;
+    Ok(true)
+}
+
+/// What the room keeps for one reason, in the order of arrival, at most `limit`.
+///
+/// # Errors
+///
+/// [`StoreError`] of the database.
+pub fn kept(conn: &mut Conn, room: &RoomUri, why: Why, limit: u32) -> Result<Vec<KeptRow>, StoreError> {
+    type Row = (i64, i64, String, Vec<u8>, i64, i64, String);
+    let query = of_room(room.as_str()).filter(kept_events::why.eq(why_code(why))).order(kept_events::ordinal).select((
         kept_events::ordinal,
-        kept_events::why,
         kept_events::epoch,
         kept_events::kind,
         kept_events::fanout,
@@ -231,15 +319,43 @@ pub fn kept(conn: &mut Conn, room: &RoomUri) -> Result<Vec<KeptRow>, StoreError>
         kept_events::kept_at,
         kept_events::devices,
     ));
-    let rows = db!(conn, |c| query.load::<Row>(c))?;
+    let rows = db!(conn, |c| query.limit(limit.into()).load::<Row>(c))?;
     rows.into_iter()
-        .map(|(ordinal, why, epoch, kind, payload, at, kept_at, devices)| {
+        .map(|(ordinal, epoch, kind, payload, at, kept_at, devices)| {
             let item = StreamItem { room: room.clone(), kind, payload, at: millis(at)? };
             let devices = devices.lines().map(client).collect::<Result<_, _>>()?;
-            let (why, epoch, kept_at) = (why_of(why)?, number(epoch)?, millis(kept_at)?);
+            let (epoch, kept_at) = (number(epoch)?, millis(kept_at)?);
             Ok(KeptRow { ordinal: number(ordinal)?, kept: Kept { why, epoch, item, kept_at, devices } })
         })
         .collect()
+}
+
+/// Whom the first thing is for that is withheld of the room; `None` when nothing is.
+///
+/// # Errors
+///
+/// [`StoreError`] of the database.
+pub fn withheld_from(conn: &mut Conn, room: &RoomUri) -> Result<Option<Vec<ClientUri>>, StoreError> {
+    let first = of_room(room.as_str())
+        .filter(kept_events::why.eq(why_code(Why::Withheld)))
+        .order(kept_events::ordinal)
+        .select(kept_events::devices);
+    let devices = db!(conn, |c| first.first::<String>(c).optional())?;
+    devices.map(|devices| devices.lines().map(client).collect()).transpose()
+}
+
+/// Keeps no longer the proposals of epochs before `epoch`; none at all where that is `None`.
+///
+/// # Errors
+///
+/// [`StoreError`] of the database.
+pub fn forget_proposals(tx: &mut Tx<'_>, room: &RoomUri, epoch: Option<u64>) -> Result<(), StoreError> {
+    let before = epoch.map_or(Ok(i64::MAX), to_db)?;
+    let over = of_room(room.as_str())
+        .filter(kept_events::why.eq(why_code(Why::Proposal)))
+        .filter(kept_events::epoch.lt(before));
+    db!(tx, |c| diesel::delete(over).execute(c))?;
+    Ok(())
 }
 
 /// Keeps something no longer.
@@ -276,15 +392,42 @@ pub fn release(tx: &mut Tx<'_>, room: &RoomUri) -> Result<usize, StoreError> {
     let known = self::room(tx, room)?.filter(|known| known.progress.standing != Standing::Open);
     let known = known.ok_or(StoreError::Missing)?;
     advance(tx, room, known.version, &Progress { standing: Standing::Open, ..known.progress })?;
+    flush(tx, room)
+}
+
+/// Lets what was withheld go to those who were to get it, in the order of arrival. Gives its number.
+///
+/// # Errors
+///
+/// [`StoreError`] of the database.
+pub fn flush(tx: &mut Tx<'_>, room: &RoomUri) -> Result<usize, StoreError> {
     let mut released = 0;
-    for KeptRow { ordinal, kept } in self::kept(tx, room)? {
-        if kept.why == Why::Withheld {
+    loop {
+        let page = self::kept(tx, room, Why::Withheld, PAGE)?;
+        if page.is_empty() {
+            return Ok(released);
+        }
+        for KeptRow { ordinal, kept } in page {
             streams::push(tx, &kept.devices, &kept.item)?;
             let_go(tx, room, ordinal)?;
             released += 1;
         }
     }
-    Ok(released)
+}
+
+/// The device in the room by `attempt`; gives whether it was not there before.
+fn enter(tx: &mut Tx<'_>, room: &RoomUri, device: &ClientUri, attempt: &[u8], now: Millis) -> Result<bool, StoreError> {
+    know(tx, room, now)?;
+    let row = (
+        followed::room.eq(room.as_str()),
+        followed::device.eq(device.as_str()),
+        followed::joined_at.eq(time(now)?),
+        followed::attempt.eq(attempt),
+    );
+    match db!(tx, |c| diesel::insert_into(followed::table).values(row).on_conflict_do_nothing().execute(c))? {
+        0 => Ok(false),
+        _ => disturb(tx, room).map(|()| true),
+    }
 }
 
 /// Moves the version, so that what is being decided on the room as it was does not go through.
@@ -293,6 +436,11 @@ fn disturb(tx: &mut Tx<'_>, room: &RoomUri) -> Result<(), StoreError> {
     let moved = followed_rooms::version.eq(followed_rooms::version + 1);
     db!(tx, |c| diesel::update(target).set(moved).execute(c))?;
     Ok(())
+}
+
+#[diesel::dsl::auto_type(no_type_alias)]
+fn device_of<'a>(room: &'a str, device: &'a str) -> _ {
+    followed::table.filter(followed::room.eq(room)).filter(followed::device.eq(device))
 }
 
 #[diesel::dsl::auto_type(no_type_alias)]
@@ -319,9 +467,4 @@ fn why_code(why: Why) -> i32 {
         Why::Withheld => 1,
         Why::Proposal => 2,
     }
-}
-
-fn why_of(code: i32) -> Result<Why, StoreError> {
-    let all = [Why::Early, Why::Withheld, Why::Proposal];
-    all.into_iter().find(|why| why_code(*why) == code).ok_or(StoreError::Corrupt("reason why something is kept"))
 }

@@ -66,16 +66,29 @@ pub fn seen(conn: &mut Conn, room: &RoomUri, hashes: &[[u8; 32]]) -> Result<BTre
     db!(conn, |c| query.load::<Vec<u8>>(c))?.iter().map(|hash| digest(hash)).collect()
 }
 
-/// Forgets what came before `before`.
+/// Forgets batches that came before `before`, the oldest first, at most `limit`. Gives their number.
 ///
 /// # Errors
 ///
 /// [`StoreError`] of the database.
-pub fn expire(tx: &mut Tx<'_>, before: Millis) -> Result<(), StoreError> {
+pub fn expire_batches(tx: &mut Tx<'_>, before: Millis, limit: u32) -> Result<usize, StoreError> {
+    let came = inbox_batches::table.filter(inbox_batches::seen_at.lt(time(before)?)).order(inbox_batches::seen_at);
+    let over = db!(tx, |c| came.limit(limit.into()).select(inbox_batches::key).load::<Vec<u8>>(c))?;
+    let old = inbox_batches::table.filter(inbox_batches::key.eq_any(over));
+    Ok(db!(tx, |c| diesel::delete(old).execute(c))?)
+}
+
+/// Forgets messages that came before `before`, the oldest first, at most `limit` and those that came with the last of
+/// them. Gives their number.
+///
+/// # Errors
+///
+/// [`StoreError`] of the database.
+pub fn expire_messages(tx: &mut Tx<'_>, before: Millis, limit: u32) -> Result<usize, StoreError> {
     let before = time(before)?;
-    let batches = inbox_batches::table.filter(inbox_batches::seen_at.lt(before));
-    db!(tx, |c| diesel::delete(batches).execute(c))?;
-    let messages = inbox_messages::table.filter(inbox_messages::seen_at.lt(before));
-    db!(tx, |c| diesel::delete(messages).execute(c))?;
-    Ok(())
+    let came = inbox_messages::table.filter(inbox_messages::seen_at.lt(before)).order(inbox_messages::seen_at);
+    let last = came.offset(i64::from(limit) - 1).limit(1).select(inbox_messages::seen_at);
+    let last = db!(tx, |c| last.first::<i64>(c).optional())?.unwrap_or(before - 1);
+    let old = inbox_messages::table.filter(inbox_messages::seen_at.le(last));
+    Ok(db!(tx, |c| diesel::delete(old).execute(c))?)
 }

@@ -127,12 +127,19 @@ pub fn owners(conn: &mut Conn, references: &[Vec<u8>]) -> Result<Vec<ClientUri>,
     db!(conn, |c| query.load::<String>(c))?.iter().map(|device| client(device)).collect()
 }
 
-/// Forgets KeyPackages whose lifetime ended before `before`. Gives their number.
+/// Forgets KeyPackages whose lifetime ended before `before`, those that were claimed before `claimed_before`: a Welcome
+/// for them may still be under way. At most `limit`; gives their number.
 ///
 /// # Errors
 ///
 /// [`StoreError`] of the database.
-pub fn expire(tx: &mut Tx<'_>, before: Millis) -> Result<usize, StoreError> {
-    let old = key_packages::table.filter(key_packages::not_after.lt(time(before)?));
+pub fn expire(tx: &mut Tx<'_>, before: Millis, claimed_before: Millis, limit: u32) -> Result<usize, StoreError> {
+    let free = key_packages::claimed_by.is_null().and(key_packages::not_after.lt(time(before)?));
+    let over = key_packages::table
+        .filter(free.or(key_packages::not_after.lt(time(claimed_before)?)))
+        .limit(limit.into())
+        .select(key_packages::reference);
+    let over = db!(tx, |c| over.load::<Vec<u8>>(c))?;
+    let old = key_packages::table.filter(key_packages::reference.eq_any(over));
     Ok(db!(tx, |c| diesel::delete(old).execute(c))?)
 }

@@ -44,12 +44,14 @@ pub fn lookup(conn: &mut Conn, references: &[Vec<u8>]) -> Result<BTreeMap<Vec<u8
         .collect()
 }
 
-/// Forgets routes that expired. Gives their number.
+/// Forgets routes that expired, at most `limit`. Gives their number.
 ///
 /// # Errors
 ///
 /// [`StoreError`] of the database.
-pub fn expire(tx: &mut Tx<'_>, now: Millis) -> Result<usize, StoreError> {
-    let old = welcome_routes::table.filter(welcome_routes::expires_at.le(time(now)?));
+pub fn expire(tx: &mut Tx<'_>, now: Millis, limit: u32) -> Result<usize, StoreError> {
+    let expired = welcome_routes::table.filter(welcome_routes::expires_at.le(time(now)?));
+    let over = db!(tx, |c| expired.limit(limit.into()).select(welcome_routes::reference).load::<Vec<u8>>(c))?;
+    let old = welcome_routes::table.filter(welcome_routes::reference.eq_any(over));
     Ok(db!(tx, |c| diesel::delete(old).execute(c))?)
 }

@@ -157,6 +157,7 @@ diesel::table! {
         room -> Text,
         device -> Text,
         joined_at -> BigInt,
+        attempt -> Binary,
     }
 }
 
@@ -166,6 +167,7 @@ diesel::table! {
         version -> BigInt,
         seen_epoch -> BigInt,
         taken_up -> BigInt,
+        taken_up_at -> BigInt,
         standing -> Integer,
         known_at -> BigInt,
     }
@@ -322,6 +324,7 @@ diesel::table! {
         given_up_at -> BigInt,
         http_status -> Integer,
         reason -> Text,
+        again -> Integer,
     }
 }
 

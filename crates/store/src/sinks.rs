@@ -135,8 +135,65 @@ pub fn give_up(tx: &mut Tx<'_>, lease: &SinkLease, letter: &DeadLetter) -> Resul
         sink_dead_letters::given_up_at.eq(time(letter.given_up_at)?),
         sink_dead_letters::http_status.eq(i32::from(letter.http_status)),
         sink_dead_letters::reason.eq(&letter.reason),
+        sink_dead_letters::again.eq(0_i32),
     );
     db!(tx, |c| diesel::insert_into(sink_dead_letters::table).values(row).execute(c))?;
+    Ok(())
+}
+
+/// Has what the sink refused for good, from number `from` to number `to`, be sent to it once more. Gives how much that is.
+///
+/// # Errors
+///
+/// [`StoreError`] of the database.
+pub fn want_again(tx: &mut Tx<'_>, sink: &str, from: u64, to: u64) -> Result<usize, StoreError> {
+    let letters = sink_dead_letters::table
+        .filter(sink_dead_letters::sink.eq(sink))
+        .filter(sink_dead_letters::seq.between(to_db(from)?, to_db(to)?));
+    Ok(db!(tx, |c| diesel::update(letters).set(sink_dead_letters::again.eq(1_i32)).execute(c))?)
+}
+
+/// Number of the first entry that is to be sent once more.
+///
+/// # Errors
+///
+/// [`StoreError`] of the database.
+pub fn wanted_again(conn: &mut Conn, sink: &str) -> Result<Option<u64>, StoreError> {
+    let query = sink_dead_letters::table
+        .filter(sink_dead_letters::sink.eq(sink))
+        .filter(sink_dead_letters::again.eq(1_i32))
+        .order(sink_dead_letters::seq)
+        .select(sink_dead_letters::seq);
+    db!(conn, |c| query.first::<i64>(c).optional())?.map(number).transpose()
+}
+
+/// The sink took an entry that was sent once more: it is a dead letter no longer. Prolongs the lease.
+///
+/// # Errors
+///
+/// [`StoreError::LeaseLost`] when somebody else exports to the sink by now.
+pub fn redelivered(tx: &mut Tx<'_>, lease: &SinkLease, seq: u64, now: Millis) -> Result<(), StoreError> {
+    prolong(tx, lease, now.plus(lease.ttl))?;
+    let letter = letter(&lease.sink, to_db(seq)?);
+    db!(tx, |c| diesel::delete(letter).execute(c))?;
+    Ok(())
+}
+
+/// The sink refused an entry that was sent once more: it stays a dead letter. Prolongs the lease.
+///
+/// # Errors
+///
+/// [`StoreError::LeaseLost`] when somebody else exports to the sink by now.
+pub fn refused_again(tx: &mut Tx<'_>, lease: &SinkLease, again: &DeadLetter) -> Result<(), StoreError> {
+    prolong(tx, lease, again.given_up_at.plus(lease.ttl))?;
+    let changes = (
+        sink_dead_letters::given_up_at.eq(time(again.given_up_at)?),
+        sink_dead_letters::http_status.eq(i32::from(again.http_status)),
+        sink_dead_letters::reason.eq(&again.reason),
+        sink_dead_letters::again.eq(0_i32),
+    );
+    let letter = letter(&lease.sink, to_db(again.seq)?);
+    db!(tx, |c| diesel::update(letter).set(changes).execute(c))?;
     Ok(())
 }
 
@@ -187,6 +244,11 @@ pub fn dead_letters(conn: &mut Conn, sink: &str, from: u64, limit: u32) -> Resul
 pub fn count_dead_letters(conn: &mut Conn, sink: &str) -> Result<u64, StoreError> {
     let query = sink_dead_letters::table.filter(sink_dead_letters::sink.eq(sink)).count();
     number(db!(conn, |c| query.get_result::<i64>(c))?)
+}
+
+#[diesel::dsl::auto_type(no_type_alias)]
+fn letter<'a>(sink: &'a str, seq: i64) -> _ {
+    sink_dead_letters::table.filter(sink_dead_letters::sink.eq(sink)).filter(sink_dead_letters::seq.eq(seq))
 }
 
 fn prolong(tx: &mut Tx<'_>, lease: &SinkLease, until: Millis) -> Result<(), StoreError> {

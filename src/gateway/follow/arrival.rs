@@ -21,8 +21,8 @@ use super::super::GatewayError;
 use super::super::decide::Decision;
 use super::super::fan_out::stream_kind;
 use super::super::rooms::Hosted;
-use super::Waiting;
 use super::plan::{Effect, Plan};
+use super::{LAST_EPOCH, Waiting};
 
 /// A message of a hub.
 pub(super) struct Arrival {
@@ -41,6 +41,11 @@ impl Arrival {
     /// `None` for a Welcome, whose epoch is sealed.
     pub(super) fn epoch(&self) -> Option<u64> {
         self.message.body.message().epoch()
+    }
+
+    /// Its epoch as the store can count it; what it is decided by stands in its bytes.
+    pub(super) fn kept_epoch(&self) -> u64 {
+        self.epoch().unwrap_or_default().min(LAST_EPOCH)
     }
 
     /// When it is its turn among what has come.
@@ -75,10 +80,20 @@ impl Plan<'_> {
 
     /// A Welcome for devices of ours: may their users be in this room? It is sealed, so who adds them is not known here.
     ///
-    /// The hub gets 404 for a Welcome to nobody here, and nothing of the batch is kept (reading D-41).
+    /// The hub gets 404 for a Welcome to nobody here to a room that nothing has come of, and nothing of the batch is kept
+    /// (reading D-41). In a room that is known it is for a KeyPackage that has expired: that must not hold up the rest.
     fn welcome(&mut self, arrival: &Arrival) -> Result<usize, GatewayError> {
         if arrival.welcomed.is_empty() {
-            return Err(GatewayError::NotFound);
+            if !self.known {
+                return Err(GatewayError::NotFound);
+            }
+            let decision = self.case("arrival.welcome", arrival).refuse(
+                "not_allowed",
+                "key_packages_are_not_known_here",
+                json!({}),
+            );
+            self.note(decision, 0);
+            return Ok(0);
         }
         self.known = true;
         let users: BTreeSet<UserUri> = arrival.welcomed.iter().filter_map(ClientUri::user).collect();
@@ -158,9 +173,9 @@ impl Plan<'_> {
             Ok(actions) => self.decide_actions(&case, tracked, actions.iter()),
             Err(violation) => self.violation(&case, &violation),
         };
-        let at = arrival.message.timestamp;
+        let at = self.accepted_at(arrival);
         let mut pending = tracked.pending.clone();
-        self.effects.push(Effect::AcceptProposals { seen: tracked.seen, at });
+        self.effects.push(Effect::AcceptProposals { seen: tracked.seen });
         for (message, part) in messages.zip(new) {
             let reference = part.reference.unwrap_or_default();
             if pending.iter().any(|known| known.reference == reference) {
@@ -181,10 +196,12 @@ impl Plan<'_> {
 
     /// Keeps proposals for whoever takes the group up.
     fn remember(&mut self, arrival: &Arrival) {
-        let Some(epoch) = arrival.epoch().filter(|_| self.tracked.is_none()) else { return };
-        let item = self.item(arrival.kind(), arrival.bytes.clone(), arrival.message.timestamp);
-        let kept_at = self.now;
-        self.effects.push(Effect::Keep(Kept { why: Why::Proposal, epoch, item, kept_at, devices: Vec::new() }));
+        if self.tracked.is_some() {
+            return;
+        }
+        let item = self.item(arrival.kind(), arrival.bytes.clone(), self.accepted_at(arrival));
+        let (why, epoch, kept_at) = (Why::Proposal, arrival.kept_epoch(), self.now);
+        self.effects.push(Effect::KeepProposal(Kept { why, epoch, item, kept_at, devices: Vec::new() }));
     }
 
     /// A pending proposal as the store keeps it.

@@ -6,7 +6,7 @@ use portcullis_core::room::{self, Action, Admission, Breach, Violation};
 use portcullis_core::wire::mls::MlsMessage;
 use portcullis_core::wire::uri::ClientUri;
 use portcullis_store::audit::Outcome;
-use portcullis_store::follower::{Standing, Why};
+use portcullis_store::follower::Standing;
 use portcullis_store::rooms::{GroupState, Seen};
 use serde_json::json;
 
@@ -15,6 +15,7 @@ use super::super::decide::{Case, Decision};
 use super::super::rooms::Hosted;
 use super::arrival::{Arrival, alarming};
 use super::plan::{Effect, LEAVE, Plan};
+use super::{EARLY, LAST_EPOCH, LATE, PATIENCE};
 
 /// What was found out about a commit.
 struct Found {
@@ -37,9 +38,7 @@ impl Plan<'_> {
             Some(tracked) => self.in_group(arrival, &tracked, commit, stapled)?,
             None => self.outlined(arrival, commit),
         };
-        let after = arrival.epoch().unwrap_or_default().saturating_add(1);
-        self.progress.seen_epoch = self.progress.seen_epoch.max(after);
-        self.forget_proposals();
+        self.reached(arrival.epoch().unwrap_or_default().saturating_add(1));
         let Found { mut decision, answer, gone } = found;
         let mut told = None;
         if !decision.allow {
@@ -95,14 +94,12 @@ impl Plan<'_> {
             return Ok(self.outlined(arrival, commit));
         }
         if of < tracked.view.epoch {
-            // Before the group was taken up, that is what came late; after that, the hub has accepted two commits for
-            // one epoch.
-            if of >= self.progress.taken_up {
-                self.lose("epoch_had_another_commit");
+            if let Some(reason) = self.behind(arrival, of) {
+                self.lose(reason);
             }
             return Ok(self.outlined(arrival, commit));
         }
-        let inspect = || tracked.group.inspect_fanned_out(commit, arrival.message.timestamp);
+        let inspect = || tracked.group.inspect_fanned_out(commit, self.accepted_at(arrival));
         let (change, group) = match tracing::info_span!("mls.inspect").in_scope(inspect) {
             Ok(staged) => staged.into_parts(),
             Err(error) => {
@@ -135,11 +132,11 @@ impl Plan<'_> {
         stapled: &[MlsMessage],
         decision: &Decision,
     ) -> Result<(), GatewayError> {
-        let at = arrival.message.timestamp;
+        let at = self.accepted_at(arrival);
         let epoch = tracked.view.epoch + 1;
         let snapshot = group.snapshot().map_err(GatewayError::internal)?;
         let next = GroupState { epoch, snapshot, group_info: Vec::new() };
-        self.effects.push(Effect::Advance { seen: tracked.seen, next, at });
+        self.effects.push(Effect::Advance { seen: tracked.seen, next });
         let mut pending = Vec::new();
         for message in stapled {
             match group.queue(message) {
@@ -170,13 +167,27 @@ impl Plan<'_> {
         self.tracked = None;
     }
 
+    /// The hub is in this epoch, unless that is further than it can have come since something was last heard of it.
     /// Proposals of epochs that are over serve nobody.
-    fn forget_proposals(&mut self) {
-        let seen = self.progress.seen_epoch;
-        let over = |kept: &portcullis_store::follower::Kept| kept.why == Why::Proposal && kept.epoch < seen;
-        for row in self.kept.extract_if(.., |row| over(&row.kept)) {
-            self.effects.push(Effect::LetGo(row.ordinal));
+    fn reached(&mut self, epoch: u64) {
+        let known = self.progress.seen_epoch.max(self.progress.taken_up);
+        let leap = known > 0 && epoch > known.saturating_add(EARLY.into());
+        if !leap && epoch <= LAST_EPOCH {
+            self.progress.seen_epoch = self.progress.seen_epoch.max(epoch);
         }
+        self.effects.push(Effect::ForgetProposals(Some(self.progress.seen_epoch)));
+    }
+
+    /// What a commit of an epoch before the tracked one shows; `None` where it came late.
+    fn behind(&self, arrival: &Arrival, of: u64) -> Option<&'static str> {
+        if of >= self.progress.taken_up {
+            // Nobody delivers for longer: the hub repeats what it has forgotten that we have.
+            let late = arrival.message.timestamp < self.now.minus(LATE);
+            return (!late).then_some("epoch_had_another_commit");
+        }
+        // What was under way when the group was taken up has come by now: the hub never was where that says.
+        let overdue = self.progress.taken_up_at < self.now.minus(PATIENCE);
+        overdue.then_some("taken_up_ahead_of_hub")
     }
 }
 

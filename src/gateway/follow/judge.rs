@@ -34,7 +34,7 @@ impl<'a> Plan<'a> {
 
     /// Whether users of ours may be brought into the room, and which.
     pub(super) fn decide_welcome(&self, case: &Case<'_>, users: BTreeSet<UserUri>) -> (Decision, BTreeSet<UserUri>) {
-        let facts = bare_facts(&self.room, Side::Follower);
+        let facts = bare_facts(&self.room, Side::Follower, &self.imposed);
         let adder = Actor::Hub(self.hub.clone());
         let asked =
             |user| bare_question(&facts, &adder, (Capability::ADD_PARTICIPANT, Some(user)), &self.hub, self.now);
@@ -53,7 +53,7 @@ impl<'a> Plan<'a> {
         if users.is_empty() {
             return (case.refuse("not_allowed", "nobody_of_ours_is_in_the_room", json!({})), users);
         }
-        let bare = bare_facts(&self.room, Side::Follower);
+        let bare = bare_facts(&self.room, Side::Follower, &self.imposed);
         let facts: &RoomFacts = self.tracked.as_ref().map_or(&bare, |tracked| &tracked.facts);
         let actors: Vec<Actor> = users.iter().cloned().map(Actor::User).collect();
         let message_bytes = message.as_bytes().len() as u64;
@@ -110,7 +110,7 @@ impl<'a> Plan<'a> {
         if actions.is_empty() {
             actions.push((Capability::SEND_MLS_UPDATE_PROPOSAL, None));
         }
-        let facts = bare_facts(&self.room, Side::Follower);
+        let facts = bare_facts(&self.room, Side::Follower, &self.imposed);
         let actor = match joiner {
             Some((_, user)) => Actor::User(user),
             None => Actor::Hub(self.hub.clone()),

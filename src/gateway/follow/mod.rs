@@ -21,7 +21,8 @@ use std::time::Duration;
 use portcullis_core::time::Millis;
 use portcullis_core::wire::notify::{FanoutBody, FanoutMessage, decode_batch};
 use portcullis_core::wire::uri::{ClientUri, Domain, RoomUri};
-use portcullis_store::follower::{self, FollowedRoom, KeptRow};
+use portcullis_store::follower::{self, FollowedRoom, KeptRow, Why};
+use portcullis_store::restrictions::{self, Restrictions};
 use portcullis_store::{Conn, StoreError, answers, inbox, key_packages, rooms};
 
 use super::rooms::Hosted;
@@ -32,7 +33,16 @@ use plan::Plan;
 /// How often a plan is made again because the room moved on while it was made.
 const ATTEMPTS: usize = 16;
 /// Most messages of a room that wait for one before them.
-const EARLY: usize = 64;
+const EARLY: u32 = 64;
+/// Most octets that they may have.
+const EARLY_BYTES: usize = 8 * 1024 * 1024;
+/// Most proposals that are kept for whoever takes the group up, and most octets of them.
+const PROPOSALS: u64 = 256;
+const PROPOSAL_BYTES: u64 = 4 * 1024 * 1024;
+/// Last epoch of a group: the databases count to 2^63 - 1, and a commit leads to the next.
+const LAST_EPOCH: u64 = u64::MAX / 2 - 1;
+/// How long hubs try to deliver something (reading D-39): what is older comes late.
+const LATE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// How long they wait.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How long what has come from a hub may take to be followed here, before something of a later epoch is decided without
@@ -46,7 +56,10 @@ struct Followed {
     known: Option<FollowedRoom>,
     /// Our devices in it.
     devices: Vec<ClientUri>,
-    kept: Vec<KeptRow>,
+    /// What waits for its predecessor.
+    early: Vec<KeptRow>,
+    /// What is imposed on it here, whether its group is tracked or not.
+    imposed: Restrictions,
     tracked: Option<Arc<Hosted>>,
     /// The version that its group has once it is taken up.
     next_version: u64,
@@ -54,17 +67,28 @@ struct Followed {
 
 impl Followed {
     fn load(inner: &Inner, room: &RoomUri) -> Result<Self, GatewayError> {
-        let tracked = inner.tracked(room)?;
+        Self::seen(inner, room)?.with_group(inner)
+    }
+
+    /// The room in one snapshot, all but its group.
+    fn seen(inner: &Inner, room: &RoomUri) -> Result<Self, GatewayError> {
         inner.store.read(|conn| {
             Ok(Self {
                 room: room.clone(),
                 known: follower::room(conn, room)?,
                 devices: follower::devices(conn, room)?,
-                kept: follower::kept(conn, room)?,
-                tracked,
+                early: follower::kept(conn, room, Why::Early, EARLY)?,
+                imposed: restrictions::restrictions(conn, room)?,
+                tracked: None,
                 next_version: rooms::head(conn, room)?.map_or(0, |head| head.version + 1),
             })
         })
+    }
+
+    /// With the group, which is read after the room: what moves in between has the room's row move, and the plan is made
+    /// again. The other way round, a plan would be made on an old group, and go through.
+    fn with_group(self, inner: &Inner) -> Result<Self, GatewayError> {
+        Ok(Self { tracked: inner.tracked(&self.room)?, ..self })
     }
 }
 

@@ -1,6 +1,7 @@
 //! What our users send to a room of another hub, decided before it leaves: by roles and participants where the group is
 //! tracked, else by what can be read off it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use portcullis_core::mls::{CheckId, HandshakeError, Outline, Proposed};
@@ -13,6 +14,7 @@ use portcullis_core::wire::submit::SubmitMessageRequest;
 use portcullis_core::wire::update::{UpdateRequest, UpdateResponse};
 use portcullis_core::wire::uri::{ClientUri, RoomUri, UserUri};
 use portcullis_store::follower::{self, Standing};
+use portcullis_store::restrictions;
 use serde_json::json;
 
 use super::super::decide::{Case, Decision, bare_facts, bare_question, question};
@@ -65,7 +67,7 @@ pub(in super::super) fn update(
         // A commit that only changes keys or cites proposals is upkeep of the group.
         actions.push((Capability::SEND_MLS_UPDATE_PROPOSAL, None));
     }
-    Ok(untracked(inner, case, room, &actor, &actions, 0).into())
+    Ok(untracked(inner, case, room, &actor, &actions, 0)?.into())
 }
 
 /// Decides an application message of its sender.
@@ -84,7 +86,7 @@ pub(in super::super) fn message(
     }
     let actor = Actor::User(request.sender.clone());
     let bytes = request.message.as_bytes().len() as u64;
-    Ok(untracked(inner, case, room, &actor, &[(Capability::SEND_MESSAGE, None)], bytes))
+    untracked(inner, case, room, &actor, &[(Capability::SEND_MESSAGE, None)], bytes)
 }
 
 /// Decides the request of a client of ours for what it needs to join.
@@ -108,7 +110,7 @@ pub(in super::super) fn group_info(
         });
     }
     let actor = Actor::User(user.clone());
-    Ok(untracked(inner, case, room, &actor, &[(Capability::ADD_OWN_CLIENT, None)], 0))
+    untracked(inner, case, room, &actor, &[(Capability::ADD_OWN_CLIENT, None)], 0)
 }
 
 /// `None` when the tracked group cannot tell: the commit is of another epoch, or cites what has not come here yet. The
@@ -131,13 +133,29 @@ fn commit(
         .joiner()
         .and_then(|leaf| Admission::of(&tracked.state, &leaf.client, &leaf.user, &leaf.signature_key, None).ok());
     Ok(Some(match room::actions(&change, &tracked.state, admission.as_ref()) {
-        Ok(all) => {
-            // For what it cites, its proposers answer.
-            let own = all.iter().filter(|action| action.reference.is_none());
-            actions(inner, case, tracked, own).into()
-        }
+        Ok(all) => committed(inner, case, tracked, &all),
         Err(violation) => violated(case, &violation),
     }))
+}
+
+/// What a commit does, what it cites included: all of that is decided when the hub fans it out, so that what may not come
+/// in does not go out either.
+fn committed(inner: &Inner, case: &Case<'_>, tracked: &Hosted, all: &[Action]) -> Judged {
+    let (hub, group) = (tracked.room.domain(), (tracked.view.suite, tracked.view.epoch));
+    let source = |action: &Action| if action.reference.is_some() { &hub } else { &case.peer };
+    let questions: Vec<Question<'_>> =
+        all.iter().map(|action| question(&tracked.facts, action, group, source(action), case.now)).collect();
+    let (decision, allowed) = case.decide_each(&inner.policy.active(), &questions);
+    let denied: Vec<&Action> =
+        all.iter().zip(allowed).filter(|(_, allowed)| !allowed).map(|(action, _)| action).collect();
+    let references: BTreeSet<Vec<u8>> = denied.iter().filter_map(|action| action.reference.clone()).collect();
+    if decision.allow || !denied.iter().all(|action| action.reference.is_some()) {
+        return decision.into();
+    }
+    // The client may leave them out and commit again.
+    let description = decision.description();
+    let refusal = UpdateResponse::InvalidProposal { description, references: references.into_iter().collect() };
+    Judged { decision, refusal }
 }
 
 fn proposals_of(
@@ -173,7 +191,7 @@ fn actions<'a>(
     case.decide(&inner.policy.active(), &questions)
 }
 
-/// By room, host, user and size only.
+/// By room, host, user, size and what is imposed on the room only.
 fn untracked(
     inner: &Inner,
     case: &Case<'_>,
@@ -181,8 +199,9 @@ fn untracked(
     actor: &Actor,
     actions: &[(Capability, Option<UserUri>)],
     message_bytes: u64,
-) -> Decision {
-    let facts = bare_facts(room, Side::Follower);
+) -> Result<Decision, GatewayError> {
+    let imposed = inner.store.read(|conn| restrictions::restrictions(conn, room))?;
+    let facts = bare_facts(room, Side::Follower, &imposed);
     let questions: Vec<Question<'_>> = actions
         .iter()
         .map(|(capability, target)| {
@@ -190,7 +209,7 @@ fn untracked(
             Question { message_bytes, ..asked }
         })
         .collect();
-    case.decide(&inner.policy.active(), &questions)
+    Ok(case.decide(&inner.policy.active(), &questions))
 }
 
 /// A refusal as the hub would give it; `None` where only the hub can tell.

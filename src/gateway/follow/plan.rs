@@ -11,6 +11,7 @@ use portcullis_store::audit::{AuditRecord, Outcome};
 use portcullis_store::follower::{self, Kept, KeptRow, Progress, Standing, Why};
 use portcullis_store::inbox::{self, Seen as Noted};
 use portcullis_store::proposals::{self, PendingProposal};
+use portcullis_store::restrictions::Restrictions;
 use portcullis_store::rooms::{self, GroupState, Seen};
 use portcullis_store::streams::{self, StreamItem};
 use portcullis_store::{StoreError, Tx};
@@ -21,8 +22,11 @@ use super::super::policy::Active;
 use super::super::rooms::Hosted;
 use super::super::{GatewayError, Inner};
 use super::arrival::Arrival;
-use super::{EARLY, Followed, PATIENCE, Waiting};
+use super::{EARLY, EARLY_BYTES, Followed, PATIENCE, PROPOSAL_BYTES, PROPOSALS, Waiting};
 use crate::telemetry;
+
+/// Most messages of a batch that its record lists.
+const LISTED: usize = 1000;
 
 /// Tells a device that the gateway no longer knows the group and takes an upload.
 pub(super) const GROUP_INFO_WANTED: &str = "group_info_wanted";
@@ -36,10 +40,25 @@ pub(super) enum Effect {
     Deliver(Vec<ClientUri>, StreamItem),
     Keep(Kept),
     LetGo(u64),
-    Follow { group: GroupUri, state: GroupState, by: UserUri },
-    Advance { seen: Seen, next: GroupState, at: Millis },
-    AcceptProposals { seen: Seen, at: Millis },
-    Pend { epoch: u64, proposal: PendingProposal },
+    KeepProposal(Kept),
+    /// Those of epochs before this one, or all.
+    ForgetProposals(Option<u64>),
+    Follow {
+        group: GroupUri,
+        state: GroupState,
+        by: UserUri,
+    },
+    Advance {
+        seen: Seen,
+        next: GroupState,
+    },
+    AcceptProposals {
+        seen: Seen,
+    },
+    Pend {
+        epoch: u64,
+        proposal: PendingProposal,
+    },
     Lose(Seen),
     Release,
     Record(AuditRecord),
@@ -55,7 +74,8 @@ pub(super) struct Plan<'a> {
     pub(super) devices: BTreeSet<ClientUri>,
     pub(super) progress: Progress,
     pub(super) tracked: Option<Arc<Hosted>>,
-    pub(super) kept: Vec<KeptRow>,
+    /// What is imposed on the room, whether its group is tracked or not.
+    pub(super) imposed: Restrictions,
     pub(super) next_version: u64,
     /// Names the batch that it is made for.
     pub(super) batch: Option<[u8; 32]>,
@@ -65,13 +85,13 @@ pub(super) struct Plan<'a> {
     version: u64,
     early: Vec<Arrival>,
     hashes: Vec<[u8; 32]>,
-    taken: Vec<Value>,
+    taken: Vec<([u8; 32], usize)>,
 }
 
 impl<'a> Plan<'a> {
     pub(super) fn new(inner: &'a Inner, followed: Followed) -> Self {
-        let Followed { room, known, devices, kept, tracked, next_version } = followed;
-        let start = Progress { seen_epoch: 0, taken_up: 0, standing: Standing::Open };
+        let Followed { room, known, devices, early, imposed, tracked, next_version } = followed;
+        let start = Progress { seen_epoch: 0, taken_up: 0, taken_up_at: Millis(0), standing: Standing::Open };
         let mut plan = Self {
             inner,
             active: inner.policy.active(),
@@ -80,7 +100,7 @@ impl<'a> Plan<'a> {
             devices: devices.into_iter().collect(),
             progress: known.map_or(start, |known| known.progress),
             tracked,
-            kept: Vec::new(),
+            imposed,
             next_version,
             batch: None,
             known: known.is_some(),
@@ -91,21 +111,13 @@ impl<'a> Plan<'a> {
             taken: Vec::new(),
             room,
         };
-        for row in kept {
-            match plan.waiting(&row) {
-                Some(arrival) => plan.early.push(arrival),
-                None => plan.kept.push(row),
-            }
-        }
+        plan.early = early.into_iter().filter_map(waiting).collect();
         plan
     }
 
-    /// What waits for its predecessor, read back.
-    fn waiting(&self, row: &KeptRow) -> Option<Arrival> {
-        let kept = Some(Waiting { ordinal: row.ordinal, since: row.kept.kept_at });
-        let message = FanoutMessage::decode(&row.kept.item.payload).ok().filter(|_| row.kept.why == Why::Early)?;
-        let hash = message.body.message().hash();
-        Some(Arrival { message, bytes: row.kept.item.payload.clone(), hash, welcomed: Vec::new(), kept })
+    /// When the hub accepted something, as far as that can be: its clock is its own, and goes into ours nowhere.
+    pub(super) fn accepted_at(&self, arrival: &Arrival) -> Millis {
+        arrival.message.timestamp.min(self.now)
     }
 
     /// Whether something waits for what should have come before it.
@@ -133,8 +145,7 @@ impl<'a> Plan<'a> {
                 self.effects.push(Effect::LetGo(waiting.ordinal));
             }
             let devices = self.take(&arrival)?;
-            let hash: String = arrival.hash.iter().map(|byte| format!("{byte:02x}")).collect();
-            self.taken.push(json!({ "message": hash, "devices": devices }));
+            self.taken.push((arrival.hash, devices));
         }
     }
 
@@ -143,13 +154,14 @@ impl<'a> Plan<'a> {
         let since = |arrival: &Arrival| arrival.kept.map_or(self.now, |waiting| waiting.since);
         let oldest = self.early.iter().map(since).min();
         let too_long = oldest.is_some_and(|oldest| oldest < self.now.minus(PATIENCE));
-        if self.early.len() > EARLY || too_long {
+        let bytes: usize = self.early.iter().map(|arrival| arrival.bytes.len()).sum();
+        if self.early.len() > EARLY as usize || bytes > EARLY_BYTES || too_long {
             self.lose("commit_is_missing");
             self.take_due()?;
         }
         for arrival in std::mem::take(&mut self.early).into_iter().filter(|arrival| arrival.kept.is_none()) {
-            let (why, epoch) = (Why::Early, arrival.epoch().unwrap_or_default());
-            let item = self.item(arrival.kind(), arrival.bytes, arrival.message.timestamp);
+            let (why, epoch, at) = (Why::Early, arrival.kept_epoch(), self.accepted_at(&arrival));
+            let item = self.item(arrival.kind(), arrival.bytes, at);
             self.effects.push(Effect::Keep(Kept { why, epoch, item, kept_at: self.now, devices: Vec::new() }));
         }
         Ok(())
@@ -161,10 +173,10 @@ impl<'a> Plan<'a> {
 
     /// Sends something of the hub to devices, or keeps it for them while the room is withheld.
     pub(super) fn deliver(&mut self, arrival: &Arrival, devices: Vec<ClientUri>) {
-        let item = self.item(arrival.kind(), arrival.bytes.clone(), arrival.message.timestamp);
+        let item = self.item(arrival.kind(), arrival.bytes.clone(), self.accepted_at(arrival));
         self.effects.push(match self.progress.standing {
             Standing::Withheld => {
-                let (epoch, kept_at) = (arrival.epoch().unwrap_or_default(), self.now);
+                let (epoch, kept_at) = (arrival.kept_epoch(), self.now);
                 Effect::Keep(Kept { why: Why::Withheld, epoch, item, kept_at, devices })
             }
             Standing::Open | Standing::Leaving => Effect::Deliver(devices, item),
@@ -203,7 +215,7 @@ impl<'a> Plan<'a> {
     /// Writes all of it, or nothing.
     pub(super) fn write(mut self) -> Result<(), StoreError> {
         if self.batch.is_some() {
-            let detail = json!({ "messages": std::mem::take(&mut self.taken) });
+            let detail = received(&std::mem::take(&mut self.taken));
             self.record("delivery.received", Outcome::Info, "fanned_out_by_the_hub", detail);
         }
         if self.effects.is_empty() {
@@ -229,6 +241,32 @@ impl<'a> Plan<'a> {
     }
 }
 
+/// What waits for its predecessor, read back.
+fn waiting(row: KeptRow) -> Option<Arrival> {
+    let kept = Some(Waiting { ordinal: row.ordinal, since: row.kept.kept_at });
+    let bytes = row.kept.item.payload;
+    let message = FanoutMessage::decode(&bytes).ok()?;
+    let hash = message.body.message().hash();
+    Some(Arrival { message, bytes, hash, welcomed: Vec::new(), kept })
+}
+
+/// What a record says of a batch: it has its limit, and a batch may hold many messages. The hash is over those of all
+/// of them, one after the other.
+fn received(taken: &[([u8; 32], usize)]) -> Value {
+    let hashes: Vec<&[u8]> = taken.iter().map(|(hash, _)| hash.as_slice()).collect();
+    let shown: Vec<Value> =
+        taken.iter().take(LISTED).map(|(hash, devices)| json!({ "message": hex(hash), "devices": devices })).collect();
+    json!({ "count": taken.len(), "sha256": hex(&digest(&hashes.concat())), "messages": shown })
+}
+
+fn digest(bytes: &[u8]) -> Vec<u8> {
+    aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes).as_ref().to_vec()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 impl Effect {
     fn write(&self, tx: &mut Tx<'_>, room: &RoomUri, now: Millis) -> Result<(), StoreError> {
         match self {
@@ -237,13 +275,33 @@ impl Effect {
             Self::Deliver(devices, item) => streams::push(tx, devices, item),
             Self::Keep(kept) => follower::keep(tx, kept),
             Self::LetGo(ordinal) => follower::let_go(tx, room, *ordinal),
+            Self::KeepProposal(kept) => follower::keep_proposal(tx, kept, PROPOSALS, PROPOSAL_BYTES).map(|kept| {
+                if !kept {
+                    tracing::warn!(%room, "room has too many proposals for one that is not tracked, one is not kept");
+                }
+            }),
+            Self::ForgetProposals(before) => follower::forget_proposals(tx, room, *before),
             Self::Follow { group, state, by } => rooms::follow(tx, room, group, state, by, now),
-            Self::Advance { seen, next, at } => rooms::advance_epoch(tx, room, *seen, next, *at).map(drop),
-            Self::AcceptProposals { seen, at } => rooms::accept_proposals(tx, room, *seen, *at).map(drop),
+            Self::Advance { seen, next } => rooms::advance_epoch(tx, room, *seen, next, now).map(drop),
+            Self::AcceptProposals { seen } => rooms::accept_proposals(tx, room, *seen, now).map(drop),
             Self::Pend { epoch, proposal } => proposals::add(tx, room, *epoch, proposal),
             Self::Lose(seen) => rooms::lose(tx, room, *seen),
-            Self::Release => follower::release(tx, room).map(drop),
+            Self::Release => follower::flush(tx, room).map(drop),
             Self::Record(record) => tx.stage(record),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn however_many_messages_a_batch_has_its_record_can_be_written() {
+        let taken: Vec<([u8; 32], usize)> = (0..100_000).map(|_| ([7; 32], usize::MAX)).collect();
+        let detail = received(&taken);
+        assert!(detail.to_string().len() < 256 * 1024);
+        assert_eq!(detail["count"], 100_000);
+        assert_ne!(detail["sha256"], received(&taken[1..])["sha256"]);
     }
 }

@@ -10,10 +10,10 @@ use portcullis_core::room;
 use portcullis_core::wire::Wire;
 use portcullis_core::wire::notify::{FanoutBody, FanoutMessage};
 use portcullis_core::wire::uri::{RoomUri, UserUri};
-use portcullis_store::follower::{Standing, Why};
+use portcullis_store::follower::{self, Standing, Why};
 use portcullis_store::proposals::PendingProposal;
 use portcullis_store::rooms::{GroupState, Seen};
-use portcullis_store::{StoreError, Topic, restrictions};
+use portcullis_store::{StoreError, Topic};
 use serde_json::json;
 use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
@@ -23,7 +23,7 @@ use super::super::places::Of;
 use super::super::rooms::Hosted;
 use super::super::{Answer, GatewayError, Inner};
 use super::plan::{Effect, Plan};
-use super::{ATTEMPTS, CATCHING_UP, Followed};
+use super::{ATTEMPTS, CATCHING_UP, Followed, LAST_EPOCH};
 
 /// What a client uploads.
 struct Upload<'a> {
@@ -107,6 +107,7 @@ impl<'a> Upload<'a> {
             return Err(self.refuse(case.refuse("group_info_stale", "epoch_is_over", detail)));
         }
         let tracked = plan.tracked.clone();
+        let seen_epoch = plan.progress.seen_epoch;
         let reason = match &tracked {
             // What leads there is on its way, unless something waits for it in vain.
             Some(tracked) if view.epoch > tracked.view.epoch && !plan.is_waiting() => {
@@ -120,6 +121,11 @@ impl<'a> Upload<'a> {
                 let reason = "differs_from_the_tracked_group";
                 return Err(self.refuse(case.refuse("group_info_refused", reason, json!({}))));
             }
+            // Only where the hub has been heard to be there does it stand above what another client has told.
+            Some(tracked) if view.epoch < tracked.view.epoch && view.epoch != seen_epoch => {
+                let detail = json!({ "seen": tracked.view.epoch });
+                return Err(self.refuse(case.refuse("group_info_stale", "epoch_is_over", detail)));
+            }
             Some(_) | None => "group_is_taken_up",
         };
         let record = case.note(reason, json!({ "epoch": view.epoch, "clients": view.leaves.len() }));
@@ -128,10 +134,12 @@ impl<'a> Upload<'a> {
         if reason == "group_is_taken_up" {
             self.follow(&mut plan, group, id)?;
         }
-        // Whoever is where the tracked group is, past what was withheld, has been let in by policy since.
+        // Whoever is where the tracked group is, and has nothing withheld from it that led there, has been let in by policy
+        // since.
         let there = tracked.is_some_and(|tracked| tracked.view == view);
-        if plan.progress.standing == Standing::Withheld && there {
+        if plan.progress.standing == Standing::Withheld && there && self.is_new(&leaf)? {
             plan.effects.push(Effect::Release);
+            plan.progress.standing = Standing::Open;
         }
         plan.take_due()?;
         plan.finish()?;
@@ -143,26 +151,31 @@ impl<'a> Upload<'a> {
         let snapshot = group.snapshot().map_err(GatewayError::internal)?;
         let state = GroupState { epoch: view.epoch, snapshot, group_info: group.group_info().to_vec() };
         plan.effects.push(Effect::Follow { group: view.group.clone(), state, by: self.user.clone() });
-        let pending = self.pending(plan, view.epoch, decision);
+        let pending = self.pending(plan, view.epoch, decision)?;
         for proposal in &pending {
             plan.effects.push(Effect::Pend { epoch: view.epoch, proposal: proposal.clone() });
         }
-        for row in plan.kept.extract_if(.., |row| row.kept.why == Why::Proposal) {
-            plan.effects.push(Effect::LetGo(row.ordinal));
-        }
-        let imposed = self.inner.store.read(|conn| restrictions::restrictions(conn, self.room))?;
+        plan.effects.push(Effect::ForgetProposals(None));
         let seen = Seen { epoch: view.epoch, version: plan.next_version };
-        plan.progress.seen_epoch = view.epoch;
+        // The hub has not said that it is there, so that is not taken for seen.
         plan.progress.taken_up = view.epoch;
-        plan.tracked = Some(Hosted::of(self.room, Side::Follower, seen, group, pending, &imposed)?.into());
+        plan.progress.taken_up_at = plan.now;
+        plan.tracked = Some(Hosted::of(self.room, Side::Follower, seen, group, pending, &plan.imposed)?.into());
         Ok(())
     }
 
+    /// Whether the client was not yet in the room when something of it was withheld first.
+    fn is_new(&self, leaf: &Leaf) -> Result<bool, GatewayError> {
+        let withheld = self.inner.store.read(|conn| follower::withheld_from(conn, self.room))?;
+        Ok(withheld.is_none_or(|devices| !devices.contains(&leaf.client)))
+    }
+
     /// The proposals of its epoch that were passed on before it was taken up.
-    fn pending(&self, plan: &Plan<'_>, epoch: u64, decision: Uuid) -> Vec<PendingProposal> {
-        let Ok((mut group, _)) = Group::take_up(self.group_info, self.ratchet_tree) else { return Vec::new() };
+    fn pending(&self, plan: &Plan<'_>, epoch: u64, decision: Uuid) -> Result<Vec<PendingProposal>, GatewayError> {
+        let Ok((mut group, _)) = Group::take_up(self.group_info, self.ratchet_tree) else { return Ok(Vec::new()) };
+        let kept = self.inner.store.read(|conn| follower::kept(conn, self.room, Why::Proposal, u32::MAX))?;
         let mut pending: Vec<PendingProposal> = Vec::new();
-        for row in plan.kept.iter().filter(|row| row.kept.why == Why::Proposal && row.kept.epoch == epoch) {
+        for row in kept.iter().filter(|row| row.kept.epoch == epoch) {
             let Ok(FanoutMessage { timestamp, body: FanoutBody::Proposal { message, more } }) =
                 FanoutMessage::decode(&row.kept.item.payload)
             else {
@@ -176,14 +189,14 @@ impl<'a> Upload<'a> {
                         message: message.as_bytes().to_vec(),
                         proposer: plan.hub.to_string(),
                         kind: "proposal".to_owned(),
-                        accepted_at: timestamp,
+                        accepted_at: timestamp.min(plan.now),
                         decision,
                         bundle: plan.active.engine.bundle_digest(),
                     });
                 }
             }
         }
-        pending
+        Ok(pending)
     }
 
     /// The group, if it can be this room's as a client of this user sees it; else why not.
@@ -191,6 +204,9 @@ impl<'a> Upload<'a> {
         let (group, leaf) =
             Group::take_up(self.group_info, self.ratchet_tree).map_err(|error| format!("mls.{}", error.reason()))?;
         let view = group.view().map_err(|error| format!("mls.{}", error.reason()))?;
+        if view.epoch > LAST_EPOCH {
+            return Err("epoch_is_out_of_range".to_owned());
+        }
         if leaf.user != *self.user {
             return Err("signer_is_of_another_user".to_owned());
         }

@@ -13,6 +13,7 @@ mod tails;
 pub(crate) mod writer;
 
 pub use commitment::{Opening, Openings};
+pub(crate) use commitment::{hex, sha256};
 pub use entries::{AuditEntry, Filter, Order, entries, size};
 pub use leaf::{Leaf, LeafError, Place};
 pub use record::{AuditRecord, Outcome};

@@ -8,10 +8,13 @@ use uuid::Uuid;
 
 use super::enqueue;
 use super::lane::{COLUMNS, LaneRow, LaneStatus, Owed, Row, lane, read};
-use crate::audit::{AuditRecord, Outcome};
+use crate::audit::{AuditRecord, Outcome, hex, sha256};
 use crate::convert::{domain, number, time, to_db};
 use crate::schema::{outbox_items, outbox_lanes};
 use crate::{Conn, StoreError, Topic, Tx};
+
+/// Most events that a record lists: it has its limit.
+const LISTED: usize = 1000;
 
 /// All lanes that owe something, the parked ones first.
 ///
@@ -140,7 +143,8 @@ pub fn retry(tx: &mut Tx<'_>, room: &RoomUri, peer: &Domain, now: Millis) -> Res
 }
 
 /// Gives up the messages of a parked lane up to position `through`, and opens it for those after. The log keeps who did
-/// it, why, and which events they were.
+/// it, why, and which events they were: the first thousand by number, all of them by the hash of their numbers (eight
+/// octets each, the highest first).
 ///
 /// # Errors
 ///
@@ -180,12 +184,16 @@ pub fn skip(
         .order(outbox_items::position)
         .select(outbox_items::seq);
     let events = db!(tx, |c| given_up.load::<i64>(c))?;
+    let numbers: Vec<u8> = events.iter().flat_map(|seq| seq.to_be_bytes()).collect();
+    let shown = events.get(..events.len().min(LISTED)).unwrap_or_default();
     let mut record = AuditRecord::new(Uuid::now_v7(), now, "outbox.skip", Outcome::Info);
     record.room = Some(room.clone());
     record.peer = Some(peer.clone());
     record.actor = Some(who.to_owned());
     record.reason = reason.to_owned();
-    record.detail = json!({ "through": through, "events": events });
+    record.detail = json!({
+        "through": through, "count": events.len(), "sha256": hex(&sha256(&[&numbers])), "events": shown,
+    });
     tx.stage(&record)?;
     tx.touch(Topic::Outbox);
     Ok(())

@@ -42,7 +42,7 @@ pub struct Batch {
 
 /// Takes a lane that is due, for `ttl`, and freezes its next batch; `None` when none is due. While it is held, nobody
 /// else gets this lane. Lanes to the peers in `passed_over` are left for later, and lanes to blocked providers are never
-/// due.
+/// due. A lane that cannot be read is parked.
 ///
 /// # Errors
 ///
@@ -74,9 +74,14 @@ pub fn lease(
             outbox_lanes::lease_until.eq(time(now.plus(ttl))?),
         );
         if db!(tx, |c| diesel::update(free).set(held).execute(c))? == 1 {
-            let batch = freeze(tx, &room, &peer, number(last + 1)?, now)?;
-            failpoint("outbox.leased");
-            return Ok(Some(batch));
+            match freeze(tx, &room, &peer, number(last + 1)?, now) {
+                Ok(batch) => {
+                    failpoint("outbox.leased");
+                    return Ok(Some(batch));
+                }
+                Err(StoreError::Corrupt(what)) => set_aside(tx, &room, &peer, what)?,
+                Err(error) => return Err(error),
+            }
         }
     }
     Ok(None)
@@ -198,6 +203,20 @@ pub fn park(tx: &mut Tx<'_>, batch: &Batch, http_status: u16, reason: &str) -> R
     if db!(tx, |c| diesel::update(held).set(changes).execute(c))? == 0 {
         return Err(StoreError::LeaseLost);
     }
+    tx.touch(Topic::Outbox);
+    Ok(())
+}
+
+/// Parks a lane that cannot be read, so that it holds up no other.
+fn set_aside(tx: &mut Tx<'_>, room: &str, peer: &str, what: &'static str) -> Result<(), StoreError> {
+    tracing::error!(room, peer, what, "lane to `{peer}` cannot be read and is parked");
+    let changes = (
+        outbox_lanes::status.eq(LaneStatus::Parked.code()),
+        outbox_lanes::frozen.eq(0_i64),
+        outbox_lanes::lease_until.eq(0_i64),
+        outbox_lanes::error.eq(StoreError::Corrupt(what).to_string()),
+    );
+    db!(tx, |c| diesel::update(lane(room, peer)).set(changes).execute(c))?;
     tx.touch(Topic::Outbox);
     Ok(())
 }

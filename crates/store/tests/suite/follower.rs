@@ -1,6 +1,6 @@
 use portcullis_core::time::Millis;
 use portcullis_core::wire::uri::{GroupUri, RoomUri};
-use portcullis_store::follower::{self, Kept, Progress, Standing, Why};
+use portcullis_store::follower::{self, Joined, Kept, Progress, Standing, Why};
 use portcullis_store::restrictions::{Restriction, impose};
 use portcullis_store::rooms::{self, RoomStatus, Seen};
 use portcullis_store::streams::{self, StreamItem};
@@ -8,7 +8,7 @@ use portcullis_store::{Store, StoreError, proposals};
 
 use crate::harness::*;
 
-const OPEN: Progress = Progress { seen_epoch: 0, taken_up: 0, standing: Standing::Open };
+const OPEN: Progress = Progress { seen_epoch: 0, taken_up: 0, taken_up_at: Millis(0), standing: Standing::Open };
 
 fn known(store: &Store, name: &str) -> RoomUri {
     let uri = room(name);
@@ -60,8 +60,7 @@ on_both! {
         }
         assert_eq!(version(&store, &uri), before + 1);
         assert_eq!(store.read(|conn| follower::devices(conn, &uri)).unwrap(), []);
-        let nothing = Progress { seen_epoch: 0, taken_up: 0, standing: Standing::Open };
-        let missing = store.write("x", move |tx| follower::advance(tx, &room("nowhere"), 0, &nothing));
+        let missing = store.write("x", move |tx| follower::advance(tx, &room("nowhere"), 0, &OPEN));
         assert!(matches!(missing, Err(StoreError::NoRoom)));
     }
 
@@ -75,8 +74,8 @@ on_both! {
             follower::keep(tx, &kept(&held, Why::Early, "early"))?;
             follower::keep(tx, &kept(&held, Why::Withheld, "two"))
         }).unwrap();
-        let rows = store.read(|conn| follower::kept(conn, &uri)).unwrap();
-        assert_eq!(rows.iter().map(|row| row.ordinal).collect::<Vec<_>>(), [0, 1, 2]);
+        let rows = store.read(|conn| follower::kept(conn, &uri, Why::Withheld, 10)).unwrap();
+        assert_eq!(rows.iter().map(|row| row.ordinal).collect::<Vec<_>>(), [0, 2]);
         assert_eq!(rows[0].kept, kept(&uri, Why::Withheld, "one"));
         let opened = uri.clone();
         assert_eq!(store.write("x", move |tx| follower::release(tx, &opened)).unwrap(), 2);
@@ -85,10 +84,80 @@ on_both! {
             let stream = store.read(|conn| streams::read(conn, &device("bob", of), 0, 10)).unwrap();
             assert_eq!(stream.into_iter().map(|row| row.item.payload).collect::<Vec<_>>(), [b"one", b"two"]);
         }
-        let rest = store.read(|conn| follower::kept(conn, &uri)).unwrap();
-        assert_eq!(rest.iter().map(|row| row.kept.why).collect::<Vec<_>>(), [Why::Early]);
+        let left = |why| store.read(|conn| follower::kept(conn, &uri, why, 10)).unwrap().len();
+        assert_eq!([left(Why::Withheld), left(Why::Early)], [0, 1]);
         let again = uri.clone();
         assert!(matches!(store.write("x", move |tx| follower::release(tx, &again)), Err(StoreError::Missing)));
+    }
+
+    fn what_is_withheld_is_released_in_its_order_however_much_it_is(db) {
+        let store = db.open();
+        let (uri, held) = (known(&store, "away"), known(&store, "away"));
+        let texts: Vec<String> = (0..150).map(|number| format!("{number:03}")).collect();
+        let all = texts.clone();
+        store.write("x", move |tx| {
+            all.iter().try_for_each(|text| follower::keep(tx, &kept(&held, Why::Withheld, text)))
+        }).unwrap();
+        let first = store.read(|conn| follower::withheld_from(conn, &uri)).unwrap();
+        assert_eq!(first, Some(vec![device("bob", "phone"), device("bob", "tablet")]));
+        let flushed = uri.clone();
+        assert_eq!(store.write("x", move |tx| follower::flush(tx, &flushed)).unwrap(), 150);
+        sequence_all(&store);
+        let stream = store.read(|conn| streams::read(conn, &device("bob", "phone"), 0, 1000)).unwrap();
+        assert_eq!(stream.into_iter().map(|row| row.item.payload).collect::<Vec<_>>(), texts.iter().map(|text| text.as_bytes()).collect::<Vec<_>>());
+        assert_eq!(store.read(|conn| follower::withheld_from(conn, &uri)).unwrap(), None);
+    }
+
+    fn proposals_are_kept_up_to_a_number_and_a_length_and_until_their_epoch_is_over(db) {
+        let store = db.open();
+        let uri = known(&store, "away");
+        let keep = |most, most_bytes| {
+            let uri = uri.clone();
+            store.write("x", move |tx| {
+                follower::keep_proposal(tx, &kept(&uri, Why::Proposal, "12345"), most, most_bytes)
+            }).unwrap()
+        };
+        assert_eq!([keep(2, 100), keep(9, 9), keep(2, 100), keep(2, 100)], [true, false, true, false]);
+        let forget = |before| {
+            let forgotten = uri.clone();
+            store.write("x", move |tx| follower::forget_proposals(tx, &forgotten, before)).unwrap();
+            store.read(|conn| follower::kept(conn, &uri, Why::Proposal, 10)).unwrap().len()
+        };
+        assert_eq!([forget(Some(4)), forget(Some(5))], [2, 0]);
+        assert!(keep(1, 5));
+        assert_eq!(forget(None), 0);
+    }
+
+    fn a_join_that_the_hub_refuses_does_not_take_out_who_is_there_by_something_else(db) {
+        let store = db.open();
+        let (uri, phone) = (room("away"), device("bob", "phone"));
+        let [first, second] = [1, 2].map(uuid::Uuid::from_u128);
+        let attempt = |id| {
+            let (uri, phone) = (uri.clone(), phone.clone());
+            store.write("x", move |tx| follower::attempt_join(tx, &uri, &phone, id, NOW)).unwrap()
+        };
+        let welcome = || {
+            let (uri, phone) = (uri.clone(), phone.clone());
+            store.write("x", move |tx| follower::join(tx, &uri, &phone, NOW)).unwrap();
+        };
+        let answered = |id, answer| {
+            let (of, phone) = (uri.clone(), phone.clone());
+            store.write("x", move |tx| follower::end_attempt(tx, &of, &phone, id, answer)).unwrap();
+            store.read(|conn| follower::devices(conn, &uri)).unwrap().len()
+        };
+        assert!(attempt(first));
+        assert_eq!(answered(first, Joined::No), 0);
+        assert!(attempt(first) && attempt(second), "the later of two takes over");
+        assert_eq!([answered(first, Joined::No), answered(second, Joined::No)], [1, 0]);
+        assert!(attempt(first));
+        welcome();
+        assert_eq!(answered(first, Joined::No), 1, "a Welcome came in between");
+        assert!(!attempt(second), "it is there for certain");
+        assert_eq!(answered(second, Joined::No), 1);
+        let (gone, of) = (uri.clone(), phone.clone());
+        store.write("x", move |tx| follower::leave(tx, &gone, &of)).unwrap();
+        assert!(attempt(first));
+        assert_eq!([answered(first, Joined::Yes), answered(first, Joined::No)], [1, 1]);
     }
 
     fn only_what_waits_for_its_predecessor_becomes_overdue(db) {

@@ -1,9 +1,12 @@
 use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 
+use portcullis_core::time::Millis;
 use portcullis_store::devices::{register_user, user_exists};
-use portcullis_store::{Options, Store, StoreError, Topic, Tx};
+use portcullis_store::{Options, Store, StoreError, Topic, Tx, rooms};
 
 use crate::harness::*;
 
@@ -94,6 +97,21 @@ on_both! {
             assert!(matches!(broken.await.unwrap(), Err(StoreError::Database(_))));
         });
         assert!(exists(&store, "alice"));
+    }
+
+    fn a_value_that_the_database_does_not_take_is_not_tried_again(db) {
+        let store = db.open();
+        let (uri, seen) = active_room(&store, "one");
+        let runs = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&runs);
+        let outcome = store.write("x", move |tx| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            let end = Millis(u64::MAX / 2);
+            rooms::accept_message(tx, &uri, seen, end)?;
+            rooms::accept_message(tx, &uri, seen, end)
+        });
+        assert!(matches!(outcome, Err(StoreError::Database(_))), "{outcome:?}");
+        assert_eq!(runs.load(Ordering::Relaxed), 1);
     }
 
     fn a_job_that_panics_is_undone_and_the_lane_goes_on(db) {

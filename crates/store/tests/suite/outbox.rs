@@ -211,6 +211,41 @@ on_both! {
         assert_eq!(given_up.detail["events"], serde_json::json!([1, 2]));
     }
 
+    fn however_many_messages_a_person_gives_up_the_log_can_name_them(db) {
+        let store = db.open();
+        let (room, _) = active_room(&store, "clubhouse");
+        let uri = room.clone();
+        store.write("x", move |tx| {
+            for _ in 0..1200 {
+                let seq = portcullis_store::events::append(tx, &uri, &event(b"m"))?;
+                outbox::enqueue(tx, &uri, &domain("b"), &domain("a"), seq)?;
+            }
+            Ok::<_, StoreError>(())
+        }).unwrap();
+        park(&store, &lease(&store, NOW).unwrap());
+        let uri = room.clone();
+        store.write("x", move |tx| outbox::skip(tx, &uri, &domain("b"), 1200, "poison", "dora", NOW)).unwrap();
+        sequence_all(&store);
+        let log = store.read(|conn| portcullis_store::audit::entries(conn, &all())).unwrap();
+        let detail = &log.last().unwrap().record.detail;
+        assert_eq!((&detail["count"], detail["events"].as_array().unwrap().len()), (&1200.into(), 1000));
+        assert_eq!(detail["sha256"].as_str().unwrap().len(), 64);
+    }
+
+    fn a_lane_that_cannot_be_read_is_parked_and_the_others_are_leased(db) {
+        let store = db.open();
+        let (bad, _) = active_room(&store, "bad");
+        let (good, _) = active_room(&store, "good");
+        owe(&store, &bad, "b", b"one ");
+        owe(&store, &good, "b", b"two ");
+        db.sql("DELETE FROM outbox_items WHERE room LIKE '%bad'");
+        assert_eq!(lease(&store, NOW).unwrap().body, b"two ");
+        assert_eq!(lease(&store, NOW), None);
+        let lanes = store.read(|conn| outbox::lanes(conn, 10)).unwrap();
+        let parked = lanes.iter().find(|lane| lane.room == bad).unwrap();
+        assert_eq!((parked.status, parked.error.as_str()), (LaneStatus::Parked, "stored `outbox lane` is corrupt"));
+    }
+
     fn a_peer_that_lost_data_gets_again_what_it_was_owed_and_nothing_else(db) {
         let store = db.open();
         let (room, _) = active_room(&store, "clubhouse");

@@ -54,7 +54,7 @@ on_both! {
         assert_eq!(store.read(|conn| answers::lookup(conn, &key, LATER)).unwrap(), None);
         store.write("x", move |tx| answers::store(tx, &key, &answer("new"), LATER, Millis(LATER.0 + 1))).unwrap();
         assert_eq!(store.read(|conn| answers::lookup(conn, &key, LATER)).unwrap(), Some(answer("new")));
-        assert_eq!(store.write("x", |tx| answers::expire(tx, Millis(LATER.0 + 1))).unwrap(), 1);
+        assert_eq!(store.write("x", |tx| answers::expire(tx, Millis(LATER.0 + 1), 10)).unwrap(), 1);
     }
 
     fn a_batch_and_a_message_are_new_once(db) {
@@ -68,8 +68,27 @@ on_both! {
         }).unwrap();
         assert_eq!(see(), [Seen::First; 3]);
         assert_eq!(see(), [Seen::Again; 3]);
-        store.write("x", |tx| inbox::expire(tx, LATER)).unwrap();
+        let expire = |before, limit| store.write("x", move |tx| {
+            Ok::<_, StoreError>([inbox::expire_batches(tx, before, limit)?, inbox::expire_messages(tx, before, limit)?])
+        }).unwrap();
+        assert_eq!(expire(NOW, 10), [0, 0]);
+        assert_eq!(expire(LATER, 10), [1, 2]);
         assert_eq!(see(), [Seen::First; 3]);
+    }
+
+    fn what_came_is_forgotten_step_by_step_the_oldest_first(db) {
+        let store = db.open();
+        store.write("x", |tx| (0..10_u8).try_for_each(|number| {
+            let at = Millis(NOW.0 + u64::from(number));
+            inbox::see_batch(tx, &[number; 32], at)?;
+            inbox::see_message(tx, &room("a"), &[number; 32], at).map(drop)
+        })).unwrap();
+        let step = || store.write("x", |tx| {
+            Ok::<_, StoreError>([inbox::expire_batches(tx, Millis(NOW.0 + 6), 4)?, inbox::expire_messages(tx, Millis(NOW.0 + 6), 4)?])
+        }).unwrap();
+        assert_eq!([step(), step(), step()], [[4, 4], [2, 2], [0, 0]]);
+        let left = store.read(|conn| inbox::seen(conn, &room("a"), &[[5; 32], [6; 32]])).unwrap();
+        assert_eq!(left.into_iter().collect::<Vec<_>>(), [[6; 32]]);
     }
 
     fn a_ticket_is_good_once_for_its_key_and_its_time(db) {
@@ -106,7 +125,7 @@ on_both! {
         }).unwrap();
         let found = store.read(|conn| routes::lookup(conn, &[vec![1], vec![2], vec![3]])).unwrap();
         assert_eq!(found.into_iter().collect::<Vec<_>>(), [(vec![1], domain("c")), (vec![2], domain("d"))]);
-        assert_eq!(store.write("x", |tx| routes::expire(tx, NOW)).unwrap(), 1);
+        assert_eq!(store.write("x", |tx| routes::expire(tx, NOW, 10)).unwrap(), 1);
     }
 
     fn devices_in_rooms_of_others_are_known_until_they_leave(db) {

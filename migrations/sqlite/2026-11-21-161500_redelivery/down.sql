@@ -1,0 +1,1 @@
+ALTER TABLE sink_dead_letters DROP COLUMN again;
