@@ -30,7 +30,7 @@ const STEPS: [(&str, &str, &str); 24] = [
     ("cathy/phone", "not_allowed", ""),
     ("cathy/phone", "accepted", "mimi.role-capability"),
     ("alice/phone", "accepted", "mimi.alternative"),
-    ("cathy/laptop", "not_allowed", ""),
+    ("cathy/laptop", "not_found", ""),
 ];
 
 #[test]

@@ -10,16 +10,17 @@ use portcullis::limits::Limiter;
 use portcullis::peer::Peers;
 use portcullis::server::store_options;
 use portcullis_core::member::{Draft, Member};
-use portcullis_core::mls::Group;
+use portcullis_core::mls::crypto::HubCrypto;
+use portcullis_core::mls::{Group, key_package};
 use portcullis_core::room::RoomState;
 use portcullis_core::wire::Wire;
 use portcullis_core::wire::components::{ComponentId, RoomMetadata};
 use portcullis_core::wire::group_info::GroupInfoResponse;
-use portcullis_core::wire::mls::MlsMessage;
+use portcullis_core::wire::mls::{KeyPackage, MlsMessage};
 use portcullis_core::wire::notify::{FanoutBody, FanoutMessage};
 use portcullis_core::wire::update::{CommitBundle, UpdateRequest, UpdateResponse};
 use portcullis_core::wire::uri::{ClientUri, RoomUri, UserUri};
-use portcullis_store::{Store, events, proposals, rooms};
+use portcullis_store::{Store, StoreError, Tx, events, key_packages, proposals, rooms, routes};
 use proptest::prelude::*;
 use proptest::test_runner::{FileFailurePersistence, TestRunner};
 use tokio::runtime::Runtime;
@@ -144,6 +145,25 @@ impl House {
     }
 }
 
+impl House {
+    /// What a claim leaves behind, from here or through here: the limit of claims is lower than what is played.
+    fn give_out(&self, client: &ClientUri, package: &KeyPackage) {
+        let (crypto, remaining) = (HubCrypto::default(), key_package::MINIMUM_REMAINING);
+        let info = key_package::validate(&crypto, package, remaining, Clock::default().now()).unwrap();
+        let (reference, provider) = (info.reference, client.domain());
+        if provider.as_str() == "a.example" {
+            let upload = self.gateway.upload_key_packages(info.user, client.clone(), vec![package.as_bytes().to_vec()]);
+            self.runtime.block_on(upload).unwrap();
+        }
+        let given = move |tx: &mut Tx<'_>| {
+            key_packages::claim(tx, &reference, &[7; 32])?;
+            routes::add(tx, &reference, &provider, info.not_after)?;
+            Ok::<_, StoreError>(())
+        };
+        self.gateway.store().write("given", given).unwrap();
+    }
+}
+
 /// One room of it and everybody who has been in it.
 struct Play<'a> {
     house: &'a House,
@@ -205,6 +225,7 @@ impl<'a> Play<'a> {
         match step {
             Step::Add { by, whom, role } => {
                 let packages = self.members[whom].key_packages(1, portcullis::member::KEY_PACKAGE_LIFETIME).unwrap();
+                self.house.give_out(self.members[whom].client(), &packages[0]);
                 let draft = Draft::default().clients(packages);
                 let listed = draft.participant(self.person(whom), role);
                 self.update(by, |member| member.commit(&room, &listed))

@@ -27,7 +27,7 @@ const ROLE_MAY_NOT: Wanted = Wanted::refused("not_allowed", &["mimi.role-change-
 const TARGET_SUSPENDED: Wanted = Wanted::refused("not_allowed", &["company.suspended-target"], "TARGET_SUSPENDED");
 const WRONG_EPOCH: Wanted = Wanted::refused("wrong_epoch", &[], "mls.epoch");
 const FORGED: Wanted = Wanted::refused("not_allowed", &[], "mls.authenticity");
-const GONE: Wanted = Wanted::refused("not_allowed", &[], "sender_has_no_client_in_the_group");
+const GONE: Wanted = Wanted::refused("not_found", &[], "caller_has_nothing_to_do_with_the_room");
 
 /// Everybody's devices before Cathy gets a new one.
 struct Cast {

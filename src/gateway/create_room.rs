@@ -116,8 +116,9 @@ pub(super) fn start_group(
     ratchet_tree: &[u8],
 ) -> Result<Answer, GatewayError> {
     let head = inner.store.read(|conn| rooms::head(conn, room))?.ok_or(GatewayError::NotFound)?;
+    // To everybody else the room does not exist.
     if head.creator != *user {
-        return Err(GatewayError::WrongIdentity);
+        return Err(GatewayError::NotFound);
     }
     if head.status != RoomStatus::Waiting {
         return Err(GatewayError::Conflict);

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use portcullis_core::mls::{Change, Effect, Leaf, StagedChange};
 use portcullis_core::time::Millis;
 use portcullis_core::wire::Wire;
+use portcullis_core::wire::components::Capability;
 use portcullis_core::wire::mls::{MlsMessage, RatchetTree};
 use portcullis_core::wire::notify::{FanoutBody, FanoutMessage};
 use portcullis_core::wire::update::{CommitBundle, RatchetTreeOption};
@@ -122,7 +123,7 @@ pub(super) fn of_proposals(inner: &Inner, hosted: &Hosted, messages: &[MlsMessag
 /// An application message, withheld from users who are blocked or whose role may not receive messages: from our own
 /// devices one by one, from another provider only when none of its users may have it (room policy, canReceiveMessage).
 pub(super) fn of_message(inner: &Inner, hosted: &Hosted, epoch: u64, message: &MlsMessage) -> Delivery {
-    let may_receive = |leaf: &&Leaf| !hosted.blocks(&leaf.user) && hosted.state.may_receive(&leaf.user);
+    let may_receive = |leaf: &&Leaf| hosted.effective.holds(&hosted.state, &leaf.user, Capability::RECEIVE_MESSAGE);
     Delivery {
         kind: EventKind::Message,
         epoch,

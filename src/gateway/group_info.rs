@@ -9,7 +9,6 @@ use portcullis_core::mls::crypto::HubCrypto;
 use portcullis_core::mls::labels;
 use portcullis_core::room::Admission;
 use portcullis_core::time::Millis;
-use portcullis_core::wire::components::Capability;
 use portcullis_core::wire::group_info::{
     GroupInfoOutcome, GroupInfoRatchetTree, GroupInfoRequest, GroupInfoResponse, PendingProposal, SealedGroupInfo,
 };
@@ -110,17 +109,17 @@ fn admission(
     if hosted.blocks(&user) {
         return refusal("room.blocked");
     }
-    if hosted.effective.takes_away(&hosted.state, &user, Capability::ADD_OWN_CLIENT) {
-        return refusal("room.demoted");
-    }
     let since = now.minus(READ_WINDOW);
     let reads = inner.store.read(|conn| admission::count_since(conn, &hosted.room, &request.signature_key, since))?;
     if reads >= READS {
         return refusal("too_many_reads_without_a_commit");
     }
     let code = request.joining_code.as_deref();
-    Ok(Admission::of(&hosted.state, &client, &user, &request.signature_key, code)
-        .map_err(|violation| format!("room.{}", violation.code())))
+    match Admission::of(&hosted.state, &client, &user, &request.signature_key, code) {
+        Ok(admission) if hosted.effective.takes_away(&hosted.state, &admission.action()) => refusal("room.demoted"),
+        Ok(admission) => Ok(Ok(admission)),
+        Err(violation) => Ok(Err(format!("room.{}", violation.code()))),
+    }
 }
 
 fn is_signed(request: &GroupInfoRequest) -> bool {

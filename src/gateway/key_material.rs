@@ -255,7 +255,10 @@ fn remember_routes(inner: &Inner, provider: &Domain, answered: &KeyMaterialRespo
         let ClientKeyMaterial::Success { key_package, .. } = client else { continue };
         let info =
             key_package::validate(&crypto, key_package, std::time::Duration::ZERO, now).map_err(GatewayError::peer)?;
-        given.push((info.reference, info.not_after));
+        // A provider gives out KeyPackages of its own clients only.
+        if info.client.domain() == *provider {
+            given.push((info.reference, info.not_after));
+        }
     }
     let (lane, provider) = (provider.to_string(), provider.clone());
     Ok(inner.store.write(&lane, move |tx: &mut Tx<'_>| {

@@ -17,7 +17,7 @@ use portcullis_store::rooms::Seen;
 use portcullis_store::{proposals, restrictions, rooms};
 
 use super::decide::known_facts;
-use super::{GatewayError, Inner};
+use super::{Caller, GatewayError, Inner};
 
 /// How many rooms are kept, about 0.6 KiB a member each.
 const HOT_ROOMS: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
@@ -76,6 +76,14 @@ impl Hosted {
             state,
             pending,
         })
+    }
+
+    /// Whether the caller takes part, or a user of it: to everybody else the room does not exist.
+    pub(super) fn knows(&self, caller: &Caller) -> bool {
+        match caller {
+            Caller::Peer(provider) => self.state.has_participant_of(provider),
+            Caller::User(user) => self.state.is_listed(user),
+        }
     }
 
     /// What is imposed on it.

@@ -59,6 +59,9 @@ fn attempt(
         exchange: Some(message.hash()),
         now,
     };
+    if !hosted.knows(caller) {
+        inner.hide(&hosted.room, &case)?;
+    }
     let oldest = hosted.view.epoch.saturating_sub(hosted.state.epoch_tolerance());
     let decision = match unfit(caller, hosted, request) {
         Some(reason) => case.refuse("not_allowed", reason, json!({})),
@@ -99,7 +102,7 @@ fn unfit(caller: &Caller, hosted: &Hosted, request: &SubmitMessageRequest) -> Op
         Some("epoch_is_in_the_future")
     } else if hosted.blocks(sender) {
         Some("room.blocked")
-    } else if hosted.effective.takes_away(&hosted.state, sender, Capability::SEND_MESSAGE) {
+    } else if hosted.state.may_send(sender) && !hosted.effective.may_send(&hosted.state, sender) {
         Some("room.demoted")
     } else if !hosted.state.is_active(sender) {
         Some("sender_has_no_client_in_the_group")
@@ -149,6 +152,16 @@ impl Inner {
     pub(super) fn record(&self, lane: &str, decision: &Decision) -> Result<(), GatewayError> {
         let record = decision.record.clone();
         Ok(self.store.write(lane, move |tx: &mut Tx<'_>| tx.stage(&record))?)
+    }
+
+    /// Tells a stranger nothing of a room that is here: only the record says so.
+    ///
+    /// # Errors
+    ///
+    /// [`GatewayError::NotFound`] at best.
+    pub(super) fn hide<T>(&self, room: &RoomUri, case: &Case<'_>) -> Result<T, GatewayError> {
+        self.record(room.as_str(), &case.refuse("not_found", "caller_has_nothing_to_do_with_the_room", json!({})))?;
+        Err(GatewayError::NotFound)
     }
 
     /// A refusal is recorded before it is told; if it cannot be recorded, the caller gets no answer but 503.

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use portcullis_core::mls::{Change, Effect, HandshakeError, Leaf, Proposer};
-use portcullis_core::policy::Question;
+use portcullis_core::mls::{Change, HandshakeError, joining};
+use portcullis_core::policy::{Question, Side};
 use portcullis_core::room::{self, Action, Admission, Violation};
 use portcullis_core::time::Millis;
 use portcullis_core::wire::Wire;
@@ -17,6 +17,7 @@ use portcullis_store::{StoreError, Tx, proposals, rooms};
 use serde_json::json;
 use tracing::info_span;
 
+use super::added;
 use super::decide::{Case, Decision, question};
 use super::fan_out::{self, Delivery};
 use super::group_info::bearer;
@@ -38,6 +39,7 @@ pub(super) fn accept(inner: &Arc<Inner>, caller: &Caller, room: &RoomUri, body: 
         }
         let hosted = inner.hosted(room)?;
         let update = Update { inner, caller, hosted: &hosted, replay, now: inner.clock.now() };
+        update.reveal(&request)?;
         let answered = match &request {
             UpdateRequest::Commit(bundle) => update.commit(bundle)?,
             UpdateRequest::Proposals(proposals) => update.proposals(proposals)?,
@@ -60,6 +62,25 @@ struct Update<'a> {
 }
 
 impl Update<'_> {
+    /// Who neither takes part nor has a ticket gets what there is for a room that does not exist.
+    fn reveal(&self, request: &UpdateRequest) -> Result<(), GatewayError> {
+        let (kind, message) = match request {
+            UpdateRequest::Commit(bundle) => ("decision.commit", Some(&bundle.commit)),
+            UpdateRequest::Proposals(proposals) => ("decision.proposal", proposals.first()),
+        };
+        if self.hosted.knows(self.caller) {
+            return Ok(());
+        }
+        let message = message.ok_or(GatewayError::NotFound)?;
+        if let Some((key, client, user)) = joining(message)
+            && self.caller.speaks_for(&user)
+            && self.ticket_of(&key, bearer(&client, &user))?.is_some()
+        {
+            return Ok(());
+        }
+        self.inner.hide(&self.hosted.room, &self.case(kind, message))
+    }
+
     fn commit(&self, bundle: &CommitBundle) -> Result<Option<Answer>, GatewayError> {
         let case = self.case("decision.commit", &bundle.commit);
         let inspect = || self.hosted.group.inspect_commit(bundle, self.now);
@@ -74,7 +95,7 @@ impl Update<'_> {
             return self.refuse(refusal, not_allowed);
         }
         let ticket = match change.joiner() {
-            Some(leaf) => self.ticket_of(leaf)?,
+            Some(leaf) => self.ticket_of(&leaf.signature_key, bearer(&leaf.client, &leaf.user))?,
             None => None,
         };
         // The ticket says that this client may come; by which right is told by the room as it is now.
@@ -86,15 +107,20 @@ impl Update<'_> {
             Ok(actions) => actions,
             Err(violation) => return self.refuse_violation(&case, &violation),
         };
-        if let Some(refusal) = self.demoted(&case, &actions).or_else(|| self.escapes(&case, change)) {
+        let new: Vec<&Action> = actions.iter().filter(|action| action.reference.is_none()).collect();
+        if let Some(refusal) = self.demoted(&case, &new).or_else(|| self.escapes(&case, change)) {
             return self.refuse(refusal, not_allowed);
         }
         if let Some(answer) = self.withdraw_denied(&case, &actions)? {
             return Ok(Some(answer));
         }
-        let decision = self.decide(&case, actions.iter().filter(|action| action.reference.is_none()));
+        let decision = self.decide(&case, new.into_iter());
         if !decision.allow {
             return self.refuse(decision, not_allowed);
+        }
+        let added = change.parts.iter().filter(|part| part.reference.is_none());
+        if let Some(refusal) = added::unclaimed(self.inner, Side::Hub, &case, added)? {
+            return self.refuse(refusal, not_allowed);
         }
         let next = GroupState {
             epoch: change.after.epoch,
@@ -135,12 +161,19 @@ impl Update<'_> {
         }
         let pending = self.hosted.group.pending();
         let read = || room::proposed_actions(&self.hosted.view, &self.hosted.state, &pending, &proposed.parts);
-        let decision = match info_span!("room.actions").in_scope(read) {
-            Ok(actions) => self.decide(&case, actions.iter()),
+        let actions = match info_span!("room.actions").in_scope(read) {
+            Ok(actions) => actions,
             Err(violation) => return self.refuse_violation(&case, &violation),
         };
+        if let Some(refusal) = self.demoted(&case, &actions.iter().collect::<Vec<_>>()) {
+            return self.refuse(refusal, not_allowed);
+        }
+        let decision = self.decide(&case, actions.iter());
         if !decision.allow {
             return self.refuse(decision, not_allowed);
+        }
+        if let Some(refusal) = added::unclaimed(self.inner, Side::Hub, &case, proposed.parts.iter())? {
+            return self.refuse(refusal, not_allowed);
         }
         let accepted: Vec<PendingProposal> = proposed
             .references()
@@ -283,35 +316,25 @@ impl Update<'_> {
     }
 
     /// A role that an accepted proposal has taken away gives no right any more (reading D-51).
-    fn demoted(&self, case: &Case<'_>, actions: &[Action]) -> Option<Decision> {
-        let taken = actions.iter().filter(|action| action.reference.is_none()).find(|action| {
-            let user = action.actor.uri();
-            self.hosted.effective.takes_away(&self.hosted.state, &user, action.capability)
-        })?;
+    fn demoted(&self, case: &Case<'_>, actions: &[&Action]) -> Option<Decision> {
+        let taken = actions.iter().find(|action| self.hosted.effective.takes_away(&self.hosted.state, action))?;
         let capability = taken.capability.to_string();
         Some(case.refuse("not_allowed", "room.demoted", json!({ "capability": capability })))
     }
 
-    /// An external commit would end the epoch without a removal or ban that somebody else has proposed in the
-    /// participant list, and the hub cannot propose that again (correction C-6): a member commits it first.
+    /// An external commit would end the epoch without what somebody else has proposed for a participant, and the hub
+    /// cannot propose that again (correction C-6): a member commits it first.
     fn escapes(&self, case: &Case<'_>, change: &Change) -> Option<Decision> {
         change.joiner()?;
-        let imposed = self.hosted.group.pending().into_iter().any(|part| {
-            let by = match &part.proposer {
-                Proposer::Member { user, .. } | Proposer::Joiner { user, .. } => Some(user.clone()),
-                Proposer::ExternalSender { .. } => None,
-            };
-            let lists = matches!(part.effect, Effect::Component { .. });
-            lists && self.hosted.state.blocked(&[part]).iter().any(|user| Some(user) != by.as_ref())
-        });
+        let imposed = self.hosted.effective.is_imposed();
         imposed.then(|| case.refuse("not_allowed", "pending_removal_comes_first", json!({})))
     }
 
     /// The ticket of the client that joins (reading D-46).
-    fn ticket_of(&self, leaf: &Leaf) -> Result<Option<Ticket>, GatewayError> {
+    fn ticket_of(&self, key: &[u8], bearer: [u8; 32]) -> Result<Option<Ticket>, GatewayError> {
         let (room, now) = (&self.hosted.room, self.now);
-        let ticket = self.inner.store.read(|conn| admission::find(conn, room, &leaf.signature_key, now))?;
-        Ok(ticket.filter(|ticket: &Ticket| ticket.credential_hash == bearer(&leaf.client, &leaf.user)))
+        let ticket = self.inner.store.read(|conn| admission::find(conn, room, key, now))?;
+        Ok(ticket.filter(|ticket: &Ticket| ticket.credential_hash == bearer))
     }
 
     fn refuse_handshake(&self, case: &Case<'_>, error: &HandshakeError) -> Result<Option<Answer>, GatewayError> {

@@ -1,11 +1,8 @@
-use std::time::Duration;
-
 use portcullis::member::Device;
-use portcullis_core::member::Member;
 use serde_json::{Value, json};
 
 use super::{Person, ROOM};
-use crate::harness::{Lab, ORDINARY, client, eventually, room};
+use crate::harness::{Lab, ORDINARY, eventually, room};
 
 const TWO: [&str; 2] = ["a.example", "b.example"];
 
@@ -17,14 +14,11 @@ async fn parked(ops: &Person) -> Value {
     .await
 }
 
-/// Alice with a room whose lane to b.example is stuck on a Welcome to a client that b.example does not know.
+/// Alice with a room whose lane to b.example is stuck on a Welcome that b.example does not know what to do with.
 async fn stuck(lab: &Lab) -> Device {
     let mut alice = lab.device("a.example/d/alice/phone").await;
     assert!(alice.create_room(&room(), "strict", "Clubhouse").await.unwrap().answer.is_ok());
-    let mut ghost = Member::new(client("b.example/d/ghost/phone")).unwrap();
-    let packages = ghost.key_packages(1, Duration::from_hours(60 * 24)).unwrap();
-    let added = alice.add(&room(), packages, (ghost.user().clone(), ORDINARY)).await.unwrap();
-    assert!(added.answer.is_ok(), "{added:?}");
+    lab.bring_in_ghost(&mut alice, ORDINARY).await;
     alice
 }
 

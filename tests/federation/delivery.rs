@@ -1,10 +1,8 @@
-use std::time::Duration;
-
-use portcullis_core::member::{Member, Received};
+use portcullis_core::member::Received;
 use serde_json::Value;
 
 use super::assert_accepted;
-use crate::harness::{ADMIN, Gateway, Lab, ORDINARY, client, eventually, room};
+use crate::harness::{ADMIN, Gateway, Lab, ORDINARY, eventually, room};
 
 const TWO: [&str; 2] = ["a.example", "b.example"];
 const LANE: [&str; 4] = ["--room", "mimi://a.example/r/clubhouse", "--peer", "b.example"];
@@ -65,10 +63,7 @@ async fn nothing_overtakes_what_a_peer_refuses_until_an_operator_has_left_it_out
     let mut alice = lab.device("a.example/d/alice/phone").await;
     let mut bob = lab.device("b.example/d/bob/phone").await;
     assert_accepted(&alice.create_room(&room(), "strict", "Clubhouse").await.unwrap());
-    // Her gateway does not know this client, so it does not take the Welcome.
-    let mut ghost = Member::new(client("b.example/d/ghost/phone")).unwrap();
-    let packages = ghost.key_packages(1, Duration::from_hours(60 * 24)).unwrap();
-    assert_accepted(&alice.add(&room(), packages, (ghost.user().clone(), ORDINARY)).await.unwrap());
+    lab.bring_in_ghost(&mut alice, ORDINARY).await;
     let stuck = parked(hub).await;
     assert_eq!((&stuck["http_status"], &stuck["owed"]), (&404.into(), &1.into()));
 

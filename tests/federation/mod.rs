@@ -4,11 +4,13 @@ mod audit;
 mod claims;
 mod delivery;
 mod domains;
+mod forged;
 mod joins;
 mod notify;
 mod policy;
 mod postgres;
 mod rights;
+mod strangers;
 mod updates;
 mod x509;
 

@@ -71,3 +71,38 @@ async fn a_demotion_counts_from_its_acceptance_on() {
     dora.until_proposed(&room(), 1).await.unwrap();
     assert_accepted(&dora.commit_pending(&room()).await.unwrap());
 }
+
+#[tokio::test]
+async fn whose_demotion_waits_for_a_commit_proposes_nothing_that_only_the_old_role_may() {
+    let lab = Lab::open(&["a.example", "b.example"]).await;
+    let (mut alice, mut bob, mut dora) = company(&lab).await;
+    let mut cathy = lab.device("a.example/d/cathy/phone").await;
+    lab.bring_in(&mut alice, &mut cathy, ORDINARY).await;
+    dora.until_epoch(&room(), 3).await.unwrap();
+    bob.until_epoch(&room(), 3).await.unwrap();
+    let less = Draft::default().role(bob.user().clone(), ORDINARY);
+    let proposals = alice.member_mut().propose(&room(), &less).unwrap();
+    assert_accepted(&alice.update(&room(), &proposals).await.unwrap());
+    bob.until_proposed(&room(), 1).await.unwrap();
+    // A removal takes effect when it is accepted.
+    let gone = Draft::default().without_participant(cathy.user().clone()).without_clients(cathy.user().clone());
+    let proposals = bob.member_mut().propose(&room(), &gone).unwrap();
+    assert_eq!(refusal(bob.update(&room(), &proposals).await.unwrap()), "not_allowed");
+    assert_accepted(&cathy.say(&room(), "still here").await.unwrap());
+}
+
+#[tokio::test]
+async fn a_demotion_that_waits_for_a_commit_cannot_be_shaken_off_by_an_external_commit() {
+    let lab = Lab::open(&["a.example", "b.example"]).await;
+    let (mut alice, bob, mut dora) = company(&lab).await;
+    let mut laptop = lab.device("b.example/d/bob/laptop").await;
+    let (_, material) = laptop.ask_group_info(&room()).await.unwrap();
+    let less = Draft::default().role(bob.user().clone(), ORDINARY);
+    let proposals = alice.member_mut().propose(&room(), &less).unwrap();
+    assert_accepted(&alice.update(&room(), &proposals).await.unwrap());
+    assert_eq!(refusal(laptop.external_join(&room(), &material.unwrap(), None).await.unwrap()), "not_allowed");
+    dora.until_proposed(&room(), 1).await.unwrap();
+    assert_accepted(&dora.commit_pending(&room()).await.unwrap());
+    let (_, material) = laptop.ask_group_info(&room()).await.unwrap();
+    assert_accepted(&laptop.external_join(&room(), &material.unwrap(), None).await.unwrap());
+}

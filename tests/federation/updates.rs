@@ -94,7 +94,10 @@ async fn of_two_providers_that_commit_in_the_same_moment_one_wins() {
 #[tokio::test]
 async fn a_provider_hands_in_nothing_for_users_of_another() {
     let lab = Lab::open(&["a.example", "b.example", "c.example"]).await;
-    let (_, mut bob) = lab.alice_and_bob().await;
+    let (mut alice, mut bob) = lab.alice_and_bob().await;
+    let mut cathy = lab.device("c.example/d/cathy/phone").await;
+    lab.bring_in(&mut alice, &mut cathy, ORDINARY).await;
+    bob.until_epoch(&room(), 2).await.unwrap();
     let c = lab.gateway("c.example");
     let message = bob.member_mut().text(&room(), "by way of c").unwrap();
     let endpoint = portcullis::peer::Endpoint::SubmitMessage(room());
@@ -121,5 +124,5 @@ async fn who_leaves_is_gone_with_the_next_commit() {
     cathy.until_removed(&room()).await.unwrap();
     bob.until_epoch(&room(), 3).await.unwrap();
     assert_in_step(&[&alice, &bob]);
-    assert_eq!(refusal(cathy.submit(&room(), &late).await.unwrap()), "not_allowed");
+    assert_eq!(refusal(cathy.submit(&room(), &late).await.unwrap()), "not_found");
 }

@@ -160,6 +160,17 @@ impl Lab {
         guest.until_epoch(&room(), host.member().epoch(&room()).unwrap()).await.unwrap();
     }
 
+    /// A user of b.example comes into the room by a key package that b.example has forgotten since it gave it out, so
+    /// that it refuses the Welcome.
+    pub(crate) async fn bring_in_ghost(&self, host: &mut Device, role: u32) {
+        let mut ghost = self.device("b.example/d/ghost/phone").await;
+        ghost.publish_key_packages(1).await.unwrap();
+        let (_, packages) = host.claim(ghost.user(), &room()).await.unwrap();
+        self.gateway("b.example").database().sql("DELETE FROM key_packages");
+        let added = host.add(&room(), packages, (ghost.user().clone(), role)).await.unwrap();
+        assert!(added.answer.is_ok(), "{added:?}");
+    }
+
     /// Alice of the first provider with the room she has created, and Bob of the second, whom she has brought in.
     pub(crate) async fn alice_and_bob(&self) -> (Device, Device) {
         let mut alice = self.device("a.example/d/alice/phone").await;

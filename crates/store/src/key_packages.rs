@@ -1,5 +1,7 @@
 //! KeyPackages of our devices: each is given out once.
 
+use std::collections::BTreeMap;
+
 use diesel::dsl::count_star;
 use diesel::prelude::*;
 use portcullis_core::time::Millis;
@@ -125,6 +127,22 @@ pub fn owners(conn: &mut Conn, references: &[Vec<u8>]) -> Result<Vec<ClientUri>,
         .select(key_packages::client)
         .distinct();
     db!(conn, |c| query.load::<String>(c))?.iter().map(|device| client(device)).collect()
+}
+
+/// The devices of those of `references` that were given out.
+///
+/// # Errors
+///
+/// [`StoreError`] of the database.
+pub fn claimed(conn: &mut Conn, references: &[Vec<u8>]) -> Result<BTreeMap<Vec<u8>, ClientUri>, StoreError> {
+    let query = key_packages::table
+        .filter(key_packages::reference.eq_any(references))
+        .filter(key_packages::claimed_by.is_not_null())
+        .select((key_packages::reference, key_packages::client));
+    db!(conn, |c| query.load::<(Vec<u8>, String)>(c))?
+        .into_iter()
+        .map(|(reference, device)| Ok((reference, client(&device)?)))
+        .collect()
 }
 
 /// Forgets KeyPackages whose lifetime ended before `before`, those that were claimed before `claimed_before`: a Welcome

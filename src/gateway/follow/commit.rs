@@ -11,6 +11,7 @@ use portcullis_store::rooms::{GroupState, Seen};
 use serde_json::json;
 
 use super::super::GatewayError;
+use super::super::added;
 use super::super::decide::{Case, Decision};
 use super::super::rooms::Hosted;
 use super::arrival::{Arrival, alarming};
@@ -109,9 +110,12 @@ impl Plan<'_> {
         };
         let case = self.case("arrival.commit", arrival);
         let case = Case { actor: Some(change.sender.user().to_string()), ..case };
-        let (decision, answer) = match actions(&change, tracked) {
-            Ok(actions) => (self.decide_actions(&case, tracked, actions.iter()), None),
-            Err(violation) => {
+        // A client of ours that we know nothing of is nobody's.
+        let forged = added::unclaimed(self.inner, Side::Follower, &case, change.parts.iter())?;
+        let (decision, answer) = match (actions(&change, tracked), forged) {
+            (Ok(_), Some(refusal)) => (refusal, None),
+            (Ok(actions), None) => (self.decide_actions(&case, tracked, actions.iter()), None),
+            (Err(violation), _) => {
                 // What this build does not know may be right: it is not a reason to go.
                 let unknown = violation.breach() == Breach::NotSupported;
                 (self.violation(&case, &violation), unknown.then_some(DeniedCommit::DeliverWithAlarm))

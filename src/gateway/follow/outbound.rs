@@ -17,6 +17,7 @@ use portcullis_store::follower::{self, Standing};
 use portcullis_store::restrictions;
 use serde_json::json;
 
+use super::super::added;
 use super::super::decide::{Case, Decision, bare_facts, bare_question, question};
 use super::super::rooms::Hosted;
 use super::super::{GatewayError, Inner, submit};
@@ -129,6 +130,10 @@ fn commit(
     if change.sender.user() != user {
         return Err(GatewayError::WrongIdentity);
     }
+    let added = change.parts.iter().filter(|part| part.reference.is_none());
+    if let Some(refusal) = added::unclaimed(inner, Side::Follower, case, added)? {
+        return Ok(Some(refusal.into()));
+    }
     let admission = change
         .joiner()
         .and_then(|leaf| Admission::of(&tracked.state, &leaf.client, &leaf.user, &leaf.signature_key, None).ok());
@@ -171,6 +176,9 @@ fn proposals_of(
     };
     if proposed.user() != user {
         return Err(GatewayError::WrongIdentity);
+    }
+    if let Some(refusal) = added::unclaimed(inner, Side::Follower, case, proposed.parts.iter())? {
+        return Ok(Some(refusal.into()));
     }
     let pending = tracked.group.pending();
     Ok(Some(match room::proposed_actions(&tracked.view, &tracked.state, &pending, &proposed.parts) {

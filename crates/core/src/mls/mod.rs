@@ -22,7 +22,7 @@ pub use checks::CheckId;
 pub use error::{HandshakeError, MlsError};
 pub use group::Group;
 pub use inspect::StagedChange;
-pub use outline::{Outline, Unreadable};
+pub use outline::{Outline, Unreadable, joining};
 pub use proposals::Proposed;
 pub use signing_key::{NotASigningKey, SigningKey};
 

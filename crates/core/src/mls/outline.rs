@@ -52,19 +52,9 @@ impl Outline {
 
     fn read(&mut self, message: &MlsMessage) -> Result<(), Unreadable> {
         let mut reader = message.as_bytes();
-        let (_version, wire_format) = (take::<u16>(&mut reader)?, take::<u16>(&mut reader)?);
-        if wire_format != 1 {
-            return Err(Unreadable);
-        }
-        let (_group, _epoch) = (take::<VLBytes>(&mut reader)?, take::<u64>(&mut reader)?);
-        let external = match take::<u8>(&mut reader)? {
-            1 | 2 => take::<u32>(&mut reader).map(|_| false)?,
-            3 => false,
-            4 => true,
-            _ => return Err(Unreadable),
-        };
-        let _authenticated_data = take::<VLBytes>(&mut reader)?;
-        match take::<u8>(&mut reader)? {
+        let (sender, content) = head(&mut reader)?;
+        let external = sender == COMMITS_ITSELF_IN;
+        match content {
             2 => self.proposal(&take::<ProposalIn>(&mut reader)?),
             3 => {
                 for proposal in take::<Vec<ProposalOrRefIn>>(&mut reader)? {
@@ -74,9 +64,7 @@ impl Outline {
                 }
                 let has_path = take::<u8>(&mut reader)? == 1;
                 if external && has_path {
-                    // A LeafNode starts with its two keys and its credential (RFC 9420, section 7.2).
-                    let (_hpke, _signature) = (take::<VLBytes>(&mut reader)?, take::<VLBytes>(&mut reader)?);
-                    let joiner = client(&take::<Credential>(&mut reader)?)?;
+                    let (_signature_key, joiner) = leaf(&mut reader)?;
                     self.actions.push((Capability::ADD_OWN_CLIENT, Some(joiner.1.clone())));
                     self.joiner = Some(joiner);
                 }
@@ -100,6 +88,56 @@ impl Outline {
         }
         Ok(())
     }
+}
+
+/// The key, client and user that a client names which joins by this message, by an external commit or by proposing to be
+/// added; `None` for a message of a member, and for one that cannot be read.
+pub fn joining(message: &MlsMessage) -> Option<(Vec<u8>, ClientUri, UserUri)> {
+    let mut reader = message.as_bytes();
+    let (key, (client, user)) = match head(&mut reader).ok()? {
+        (PROPOSES_ITSELF, 2) => match take::<ProposalIn>(&mut reader).ok()? {
+            ProposalIn::Add(add) => {
+                let package = take::<KeyPackageIn>(&mut add.tls_serialize_detached().ok()?.as_slice()).ok()?;
+                let named = package.unverified_credential();
+                (named.signature_key.as_slice().to_vec(), client(&named.credential).ok()?)
+            }
+            _ => return None,
+        },
+        (COMMITS_ITSELF_IN, 3) => {
+            let _proposals = take::<Vec<ProposalOrRefIn>>(&mut reader).ok()?;
+            let has_path = take::<u8>(&mut reader).ok()? == 1;
+            has_path.then(|| leaf(&mut reader).ok()).flatten()?
+        }
+        _ => return None,
+    };
+    Some((key, client, user))
+}
+
+/// Sender types of clients that are not in the group (RFC 9420, section 6).
+const PROPOSES_ITSELF: u8 = 3;
+const COMMITS_ITSELF_IN: u8 = 4;
+
+/// The sender type and content type of a PublicMessage, whose content follows.
+fn head(reader: &mut impl Read) -> Result<(u8, u8), Unreadable> {
+    let (_version, wire_format) = (take::<u16>(reader)?, take::<u16>(reader)?);
+    if wire_format != 1 {
+        return Err(Unreadable);
+    }
+    let (_group, _epoch) = (take::<VLBytes>(reader)?, take::<u64>(reader)?);
+    let sender = take::<u8>(reader)?;
+    match sender {
+        1 | 2 => take::<u32>(reader).map(drop)?,
+        PROPOSES_ITSELF | COMMITS_ITSELF_IN => {}
+        _ => return Err(Unreadable),
+    }
+    let _authenticated_data = take::<VLBytes>(reader)?;
+    Ok((sender, take::<u8>(reader)?))
+}
+
+/// A LeafNode starts with its two keys and its credential (RFC 9420, section 7.2).
+fn leaf(reader: &mut impl Read) -> Result<(Vec<u8>, (ClientUri, UserUri)), Unreadable> {
+    let (_hpke, signature_key) = (take::<VLBytes>(reader)?, take::<VLBytes>(reader)?);
+    Ok((signature_key.into(), client(&take::<Credential>(reader)?)?))
 }
 
 fn take<T: Deserialize>(reader: &mut impl Read) -> Result<T, Unreadable> {

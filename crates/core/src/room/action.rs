@@ -6,6 +6,7 @@ use crate::wire::components::Capability;
 use crate::wire::uri::{Domain, UserUri};
 
 use super::RoomState;
+use super::state::UNLISTED;
 
 /// The action a part of a change amounts to; the number is its row in the table of the stage's documentation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -170,6 +171,34 @@ impl Action {
                 (self.alternative_granted || room.holds(&self.actor.uri(), self.capability))
                     && self.transition_authorized
             }
+        }
+    }
+
+    /// The same, were `role` the role of the actor.
+    pub(super) fn granted_to(&self, role: u32, room: &RoomState) -> bool {
+        let has = room.role_has(role, self.capability);
+        match self.rule {
+            Rule::JoinPreauthorized => self.preauthorized,
+            Rule::ChangeOwnRole => self.preauthorized && has,
+            Rule::Ban | Rule::Unban | Rule::ChangePolicy | Rule::ChangeOperational => {
+                (has || room.alternative(self.rule, self.capability, role)) && self.transition_of(role, room)
+            }
+            _ => (has || self.alternative_granted) && self.transition_of(role, room),
+        }
+    }
+
+    /// Whether `role` lists the change of role, where one is consulted.
+    fn transition_of(&self, role: u32, room: &RoomState) -> bool {
+        match self.rule {
+            Rule::AddParticipant
+            | Rule::RemoveParticipant
+            | Rule::ChangeRole
+            | Rule::Ban
+            | Rule::Unban
+            | Rule::ForgetBan => room.may_move(role, self.from_role, self.to_role),
+            Rule::AddClients => room.may_move(role, UNLISTED, self.to_role),
+            Rule::Leave => room.may_move(role, role, self.to_role),
+            _ => self.transition_authorized,
         }
     }
 }

@@ -3,13 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::mls::{ComponentOperation, Effect, Part};
+use crate::mls::{ComponentOperation, Effect, Part, Proposer};
 use crate::wire::components::{Capability, ComponentId};
 use crate::wire::uri::UserUri;
 
-use super::RoomState;
 use super::operations::list_moves;
 use super::state::{BANNED, UNLISTED};
+use super::{Action, RoomState, Rule};
 
 /// A room together with the proposals that were accepted in its epoch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +17,7 @@ pub struct Effective {
     /// The role that each user concerned will have.
     pending_roles: BTreeMap<UserUri, u32>,
     blocked: BTreeSet<UserUri>,
+    imposed: bool,
 }
 
 impl Effective {
@@ -25,15 +26,37 @@ impl Effective {
         &self.blocked
     }
 
-    /// Whether `user` has `capability` by its role in `room`, but not by the role it is about to get.
-    pub fn takes_away(&self, room: &RoomState, user: &UserUri, capability: Capability) -> bool {
-        room.holds(user, capability) && !self.holds(room, user, capability)
+    /// Whether somebody who is listed is about to get another role, or to go, by the proposal of somebody else.
+    pub fn is_imposed(&self) -> bool {
+        self.imposed
+    }
+
+    /// Whether the role that the actor is about to get gives no right to `action`, by capability, alternative and
+    /// transition. Its own clients may always be taken out (reading P-22).
+    pub fn takes_away(&self, room: &RoomState, action: &Action) -> bool {
+        let pending = self.pending_role(room, &action.actor.uri());
+        action.rule != Rule::RemoveOwnClient && pending.is_some_and(|role| !action.granted_to(role, room))
+    }
+
+    /// Whether application messages of `user` are let through both by its role in `room` and by the one it is about to
+    /// get (reading P-25).
+    pub fn may_send(&self, room: &RoomState, user: &UserUri) -> bool {
+        let by_role = |role| room.role_has(role, Capability::SEND_MESSAGE) || room.role_may_react(role);
+        let pending = self.pending_role(room, user);
+        !self.blocked.contains(user) && by_role(room.role_of(user)) && pending.is_none_or(by_role)
     }
 
     /// Whether `user` has `capability` both by its role in `room` and by the role it is about to get.
     pub fn holds(&self, room: &RoomState, user: &UserUri, capability: Capability) -> bool {
-        let pending = self.pending_roles.get(user).copied().unwrap_or_else(|| room.role_of(user));
-        !self.blocked.contains(user) && room.holds(user, capability) && room.role_has(pending, capability)
+        let pending = self.pending_role(room, user);
+        !self.blocked.contains(user)
+            && room.holds(user, capability)
+            && pending.is_none_or(|role| room.role_has(role, capability))
+    }
+
+    /// The role that a listed user is about to get. To one that is not listed any role is a gain.
+    fn pending_role(&self, room: &RoomState, user: &UserUri) -> Option<u32> {
+        self.pending_roles.get(user).copied().filter(|_| room.is_listed(user))
     }
 }
 
@@ -41,6 +64,7 @@ impl RoomState {
     /// The view with the accepted proposals `pending`.
     pub fn effective(&self, pending: &[Part]) -> Effective {
         let mut pending_roles = BTreeMap::new();
+        let mut imposed = false;
         let mut going: BTreeMap<&UserUri, BTreeSet<u32>> = BTreeMap::new();
         for part in pending {
             match &part.effect {
@@ -50,6 +74,8 @@ impl RoomState {
                 } => {
                     // Accepted ones fit the list; one that does not takes no right away.
                     let moves = list_moves(data, self).unwrap_or_default();
+                    let by = proposer(part);
+                    imposed |= moves.iter().any(|(user, from, _)| *from != UNLISTED && Some(user) != by);
                     pending_roles.extend(moves.into_iter().map(|(user, _, to)| (user, to)));
                 }
                 Effect::Remove { leaf, user, .. } | Effect::SelfRemove { leaf, user, .. } => {
@@ -67,11 +93,19 @@ impl RoomState {
             .filter(|(user, leaves)| self.clients().get(*user).is_some_and(|clients| clients.is_subset(leaves)))
             .map(|(user, _)| user.clone());
         let blocked = out.chain(without_clients).collect();
-        Effective { pending_roles, blocked }
+        Effective { pending_roles, blocked, imposed }
     }
 
     /// Users whose rights ended with one of the accepted proposals `pending`.
     pub fn blocked(&self, pending: &[Part]) -> BTreeSet<UserUri> {
         self.effective(pending).blocked
+    }
+}
+
+/// The user that proposes; `None` for a provider.
+fn proposer(part: &Part) -> Option<&UserUri> {
+    match &part.proposer {
+        Proposer::Member { user, .. } | Proposer::Joiner { user, .. } => Some(user),
+        Proposer::ExternalSender { .. } => None,
     }
 }

@@ -75,12 +75,7 @@ impl Membership<'_> {
             (BANNED, _) => (Rule::Unban, Capability::UNBAN),
             _ => (Rule::ChangeRole, Capability::CHANGE_USER_ROLE),
         };
-        let holds = |capability| self.before.holds(&origin.actor.uri(), capability);
-        let alternative = match rule {
-            Rule::Ban => holds(Capability::CHANGE_USER_ROLE) && holds(Capability::KICK),
-            Rule::Unban => holds(Capability::CHANGE_USER_ROLE),
-            _ => false,
-        };
+        let alternative = self.before.alternative(rule, capability, self.before.role_of(&origin.actor.uri()));
         Ok(Action {
             target: Some(user.clone()),
             from_role: *from,

@@ -80,8 +80,7 @@ fn plain(rule: Rule, capability: Capability, change: &ComponentChange, before: &
 
 /// An action by a reserved capability; where no role has it, the membership style's stands in (reading P-12).
 fn reserved(rule: Rule, capability: Capability, change: &ComponentChange, before: &RoomState) -> Action {
-    let stand_in =
-        !before.uses(capability) && before.holds(&change.origin.actor.uri(), Capability::CHANGE_ROOM_MEMBERSHIP_STYLE);
+    let stand_in = before.alternative(rule, capability, before.role_of(&change.origin.actor.uri()));
     Action { alternative_granted: stand_in, ..plain(rule, capability, change, before) }
 }
 

@@ -8,9 +8,9 @@ use crate::wire::components::{
     BaseRoomPolicy, Capability, ComponentId, OperationalParameters, ParticipantList, PreauthList, Role, RolesList,
     RoomMetadata,
 };
-use crate::wire::uri::UserUri;
+use crate::wire::uri::{Domain, UserUri};
 
-use super::{Breach, Violation, well_formed};
+use super::{Breach, Rule, Violation, well_formed};
 
 /// Role index of users who are not listed.
 pub(super) const UNLISTED: u32 = 0;
@@ -158,6 +158,14 @@ impl RoomState {
         self.role_of(user) == BANNED && self.has_banned_role()
     }
 
+    /// Whether `provider` itself, or a user of it, is listed.
+    pub fn has_participant_of(&self, provider: &Domain) -> bool {
+        // Compared as text, for rooms of thousands.
+        let own = UserUri::provider(provider);
+        let of = |user: &UserUri| user.as_str().strip_prefix(own.as_str()).is_some_and(|rest| rest.starts_with('/'));
+        self.by_user.contains_key(&own) || self.by_user.keys().any(of)
+    }
+
     /// Whether `user` has a client in the group.
     pub fn is_active(&self, user: &UserUri) -> bool {
         self.clients.contains_key(user)
@@ -181,8 +189,7 @@ impl RoomState {
 
     /// Whether the role of `user` may reply, react, edit, delete or take part in topics (reading P-25).
     pub fn may_react(&self, user: &UserUri) -> bool {
-        let kinds = Capability::REPLY_TO_MESSAGE..=Capability::EDIT_OTHER_TOPIC;
-        self.roles.get(&self.role_of(user)).is_some_and(|role| role.capabilities.iter().any(|c| kinds.contains(c)))
+        self.role_may_react(self.role_of(user))
     }
 
     /// Whether application messages are for `user`.
@@ -193,6 +200,25 @@ impl RoomState {
     /// How many epochs an application message may be behind: what the room says, or 2 (reading D-31).
     pub fn epoch_tolerance(&self) -> u64 {
         self.operational.as_ref().map_or(2, |operational| u64::from(operational.app_message_policy.epoch_tolerance))
+    }
+
+    pub(super) fn role_may_react(&self, role: u32) -> bool {
+        let kinds = Capability::REPLY_TO_MESSAGE..=Capability::EDIT_OTHER_TOPIC;
+        self.roles.get(&role).is_some_and(|role| role.capabilities.iter().any(|c| kinds.contains(c)))
+    }
+
+    /// Whether `role` gives the right to what takes `capability` by something else: A13 and A14 by the capabilities
+    /// they are made of, and reserved ones by the membership style's where no role has them (reading P-12).
+    pub(super) fn alternative(&self, rule: Rule, capability: Capability, role: u32) -> bool {
+        let has = |capability| self.role_has(role, capability);
+        match rule {
+            Rule::Ban => has(Capability::CHANGE_USER_ROLE) && has(Capability::KICK),
+            Rule::Unban => has(Capability::CHANGE_USER_ROLE),
+            Rule::ChangePolicy | Rule::ChangeOperational => {
+                !self.uses(capability) && has(Capability::CHANGE_ROOM_MEMBERSHIP_STYLE)
+            }
+            _ => false,
+        }
     }
 
     pub(super) fn role_has(&self, role: u32, capability: Capability) -> bool {

@@ -47,6 +47,62 @@ fn a_demotion_takes_at_once() {
 }
 
 #[test]
+fn the_transitions_of_the_role_to_come_count_already() {
+    let scene = Scene::of("strict").with(DIANA, SUPER, &["phone"]);
+    let pending = scene.pending(scene.member(ALICE), vec![scene.moves(&[(DIANA, ADMIN)])]);
+    let effective = scene.state().effective(&pending);
+    let taken = |effects: Vec<Effect>| {
+        let actions = scene.propose(scene.member(DIANA), effects, &[]).unwrap();
+        actions.iter().any(|action| effective.takes_away(&scene.state(), action))
+    };
+    // Both roles may change roles, but only a super_admin those of super_admins.
+    assert!(taken(vec![scene.moves(&[(CATHY, SUPER)])]));
+    assert!(!taken(vec![scene.moves(&[(CATHY, ADMIN)])]));
+    assert!(!taken(vec![scene.self_remove(DIANA, "phone")]));
+}
+
+#[test]
+fn the_alternatives_of_the_role_to_come_count_already() {
+    let scene = Scene::of("strict").with(DIANA, ADMIN, &["phone"]).role(ADMIN, |role| {
+        cannot(role, Capability::BAN);
+    });
+    let ban = vec![scene.moves(&[(CATHY, BANNED)]), scene.remove(CATHY, "phone")];
+    let ban = scene.propose(scene.member(DIANA), ban, &[]).unwrap();
+    assert!(ban[0].alternative_granted, "by canChangeUserRole and canKick");
+    let takes = |role: u32| {
+        let pending = scene.pending(scene.member(ALICE), vec![scene.moves(&[(DIANA, role)])]);
+        scene.state().effective(&pending).takes_away(&scene.state(), &ban[0])
+    };
+    assert!(takes(USER));
+    assert!(!takes(SUPER));
+}
+
+#[test]
+fn who_is_about_to_lose_every_right_to_messages_sends_none() {
+    let scene = Scene::of("strict").role(USER, |role| cannot(role, Capability::SEND_MESSAGE));
+    let may = |scene: &Scene, role: u32| {
+        let pending = scene.pending(scene.member(ALICE), vec![scene.moves(&[(CATHY, role)])]);
+        scene.state().effective(&pending).may_send(&scene.state(), &user(CATHY))
+    };
+    assert!(scene.state().may_react(&user(CATHY)) && may(&scene, ADMIN));
+    let silent = scene.role(ADMIN, |role| role.capabilities.clear());
+    assert!(!may(&silent, ADMIN));
+}
+
+#[test]
+fn what_others_do_to_a_listed_user_is_imposed() {
+    let scene = Scene::of("strict");
+    let imposed = |by: &str, moved: &[(&str, u32)]| {
+        let pending = scene.pending(scene.member(by), vec![scene.moves(moved)]);
+        scene.state().effective(&pending).is_imposed()
+    };
+    assert!(imposed(ALICE, &[(BOB, USER)]));
+    assert!(imposed(ALICE, &[(CATHY, NO_ROLE)]));
+    assert!(!imposed(CATHY, &[(CATHY, NO_ROLE)]));
+    assert!(!imposed(ALICE, &[(DIANA, USER)]));
+}
+
+#[test]
 fn a_blocked_user_proposes_nothing_but_the_removal_of_its_own_clients() {
     let scene = Scene::of("strict").device(CATHY, "laptop");
     let pending = scene.pending(
