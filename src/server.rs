@@ -13,8 +13,7 @@ use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use crate::config::Config;
-use crate::gateway::{Active, Clock, Gateway, HubKeys, Parts, Policy, PolicyError};
-use crate::limits::Limiter;
+use crate::gateway::{Active, Claims, Clock, Gateway, HubKeys, Parts, Policy, PolicyError};
 use crate::peer::Peers;
 use crate::telemetry::{self, Collector};
 use crate::{admin, audit, delivery, federation, gateway, provider, upkeep};
@@ -92,7 +91,7 @@ impl Server {
         let keys = HubKeys::read(&config.keys.hub, &config.keys.franking)?;
         let peers = Peers::new(config)?;
         let store = open_store(config).await?;
-        let claims = Limiter::new(config.limits.claims);
+        let claims = Claims::new(&config.limits);
         let gateway =
             Gateway::new(Parts { domains: config.domains.clone(), store, policy, peers, keys, clock, claims });
         let store = gateway.store().clone();

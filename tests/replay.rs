@@ -5,8 +5,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 
 use actix_web::web::Bytes;
-use portcullis::gateway::{Caller, Clock, Gateway, HubKeys, NewRoom, Parts, Policy};
-use portcullis::limits::Limiter;
+use portcullis::gateway::{Caller, Claims, Clock, Gateway, HubKeys, NewRoom, Parts, Policy};
 use portcullis::peer::Peers;
 use portcullis::server::store_options;
 use portcullis_core::member::{Draft, Member};
@@ -131,7 +130,7 @@ impl House {
             peers: Peers::new(&config).unwrap(),
             keys: HubKeys::read(&config.keys.hub, &config.keys.franking).unwrap(),
             clock: Clock::default(),
-            claims: Limiter::new(config.limits.claims),
+            claims: Claims::new(&config.limits),
         };
         Self { gateway: Gateway::new(parts), runtime, _lab: lab }
     }

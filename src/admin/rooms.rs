@@ -59,8 +59,9 @@ pub(super) struct Detail {
     /// What its group tells; absent while it waits for one.
     #[serde(skip_serializing_if = "Option::is_none")]
     members: Option<Members>,
-    /// Lanes that owe something of this room to other providers.
-    lanes: Vec<LaneShown>,
+    /// Lanes that owe something of this room to other providers; absent for whom policy does not let see lanes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lanes: Option<Vec<LaneShown>>,
 }
 
 /// Who is in a room, and what holds there.
@@ -181,7 +182,7 @@ pub(super) async fn show(
     let detail = Detail {
         summary: head.into(),
         members: group.map(Members::from),
-        lanes: lanes.into_iter().map(|lane| LaneShown::of(lane, blocked)).collect(),
+        lanes: lanes.map(|lanes| lanes.into_iter().map(|lane| LaneShown::of(lane, blocked)).collect()),
     };
     Ok(Reply::json(StatusCode::OK, &detail, None)?.into())
 }

@@ -168,6 +168,9 @@ pub struct Limits {
     pub user: Rate,
     /// Claims of one user's KeyPackages by one requester (reading D-21).
     pub claims: Rate,
+    /// Claims of one user's KeyPackages by all requesters that one provider speaks for, our own users included
+    /// (reading D-21).
+    pub claims_by_provider: Rate,
     /// How long a caller may take over its TLS handshake, and again over the head of a request, in seconds.
     pub head_seconds: NonZeroU32,
     /// How long a caller may take over the body of a request, in seconds.
@@ -205,6 +208,7 @@ impl Default for Limits {
             peer: Rate { per_minute: number(60_000), burst: number(5_000) },
             user: Rate { per_minute: number(3_000), burst: number(500) },
             claims: Rate { per_minute: number(10), burst: number(20) },
+            claims_by_provider: Rate { per_minute: number(30), burst: number(60) },
             head_seconds: number(10),
             body_seconds: number(60),
         }

@@ -16,7 +16,7 @@ use portcullis_store::{StoreError, Tx, rooms};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::decide::{Case, bare_facts};
+use super::decide::{Case, Decision, bare_facts};
 use super::policy::Active;
 use super::{Answer, GatewayError, Inner};
 
@@ -51,18 +51,19 @@ pub struct CreatedRoom {
 
 /// Creates the record of a room, when policy allows it.
 pub(super) fn create(inner: &Inner, creator: &UserUri, new: &NewRoom) -> Result<CreatedRoom, GatewayError> {
-    if new.room.domain() != creator.domain() || !inner.hosts(&new.room) {
-        return Err(GatewayError::WrongIdentity);
-    }
-    let active = inner.policy.active();
-    let extensions = compiled(inner, &active, new, creator).ok_or_else(|| GatewayError::Refused {
-        code: "unknown_template",
-        sentence: format!("there is no room template `{}`", new.template),
-        decision: None,
-    })?;
     let now = inner.clock.now();
     let domain = creator.domain();
     let case = case("decision.room", &new.room, creator, now);
+    if new.room.domain() != domain || !inner.hosts(&new.room) {
+        let decision = case.refuse("wrong_identity", "room_is_not_of_the_creator_s_provider", json!({}));
+        return inner.refuse(creator.as_str(), &decision);
+    }
+    let active = inner.policy.active();
+    let Some(extensions) = compiled(inner, &active, new, creator) else {
+        let refused = case.refuse("unknown_template", "unknown_template", json!({ "template": new.template }));
+        let sentence = format!("there is no room template `{}`", new.template);
+        return inner.refuse(creator.as_str(), &Decision { sentence, ..refused });
+    };
     let facts = bare_facts(&new.room, Side::Hub, &Restrictions::default());
     let actor = Actor::User(creator.clone());
     let question = Question {
@@ -85,8 +86,7 @@ pub(super) fn create(inner: &Inner, creator: &UserUri, new: &NewRoom) -> Result<
     let decision = case.decide(&active, &[question]);
     let id = decision.id();
     if !decision.allow {
-        inner.record(new.room.as_str(), &decision)?;
-        return Err(GatewayError::refused(&decision));
+        return inner.refuse(new.room.as_str(), &decision);
     }
     let group =
         GroupUri::parse(&format!("mimi://{domain}/g/{}", new.room.last_segment())).map_err(GatewayError::internal)?;
@@ -116,21 +116,20 @@ pub(super) fn start_group(
     ratchet_tree: &[u8],
 ) -> Result<Answer, GatewayError> {
     let head = inner.store.read(|conn| rooms::head(conn, room))?.ok_or(GatewayError::NotFound)?;
+    let now = inner.clock.now();
+    let case = case("decision.group", room, user, now);
     // To everybody else the room does not exist.
     if head.creator != *user {
-        return Err(GatewayError::NotFound);
+        return inner.hide(room, &case);
     }
     if head.status != RoomStatus::Waiting {
         return Err(GatewayError::Conflict);
     }
-    let now = inner.clock.now();
-    let case = case("decision.group", room, user, now);
     let group = match agreed(inner, &head, group_info, ratchet_tree) {
         Ok(group) => group,
         Err(reason) => {
             let decision = case.refuse("not_the_created_room", reason, json!({ "template": head.template }));
-            inner.record(room.as_str(), &decision)?;
-            return Err(GatewayError::refused(&decision));
+            return inner.refuse(room.as_str(), &decision);
         }
     };
     let first = GroupState {

@@ -3,13 +3,14 @@
 use portcullis_core::mls::crypto::HubCrypto;
 use portcullis_core::mls::key_package;
 use portcullis_core::policy::{DoorAct, DoorQuestion};
+use portcullis_core::time::Millis;
 use portcullis_core::wire::Wire;
 use portcullis_core::wire::mls::KeyPackage;
 use portcullis_core::wire::uri::{ClientUri, UserUri};
 use portcullis_store::audit::{AuditRecord, Outcome};
 use portcullis_store::key_packages::StoredKeyPackage;
 use portcullis_store::{StoreError, Tx, devices, key_packages};
-
+use serde_json::json;
 use uuid::Uuid;
 
 use super::decide::{Case, Decision};
@@ -36,7 +37,7 @@ pub(super) fn register_user(inner: &Inner, user: &UserUri) -> Result<(), Gateway
 
 pub(super) fn register_device(inner: &Inner, user: &UserUri, device: &ClientUri) -> Result<(), GatewayError> {
     if device.user().as_ref() != Some(user) || !inner.is_ours(&user.domain()) {
-        return Err(GatewayError::WrongIdentity);
+        return wrong_identity(inner, user, "decision.device", "device_is_another_user_s", device);
     }
     let decision = allowed(inner, user, DoorAct::RegisterDevice, "decision.device")?;
     let (owner, device, now) = (user.clone(), device.clone(), inner.clock.now());
@@ -58,8 +59,8 @@ pub(super) fn upload_key_packages(
     packages: &[Vec<u8>],
 ) -> Result<u64, GatewayError> {
     let unclaimed = count_key_packages(inner, user, device)?;
-    if unclaimed + packages.len() as u64 > MAX_UNCLAIMED {
-        return Err(GatewayError::Conflict);
+    if packages.len() as u64 > MAX_UNCLAIMED.saturating_sub(unclaimed) {
+        return Err(GatewayError::Conflict); // Before the work of looking at them; what holds is counted below.
     }
     let (crypto, now) = (HubCrypto::default(), inner.clock.now());
     let mut checked = Vec::with_capacity(packages.len());
@@ -67,8 +68,8 @@ pub(super) fn upload_key_packages(
         let package = KeyPackage::decode(bytes).map_err(GatewayError::decode)?;
         let info = key_package::validate(&crypto, &package, key_package::MINIMUM_REMAINING, now)
             .map_err(GatewayError::decode)?;
-        if info.client != *device {
-            return Err(GatewayError::WrongIdentity);
+        if info.client != *device || info.user != *user {
+            return wrong_identity(inner, user, "decision.key_packages", "credential_is_another_user_s", device);
         }
         checked.push(StoredKeyPackage {
             reference: info.reference,
@@ -80,18 +81,21 @@ pub(super) fn upload_key_packages(
         });
     }
     let decision = allowed(inner, user, DoorAct::PublishKeyPackages, "decision.key_packages")?;
-    let device = device.clone();
-    let written = inner.store.write(user.as_str(), move |tx: &mut Tx<'_>| {
+    let (device, owner) = (device.clone(), user.clone());
+    inner.store.write(user.as_str(), move |tx: &mut Tx<'_>| {
+        if devices::hold(tx, &device)?.is_none_or(|found| found != owner) {
+            return Err(GatewayError::NotFound);
+        }
         for package in &checked {
             key_packages::add(tx, package, now)?;
         }
+        let unclaimed = key_packages::count(tx, &device, now)?;
+        if unclaimed > MAX_UNCLAIMED {
+            return Err(GatewayError::Conflict);
+        }
         tx.stage(&decision.record)?;
-        key_packages::count(tx, &device, now)
-    });
-    match written {
-        Err(StoreError::Exists) => Err(GatewayError::Conflict),
-        written => Ok(written?),
-    }
+        Ok(unclaimed)
+    })
 }
 
 pub(super) fn count_key_packages(inner: &Inner, user: &UserUri, device: &ClientUri) -> Result<u64, GatewayError> {
@@ -105,22 +109,25 @@ pub(super) fn count_key_packages(inner: &Inner, user: &UserUri, device: &ClientU
 
 /// A decision that allows; one that denies is recorded and becomes an error.
 fn allowed(inner: &Inner, user: &UserUri, act: DoorAct<'_>, kind: &'static str) -> Result<Decision, GatewayError> {
-    let now = inner.clock.now();
+    let case = case(kind, user, inner.clock.now());
     let domain = user.domain();
-    let case = Case {
-        kind,
-        room: None,
-        actor: Some(user.to_string()),
-        peer: domain.clone(),
-        epoch: None,
-        exchange: None,
-        now,
-    };
-    let question = DoorQuestion { act, actor: user, door: &domain, source: &domain, now };
+    let question = DoorQuestion { act, actor: user, door: &domain, source: &domain, now: case.now };
     let decision = case.decide_door(&inner.policy.active(), &question);
-    if decision.allow {
-        return Ok(decision);
-    }
-    inner.record(user.as_str(), &decision)?;
-    Err(GatewayError::refused(&decision))
+    if decision.allow { Ok(decision) } else { inner.refuse(user.as_str(), &decision) }
+}
+
+/// The user speaks for a device or in a credential that is not its own.
+fn wrong_identity<T>(
+    inner: &Inner,
+    user: &UserUri,
+    kind: &'static str,
+    reason: &str,
+    device: &ClientUri,
+) -> Result<T, GatewayError> {
+    let case = case(kind, user, inner.clock.now());
+    inner.refuse(user.as_str(), &case.refuse("wrong_identity", reason, json!({ "device": device })))
+}
+
+fn case(kind: &'static str, user: &UserUri, now: Millis) -> Case<'static> {
+    Case { kind, room: None, actor: Some(user.to_string()), peer: user.domain(), epoch: None, exchange: None, now }
 }

@@ -81,11 +81,11 @@ impl From<StoreError> for GatewayError {
             | StoreError::Database(_) => Self::Unavailable(Box::new(error)),
             StoreError::NoRoom | StoreError::Missing => Self::NotFound,
             StoreError::Exists => Self::Conflict,
-            StoreError::Panicked
-            | StoreError::OutOfRange
-            | StoreError::Corrupt(_)
-            | StoreError::Open(_)
-            | StoreError::Migrate(_) => Self::Internal(Box::new(error)),
+            // The database holds numbers of 63 bits; a larger one is never ours.
+            StoreError::OutOfRange => Self::Decode(Box::new(error)),
+            StoreError::Panicked | StoreError::Corrupt(_) | StoreError::Open(_) | StoreError::Migrate(_) => {
+                Self::Internal(Box::new(error))
+            }
         }
     }
 }

@@ -1,7 +1,6 @@
 //! A KeyMaterialRequest: answered from our own devices' KeyPackages, or passed on byte by byte to the provider that
 //! has them (readings D-19 to D-22).
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use actix_web::web::Bytes;
@@ -16,7 +15,7 @@ use portcullis_core::wire::key_material::{
 use portcullis_core::wire::mls::KeyPackage;
 use portcullis_core::wire::uri::{ClientUri, Domain, UserUri};
 use portcullis_core::wire::{Protocol, Wire};
-use portcullis_store::key_packages::StoredKeyPackage;
+use portcullis_store::key_packages::{Candidate, StoredKeyPackage};
 use portcullis_store::{StoreError, Tx, answers, devices, key_packages, routes};
 use serde_json::json;
 
@@ -27,8 +26,8 @@ use super::{Answer, Caller, GatewayError, Inner};
 use crate::peer::Endpoint;
 use crate::telemetry::metrics;
 
-/// Most KeyPackages of one user that are looked at for one request.
-const CANDIDATES: u32 = 1024;
+/// KeyPackages of one device that are looked at together: the first mostly fits.
+const CANDIDATES: u32 = 8;
 
 /// Answers or passes on a KeyMaterialRequest for `target`.
 pub(super) async fn answer(
@@ -73,7 +72,30 @@ fn is_signed(request: &KeyMaterialRequest) -> bool {
         .any(|suite| labels::verify_with_label(&crypto, *suite, key, "KeyMaterialRequestTBS", &tbs, signature).is_ok())
 }
 
-fn decide(inner: &Inner, caller: &Caller, request: &KeyMaterialRequest, body: &[u8], now: Millis) -> Decision {
+/// Why we do not act as hub for this request: only who takes part in a room of ours claims for it.
+fn outside(inner: &Inner, request: &KeyMaterialRequest) -> Result<Option<&'static str>, GatewayError> {
+    let Some(room) = request.room.as_ref().filter(|room| inner.hosts(room)) else { return Ok(None) };
+    let hosted = match inner.hosted(room) {
+        Ok(hosted) => hosted,
+        Err(GatewayError::NotFound) => return Ok(Some("no_such_room")),
+        Err(error) => return Err(error),
+    };
+    let user = &request.requesting_user;
+    Ok(match hosted.state.is_listed(user) {
+        false => Some("requester_is_not_in_the_room"),
+        true if hosted.state.is_banned(user) || hosted.blocks(user) => Some("room.blocked"),
+        true => None,
+    })
+}
+
+/// Decides a request and counts it. What is not allowed is not recorded yet; what comes too often is.
+fn decide(
+    inner: &Inner,
+    caller: &Caller,
+    request: &KeyMaterialRequest,
+    body: &[u8],
+    now: Millis,
+) -> Result<Decision, GatewayError> {
     let case = Case {
         kind: "decision.key_material",
         room: request.room.as_ref(),
@@ -83,8 +105,13 @@ fn decide(inner: &Inner, caller: &Caller, request: &KeyMaterialRequest, body: &[
         exchange: Some(answers::scope(&[body])),
         now,
     };
-    if let Some(reason) = fault(caller, request) {
-        return case.refuse("no_consent", reason, json!({ "target": request.target_user }));
+    let refuse = |code, reason| case.refuse(code, reason, json!({ "target": request.target_user }));
+    let fault = match fault(caller, request) {
+        None => outside(inner, request)?,
+        fault => fault,
+    };
+    if let Some(reason) = fault {
+        return Ok(refuse("no_consent", reason));
     }
     let (door, source) = (request.target_user.domain(), caller.domain());
     let question = DoorQuestion {
@@ -94,7 +121,14 @@ fn decide(inner: &Inner, caller: &Caller, request: &KeyMaterialRequest, body: &[
         source: &source,
         now,
     };
-    case.decide_door(&inner.policy.active(), &question)
+    let decision = case.decide_door(&inner.policy.active(), &question);
+    if decision.allow
+        && let Err(too_many) = inner.claims.take(&source, &request.requesting_user, &request.target_user)
+    {
+        inner.record(request.target_user.as_str(), &refuse("too_many_requests", "too_many_claims"))?;
+        return Err(too_many.into());
+    }
+    Ok(decision)
 }
 
 /// Claims one KeyPackage of each of the target's devices; each is given out once. A request has neither nonce nor time,
@@ -106,11 +140,7 @@ fn claim(
     body: &[u8],
 ) -> Result<Answer, GatewayError> {
     let now = inner.clock.now();
-    let decision = decide(inner, caller, request, body, now);
-    if decision.allow {
-        let key = (caller.domain(), request.requesting_user.clone(), request.target_user.clone());
-        inner.claims.take(&key)?;
-    }
+    let decision = decide(inner, caller, request, body, now)?;
     let lane = request.target_user.to_string();
     if !decision.allow {
         let body = response(&request.target_user, KeyMaterialUserCode::NoConsent, Vec::new());
@@ -124,15 +154,9 @@ fn claim(
         if !devices::user_exists(tx, target)? {
             return Ok((response(target, KeyMaterialUserCode::UserUnknown, Vec::new()), Vec::new()));
         }
-        let mut candidates: BTreeMap<ClientUri, Vec<StoredKeyPackage>> = BTreeMap::new();
-        for candidate in key_packages::candidates(tx, target, now.plus(key_package::MINIMUM_REMAINING), CANDIDATES)? {
-            candidates.entry(candidate.client.clone()).or_default().push(candidate);
-        }
-        let mut clients = Vec::new();
-        for client in devices::devices_of(tx, target)? {
-            let candidates = candidates.remove(&client).unwrap_or_default();
-            clients.push(one_of(tx, client, &candidates, &request, &hash, is_hub, now)?);
-        }
+        let claim = Claim { request: &request, hash: &hash, is_hub, now };
+        let devices = devices::devices_of(tx, target)?;
+        let clients: Vec<_> = devices.into_iter().map(|client| claim.one_of(tx, client)).collect::<Result<_, _>>()?;
         let given: Vec<&'static str> = clients.iter().map(outcome).collect();
         Ok::<_, StoreError>((response(target, code(&clients), clients), given))
     })?;
@@ -151,44 +175,68 @@ fn outcome(client: &ClientKeyMaterial) -> &'static str {
     }
 }
 
-/// The first KeyPackage of a device that fits and that nobody else gets.
-fn one_of(
-    tx: &mut Tx<'_>,
-    client: ClientUri,
-    candidates: &[StoredKeyPackage],
-    request: &KeyMaterialRequest,
-    hash: &[u8; 32],
+/// A claim that is allowed.
+struct Claim<'a> {
+    request: &'a KeyMaterialRequest,
+    /// SHA-256 of the request.
+    hash: &'a [u8; 32],
+    /// Whether we are to send the Welcome on.
     is_hub: bool,
     now: Millis,
-) -> Result<ClientKeyMaterial, StoreError> {
-    let crypto = HubCrypto::default();
-    let mut incompatible = false;
-    for candidate in candidates {
-        if !request.acceptable_suites.contains(&candidate.suite) {
-            incompatible = true;
-            continue;
-        }
-        let bytes = KeyPackage::decode(&candidate.key_package).map_err(|_| StoreError::Corrupt("key package"))?;
-        let Ok(info) = key_package::validate(&crypto, &bytes, key_package::MINIMUM_REMAINING, now) else { continue };
-        if info.last_resort {
-            continue; // Not given out over MIMI (reading D-22).
-        }
-        if !info.capabilities.satisfy(&request.required_capabilities) {
-            incompatible = true;
-            continue;
-        }
-        if key_packages::claim(tx, &candidate.reference, hash)? {
-            if is_hub {
-                routes::add(tx, &candidate.reference, &client.domain(), candidate.not_after)?;
+}
+
+impl Claim<'_> {
+    /// The first KeyPackage of a device that fits and that nobody else gets.
+    fn one_of(&self, tx: &mut Tx<'_>, client: ClientUri) -> Result<ClientKeyMaterial, StoreError> {
+        let (user, valid_after) = (&self.request.target_user, self.now.plus(key_package::MINIMUM_REMAINING));
+        let mut incompatible = false;
+        let mut last: Option<Candidate> = None;
+        loop {
+            let page = key_packages::candidates(tx, user, &client, valid_after, last.as_ref(), CANDIDATES)?;
+            for Candidate { package, .. } in &page {
+                match self.fitting(package)? {
+                    Fit::Fits(key_package) if key_packages::claim(tx, &package.reference, self.hash)? => {
+                        if self.is_hub {
+                            routes::add(tx, &package.reference, &client.domain(), package.not_after)?;
+                        }
+                        return Ok(ClientKeyMaterial::Success { client, key_package });
+                    }
+                    Fit::Incompatible => incompatible = true,
+                    Fit::Fits(_) | Fit::Withheld => {}
+                }
             }
-            return Ok(ClientKeyMaterial::Success { client, key_package: bytes });
+            last = page.into_iter().last();
+            if last.is_none() {
+                break;
+            }
         }
+        Ok(if incompatible {
+            ClientKeyMaterial::NothingCompatible { client, capabilities: None }
+        } else {
+            ClientKeyMaterial::Exhausted { client }
+        })
     }
-    Ok(if incompatible {
-        ClientKeyMaterial::NothingCompatible { client, capabilities: None }
-    } else {
-        ClientKeyMaterial::Exhausted { client }
-    })
+
+    fn fitting(&self, package: &StoredKeyPackage) -> Result<Fit, StoreError> {
+        if !self.request.acceptable_suites.contains(&package.suite) {
+            return Ok(Fit::Incompatible);
+        }
+        let bytes = KeyPackage::decode(&package.key_package).map_err(|_| StoreError::Corrupt("key package"))?;
+        let crypto = HubCrypto::default();
+        Ok(match key_package::validate(&crypto, &bytes, key_package::MINIMUM_REMAINING, self.now) {
+            Err(_) => Fit::Withheld,
+            Ok(info) if info.last_resort => Fit::Withheld, // Not given out over MIMI (reading D-22).
+            Ok(info) if info.capabilities.satisfy(&self.request.required_capabilities) => Fit::Fits(bytes),
+            Ok(_) => Fit::Incompatible,
+        })
+    }
+}
+
+/// What a KeyPackage is to a request.
+enum Fit {
+    Fits(KeyPackage),
+    Incompatible,
+    Withheld,
 }
 
 /// How the whole went (reading D-60).
@@ -230,7 +278,7 @@ async fn pass_on(
     let decision = inner
         .blocking(vec![Of::from(&caller)], move |inner| {
             let (request, body) = asked;
-            let decision = decide(inner, &caller, &request, &body, inner.clock.now());
+            let decision = decide(inner, &caller, &request, &body, inner.clock.now())?;
             inner.record(request.target_user.as_str(), &decision)?;
             Ok(decision)
         })
@@ -242,25 +290,25 @@ async fn pass_on(
     let answer = forward::send(inner, &own, &to, Endpoint::KeyMaterial(target.clone()), body).await?;
     let answered = KeyMaterialResponse::decode(&answer).map_err(GatewayError::peer)?;
     if is_hub {
-        inner.blocking(vec![Of::Peer(to)], move |inner| remember_routes(inner, &target.domain(), &answered)).await?;
+        inner.blocking(vec![Of::Peer(to)], move |inner| remember_routes(inner, &target, &answered)).await?;
     }
     Ok(Answer { body: answer, decision: Some(decision.id()) })
 }
 
 /// As hub we must know where to send the Welcome (reading D-42).
-fn remember_routes(inner: &Inner, provider: &Domain, answered: &KeyMaterialResponse) -> Result<(), GatewayError> {
+fn remember_routes(inner: &Inner, target: &UserUri, answered: &KeyMaterialResponse) -> Result<(), GatewayError> {
     let (crypto, now) = (HubCrypto::default(), inner.clock.now());
     let mut given = Vec::new();
     for client in &answered.clients {
-        let ClientKeyMaterial::Success { key_package, .. } = client else { continue };
+        let ClientKeyMaterial::Success { client, key_package } = client else { continue };
         let info =
             key_package::validate(&crypto, key_package, std::time::Duration::ZERO, now).map_err(GatewayError::peer)?;
-        // A provider gives out KeyPackages of its own clients only.
-        if info.client.domain() == *provider {
-            given.push((info.reference, info.not_after));
+        if answered.user != *target || info.user != *target || info.client != *client {
+            return Err(GatewayError::peer("a key package is not of the user and client that it is given out for"));
         }
+        given.push((info.reference, info.not_after));
     }
-    let (lane, provider) = (provider.to_string(), provider.clone());
+    let (lane, provider) = (target.to_string(), target.domain());
     Ok(inner.store.write(&lane, move |tx: &mut Tx<'_>| {
         given.iter().try_for_each(|(reference, until)| routes::add(tx, reference, &provider, *until))
     })?)

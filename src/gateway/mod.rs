@@ -3,6 +3,7 @@
 
 mod added;
 pub mod admin;
+mod claims;
 mod clock;
 mod create_room;
 mod decide;
@@ -23,6 +24,7 @@ mod rooms;
 mod submit;
 mod update;
 
+pub use claims::Claims;
 pub use clock::Clock;
 pub use create_room::{CreatedRoom, NewRoom};
 pub use error::GatewayError;
@@ -39,7 +41,6 @@ use portcullis_core::wire::uri::{ClientUri, Domain, RoomUri, UserUri};
 use portcullis_store::Store;
 use uuid::Uuid;
 
-use crate::limits::Limiter;
 use crate::peer::Peers;
 use places::{Of, Places};
 use rooms::RoomCache;
@@ -94,8 +95,8 @@ pub struct Parts {
     pub keys: HubKeys,
     /// Where the present comes from.
     pub clock: Clock,
-    /// How often a requester may claim key packages of a user, by provider, requester and target (reading D-21).
-    pub claims: Limiter<(Domain, UserUri, UserUri)>,
+    /// How often key packages of a user may be claimed.
+    pub claims: Claims,
 }
 
 /// A handle on the whole gateway; clones share everything.

@@ -17,12 +17,25 @@ const OF_A_ROOM: usize = 48;
 /// Half of all, so that one peer with many rooms is not alone here.
 const OF_A_CALLER: usize = 96;
 
+/// Half of a room's, so that its other participants get on while one caller, who may have no part in it, does not.
+const OF_A_CALLER_IN_A_ROOM: usize = 24;
+
+/// For people at the admin door alone, beside [`ALL`]: whoever is to end what fills the others must get in.
+const OF_PEOPLE: usize = 32;
+
+/// A quarter of those, so that a program with one person's token does not keep the others out.
+const OF_A_PERSON: usize = 8;
+
 /// Whose places they are.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Of {
     Room(RoomUri),
     User(UserUri),
     Peer(Domain),
+    /// A person at the admin door, by the subject of the token.
+    Person(String),
+    /// The second one in the room that the first one names.
+    In(RoomUri, Box<Of>),
 }
 
 #[derive(Default)]
@@ -31,6 +44,7 @@ pub(super) struct Places(Mutex<Taken>);
 #[derive(Default)]
 struct Taken {
     all: usize,
+    people: usize,
     of: HashMap<Of, usize>,
 }
 
@@ -45,6 +59,8 @@ impl Of {
         match self {
             Self::Room(_) => OF_A_ROOM,
             Self::User(_) | Self::Peer(_) => OF_A_CALLER,
+            Self::In(..) => OF_A_CALLER_IN_A_ROOM,
+            Self::Person(_) => OF_A_PERSON,
         }
     }
 }
@@ -62,24 +78,39 @@ impl Places {
     /// # Errors
     ///
     /// [`GatewayError::Unavailable`] when all places are taken, or all that one of `of` may have.
-    pub(super) fn take(self: &Arc<Self>, of: Vec<Of>) -> Result<Place, GatewayError> {
+    pub(super) fn take(self: &Arc<Self>, mut of: Vec<Of>) -> Result<Place, GatewayError> {
+        if let [Of::Room(room), caller] = &of[..] {
+            of.push(Of::In(room.clone(), Box::new(caller.clone())));
+        }
         let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if taken.all >= ALL {
+        let (count, most) = taken.count(&of);
+        if *count >= most {
             return Err(GatewayError::busy("too many requests at once"));
         }
         if of.iter().any(|of| taken.of.get(of).is_some_and(|own| *own >= of.most())) {
             return Err(GatewayError::busy("too many requests at once for one room or caller"));
         }
         of.iter().for_each(|of| *taken.of.entry(of.clone()).or_default() += 1);
-        taken.all += 1;
+        *taken.count(&of).0 += 1;
         Ok(Place { places: Arc::clone(self), of })
+    }
+}
+
+impl Taken {
+    /// The places that these come out of: how many are taken, and how many there are.
+    fn count(&mut self, of: &[Of]) -> (&mut usize, usize) {
+        if of.iter().any(|of| matches!(of, Of::Person(_))) {
+            (&mut self.people, OF_PEOPLE)
+        } else {
+            (&mut self.all, ALL)
+        }
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
         let mut taken = self.places.0.lock().unwrap_or_else(PoisonError::into_inner);
-        taken.all -= 1;
+        *taken.count(&self.of).0 -= 1;
         for of in &self.of {
             if let Some(own) = taken.of.get_mut(of) {
                 *own -= 1;
@@ -116,6 +147,33 @@ mod tests {
         let _taken: Vec<Place> = (0..OF_A_CALLER).map(|number| places.take(of(number, "b.example")).unwrap()).collect();
         assert!(matches!(places.take(of(ALL, "b.example")), Err(GatewayError::Unavailable(_))));
         assert!(places.take(of(ALL, "c.example")).is_ok());
+    }
+
+    #[test]
+    fn a_caller_in_a_hot_room_leaves_places_there_for_the_others() {
+        let places = Arc::new(Places::default());
+        let of = |peer| [room(0), vec![Of::Peer(Domain::parse(peer).unwrap())]].concat();
+        let taken: Vec<Place> = (0..OF_A_CALLER_IN_A_ROOM).map(|_| places.take(of("b.example")).unwrap()).collect();
+        assert!(matches!(places.take(of("b.example")), Err(GatewayError::Unavailable(_))));
+        assert!(places.take(of("c.example")).is_ok());
+        drop(taken);
+        assert!(places.0.lock().unwrap().of.is_empty());
+    }
+
+    #[test]
+    fn people_get_in_however_many_requests_there_are_and_none_of_them_is_alone_there() {
+        let places = Arc::new(Places::default());
+        let _all: Vec<Place> = (0..ALL).map(|number| places.take(room(number)).unwrap()).collect();
+        let person = |name: &str| vec![Of::Person(name.to_owned())];
+        let busy: Vec<Place> = (0..OF_A_PERSON).map(|_| places.take(person("ops")).unwrap()).collect();
+        assert!(matches!(places.take(person("ops")), Err(GatewayError::Unavailable(_))));
+        assert!(places.take(person("boss")).is_ok());
+        drop(busy);
+        let crowd: Vec<Place> =
+            (0..OF_PEOPLE).map(|number| places.take(person(&number.to_string())).unwrap()).collect();
+        assert!(matches!(places.take(person("late")), Err(GatewayError::Unavailable(_))));
+        drop(crowd);
+        assert_eq!(places.0.lock().unwrap().people, 0);
     }
 
     #[test]

@@ -164,6 +164,12 @@ impl Inner {
         Err(GatewayError::NotFound)
     }
 
+    /// As [`Self::answer_refusal`], where the answer has no field for a refusal.
+    pub(super) fn refuse<T>(&self, lane: &str, decision: &Decision) -> Result<T, GatewayError> {
+        self.record(lane, decision)?;
+        Err(GatewayError::refused(decision))
+    }
+
     /// A refusal is recorded before it is told; if it cannot be recorded, the caller gets no answer but 503.
     pub(super) fn answer_refusal(&self, lane: &str, decision: Decision, body: Vec<u8>) -> Result<Answer, GatewayError> {
         self.record(lane, &decision)?;

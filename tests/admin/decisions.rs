@@ -61,7 +61,9 @@ async fn decisions_are_found_by_room_actor_outcome_kind_and_time_and_read_page_b
     );
     assert!(events(&found(&format!("kind=decision.message&outcome=allow&until={at}")).await).is_empty());
     assert!(events(&found("actor=mimi%3A%2F%2Fa.example%2Fu%2Fnobody").await).is_empty());
-    assert_eq!(auditor.get("decisions?outcome=maybe").await.refusal(), (400, "malformed"));
+    for wrong in ["outcome=maybe", "since=18446744073709551615", "until=9223372036854775808", "cursor="] {
+        assert_eq!(auditor.get(&format!("decisions?{wrong}")).await.refusal(), (400, "malformed"), "{wrong}");
+    }
 
     let decision = said.decision.unwrap();
     let shown = auditor.get(&format!("decisions/{decision}")).await.good().body;

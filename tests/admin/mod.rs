@@ -77,7 +77,7 @@ impl Person {
         self.send(self.request(Method::POST, path).header(IDEMPOTENCY_KEY, key).json(&body)).await
     }
 
-    async fn decide(&self, domain: &str, change: &str) -> Told {
+    pub(crate) async fn decide(&self, domain: &str, change: &str) -> Told {
         self.post(&format!("peers/{domain}/{change}"), json!({ "reason": "CASE-7" })).await
     }
 

@@ -52,6 +52,10 @@ async fn rooms_come_in_pages_and_one_shows_who_is_in_it() {
         room["members"]["restrictions"],
         serde_json::json!({ "frozen": false, "legal_hold": false, "muted": [] })
     );
+    assert_eq!(room["lanes"], serde_json::json!([]));
+    let moderator = Person::at(lab.gateway("a.example"), &["moderator"]);
+    let moderated = moderator.get(&format!("rooms/{ROOM}")).await.good().body;
+    assert_eq!((&moderated["members"], moderated.get("lanes")), (&room["members"], None));
     assert_eq!(viewer.get("rooms/mimi%3A%2F%2Fa.example%2Fr%2Fnowhere").await.refusal(), (404, "not_found"));
     assert_eq!(viewer.get("rooms?cursor=invented").await.refusal(), (400, "malformed"));
     assert_eq!(viewer.get("rooms?colour=blue").await.refusal(), (400, "malformed"));

@@ -50,6 +50,19 @@ pub fn register_device(tx: &mut Tx<'_>, device: &ClientUri, user: &UserUri, now:
     }
 }
 
+/// As [`device_user`], and lets nobody else who asks this way go on before the transaction has ended: what is counted
+/// of a device then stays counted, whichever replica adds to it.
+///
+/// # Errors
+///
+/// [`StoreError`] of the database.
+pub fn hold(tx: &mut Tx<'_>, device: &ClientUri) -> Result<Option<UserUri>, StoreError> {
+    let row = devices::table.filter(devices::client.eq(device.as_str()));
+    let same = devices::registered_at.eq(devices::registered_at);
+    db!(tx, |c| diesel::update(row).set(same).execute(c))?;
+    device_user(tx, device)
+}
+
 /// Whose device it is; `None` when it is not registered.
 ///
 /// # Errors

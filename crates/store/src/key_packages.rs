@@ -28,6 +28,15 @@ pub struct StoredKeyPackage {
     pub key_package: Vec<u8>,
 }
 
+/// A KeyPackage that may be claimed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    /// The KeyPackage.
+    pub package: StoredKeyPackage,
+    /// When it came.
+    pub uploaded_at: Millis,
+}
+
 /// Keeps a KeyPackage of a registered device.
 ///
 /// # Errors
@@ -62,8 +71,8 @@ pub fn count(conn: &mut Conn, device: &ClientUri, now: Millis) -> Result<u64, St
     number(db!(conn, |c| query.first::<i64>(c))?)
 }
 
-/// Unclaimed KeyPackages of a user's devices that are valid after `valid_after`, by device, the oldest first; at most
-/// `limit` in all.
+/// Unclaimed KeyPackages of one device of a user that are valid after `valid_after`, the oldest first; at most `limit`,
+/// from behind `last` on.
 ///
 /// # Errors
 ///
@@ -71,34 +80,46 @@ pub fn count(conn: &mut Conn, device: &ClientUri, now: Millis) -> Result<u64, St
 pub fn candidates(
     conn: &mut Conn,
     user: &UserUri,
+    device: &ClientUri,
     valid_after: Millis,
+    last: Option<&Candidate>,
     limit: u32,
-) -> Result<Vec<StoredKeyPackage>, StoreError> {
-    type Row = (Vec<u8>, String, i32, i64, Vec<u8>);
+) -> Result<Vec<Candidate>, StoreError> {
+    type Row = (Vec<u8>, i64, i32, i64, Vec<u8>);
+    let (at, reference) = match last {
+        Some(Candidate { package, uploaded_at }) => (time(*uploaded_at)?, package.reference.as_slice()),
+        None => (-1, [].as_slice()),
+    };
+    let behind = key_packages::uploaded_at
+        .gt(at)
+        .or(key_packages::uploaded_at.eq(at).and(key_packages::reference.gt(reference)));
     let query = key_packages::table
         .filter(key_packages::user_uri.eq(user.as_str()))
+        .filter(key_packages::client.eq(device.as_str()))
         .filter(key_packages::claimed_by.is_null())
         .filter(key_packages::not_after.gt(time(valid_after)?))
-        .order((key_packages::client, key_packages::uploaded_at, key_packages::reference))
+        .filter(behind)
+        .order((key_packages::uploaded_at, key_packages::reference))
         .limit(limit.into())
         .select((
             key_packages::reference,
-            key_packages::client,
+            key_packages::uploaded_at,
             key_packages::suite,
             key_packages::not_after,
             key_packages::key_package,
         ));
     let rows = db!(conn, |c| query.load::<Row>(c))?;
     rows.into_iter()
-        .map(|(reference, device, suite, not_after, key_package)| {
-            Ok(StoredKeyPackage {
+        .map(|(reference, uploaded_at, suite, not_after, key_package)| {
+            let package = StoredKeyPackage {
                 reference,
-                client: client(&device)?,
+                client: device.clone(),
                 user: user.clone(),
                 suite: u16::try_from(suite).map_err(|_| StoreError::Corrupt("ciphersuite"))?,
                 not_after: millis(not_after)?,
                 key_package,
-            })
+            };
+            Ok(Candidate { package, uploaded_at: millis(uploaded_at)? })
         })
         .collect()
 }

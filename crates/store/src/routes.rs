@@ -10,22 +10,22 @@ use crate::convert::{domain, time};
 use crate::schema::welcome_routes;
 use crate::{Conn, StoreError, Tx};
 
-/// Notes that `provider` gave out the KeyPackage, until `expires`; an older note of it is replaced.
+/// Notes that `provider` gave out the KeyPackage, until `expires`. One that another provider gave out before stays
+/// where it is: nobody draws the Welcomes of others to itself.
 ///
 /// # Errors
 ///
 /// [`StoreError`] of the database.
 pub fn add(tx: &mut Tx<'_>, reference: &[u8], provider: &Domain, expires: Millis) -> Result<(), StoreError> {
-    let changes = (welcome_routes::provider.eq(provider.as_str()), welcome_routes::expires_at.eq(time(expires)?));
-    let row = (welcome_routes::reference.eq(reference), changes);
-    db!(tx, |c| {
-        diesel::insert_into(welcome_routes::table)
-            .values(row)
-            .on_conflict(welcome_routes::reference)
-            .do_update()
-            .set(changes)
-            .execute(c)
-    })?;
+    let expiry = welcome_routes::expires_at.eq(time(expires)?);
+    let row = (welcome_routes::reference.eq(reference), welcome_routes::provider.eq(provider.as_str()), expiry);
+    let new = db!(tx, |c| diesel::insert_into(welcome_routes::table).values(row).on_conflict_do_nothing().execute(c))?;
+    if new == 0 {
+        let own = welcome_routes::table
+            .filter(welcome_routes::reference.eq(reference))
+            .filter(welcome_routes::provider.eq(provider.as_str()));
+        db!(tx, |c| diesel::update(own).set(expiry).execute(c))?;
+    }
     Ok(())
 }
 

@@ -83,6 +83,8 @@ keys:
 #   user: {{ per_minute: 3000, burst: 500 }}
 #   # Claims of one user's key packages by one requester.
 #   claims: {{ per_minute: 10, burst: 20 }}
+#   # Claims of one user's key packages by everybody that one provider speaks for.
+#   claims_by_provider: {{ per_minute: 30, burst: 60 }}
 #   # How long a caller may take over its TLS handshake and over the head of a request, and over its body.
 #   head_seconds: 10
 #   body_seconds: 60

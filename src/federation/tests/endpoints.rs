@@ -12,8 +12,7 @@ use rcgen::{KeyPair, PKCS_ED25519};
 
 use super::*;
 use crate::config::Config;
-use crate::gateway::{Clock, HubKeys, Parts, Policy};
-use crate::limits::Limiter;
+use crate::gateway::{Claims, Clock, HubKeys, Parts, Policy};
 use crate::peer::Peers;
 
 /// Of a KeyPackage: well above the month that must remain when it is claimed.
@@ -70,7 +69,7 @@ impl Running {
             peers: Peers::new(&config).unwrap(),
             keys: HubKeys::read(&config.keys.hub, &config.keys.franking).unwrap(),
             clock: Clock::default(),
-            claims: Limiter::new(config.limits.claims),
+            claims: Claims::new(&config.limits),
         });
         let listener = TcpListener::bind(config.listeners.federation.bind).unwrap();
         let address = listener.local_addr().unwrap();

@@ -18,6 +18,7 @@ use portcullis_store::{Conn, StoreError};
 use uuid::Uuid;
 
 use super::decide::{Case, Decision};
+use super::places::Of;
 use super::{Gateway, GatewayError, Inner};
 
 /// A person at the admin door, authenticated for one request.
@@ -123,7 +124,8 @@ impl Gateway {
         wish: Wish,
         work: impl FnOnce(&Arc<Inner>, Decision) -> Result<T, GatewayError> + Send + 'static,
     ) -> Result<T, AdminError> {
-        let outcome = self.0.blocking(Vec::new(), move |inner| {
+        let of = vec![Of::Person(wish.operator.subject.clone())];
+        let outcome = self.0.blocking(of, move |inner| {
             let decision = wish.decide(inner)?;
             if decision.allow {
                 return work(inner, decision).map(Ok);

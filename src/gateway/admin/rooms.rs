@@ -19,8 +19,8 @@ pub struct RoomView {
     pub head: RoomHead,
     /// Its group; `None` while it waits for one, and when it is no longer followed.
     pub group: Option<GroupPart>,
-    /// What it owes to other providers.
-    pub lanes: Vec<LaneRow>,
+    /// What it owes to other providers; `None` for whom policy does not let see lanes.
+    pub lanes: Option<Vec<LaneRow>>,
 }
 
 /// What a room's group and restrictions tell.
@@ -50,14 +50,17 @@ impl Gateway {
     /// [`AdminError::Denied`], [`GatewayError::NotFound`].
     pub async fn view_room(&self, operator: Operator, room: RoomUri) -> Result<RoomView, AdminError> {
         let wish = Wish { operator, act: AdminAct::ViewRooms, about: None, room: Some(room.clone()), why: None };
-        self.permitted(wish, move |inner| read(inner, &room)).await
+        let lanes = Wish { act: AdminAct::ViewLanes, ..wish.clone() };
+        // Not asked for by itself, so that leaving it out is no refusal.
+        self.permitted(wish, move |inner| read(inner, &room, lanes.decide(inner)?.allow)).await
     }
 }
 
-fn read(inner: &Inner, room: &RoomUri) -> Result<RoomView, GatewayError> {
+fn read(inner: &Inner, room: &RoomUri, with_lanes: bool) -> Result<RoomView, GatewayError> {
     let found = inner.store.read(|conn| {
         let wanted = Wanted { room: Some(room.clone()), ..Wanted::default() };
-        Ok::<_, StoreError>((rooms::head(conn, room)?, outbox::page(conn, &wanted, LANES)?))
+        let lanes = with_lanes.then(|| outbox::page(conn, &wanted, LANES)).transpose()?;
+        Ok::<_, StoreError>((rooms::head(conn, room)?, lanes))
     })?;
     let (head, lanes) = (found.0.ok_or(GatewayError::NotFound)?, found.1);
     let group = match head.status {

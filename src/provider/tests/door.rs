@@ -5,6 +5,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
+use openmls::prelude::{Capabilities, Credential, CredentialType, CredentialWithKey, KeyPackage, Lifetime};
+use openmls_basic_credential::SignatureKeyPair;
+use openmls_rust_crypto::OpenMlsRustCrypto;
+use openmls_traits::types::{Ciphersuite, SignatureScheme};
 use portcullis_core::member::{Member, Received};
 use portcullis_core::wire::Wire;
 use portcullis_core::wire::key_material::ClientKeyMaterial;
@@ -12,9 +16,12 @@ use portcullis_core::wire::notify::FanoutMessage;
 use portcullis_core::wire::submit::SubmitOutcome;
 use portcullis_core::wire::update::UpdateResponse;
 use portcullis_core::wire::uri::{ClientUri, RoomUri, UserUri};
+use portcullis_store::audit::AuditRecord;
 use portcullis_store::{Options, Store, audit};
+use rcgen::{CertificateParams, KeyPair, PKCS_ED25519, SanType};
 use reqwest::{Method, Response};
 use tempfile::TempDir;
+use tls_codec::{Serialize as _, VLBytes};
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -22,8 +29,7 @@ use super::super::client::{Client, ClientError, EventStream};
 use super::super::{ACTING_USER, CreateRoom, IDEMPOTENCY_KEY, MEDIA_TYPE, ProblemDetails};
 use super::{ALICE, BOB, token_key};
 use crate::config::Config;
-use crate::gateway::{Clock, Gateway, HubKeys, Parts, Policy};
-use crate::limits::Limiter;
+use crate::gateway::{Claims, Clock, Gateway, HubKeys, Parts, Policy};
 use crate::peer::Peers;
 use crate::peer::testing::Authority;
 use crate::provider::token::{ACT, AUDIENCE, Grant, TokenKey};
@@ -78,7 +84,7 @@ impl Lab {
             peers: Peers::new(&config).unwrap(),
             keys: HubKeys::read(&config.keys.hub, &config.keys.franking).unwrap(),
             clock: Clock::default(),
-            claims: Limiter::new(config.limits.claims),
+            claims: Claims::new(&config.limits),
         });
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let origin = format!("http://{}", listener.local_addr().unwrap());
@@ -117,6 +123,15 @@ impl Lab {
         audit::sequence_async(self.gateway.store(), 1000, now).await.unwrap();
         let event = events.next().await.unwrap().event;
         member.receive(&event.room, &FanoutMessage::decode(&event.payload.0).unwrap()).unwrap()
+    }
+
+    /// What the audit log has of a decision.
+    fn record(&self, decision: Uuid) -> AuditRecord {
+        audit::sequence(self.gateway.store(), 1000, self.gateway.clock().now()).unwrap();
+        let filter = audit::Filter { decision: Some(decision), limit: 2, ..audit::Filter::default() };
+        let entries = self.gateway.store().read(|conn| audit::entries(conn, &filter)).unwrap();
+        let [entry] = &entries[..] else { panic!("{entries:?}") };
+        entry.record.clone()
     }
 
     async fn raw(&self, method: Method, path: &str, body: Vec<u8>) -> Response {
@@ -258,6 +273,79 @@ async fn a_user_cannot_use_the_device_of_another() {
         assert!(matches!(status, Some(403 | 404)), "{refused:?}");
     }
     assert_eq!(alice.count_key_packages(phone.client()).await.unwrap(), 5);
+    lab.server.stop(false).await;
+}
+
+/// Raw KeyPackages of a device whose certificate says that it is `user`'s.
+fn certified(device: &str, user: &str) -> Vec<u8> {
+    let key = KeyPair::generate_for(&PKCS_ED25519).unwrap();
+    let mut params = CertificateParams::default();
+    params.subject_alt_names = [device, user].map(|name| SanType::URI(name.try_into().unwrap())).to_vec();
+    let certificate = params.self_signed(&key).unwrap();
+    let chain = VLBytes::new(certificate.der().to_vec()).tls_serialize_detached().unwrap();
+    // An Ed25519 key in PKCS#8 has its seed after 16 octets (RFC 8410, section 7).
+    let seed = key.serialize_der()[16..48].to_vec();
+    let signer = SignatureKeyPair::from_raw(SignatureScheme::ED25519, seed, key.public_key_raw().to_vec());
+    let credential = CredentialWithKey {
+        credential: Credential::new(CredentialType::X509, chain),
+        signature_key: signer.public().into(),
+    };
+    let suite = Ciphersuite::MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519;
+    let bundle = KeyPackage::builder()
+        .key_package_lifetime(Lifetime::new(LIFETIME.as_secs()))
+        .leaf_node_capabilities(Capabilities::new(None, None, None, None, Some(&[CredentialType::X509])))
+        .build(suite, &OpenMlsRustCrypto::default(), &signer, credential)
+        .unwrap();
+    bundle.key_package().tls_serialize_detached().unwrap()
+}
+
+#[actix_web::test]
+async fn a_key_package_whose_certificate_names_another_user_is_refused_on_the_record() {
+    let lab = Lab::open().await;
+    let device = "mimi://a.example/d/bob/phone";
+    let bob = lab.client(BOB);
+    lab.join(&bob, device).await;
+    let device = device.parse().unwrap();
+    assert_eq!(bob.upload_key_packages(&device, vec![certified(device.as_str(), BOB)]).await.unwrap(), 6);
+    let refused = bob.upload_key_packages(&device, vec![certified(device.as_str(), ALICE)]).await.unwrap_err();
+    let problem = refused.problem().unwrap();
+    assert_eq!((problem.status, problem.code.as_str()), (403, "wrong_identity"));
+    let other = bob.register_device(&"mimi://a.example/d/alice/phone".parse().unwrap()).await.unwrap_err();
+    let [first, second] = [problem, other.problem().unwrap()].map(|problem| lab.record(problem.decision.unwrap()));
+    assert_eq!((first.kind.as_str(), first.reason.as_str()), ("decision.key_packages", "credential_is_another_user_s"));
+    assert_eq!((second.kind.as_str(), second.reason.as_str()), ("decision.device", "device_is_another_user_s"));
+    lab.server.stop(false).await;
+}
+
+#[actix_web::test]
+async fn key_packages_uploaded_side_by_side_stay_within_what_a_device_may_keep() {
+    let lab = Lab::open().await;
+    let alice = lab.client(ALICE);
+    let (mut phone, _) = lab.join(&alice, "mimi://a.example/d/alice/phone").await;
+    let uploads: Vec<Vec<Vec<u8>>> =
+        (0..6).map(|_| phone.key_packages(60, LIFETIME).unwrap().iter().map(Wire::encode).collect()).collect();
+    let uploads = uploads.into_iter().map(|packages| alice.upload_key_packages(phone.client(), packages));
+    let (taken, refused): (Vec<_>, Vec<_>) =
+        futures_util::future::join_all(uploads).await.into_iter().partition(Result::is_ok);
+    assert_eq!((taken.len(), refused.len()), (3, 3));
+    assert!(refused.iter().all(|refused| refused.as_ref().unwrap_err().problem().unwrap().status == 409));
+    assert_eq!(alice.count_key_packages(phone.client()).await.unwrap(), 185);
+    lab.server.stop(false).await;
+}
+
+#[actix_web::test]
+async fn a_room_that_is_refused_before_policy_is_asked_is_on_the_record() {
+    let lab = Lab::open().await;
+    let alice = lab.client(ALICE);
+    for (room, template, reason) in [
+        ("mimi://a.example/r/x", "loose", "unknown_template"),
+        ("mimi://b.example/r/x", "strict", "room_is_not_of_the_creator_s_provider"),
+    ] {
+        let wanted = CreateRoom { room: room.parse().unwrap(), template: template.to_owned(), name: "x".to_owned() };
+        let refused = alice.create_room(&wanted).await.unwrap_err();
+        let record = lab.record(refused.problem().unwrap().decision.unwrap());
+        assert_eq!((record.kind.as_str(), record.reason.as_str()), ("decision.room", reason));
+    }
     lab.server.stop(false).await;
 }
 

@@ -1,7 +1,7 @@
 use portcullis_core::time::Millis;
 use portcullis_store::devices::{device_user, devices_of, register_device, register_user};
-use portcullis_store::key_packages::{self, StoredKeyPackage};
-use portcullis_store::{Store, StoreError};
+use portcullis_store::key_packages::{self, Candidate, StoredKeyPackage};
+use portcullis_store::{Conn, Store, StoreError};
 
 use crate::harness::*;
 
@@ -69,7 +69,7 @@ on_both! {
         assert_eq!(stores[0].read(|conn| key_packages::count(conn, &device("bob", "phone"), NOW)).unwrap(), 0);
     }
 
-    fn candidates_are_free_valid_and_the_oldest_of_each_device_first(db) {
+    fn candidates_are_free_valid_the_user_s_own_and_come_from_the_oldest_on(db) {
         let store = db.open();
         register(&store, "bob", &["phone", "tablet"]);
         for (reference, of, not_after, at) in [
@@ -83,9 +83,19 @@ on_both! {
         }
         assert!(matches!(add(&store, package(5, "phone", later()), 50), Err(StoreError::Exists)));
         store.write("x", |tx| key_packages::claim(tx, &[5; 32], &[0; 32])).unwrap();
-        let found = store.read(|conn| key_packages::candidates(conn, &user("bob"), NOW, 10)).unwrap();
-        assert_eq!(found.iter().map(|package| package.reference[0]).collect::<Vec<_>>(), [3, 2, 1]);
-        assert_eq!(found[0], package(3, "phone", later()));
+        let theirs = StoredKeyPackage { user: user("eve"), ..package(6, "phone", later()) };
+        add(&store, theirs, 2).unwrap();
+        add(&store, package(7, "phone", later()), 30).unwrap();
+        let page = |last: Option<&Candidate>, limit| {
+            let device = device("bob", "phone");
+            let read = |conn: &mut Conn| key_packages::candidates(conn, &user("bob"), &device, NOW, last, limit);
+            store.read(read).unwrap()
+        };
+        let found = page(None, 10);
+        assert_eq!(found.iter().map(|found| found.package.reference[0]).collect::<Vec<_>>(), [3, 2, 7]);
+        assert_eq!(found[0].package, package(3, "phone", later()));
+        assert_eq!((page(None, 2), page(Some(&found[1]), 2)), (found[..2].to_vec(), found[2..].to_vec()));
+        assert!(page(found.last(), 2).is_empty());
         assert_eq!(store.read(|conn| key_packages::count(conn, &device("bob", "phone"), NOW)).unwrap(), 2);
         let expire = |before: Millis, claimed| store.write("x", move |tx| key_packages::expire(tx, before, claimed, 10));
         assert_eq!(expire(later(), later()).unwrap(), 1);

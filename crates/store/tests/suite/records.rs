@@ -116,15 +116,16 @@ on_both! {
         assert_eq!(find(&[1; 32], NOW), None);
     }
 
-    fn a_welcome_goes_where_its_key_package_came_from(db) {
+    fn a_welcome_goes_where_its_key_package_first_came_from(db) {
         let store = db.open();
         store.write("x", |tx| {
             routes::add(tx, &[1], &domain("b"), NOW)?;
-            routes::add(tx, &[1], &domain("c"), LATER)?;
-            routes::add(tx, &[2], &domain("d"), NOW)
+            routes::add(tx, &[1], &domain("b"), LATER)?;
+            routes::add(tx, &[2], &domain("d"), NOW)?;
+            routes::add(tx, &[2], &domain("c"), LATER)
         }).unwrap();
         let found = store.read(|conn| routes::lookup(conn, &[vec![1], vec![2], vec![3]])).unwrap();
-        assert_eq!(found.into_iter().collect::<Vec<_>>(), [(vec![1], domain("c")), (vec![2], domain("d"))]);
+        assert_eq!(found.into_iter().collect::<Vec<_>>(), [(vec![1], domain("b")), (vec![2], domain("d"))]);
         assert_eq!(store.write("x", |tx| routes::expire(tx, NOW, 10)).unwrap(), 1);
     }
 

@@ -1,0 +1,30 @@
+use portcullis_core::wire::uri::{Domain, UserUri};
+
+use crate::config::Limits;
+use crate::limits::{Limiter, TooMany};
+
+/// How often KeyPackages may be claimed (reading D-21). A peer that says it is a hub chooses the requester, so that a
+/// limit of each requester alone would not keep it from taking everything a user has.
+pub struct Claims {
+    /// By caller, requester and target.
+    requesters: Limiter<(Domain, UserUri, UserUri)>,
+    /// By caller and target.
+    providers: Limiter<(Domain, UserUri)>,
+}
+
+impl Claims {
+    /// Full buckets.
+    pub fn new(limits: &Limits) -> Self {
+        Self { requesters: Limiter::new(limits.claims), providers: Limiter::new(limits.claims_by_provider) }
+    }
+
+    /// Counts one claim of `target`'s KeyPackages by `requester`, handed in by `caller`.
+    ///
+    /// # Errors
+    ///
+    /// [`TooMany`]. A requester beyond its own limit takes nothing from what its provider may claim for others.
+    pub(super) fn take(&self, caller: &Domain, requester: &UserUri, target: &UserUri) -> Result<(), TooMany> {
+        self.requesters.take(&(caller.clone(), requester.clone(), target.clone()))?;
+        self.providers.take(&(caller.clone(), target.clone()))
+    }
+}
