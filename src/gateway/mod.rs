@@ -21,6 +21,7 @@ mod policy;
 mod reissue;
 mod replay;
 mod rooms;
+mod streams;
 mod submit;
 mod update;
 
@@ -30,6 +31,7 @@ pub use create_room::{CreatedRoom, NewRoom};
 pub use error::GatewayError;
 pub use keys::{HubKeys, KeyError};
 pub use policy::{Active, Policy, PolicyError};
+pub use streams::{DeviceStream, Wake};
 
 use std::sync::{Arc, Mutex};
 
@@ -44,6 +46,7 @@ use uuid::Uuid;
 use crate::peer::Peers;
 use places::{Of, Places};
 use rooms::RoomCache;
+use streams::Streams;
 
 /// Who asks, after the door has authenticated it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,6 +112,7 @@ struct Inner {
     /// Held while decisions about peers are read and put in force.
     peers_turn: Mutex<()>,
     places: Arc<Places>,
+    streams: Arc<Streams>,
 }
 
 impl Gateway {
@@ -119,6 +123,7 @@ impl Gateway {
             rooms: RoomCache::default(),
             peers_turn: Mutex::default(),
             places: Arc::default(),
+            streams: Arc::default(),
         }))
     }
 

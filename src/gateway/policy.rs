@@ -6,6 +6,7 @@ use std::sync::{Arc, RwLock};
 
 use portcullis_core::policy::{Bundle, Diagnostic, Engine};
 use portcullis_core::wire::uri::Domain;
+use tokio::sync::watch;
 
 use crate::telemetry::metrics;
 
@@ -47,6 +48,8 @@ pub enum PolicyError {
 pub struct Policy {
     folder: PathBuf,
     active: RwLock<Arc<Active>>,
+    /// Moves when another bundle decides, or others are suspended.
+    changed: watch::Sender<u64>,
 }
 
 /// One proved bundle.
@@ -74,7 +77,12 @@ impl Policy {
     /// [`PolicyError`] with everything that is wrong.
     pub fn open(folder: &Path) -> Result<Self, PolicyError> {
         let active = RwLock::new(Arc::new(read(folder)?));
-        Ok(Self { folder: folder.to_owned(), active })
+        Ok(Self { folder: folder.to_owned(), active, changed: watch::Sender::new(0) })
+    }
+
+    /// A counter that moves whenever what was allowed may be no longer.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
     }
 
     /// The bundle that decides now. A request takes it once, so that one bundle decides all of it.
@@ -96,6 +104,7 @@ impl Policy {
         let mut active = self.active.write().unwrap_or_else(std::sync::PoisonError::into_inner);
         let suspended = active.engine.suspended().clone();
         *active = Arc::new(bundle.with_suspended(suspended));
+        self.changed.send_modify(|count| *count = count.wrapping_add(1));
         metrics::policy_load("good");
     }
 
@@ -103,6 +112,7 @@ impl Policy {
     pub fn suspend(&self, providers: BTreeSet<Domain>) {
         let mut active = self.active.write().unwrap_or_else(std::sync::PoisonError::into_inner);
         *active = Arc::new(active.with_suspended(providers));
+        self.changed.send_modify(|count| *count = count.wrapping_add(1));
     }
 }
 

@@ -10,7 +10,6 @@ use actix_web::web::{Bytes, BytesMut, Data, Query};
 use actix_web::{HttpRequest, HttpResponse};
 use portcullis_core::wire::uri::{ClientUri, RoomUri};
 use portcullis_store::streams::{StreamItem, StreamRow};
-use portcullis_store::{Store, Topic, devices, streams};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -19,23 +18,23 @@ use utoipa::{IntoParams, ToSchema};
 use super::Problem;
 use super::auth::User;
 use super::body::{Base64, Id};
-use crate::gateway::GatewayError;
+use crate::gateway::{DeviceStream, Gateway, GatewayError, Wake};
 use crate::peer::causes;
 use crate::telemetry::metrics::OpenStream;
 
 /// Silence after which a comment is sent, so that dead connections show. The stream is read again then, too.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
-/// Events read and sent at once.
-const BATCH: u32 = 16;
+/// Name of the last event of a stream whose device is read by a newer one.
+pub(super) const SUPERSEDED: &str = "superseded";
 
 /// First words on every stream: how long a browser waits before it connects again, in milliseconds.
 const GREETING: &[u8] = b"retry: 1000\n\n";
 
 /// Where the streams come from, and when they end.
 pub(super) struct Streams {
-    /// The database.
-    pub(super) store: Store,
+    /// Lets users read.
+    pub(super) gateway: Gateway,
     /// Becomes true when the gateway drains; all streams end then.
     pub(super) closing: watch::Receiver<bool>,
 }
@@ -71,7 +70,9 @@ pub(super) struct From {
 ///
 /// Server-sent events: `id` is the position to continue after, `event` the kind, `data` an `Event` in JSON. Nothing is
 /// lost or repeated when the next request names the last `id`. Comments keep the connection alive. The stream ends
-/// with the token.
+/// with the token, and when policy no longer lets the user read. A device has one stream: a newer one ends the older,
+/// whose last event is `superseded`, without `id`; it does not connect again. A user has at most 32 streams at once in
+/// each process of the gateway, and more get 429. At most 16 events or 1 MiB are sent together; one event may be larger.
 #[utoipa::path(
     get,
     path = "/v1/devices/{device}/events",
@@ -90,21 +91,15 @@ pub(super) async fn stream(
     streams: Data<Streams>,
 ) -> Result<HttpResponse, Problem> {
     let after = cursor(&request)?;
-    let (store, named) = (streams.store.clone(), device.0.clone());
-    let owner = tokio::task::spawn_blocking(move || store.read(move |conn| devices::device_user(conn, &named)));
-    let owner = owner.await.map_err(GatewayError::internal)?.map_err(GatewayError::from)?;
-    if owner.is_none_or(|owner| owner != caller.uri) {
-        return Err(GatewayError::NotFound.into());
-    }
     let now = Duration::from_secs(jsonwebtoken::get_current_timestamp());
+    let until = Instant::now() + Duration::from_secs(caller.until).saturating_sub(now);
     let feed = Feed {
-        store: streams.store.clone(),
-        device: device.0,
+        stream: streams.gateway.open_stream(caller.uri, device.0).await?,
         after,
-        changed: streams.store.changes(Topic::Streams),
         closing: streams.closing.clone(),
+        over: false,
         _open: OpenStream::new(),
-        until: Instant::now() + Duration::from_secs(caller.until).saturating_sub(now),
+        until,
     };
     let greeting = futures_util::stream::iter([Ok(Bytes::from_static(GREETING))]);
     let events = futures_util::stream::unfold(feed, Feed::next);
@@ -118,65 +113,70 @@ pub(super) async fn stream(
 
 fn cursor(request: &HttpRequest) -> Result<u64, Problem> {
     let malformed = || Problem::Malformed("the cursor is not the `id` of an event".to_owned());
-    if let Some(last) = request.headers().get("Last-Event-ID") {
-        return last.to_str().ok().and_then(|text| text.parse().ok()).ok_or_else(malformed);
-    }
-    let from = Query::<From>::from_query(request.query_string()).map_err(|_| malformed())?;
-    Ok(from.cursor.unwrap_or_default())
+    let last = request.headers().get("Last-Event-ID");
+    let after = match last {
+        Some(last) => last.to_str().ok().and_then(|text| text.parse().ok()),
+        None => Query::<From>::from_query(request.query_string()).ok().map(|from| from.cursor.unwrap_or_default()),
+    };
+    after.filter(|after| i64::try_from(*after).is_ok()).ok_or_else(malformed)
 }
 
 /// A stream being sent.
 struct Feed {
-    store: Store,
-    device: ClientUri,
+    stream: DeviceStream,
     after: u64,
-    changed: watch::Receiver<u64>,
     closing: watch::Receiver<bool>,
+    /// The last was said.
+    over: bool,
     _open: OpenStream,
     until: Instant,
 }
 
 impl Feed {
-    /// What to send next. Ends when the gateway drains, when the token ends, or when the database does not answer:
-    /// the device then comes again with its cursor.
+    /// What to send next. Ends when the gateway drains, when the token ends, when policy says so, when the device is read
+    /// by a newer stream, or when the database does not answer: the device then comes again with its cursor.
     async fn next(mut self) -> Option<(Result<Bytes, Problem>, Self)> {
         loop {
-            if *self.closing.borrow() || self.until <= Instant::now() {
+            if self.over || *self.closing.borrow() || self.until <= Instant::now() {
                 return None;
             }
-            // Seen before reading, so that what is positioned meanwhile wakes us again.
-            self.changed.mark_unchanged();
+            if let Some(why) = self.stream.ended() {
+                return self.end(why);
+            }
             match self.read().await {
                 Ok(bytes) if bytes.is_empty() => {}
                 Ok(bytes) => return Some((Ok(bytes), self)),
                 Err(error) => {
-                    tracing::warn!(error = causes(&error), device = %self.device, "event stream not read");
+                    let device = self.stream.device();
+                    tracing::warn!(error = causes(&error), %device, "event stream not read");
                     return None;
                 }
             }
-            let silent = tokio::select! {
+            let wake = tokio::select! {
                 _ = self.closing.wait_for(|closing| *closing) => return None,
                 () = sleep_until(self.until) => return None,
-                changed = self.changed.changed() => match changed {
-                    Ok(()) => false,
-                    Err(_) => return None,
-                },
-                () = sleep(HEARTBEAT) => true,
+                wake = self.stream.wake(self.after) => Some(wake),
+                () = sleep(HEARTBEAT) => None,
             };
-            if silent {
-                return Some((Ok(Bytes::from_static(b":\n\n")), self));
+            match wake {
+                Some(Wake::Read) => {}
+                Some(why) => return self.end(why),
+                None => return Some((Ok(Bytes::from_static(b":\n\n")), self)),
             }
         }
     }
 
+    /// The last words of a stream, where it has any.
+    fn end(mut self, why: Wake) -> Option<(Result<Bytes, Problem>, Self)> {
+        self.over = true;
+        let last = Bytes::from(format!("event: {SUPERSEDED}\ndata: {{}}\n\n"));
+        (why == Wake::Superseded).then(|| (Ok(last), self))
+    }
+
     /// The next events as they go over the wire; moves the cursor.
     async fn read(&mut self) -> Result<Bytes, GatewayError> {
-        let (store, device, after) = (self.store.clone(), self.device.clone(), self.after);
-        let rows =
-            tokio::task::spawn_blocking(move || store.read(move |conn| streams::read(conn, &device, after, BATCH)));
-        let rows = rows.await.map_err(GatewayError::internal)??;
         let mut bytes = BytesMut::new();
-        for StreamRow { position, item } in rows {
+        for StreamRow { position, item } in self.stream.read(self.after).await? {
             let StreamItem { room, kind, payload, at } = item;
             let event = Event { room, kind, at: at.0, payload: Base64(payload) };
             let data = serde_json::to_string(&event).map_err(GatewayError::internal)?;

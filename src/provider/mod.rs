@@ -111,8 +111,8 @@ impl Door {
     fn new(gateway: Gateway, tokens: Tokens, limit: Rate, closing: watch::Receiver<bool>) -> Self {
         let store = gateway.store().clone();
         Self {
-            answered: Data::new(Answered::new(store.clone(), gateway.clock().clone())),
-            streams: Data::new(Streams { store, closing }),
+            answered: Data::new(Answered::new(store, gateway.clock().clone())),
+            streams: Data::new(Streams { gateway: gateway.clone(), closing }),
             tokens: Data::new(tokens),
             limit: Data::new(Limiter::new(limit)),
             gateway: Data::new(gateway),

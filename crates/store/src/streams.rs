@@ -6,7 +6,7 @@ use portcullis_core::wire::uri::{ClientUri, RoomUri};
 use uuid::Uuid;
 
 use crate::audit::{lock_head, move_head};
-use crate::convert::{millis, number, room, time, to_db};
+use crate::convert::{client, millis, number, room, time, to_db};
 use crate::schema::{heads, stream_payloads, stream_rows, stream_stage};
 use crate::{Conn, StoreError, Topic, Tx};
 
@@ -90,6 +90,52 @@ pub fn read(conn: &mut Conn, device: &ClientUri, after: u64, limit: u32) -> Resu
             Ok(StreamRow { position: number(position)?, item })
         })
         .collect()
+}
+
+/// As [`read`], but as many of them as have payloads of at most `bytes` together; one is always among them.
+///
+/// # Errors
+///
+/// [`StoreError`] of the database.
+pub fn read_within(
+    conn: &mut Conn,
+    device: &ClientUri,
+    after: u64,
+    limit: u32,
+    bytes: u64,
+) -> Result<Vec<StreamRow>, StoreError> {
+    let sizes = stream_rows::table
+        .inner_join(stream_payloads::table)
+        .filter(stream_rows::device.eq(device.as_str()))
+        .filter(stream_rows::position.gt(to_db(after)?))
+        .order(stream_rows::position)
+        .limit(limit.into())
+        .select(diesel::dsl::sql::<diesel::sql_types::BigInt>("CAST(length(stream_payloads.payload) AS BIGINT)"));
+    let mut left = bytes;
+    let mut count = 0;
+    for size in db!(conn, |c| sizes.load::<i64>(c))? {
+        let within = left.checked_sub(number(size)?);
+        if count > 0 && within.is_none() {
+            break;
+        }
+        left = within.unwrap_or(0);
+        count += 1;
+    }
+    if count == 0 { Ok(Vec::new()) } else { read(conn, device, after, count) }
+}
+
+/// The devices that something came for after position `after`, each with the last position of its own.
+///
+/// # Errors
+///
+/// [`StoreError`] of the database.
+pub fn devices_after(conn: &mut Conn, after: u64) -> Result<Vec<(ClientUri, u64)>, StoreError> {
+    let query = stream_rows::table
+        .filter(stream_rows::position.gt(to_db(after)?))
+        .group_by(stream_rows::device)
+        .select((stream_rows::device, diesel::dsl::max(stream_rows::position)));
+    let rows = db!(conn, |c| query.load::<(String, Option<i64>)>(c))?;
+    rows.into_iter().map(|(device, last)| Ok((client(&device)?, number(last.unwrap_or_default())?))).collect()
 }
 
 /// The last position that was given.

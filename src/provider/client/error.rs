@@ -20,6 +20,9 @@ pub enum ClientError {
     /// An event is not what the stream sends.
     #[error("event is malformed")]
     Event,
+    /// The device is read by a newer stream.
+    #[error("the device is read by a newer stream")]
+    Superseded,
     /// The gateway does not answer.
     #[error("gateway does not answer")]
     Http(#[from] reqwest::Error),
@@ -30,7 +33,7 @@ impl ClientError {
     pub fn problem(&self) -> Option<&ProblemDetails> {
         match self {
             Self::Refused(problem) => Some(problem),
-            Self::Origin | Self::Status(_) | Self::Decode(_) | Self::Event | Self::Http(_) => None,
+            Self::Origin | Self::Status(_) | Self::Decode(_) | Self::Event | Self::Superseded | Self::Http(_) => None,
         }
     }
 }

@@ -7,6 +7,7 @@ use reqwest::{Method, Response};
 use super::sse::Parser;
 use super::{Client, ClientError};
 use crate::provider::Event;
+use crate::provider::events::SUPERSEDED;
 
 /// Wait before the stream is asked for again, doubled with each failure up to [`LONGEST_WAIT`].
 const FIRST_WAIT: Duration = Duration::from_millis(50);
@@ -30,11 +31,12 @@ pub struct EventStream {
     connection: Option<(Response, Parser)>,
     ready: VecDeque<Positioned>,
     wait: Duration,
+    superseded: bool,
 }
 
 impl EventStream {
     pub(super) fn new(client: Client, device: ClientUri, after: u64) -> Self {
-        Self { client, device, after, connection: None, ready: VecDeque::new(), wait: FIRST_WAIT }
+        Self { client, device, after, connection: None, ready: VecDeque::new(), wait: FIRST_WAIT, superseded: false }
     }
 
     /// Position of the last event given; a new stream may continue from it.
@@ -46,13 +48,17 @@ impl EventStream {
     ///
     /// # Errors
     ///
-    /// [`ClientError::Refused`] when the gateway does not give the stream (a token that ended, a foreign device).
+    /// [`ClientError::Refused`] when the gateway does not give the stream (a token that ended, a foreign device), and
+    /// [`ClientError::Superseded`] when another stream of the device was opened; asked again, this one takes over.
     /// Connections that break and gateways that restart are waited for.
     pub async fn next(&mut self) -> Result<Positioned, ClientError> {
         loop {
             if let Some(next) = self.ready.pop_front() {
                 self.after = next.position;
                 return Ok(next);
+            }
+            if std::mem::take(&mut self.superseded) {
+                return Err(ClientError::Superseded);
             }
             match self.read().await {
                 Ok(true) => self.wait = FIRST_WAIT,
@@ -77,6 +83,11 @@ impl EventStream {
             return Ok(false);
         };
         for frame in parser.push(&chunk) {
+            if frame.event.as_deref() == Some(SUPERSEDED) {
+                self.connection = None;
+                self.superseded = true;
+                break;
+            }
             let position = frame.id.and_then(|id| id.parse().ok()).ok_or(ClientError::Event)?;
             let event = serde_json::from_str(&frame.data).map_err(|_| ClientError::Event)?;
             self.ready.push_back(Positioned { position, event });

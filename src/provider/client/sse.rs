@@ -5,6 +5,8 @@
 pub(super) struct Frame {
     /// The last `id` field.
     pub(super) id: Option<String>,
+    /// The last `event` field.
+    pub(super) event: Option<String>,
     /// The `data` lines, joined by line feeds.
     pub(super) data: String,
 }
@@ -50,7 +52,8 @@ impl Parser {
                 }
                 self.frame.data.push_str(value);
             }
-            // Comments have an empty name; `event` repeats what stands in the data.
+            "event" => self.frame.event = Some(value.to_owned()),
+            // Comments have an empty name.
             _ => {}
         }
     }
@@ -65,8 +68,12 @@ mod tests {
 
     #[test]
     fn events_are_the_same_however_their_bytes_are_cut() {
-        let frame = |id: &str, data: &str| Frame { id: Some(id.to_owned()), data: data.to_owned() };
-        let expected = vec![frame("7", "{\"a\":1}"), frame("8", "x\ny")];
+        let frame = |id: &str, event: Option<&str>, data: &str| Frame {
+            id: Some(id.to_owned()),
+            event: event.map(str::to_owned),
+            data: data.to_owned(),
+        };
+        let expected = vec![frame("7", Some("commit"), "{\"a\":1}"), frame("8", None, "x\ny")];
         assert_eq!(Parser::default().push(STREAM), expected);
         let mut parser = Parser::default();
         let one_by_one: Vec<Frame> = STREAM.iter().flat_map(|byte| parser.push(&[*byte])).collect();

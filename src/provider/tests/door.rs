@@ -48,7 +48,7 @@ struct Lab {
     _closing: watch::Sender<bool>,
 }
 
-fn configuration(folder: &Path) -> Config {
+pub(super) fn configuration(folder: &Path) -> Config {
     Authority::new().write(folder, "a.example");
     for name in ["hub.key", "franking.key"] {
         let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();

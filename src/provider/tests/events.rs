@@ -3,18 +3,24 @@ use std::net::TcpListener;
 use actix_web::dev::ServerHandle;
 use actix_web::web::{self, Data};
 use actix_web::{App, HttpServer};
-use portcullis_core::wire::uri::RoomUri;
+use portcullis_core::time::Millis;
+use portcullis_core::wire::uri::{ClientUri, Domain, RoomUri};
+use portcullis_store::audit::{Filter, Outcome};
 use portcullis_store::streams::StreamItem;
-use portcullis_store::{StoreError, Tx, audit, streams};
+use portcullis_store::{StoreError, Tx, audit, devices, streams};
 use tokio::sync::watch;
 
-use super::{ALICE, BOB, World, phone};
+use super::door::configuration;
+use super::{ALICE, BOB, PHONE, World, alice, phone};
+use crate::gateway::{Claims, Gateway, HubKeys, Parts, Policy};
+use crate::peer::Peers;
 use crate::provider::client::{Client, ClientError, EventStream};
 use crate::provider::events::{Streams, stream};
 
 /// A door with nothing but event streams.
 struct Door {
     world: World,
+    gateway: Gateway,
     closing: watch::Sender<bool>,
     port: u16,
     server: ServerHandle,
@@ -23,17 +29,27 @@ struct Door {
 impl Door {
     async fn open() -> Self {
         let world = World::new().await;
+        let config = configuration(world.dir.path());
+        let gateway = Gateway::new(Parts {
+            domains: config.domains.clone(),
+            store: world.store.clone(),
+            policy: Policy::open(&config.policies).unwrap(),
+            peers: Peers::new(&config).unwrap(),
+            keys: HubKeys::read(&config.keys.hub, &config.keys.franking).unwrap(),
+            clock: world.clock.clone(),
+            claims: Claims::new(&config.limits),
+        });
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let (port, closing) = (listener.local_addr().unwrap().port(), watch::Sender::new(false));
-        let server = serve(&world, listener, closing.subscribe());
-        Self { world, closing, port, server }
+        let server = serve(&world, &gateway, listener, closing.subscribe());
+        Self { world, gateway, closing, port, server }
     }
 
     /// Ends all connections at once, and opens the same port again.
     async fn restart(&mut self) {
         self.server.stop(false).await;
         let listener = TcpListener::bind(("127.0.0.1", self.port)).unwrap();
-        self.server = serve(&self.world, listener, self.closing.subscribe());
+        self.server = serve(&self.world, &self.gateway, listener, self.closing.subscribe());
     }
 
     fn client(&self, token: String) -> Client {
@@ -63,9 +79,9 @@ impl Door {
     }
 }
 
-fn serve(world: &World, listener: TcpListener, closing: watch::Receiver<bool>) -> ServerHandle {
+fn serve(world: &World, gateway: &Gateway, listener: TcpListener, closing: watch::Receiver<bool>) -> ServerHandle {
     let (tokens, limit) = (world.tokens.clone(), world.limit.clone());
-    let streams = Data::new(Streams { store: world.store.clone(), closing });
+    let streams = Data::new(Streams { gateway: gateway.clone(), closing });
     let server = HttpServer::new(move || {
         let path = web::resource("/v1/devices/{device}/events").route(web::get().to(stream));
         App::new().app_data(tokens.clone()).app_data(limit.clone()).app_data(streams.clone()).service(path)
@@ -162,4 +178,75 @@ async fn a_cursor_that_is_no_position_is_refused_and_the_header_stands_above_the
     door.closing.send_replace(true);
     let request = reqwest::Client::new().get(format!("{url}?cursor=x")).bearer_auth(door.world.token(ALICE));
     assert_eq!(request.header("Last-Event-ID", "2").send().await.unwrap().status(), 200);
+}
+
+/// The stream as it comes over the wire.
+async fn raw(door: &Door, device: &str) -> reqwest::Response {
+    let device = device.replace(':', "%3A").replace('/', "%2F");
+    let url = format!("http://127.0.0.1:{}/v1/devices/{device}/events", door.port);
+    reqwest::Client::new().get(url).bearer_auth(door.world.token(ALICE)).send().await.unwrap()
+}
+
+#[actix_web::test]
+async fn who_is_suspended_reads_no_further_and_begins_no_more_and_both_are_on_record() {
+    let door = Door::open().await;
+    door.push(0..1).await;
+    let open = raw(&door, PHONE).await;
+    assert_eq!(open.status(), 200);
+    door.gateway.policy().suspend([Domain::parse("a.example").unwrap()].into());
+    let said = open.text().await.unwrap();
+    assert!(said.starts_with("retry:") && !said.contains("superseded"), "{said}");
+    door.push(1..2).await;
+    let refused = raw(&door, PHONE).await;
+    assert_eq!(refused.status(), 403);
+    let decision = refused.headers()["portcullis-decision"].to_str().unwrap().to_owned();
+    let entries = loop {
+        audit::sequence_async(&door.world.store, 1000, door.world.clock.now()).await.unwrap();
+        let filter = Filter { kind: Some("decision.stream".to_owned()), limit: 9, ..Filter::default() };
+        let entries = door.world.store.read(|conn| audit::entries(conn, &filter)).unwrap();
+        if entries.len() == 3 {
+            break entries;
+        }
+        tokio::task::yield_now().await;
+    };
+    let allowed = entries.iter().filter(|entry| entry.record.outcome == Outcome::Allow);
+    assert_eq!(allowed.count(), 1);
+    let denied = entries.iter().filter(|entry| entry.record.policy == ["company.suspended-at-door"]);
+    assert!(denied.map(|entry| entry.record.decision.unwrap().to_string()).any(|id| id == decision));
+    door.gateway.policy().suspend([].into());
+    assert_eq!(take(&mut door.events(0), 2).await, counted(0..2));
+}
+
+#[actix_web::test]
+async fn of_two_streams_of_a_device_the_newer_goes_on_and_the_older_is_told() {
+    let door = Door::open().await;
+    door.push(0..1).await;
+    let (mut older, mut newer) = (door.events(0), door.events(0));
+    assert_eq!(take(&mut older, 1).await, counted(0..1));
+    assert_eq!(take(&mut newer, 1).await, counted(0..1));
+    assert!(matches!(older.next().await, Err(ClientError::Superseded)));
+    door.push(1..2).await;
+    assert_eq!(take(&mut newer, 1).await, counted(1..2));
+    assert_eq!(take(&mut older, 1).await, counted(1..2));
+    assert!(matches!(newer.next().await, Err(ClientError::Superseded)));
+}
+
+#[actix_web::test]
+async fn a_user_has_so_many_streams_at_once_and_a_place_that_is_left_is_free() {
+    let door = Door::open().await;
+    let names: Vec<String> = (0..33).map(|number| format!("mimi://a.example/d/alice/device-{number}")).collect();
+    let devices: Vec<ClientUri> = names.iter().map(|name| name.parse().unwrap()).collect();
+    let register = move |tx: &mut Tx<'_>| -> Result<(), StoreError> {
+        devices.iter().try_for_each(|device| devices::register_device(tx, device, &alice(), Millis(0)))
+    };
+    door.world.store.write_async(ALICE, register).await.unwrap();
+    let mut open = Vec::new();
+    for name in &names[..32] {
+        open.push(raw(&door, name).await);
+    }
+    assert!(open.iter().all(|open| open.status() == 200));
+    let refused = raw(&door, &names[32]).await;
+    assert_eq!((refused.status().as_u16(), refused.headers().contains_key("retry-after")), (429, true));
+    // The same device again takes the place of its older stream.
+    assert_eq!(raw(&door, &names[0]).await.status(), 200);
 }

@@ -23,7 +23,7 @@ const BOB: &str = "mimi://a.example/u/bob";
 const PHONE: &str = "mimi://a.example/d/alice/phone";
 
 struct World {
-    _dir: TempDir,
+    dir: TempDir,
     store: Store,
     tokens: Data<Tokens>,
     limit: Data<Limiter<UserUri>>,
@@ -50,7 +50,7 @@ impl World {
         };
         store.write_async(ALICE, register).await.unwrap();
         let limit = Data::new(Limiter::new(Limits::default().user));
-        Self { _dir: dir, store, tokens: Data::new(tokens), limit, key, clock }
+        Self { dir, store, tokens: Data::new(tokens), limit, key, clock }
     }
 
     fn token(&self, subject: &str) -> String {

@@ -140,6 +140,29 @@ on_both! {
         assert_eq!(db.number("SELECT count(*) FROM stream_payloads"), 2);
     }
 
+    fn a_reading_of_a_stream_ends_before_it_is_too_large_and_never_before_its_first_row(db) {
+        let store = db.open();
+        for body in ["four", "large", "x", "y"] {
+            push(&store, "x", &["phone"], body);
+        }
+        push(&store, "x", &["tablet"], "z");
+        sequence(&store, 100, NOW).unwrap();
+        let phone = device("bob", "phone");
+        let read = |after, limit, bytes| {
+            let rows = store.read(|conn| streams::read_within(conn, &phone, after, limit, bytes)).unwrap();
+            rows.into_iter().map(|row| row.position).collect::<Vec<_>>()
+        };
+        assert_eq!((read(0, 9, 8), read(0, 9, 9), read(0, 9, 100)), (vec![1], vec![1, 2], vec![1, 2, 3, 4]));
+        assert_eq!((read(1, 9, 1), read(0, 2, 100), read(4, 9, 100)), (vec![2], vec![1, 2], vec![]));
+        let came = |after| {
+            let mut came = store.read(|conn| streams::devices_after(conn, after)).unwrap();
+            came.sort();
+            came
+        };
+        assert_eq!(came(0), [(phone.clone(), 4), (device("bob", "tablet"), 5)]);
+        assert_eq!((came(4), came(5)), (vec![(device("bob", "tablet"), 5)], vec![]));
+    }
+
     fn an_idle_sequencer_touches_nothing(db) {
         let store = db.open();
         store.write("x", staging(record("decision.message"))).unwrap();

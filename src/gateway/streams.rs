@@ -1,0 +1,273 @@
+//! Who reads the stream of a device, and until when. A device has one reader at a time in each process: the newest.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use portcullis_core::policy::{DoorAct, DoorQuestion};
+use portcullis_core::wire::uri::{ClientUri, UserUri};
+use portcullis_store::streams::{self, StreamRow};
+use portcullis_store::{StoreError, Topic, devices};
+use tokio::sync::{Semaphore, watch};
+
+use super::decide::{Case, Decision};
+use super::places::Of;
+use super::{Gateway, GatewayError, Inner};
+use crate::limits::TooMany;
+
+/// Most streams of one user's devices at once, in each process.
+const OF_A_USER: usize = 32;
+
+/// When to come again beyond [`OF_A_USER`].
+const LATER: Duration = Duration::from_secs(5);
+
+/// Streams that read the database at once; the others wait for their turn.
+const READERS: usize = 32;
+
+/// Most events, and most bytes of their payloads, that are read at once; one event may be larger.
+const BATCH: u32 = 16;
+const BATCH_BYTES: u64 = 1 << 20;
+
+/// What happened to a stream that waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wake {
+    /// There may be something to read.
+    Read,
+    /// The device is read by a newer stream.
+    Superseded,
+    /// Policy does not let the user read any longer; that is on the record.
+    Denied,
+    /// The gateway has ended.
+    Closed,
+}
+
+/// What a stream hears of.
+enum Happened {
+    Newer,
+    Policy,
+    Positioned,
+}
+
+/// The stream of a device, which its user may read.
+pub struct DeviceStream {
+    inner: Arc<Inner>,
+    user: UserUri,
+    device: ClientUri,
+    /// Becomes true when a newer one is opened.
+    superseded: watch::Receiver<bool>,
+    policy: watch::Receiver<u64>,
+    positioned: watch::Receiver<u64>,
+}
+
+/// The open streams of this process.
+pub(super) struct Streams {
+    open: Mutex<HashMap<UserUri, HashMap<ClientUri, watch::Sender<bool>>>>,
+    readers: Semaphore,
+    arrivals: tokio::sync::Mutex<Arrivals>,
+}
+
+/// What came last for the devices that have a stream, as of one run of the sequencer: read once for all streams.
+#[derive(Default)]
+struct Arrivals {
+    /// The count of [`Topic::Streams`] then; `None` before the first.
+    count: Option<u64>,
+    through: u64,
+    last: HashMap<ClientUri, u64>,
+}
+
+impl Default for Streams {
+    fn default() -> Self {
+        Self { open: Mutex::default(), readers: Semaphore::new(READERS), arrivals: tokio::sync::Mutex::default() }
+    }
+}
+
+impl Streams {
+    fn open(&self) -> MutexGuard<'_, HashMap<UserUri, HashMap<ClientUri, watch::Sender<bool>>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends the device's older stream.
+    fn enter(&self, user: &UserUri, device: &ClientUri) -> Result<watch::Receiver<bool>, TooMany> {
+        let mut open = self.open();
+        let own = open.entry(user.clone()).or_default();
+        if own.len() >= OF_A_USER && !own.contains_key(device) {
+            return Err(TooMany { wait: LATER });
+        }
+        let (newer, superseded) = watch::channel(false);
+        if let Some(older) = own.insert(device.clone(), newer) {
+            let _ = older.send(true);
+        }
+        Ok(superseded)
+    }
+
+    /// Unless a newer one has its place.
+    fn leave(&self, user: &UserUri, device: &ClientUri, superseded: &watch::Receiver<bool>) {
+        let mut open = self.open();
+        let Some(own) = open.get_mut(user) else { return };
+        if own.get(device).is_some_and(|newer| newer.subscribe().same_channel(superseded)) {
+            own.remove(device);
+        }
+        if own.is_empty() {
+            open.remove(user);
+        }
+    }
+
+    fn is_open(&self, device: &ClientUri) -> bool {
+        device.user().is_some_and(|user| self.open().get(&user).is_some_and(|own| own.contains_key(device)))
+    }
+}
+
+impl Gateway {
+    /// Lets `user` read what its device is sent. The decision is on the record before anything is read.
+    ///
+    /// # Errors
+    ///
+    /// [`GatewayError::NotFound`] for a device that is not the user's, [`GatewayError::TooMany`] beyond 32 streams of the
+    /// user, [`GatewayError::Refused`] by policy.
+    pub async fn open_stream(&self, user: UserUri, device: ClientUri) -> Result<DeviceStream, GatewayError> {
+        let of = vec![Of::User(user.clone())];
+        let opened = move |inner: &Arc<Inner>| {
+            let owner = inner.store.read(|conn| devices::device_user(conn, &device))?;
+            if owner.is_none_or(|owner| owner != user) {
+                return Err(GatewayError::NotFound);
+            }
+            let superseded = inner.streams.enter(&user, &device)?;
+            // Seen before deciding, so that what changes meanwhile is decided again.
+            let (policy, positioned) = (inner.policy.changes(), inner.store.changes(Topic::Streams));
+            let stream = DeviceStream { inner: Arc::clone(inner), user, device, superseded, policy, positioned };
+            let decision = stream.decide();
+            if !decision.allow {
+                return inner.refuse(stream.user.as_str(), &decision);
+            }
+            inner.record(stream.user.as_str(), &decision)?;
+            Ok(stream)
+        };
+        self.0.blocking(of, opened).await
+    }
+}
+
+impl DeviceStream {
+    /// The device.
+    pub fn device(&self) -> &ClientUri {
+        &self.device
+    }
+
+    /// The next events after position `after`, at most 16 with 1 MiB of payloads together; one may be larger. Waits for
+    /// its turn.
+    ///
+    /// # Errors
+    ///
+    /// [`GatewayError`] of the database.
+    pub async fn read(&mut self, after: u64) -> Result<Vec<StreamRow>, GatewayError> {
+        // Seen before reading, so that what is positioned meanwhile wakes us again.
+        self.positioned.mark_unchanged();
+        let _turn = self.inner.streams.readers.acquire().await.map_err(GatewayError::internal)?;
+        let (inner, device) = (Arc::clone(&self.inner), self.device.clone());
+        blocking(move || inner.store.read(|conn| streams::read_within(conn, &device, after, BATCH, BATCH_BYTES))).await
+    }
+
+    /// Why nothing more may be read, if that is so.
+    pub fn ended(&mut self) -> Option<Wake> {
+        if *self.superseded.borrow() {
+            return Some(Wake::Superseded);
+        }
+        let changed = self.policy.has_changed().unwrap_or(true);
+        self.policy.mark_unchanged();
+        (changed && !self.still_allowed()).then_some(Wake::Denied)
+    }
+
+    /// Waits until something happens that concerns the device, which has read up to position `after`. Dropping the wait
+    /// loses nothing for whoever reads again then.
+    pub async fn wake(&mut self, after: u64) -> Wake {
+        loop {
+            let happened = tokio::select! {
+                biased;
+                superseded = self.superseded.wait_for(|superseded| *superseded) => superseded.is_ok().then_some(Happened::Newer),
+                changed = self.policy.changed() => changed.is_ok().then_some(Happened::Policy),
+                changed = self.positioned.changed() => changed.is_ok().then_some(Happened::Positioned),
+            };
+            match happened {
+                Some(Happened::Newer) => return Wake::Superseded,
+                Some(Happened::Policy) if !self.still_allowed() => return Wake::Denied,
+                Some(Happened::Positioned) if self.concerned(after).await => return Wake::Read,
+                Some(Happened::Policy | Happened::Positioned) => {}
+                None => return Wake::Closed,
+            }
+        }
+    }
+
+    /// Whether something came for this device since `after`. When the database does not tell: perhaps.
+    async fn concerned(&mut self, after: u64) -> bool {
+        let count = *self.positioned.borrow_and_update();
+        let streams = Arc::clone(&self.inner.streams);
+        let mut arrivals = streams.arrivals.lock().await;
+        if arrivals.count.is_none_or(|seen| seen != count) {
+            let (inner, through, first) = (Arc::clone(&self.inner), arrivals.through, arrivals.count.is_none());
+            let read = blocking(move || {
+                inner.store.read(|conn| {
+                    if first {
+                        return Ok((Vec::new(), streams::last_position(conn)?));
+                    }
+                    let came = streams::devices_after(conn, through)?;
+                    let last = came.iter().map(|(_, last)| *last).max().unwrap_or(through);
+                    Ok::<_, StoreError>((came, last))
+                })
+            });
+            let Ok((came, through)) = read.await else { return true };
+            arrivals.last.retain(|device, _| streams.is_open(device));
+            arrivals.last.extend(came.into_iter().filter(|(device, _)| streams.is_open(device)));
+            (arrivals.count, arrivals.through) = (Some(count), through);
+            if first {
+                return true;
+            }
+        }
+        arrivals.last.get(&self.device).is_some_and(|last| *last > after)
+    }
+
+    /// Whether policy still lets the user read. That it does not is recorded; the stream does not wait for that.
+    fn still_allowed(&self) -> bool {
+        let decision = self.decide();
+        if decision.allow {
+            return true;
+        }
+        let (inner, user, device) = (Arc::clone(&self.inner), self.user.clone(), self.device.clone());
+        tokio::task::spawn_blocking(move || {
+            if let Err(error) = inner.record(user.as_str(), &decision) {
+                tracing::error!(%error, %device, "the end of an event stream is not on the record");
+            }
+        });
+        false
+    }
+
+    fn decide(&self) -> Decision {
+        let (now, domain) = (self.inner.clock.now(), self.user.domain());
+        let case = Case {
+            kind: "decision.stream",
+            room: None,
+            actor: Some(self.user.to_string()),
+            peer: domain.clone(),
+            epoch: None,
+            exchange: None,
+            now,
+        };
+        let (act, actor) = (DoorAct::ReadStream, &self.user);
+        let question = DoorQuestion { act, actor, door: &domain, source: &domain, now };
+        case.decide_door(&self.inner.policy.active(), &question)
+    }
+}
+
+impl Drop for DeviceStream {
+    fn drop(&mut self) {
+        self.inner.streams.leave(&self.user, &self.device, &self.superseded);
+    }
+}
+
+/// Beside the requests: streams have bounds of their own.
+async fn blocking<T: Send + 'static, E: Into<GatewayError> + Send + 'static>(
+    work: impl FnOnce() -> Result<T, E> + Send + 'static,
+) -> Result<T, GatewayError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(outcome) => outcome.map_err(Into::into),
+        Err(panic) => Err(GatewayError::internal(panic)),
+    }
+}
