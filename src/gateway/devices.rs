@@ -69,7 +69,7 @@ pub(super) fn upload_key_packages(
         let info = key_package::validate(&crypto, &package, key_package::MINIMUM_REMAINING, now)
             .map_err(GatewayError::decode)?;
         if info.client != *device || info.user != *user {
-            return wrong_identity(inner, user, "decision.key_packages", "credential_is_another_user_s", device);
+            return wrong_identity(inner, user, "decision.key_packages", "credential_is_another_client_s", device);
         }
         checked.push(StoredKeyPackage {
             reference: info.reference,

@@ -1,6 +1,7 @@
 //! A GroupInfoRequest at the hub: what a client needs to join by external commit, sealed to it, with a ticket that
 //! lets exactly that client in for a short while.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +9,6 @@ use portcullis_core::identity::credential::bound_client;
 use portcullis_core::mls::crypto::HubCrypto;
 use portcullis_core::mls::labels;
 use portcullis_core::room::Admission;
-use portcullis_core::time::Millis;
 use portcullis_core::wire::group_info::{
     GroupInfoOutcome, GroupInfoRatchetTree, GroupInfoRequest, GroupInfoResponse, PendingProposal, SealedGroupInfo,
 };
@@ -25,12 +25,20 @@ use uuid::Uuid;
 use super::decide::{Case, question};
 use super::rooms::Hosted;
 use super::{Answer, Caller, GatewayError, Inner};
+use crate::config::Rate;
 
 /// How long an admission ticket lasts (reading D-46).
 const TICKET: Duration = Duration::from_secs(120);
 /// Most answers to one key within [`READ_WINDOW`] that it makes no use of (reading D-46).
 const READS: u64 = 5;
 const READ_WINDOW: Duration = Duration::from_secs(60);
+/// Requests of one user for one room in each process: keys are the requester's own choice.
+pub(super) const USER_READS: Rate = {
+    let number = NonZeroU32::new(30).unwrap();
+    Rate { per_minute: number, burst: number }
+};
+
+const TOO_MANY: &str = "too_many_reads_without_a_commit";
 
 /// Answers a GroupInfoRequest for a room we are the hub of.
 pub(super) fn answer(inner: &Arc<Inner>, caller: &Caller, room: &RoomUri, body: &[u8]) -> Result<Answer, GatewayError> {
@@ -50,7 +58,7 @@ pub(super) fn answer(inner: &Arc<Inner>, caller: &Caller, room: &RoomUri, body: 
         Err(GatewayError::NotFound) => return refused(inner, &case, room, "no_such_room"),
         Err(error) => return Err(error),
     };
-    let admission = match admission(inner, caller, &hosted, &request, case.now)? {
+    let admission = match admission(inner, caller, &hosted, &request)? {
         Ok(admission) => admission,
         Err(reason) => return refused(inner, &case, room, &reason),
     };
@@ -71,13 +79,16 @@ pub(super) fn answer(inner: &Arc<Inner>, caller: &Caller, room: &RoomUri, body: 
         issued_at: case.now,
         expires_at: case.now.plus(TICKET),
     };
-    let id = decision.id();
-    inner.store.write(room.as_str(), move |tx: &mut Tx<'_>| {
+    let (id, since) = (decision.id(), case.now.minus(READ_WINDOW));
+    let issued = inner.store.write(room.as_str(), move |tx: &mut Tx<'_>| {
+        if admission::count_since(tx, &ticket.room, &ticket.signature_key, since)? >= READS {
+            return Ok(false);
+        }
         admission::issue(tx, &ticket)?;
         tx.stage(&decision.record)?;
-        Ok::<_, StoreError>(())
+        Ok::<_, StoreError>(true)
     })?;
-    Ok(Answer { body, decision: Some(id) })
+    if issued { Ok(Answer { body, decision: Some(id) }) } else { refused(inner, &case, room, TOO_MANY) }
 }
 
 /// Whom a ticket is for, besides its key: a certificate may change while the client stays (reading D-46).
@@ -91,7 +102,6 @@ fn admission(
     caller: &Caller,
     hosted: &Hosted,
     request: &GroupInfoRequest,
-    now: Millis,
 ) -> Result<Result<Admission, String>, GatewayError> {
     let refusal = |reason: &str| Ok(Err(reason.to_owned()));
     let Ok((client, user)) = bound_client(&request.credential, &request.signature_key) else {
@@ -109,10 +119,8 @@ fn admission(
     if hosted.blocks(&user) {
         return refusal("room.blocked");
     }
-    let since = now.minus(READ_WINDOW);
-    let reads = inner.store.read(|conn| admission::count_since(conn, &hosted.room, &request.signature_key, since))?;
-    if reads >= READS {
-        return refusal("too_many_reads_without_a_commit");
+    if inner.reads.take(&(hosted.room.clone(), user.clone())).is_err() {
+        return refusal(TOO_MANY);
     }
     let code = request.joining_code.as_deref();
     match Admission::of(&hosted.state, &client, &user, &request.signature_key, code) {

@@ -43,6 +43,7 @@ use portcullis_core::wire::uri::{ClientUri, Domain, RoomUri, UserUri};
 use portcullis_store::Store;
 use uuid::Uuid;
 
+use crate::limits::Limiter;
 use crate::peer::Peers;
 use places::{Of, Places};
 use rooms::RoomCache;
@@ -113,6 +114,8 @@ struct Inner {
     peers_turn: Mutex<()>,
     places: Arc<Places>,
     streams: Arc<Streams>,
+    /// Reads of a room's GroupInfo by one user.
+    reads: Limiter<(RoomUri, UserUri)>,
 }
 
 impl Gateway {
@@ -124,6 +127,7 @@ impl Gateway {
             peers_turn: Mutex::default(),
             places: Arc::default(),
             streams: Arc::default(),
+            reads: Limiter::new(group_info::USER_READS),
         }))
     }
 

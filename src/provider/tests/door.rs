@@ -126,9 +126,10 @@ impl Lab {
     }
 
     /// What the audit log has of a decision.
-    fn record(&self, decision: Uuid) -> AuditRecord {
-        audit::sequence(self.gateway.store(), 1000, self.gateway.clock().now()).unwrap();
-        let filter = audit::Filter { decision: Some(decision), limit: 2, ..audit::Filter::default() };
+    async fn record(&self, decision: Option<Uuid>) -> AuditRecord {
+        audit::sequence_async(self.gateway.store(), 1000, self.gateway.clock().now()).await.unwrap();
+        assert!(decision.is_some());
+        let filter = audit::Filter { decision, limit: 2, ..audit::Filter::default() };
         let entries = self.gateway.store().read(|conn| audit::entries(conn, &filter)).unwrap();
         let [entry] = &entries[..] else { panic!("{entries:?}") };
         entry.record.clone()
@@ -300,19 +301,26 @@ fn certified(device: &str, user: &str) -> Vec<u8> {
 }
 
 #[actix_web::test]
-async fn a_key_package_whose_certificate_names_another_user_is_refused_on_the_record() {
+async fn a_key_package_is_its_device_s_and_its_user_s_and_one_of_another_device_is_refused_on_the_record() {
     let lab = Lab::open().await;
     let device = "mimi://a.example/d/bob/phone";
     let bob = lab.client(BOB);
     lab.join(&bob, device).await;
     let device = device.parse().unwrap();
     assert_eq!(bob.upload_key_packages(&device, vec![certified(device.as_str(), BOB)]).await.unwrap(), 6);
-    let refused = bob.upload_key_packages(&device, vec![certified(device.as_str(), ALICE)]).await.unwrap_err();
+    let theirs = bob.upload_key_packages(&device, vec![certified(device.as_str(), ALICE)]).await.unwrap_err();
+    assert!(matches!(theirs.problem().unwrap().status, 400 | 403), "{theirs:?}");
+    let tablet = certified("mimi://a.example/d/bob/tablet", BOB);
+    let refused = bob.upload_key_packages(&device, vec![tablet]).await.unwrap_err();
     let problem = refused.problem().unwrap();
     assert_eq!((problem.status, problem.code.as_str()), (403, "wrong_identity"));
     let other = bob.register_device(&"mimi://a.example/d/alice/phone".parse().unwrap()).await.unwrap_err();
-    let [first, second] = [problem, other.problem().unwrap()].map(|problem| lab.record(problem.decision.unwrap()));
-    assert_eq!((first.kind.as_str(), first.reason.as_str()), ("decision.key_packages", "credential_is_another_user_s"));
+    let first = lab.record(problem.decision).await;
+    let second = lab.record(other.problem().unwrap().decision).await;
+    assert_eq!(
+        (first.kind.as_str(), first.reason.as_str()),
+        ("decision.key_packages", "credential_is_another_client_s")
+    );
     assert_eq!((second.kind.as_str(), second.reason.as_str()), ("decision.device", "device_is_another_user_s"));
     lab.server.stop(false).await;
 }
@@ -343,7 +351,7 @@ async fn a_room_that_is_refused_before_policy_is_asked_is_on_the_record() {
     ] {
         let wanted = CreateRoom { room: room.parse().unwrap(), template: template.to_owned(), name: "x".to_owned() };
         let refused = alice.create_room(&wanted).await.unwrap_err();
-        let record = lab.record(refused.problem().unwrap().decision.unwrap());
+        let record = lab.record(refused.problem().unwrap().decision).await;
         assert_eq!((record.kind.as_str(), record.reason.as_str()), ("decision.room", reason));
     }
     lab.server.stop(false).await;
