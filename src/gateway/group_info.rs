@@ -58,7 +58,7 @@ pub(super) fn answer(inner: &Arc<Inner>, caller: &Caller, room: &RoomUri, body: 
         Err(GatewayError::NotFound) => return refused(inner, &case, room, "no_such_room"),
         Err(error) => return Err(error),
     };
-    let admission = match admission(inner, caller, &hosted, &request)? {
+    let admission = match admission(inner, caller, &hosted, &request) {
         Ok(admission) => admission,
         Err(reason) => return refused(inner, &case, room, &reason),
     };
@@ -102,8 +102,8 @@ fn admission(
     caller: &Caller,
     hosted: &Hosted,
     request: &GroupInfoRequest,
-) -> Result<Result<Admission, String>, GatewayError> {
-    let refusal = |reason: &str| Ok(Err(reason.to_owned()));
+) -> Result<Admission, String> {
+    let refusal = |reason: &str| Err(reason.to_owned());
     let Ok((client, user)) = bound_client(&request.credential, &request.signature_key) else {
         return refusal("credential_cannot_be_read");
     };
@@ -125,8 +125,8 @@ fn admission(
     let code = request.joining_code.as_deref();
     match Admission::of(&hosted.state, &client, &user, &request.signature_key, code) {
         Ok(admission) if hosted.effective.takes_away(&hosted.state, &admission.action()) => refusal("room.demoted"),
-        Ok(admission) => Ok(Ok(admission)),
-        Err(violation) => Ok(Err(format!("room.{}", violation.code()))),
+        Ok(admission) => Ok(admission),
+        Err(violation) => Err(format!("room.{}", violation.code())),
     }
 }
 
