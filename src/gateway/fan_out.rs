@@ -10,7 +10,8 @@ use portcullis_core::wire::mls::{MlsMessage, RatchetTree};
 use portcullis_core::wire::notify::{FanoutBody, FanoutMessage};
 use portcullis_core::wire::update::{CommitBundle, RatchetTreeOption};
 use portcullis_core::wire::uri::{ClientUri, Domain, RoomUri};
-use portcullis_store::events::{EventKind, NewEvent};
+use portcullis_store::events::{Appended, EventKind, NewEvent};
+use portcullis_store::rooms::Accepted;
 use portcullis_store::streams::{self, StreamItem};
 use portcullis_store::{StoreError, Tx, events, outbox, routes};
 
@@ -53,21 +54,36 @@ impl Audience {
 impl Delivery {
     /// Appends the event to the room and owes it to everyone, in the caller's transaction.
     pub(super) fn write(&self, tx: &mut Tx<'_>, room: &RoomUri, accepted_at: Millis) -> Result<(), StoreError> {
-        let event = NewEvent {
+        let event = self.event(accepted_at);
+        let appended = events::append(tx, room, &event)?;
+        self.owe(tx, room, appended, event)
+    }
+
+    /// The same with a number that the room has given.
+    pub(super) fn write_as(&self, tx: &mut Tx<'_>, room: &RoomUri, accepted: Accepted) -> Result<(), StoreError> {
+        let event = self.event(accepted.at);
+        let appended = events::put(tx, room, accepted.seq, &event)?;
+        self.owe(tx, room, appended, event)
+    }
+
+    fn event(&self, accepted_at: Millis) -> NewEvent {
+        NewEvent {
             kind: self.kind,
             epoch: self.epoch,
             accepted_at,
             message_hash: self.body.message().hash(),
             fanout: FanoutMessage { timestamp: accepted_at, body: self.body.clone() }.encode(),
-        };
-        let sequence = events::append(tx, room, &event)?;
+        }
+    }
+
+    fn owe(&self, tx: &mut Tx<'_>, room: &RoomUri, appended: Appended, event: NewEvent) -> Result<(), StoreError> {
         let own = room.domain();
         for peer in &self.audience.peers {
-            outbox::enqueue(tx, room, peer, &own, sequence)?;
+            outbox::enqueue(tx, room, peer, &own, appended)?;
         }
         let devices: Vec<ClientUri> = self.audience.devices.iter().cloned().collect();
         let (room, kind) = (room.clone(), stream_kind(self.kind).to_owned());
-        streams::push(tx, &devices, &StreamItem { room, kind, payload: event.fanout, at: accepted_at })
+        streams::push(tx, &devices, &StreamItem { room, kind, payload: event.fanout, at: event.accepted_at })
     }
 }
 

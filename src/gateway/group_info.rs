@@ -97,12 +97,7 @@ pub(super) fn bearer(client: &ClientUri, user: &UserUri) -> [u8; 32] {
 }
 
 /// By which right the requester may have the GroupInfo, or why it may not.
-fn admission(
-    inner: &Inner,
-    caller: &Caller,
-    hosted: &Hosted,
-    request: &GroupInfoRequest,
-) -> Result<Admission, String> {
+fn admission(inner: &Inner, caller: &Caller, hosted: &Hosted, request: &GroupInfoRequest) -> Result<Admission, String> {
     let refusal = |reason: &str| Err(reason.to_owned());
     let Ok((client, user)) = bound_client(&request.credential, &request.signature_key) else {
         return refusal("credential_cannot_be_read");

@@ -78,11 +78,12 @@ fn attempt(
     }
     let delivery = fan_out::of_message(inner, hosted, epoch, message);
     let (id, seen, room) = (decision.id(), hosted.seen, hosted.room.clone());
-    let written = inner.store.write(hosted.room.as_str(), move |tx: &mut Tx<'_>| {
-        let accepted_at = rooms::accept_message(tx, &room, seen, now)?;
-        delivery.write(tx, &room, accepted_at)?;
-        tx.stage(&decision.record)?;
-        let body = answer(SubmitOutcome::Accepted { accepted_at, frank: None });
+    let record = decision.record.seal()?;
+    let written = inner.store.append(hosted.room.as_str(), move |tx: &mut Tx<'_>| {
+        let accepted = rooms::accept_message(tx, &room, seen, now)?;
+        delivery.write_as(tx, &room, accepted)?;
+        tx.stage_sealed(&record)?;
+        let body = answer(SubmitOutcome::Accepted { accepted_at: accepted.at, frank: None });
         replay.store(tx, &body, id, now)?;
         Ok::<_, StoreError>(body)
     });
@@ -151,7 +152,7 @@ impl Inner {
     /// Makes the record of a decision durable that has no other effect.
     pub(super) fn record(&self, lane: &str, decision: &Decision) -> Result<(), GatewayError> {
         let record = decision.record.clone();
-        Ok(self.store.write(lane, move |tx: &mut Tx<'_>| tx.stage(&record))?)
+        Ok(self.store.append(lane, move |tx: &mut Tx<'_>| tx.stage(&record))?)
     }
 
     /// Tells a stranger nothing of a room that is here: only the record says so.

@@ -91,7 +91,7 @@ async fn a_colleague_who_is_not_in_a_room_cannot_tell_it_from_one_that_is_not_th
         assert_eq!(answers[0], answers[1], "{what}");
     }
     lab.quiet().await;
-    assert_eq!(hidden(&lab), 2);
+    assert_eq!(hidden(&lab), 3);
 }
 
 #[tokio::test]

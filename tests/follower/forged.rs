@@ -150,8 +150,8 @@ async fn a_client_from_which_something_is_withheld_does_not_open_the_room_by_hav
     let mut mallory = lab.device(MALLORY).await;
     lab.bring_in(&mut alice, &mut mallory, ORDINARY).await;
     lab.quiet().await;
-    let commit = fanned_out(&lab).into_iter().filter_map(|event| FanoutMessage::decode(&event).ok());
-    let commit = commit.filter(|fanout| matches!(fanout.body, FanoutBody::Commit { .. })).next_back().unwrap();
+    let mut sent = fanned_out(&lab).into_iter().filter_map(|event| FanoutMessage::decode(&event).ok());
+    let commit = sent.rfind(|fanout| matches!(fanout.body, FanoutBody::Commit { .. })).unwrap();
     bob.member_mut().receive(&room(), &commit).unwrap();
     let (group_info, tree) = described(bob.member());
     b.client(bob.user()).take_up(&room(), group_info, tree).await.unwrap();

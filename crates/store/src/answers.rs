@@ -61,13 +61,18 @@ pub fn store(
     now: Millis,
     expires: Millis,
 ) -> Result<(), StoreError> {
+    let (status, decision) = (i32::from(answer.status), answer.decision.as_ref().map(|id| id.as_bytes().as_slice()));
     let row = (
         answers::scope.eq(scope.as_slice()),
-        answers::status.eq(i32::from(answer.status)),
+        answers::status.eq(status),
         answers::body.eq(answer.body.as_slice()),
-        answers::decision.eq(answer.decision.as_ref().map(|id| id.as_bytes().as_slice())),
+        answers::decision.eq(decision),
         answers::expires_at.eq(time(expires)?),
     );
+    let stored = db!(tx, |c| diesel::insert_into(answers::table).values(row).on_conflict_do_nothing().execute(c))?;
+    if stored == 1 {
+        return Ok(());
+    }
     let old = answers::table.filter(answers::scope.eq(scope.as_slice())).filter(answers::expires_at.le(time(now)?));
     db!(tx, |c| diesel::delete(old).execute(c))?;
     let stored = db!(tx, |c| diesel::insert_into(answers::table).values(row).on_conflict_do_nothing().execute(c))?;

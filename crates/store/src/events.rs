@@ -5,6 +5,7 @@ use portcullis_core::time::Millis;
 use portcullis_core::wire::uri::RoomUri;
 
 use crate::convert::{digest, millis, number, time, to_db};
+use crate::later::EventRow;
 use crate::schema::{events, rooms};
 use crate::{Conn, StoreError, Tx};
 
@@ -63,12 +64,21 @@ pub struct Event {
     pub event: NewEvent,
 }
 
-/// Appends `event` and gives its number in the room: one more than that of the event before it.
+/// An event that was appended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Appended {
+    /// Its number in the room.
+    pub seq: u64,
+    /// Length of its FanoutMessage.
+    pub bytes: u64,
+}
+
+/// Appends `event` with the number in the room that follows that of the event before it.
 ///
 /// # Errors
 ///
 /// [`StoreError::NoRoom`].
-pub fn append(tx: &mut Tx<'_>, room: &RoomUri, event: &NewEvent) -> Result<u64, StoreError> {
+pub fn append(tx: &mut Tx<'_>, room: &RoomUri, event: &NewEvent) -> Result<Appended, StoreError> {
     let target = rooms::table.filter(rooms::uri.eq(room.as_str()));
     let seq = db!(tx, |c| {
         diesel::update(target)
@@ -77,18 +87,26 @@ pub fn append(tx: &mut Tx<'_>, room: &RoomUri, event: &NewEvent) -> Result<u64, 
             .get_result::<i64>(c)
             .optional()
     })?;
-    let seq = seq.ok_or(StoreError::NoRoom)?;
-    let row = (
-        events::room.eq(room.as_str()),
-        events::seq.eq(seq),
-        events::kind.eq(event.kind.code()),
-        events::epoch.eq(to_db(event.epoch)?),
-        events::accepted_at.eq(time(event.accepted_at)?),
-        events::message_hash.eq(event.message_hash.as_slice()),
-        events::fanout.eq(event.fanout.as_slice()),
-    );
-    db!(tx, |c| diesel::insert_into(events::table).values(row).execute(c))?;
-    number(seq)
+    put(tx, room, number(seq.ok_or(StoreError::NoRoom)?)?, event)
+}
+
+/// Appends `event` with a number that the room has given already ([`crate::rooms::accept_message`]).
+///
+/// # Errors
+///
+/// [`StoreError::OutOfRange`].
+pub fn put(tx: &mut Tx<'_>, room: &RoomUri, seq: u64, event: &NewEvent) -> Result<Appended, StoreError> {
+    let row = EventRow {
+        room: room.to_string(),
+        seq: to_db(seq)?,
+        kind: event.kind.code(),
+        epoch: to_db(event.epoch)?,
+        accepted_at: time(event.accepted_at)?,
+        message_hash: event.message_hash.to_vec(),
+        fanout: event.fanout.clone(),
+    };
+    tx.later.events.push(row);
+    Ok(Appended { seq, bytes: event.fanout.len() as u64 })
 }
 
 /// Events of a room from number `from` on, in order, at most `limit`.

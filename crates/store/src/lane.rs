@@ -8,10 +8,12 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use crate::audit::known::Known;
 use crate::audit::writer::{Identity, Writer};
 use crate::changes::{Changes, Touched};
 use crate::conn::Trouble;
 use crate::failpoint::failpoint;
+use crate::later::Later;
 use crate::store::Database;
 use crate::{Conn, Options, StoreError, Tx};
 
@@ -32,13 +34,18 @@ pub(crate) struct Lane {
 }
 
 impl Lane {
-    pub(crate) fn start(database: Arc<Database>, changes: Arc<Changes>, options: &Options) -> Result<Self, StoreError> {
+    pub(crate) fn start(
+        database: Arc<Database>,
+        changes: Arc<Changes>,
+        known: Arc<Known>,
+        options: &Options,
+    ) -> Result<Self, StoreError> {
         let (jobs, queue) = sync_channel(options.queue);
         let waiting = Arc::new(AtomicUsize::new(0));
         let identity = Identity { origin: options.origin.clone(), engine: options.engine.clone() };
         let worker = Worker {
             conn: Some(database.writer()?),
-            writer: Writer::new(identity)?,
+            writer: Writer::new(identity, known)?,
             database,
             changes,
             most: options.batch.get(),
@@ -51,7 +58,11 @@ impl Lane {
         Ok(Self { jobs, waiting })
     }
 
-    pub(crate) fn send<T, E, F>(&self, job: F) -> Result<oneshot::Receiver<Result<T, E>>, StoreError>
+    pub(crate) fn send<T, E, F>(
+        &self,
+        only_appends: bool,
+        job: F,
+    ) -> Result<oneshot::Receiver<Result<T, E>>, StoreError>
     where
         F: FnMut(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
         T: Send + 'static,
@@ -59,7 +70,7 @@ impl Lane {
     {
         let (reply, answer) = oneshot::channel();
         self.waiting.fetch_add(1, Ordering::Relaxed);
-        let sent = match self.jobs.try_send(Box::new(Typed { job, result: None, reply })) {
+        let sent = match self.jobs.try_send(Box::new(Typed { only_appends, job, result: None, reply })) {
             Ok(()) => Ok(answer),
             Err(TrySendError::Full(_)) => Err(StoreError::Busy),
             Err(TrySendError::Disconnected(_)) => Err(StoreError::Closed),
@@ -78,6 +89,9 @@ impl Lane {
 
 /// A job whose types are known only to its caller.
 trait Job: Send {
+    /// Whether it reads nothing of what is kept back ([`Later`]).
+    fn only_appends(&self) -> bool;
+
     /// Runs it and keeps its result. Tells whether its effects are wanted.
     fn run(&mut self, tx: &mut Tx<'_>) -> bool;
 
@@ -89,6 +103,7 @@ trait Job: Send {
 }
 
 struct Typed<F, T, E> {
+    only_appends: bool,
     job: F,
     result: Option<Result<T, E>>,
     reply: oneshot::Sender<Result<T, E>>,
@@ -100,6 +115,10 @@ where
     T: Send,
     E: From<StoreError> + Send,
 {
+    fn only_appends(&self) -> bool {
+        self.only_appends
+    }
+
     fn run(&mut self, tx: &mut Tx<'_>) -> bool {
         self.result = Some(match catch_unwind(AssertUnwindSafe(|| (self.job)(tx))) {
             Ok(Ok(_)) if tx.unaudited() => {
@@ -244,13 +263,24 @@ fn transact(
     let before = |error: diesel::result::Error| Stop::Before(error.into());
     let mut touched = Touched::default();
     let mut wanted = false;
+    let mut later = Later::default();
     conn.begin_write().map_err(before)?;
     for job in batch {
-        let mark = writer.mark();
+        if !job.only_appends() {
+            later.flush(conn).map_err(Stop::Before)?;
+        }
+        let mark = (writer.mark(), later.mark());
         conn.savepoint().map_err(before)?;
-        let mut tx = Tx::new(conn, writer);
-        let keep = job.run(&mut tx);
+        let mut tx = Tx::new(conn, writer, &mut later);
+        let mut keep = job.run(&mut tx);
         let changed = tx.touched();
+        if keep
+            && !job.only_appends()
+            && let Err(error) = later.flush(conn)
+        {
+            job.fail(error);
+            keep = false;
+        }
         match conn.take_trouble() {
             Trouble::None => {}
             Trouble::Retry | Trouble::Broken => return Err(Stop::Before(StoreError::Undone)),
@@ -261,13 +291,15 @@ fn transact(
             wanted = true;
         } else {
             conn.rollback().map_err(before)?;
-            writer.reset(mark);
+            writer.reset(mark.0);
+            later.reset(mark.1);
         }
     }
     if !wanted {
         conn.rollback().map_err(before)?;
         return Ok(touched);
     }
+    later.flush(conn).map_err(Stop::Before)?;
     if !touched.is_empty() {
         conn.announce(&changes.announce(touched)).map_err(before)?;
     }

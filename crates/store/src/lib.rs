@@ -11,7 +11,10 @@ mod changes;
 mod convert;
 mod error;
 mod failpoint;
+mod fixed;
 mod lane;
+#[macro_use]
+mod later;
 mod listen;
 mod migrate;
 mod options;

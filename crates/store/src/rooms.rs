@@ -7,8 +7,10 @@ use portcullis_core::time::Millis;
 use portcullis_core::wire::uri::{GroupUri, RoomUri, UserUri};
 
 use crate::convert::{group, millis, number, room, time, to_db, user};
+use crate::fixed::{Bind, fixed};
 use crate::schema::{proposals, room_states, rooms};
 use crate::{Conn, StoreError, Tx};
+use diesel::sql_types::BigInt;
 
 /// How far a room is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -292,21 +294,7 @@ pub fn advance_epoch(
 ///
 /// As [`advance_epoch`].
 pub fn accept_proposals(tx: &mut Tx<'_>, room: &RoomUri, seen: Seen, now: Millis) -> Result<Millis, StoreError> {
-    accept(tx, room, seen, 1, now)
-}
-
-/// Accepts an application message: the version stays, so that messages do not disturb each other. Gives the accepted
-/// timestamp, which is after that of everything the room accepted before (reading D-32).
-///
-/// # Errors
-///
-/// As [`advance_epoch`].
-pub fn accept_message(tx: &mut Tx<'_>, room: &RoomUri, seen: Seen, now: Millis) -> Result<Millis, StoreError> {
-    accept(tx, room, seen, 0, now)
-}
-
-fn accept(tx: &mut Tx<'_>, room: &RoomUri, seen: Seen, step: i64, now: Millis) -> Result<Millis, StoreError> {
-    let changes = (rooms::version.eq(rooms::version + step), rooms::last_accepted.eq(after_the_last(time(now)?)));
+    let changes = (rooms::version.eq(rooms::version + 1), rooms::last_accepted.eq(after_the_last(time(now)?)));
     let target = as_seen(room.as_str(), to_db(seen.epoch)?, to_db(seen.version)?);
     let accepted = db!(tx, |c| {
         diesel::update(target).set(changes).returning(rooms::last_accepted).get_result::<i64>(c).optional()
@@ -315,6 +303,51 @@ fn accept(tx: &mut Tx<'_>, room: &RoomUri, seen: Seen, step: i64, now: Millis) -
         Some(accepted) => millis(accepted),
         None => Err(moved(tx, room)?),
     }
+}
+
+/// Accepts an application message: the version stays, so that messages do not disturb each other. Its timestamp is after
+/// that of everything the room accepted before (reading D-32), and its number follows theirs.
+///
+/// # Errors
+///
+/// As [`advance_epoch`].
+pub fn accept_message(tx: &mut Tx<'_>, room: &RoomUri, seen: Seen, now: Millis) -> Result<Accepted, StoreError> {
+    let now = time(now)?;
+    let statement = fixed::<(BigInt, BigInt)>(
+        &[
+            "UPDATE rooms SET last_seq = last_seq + 1, last_accepted = CASE WHEN last_accepted >= ",
+            " THEN last_accepted + 1 ELSE ",
+            " END WHERE uri = ",
+            " AND epoch = ",
+            " AND version = ",
+            " AND status IN (",
+            ", ",
+            ") RETURNING last_accepted, last_seq",
+        ],
+        [
+            Bind::Number(now),
+            Bind::Number(now),
+            Bind::Text(room.as_str()),
+            Bind::Number(to_db(seen.epoch)?),
+            Bind::Number(to_db(seen.version)?),
+            Bind::Number(status_code(RoomStatus::Active).into()),
+            Bind::Number(status_code(RoomStatus::Followed).into()),
+        ],
+    );
+    let accepted = db!(tx, |c| statement.get_result::<(i64, i64)>(c).optional())?;
+    match accepted {
+        Some((at, seq)) => Ok(Accepted { at: millis(at)?, seq: number(seq)? }),
+        None => Err(moved(tx, room)?),
+    }
+}
+
+/// What a message became by being accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Accepted {
+    /// When.
+    pub at: Millis,
+    /// The number of its event in the room, which [`crate::events::put`] is to use.
+    pub seq: u64,
 }
 
 /// Moves the version, so that decisions that are being made on the room as it was do not go through.

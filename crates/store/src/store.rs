@@ -6,6 +6,7 @@ use tokio::sync::{oneshot, watch};
 use tracing::Instrument as _;
 use uuid::Uuid;
 
+use crate::audit::known::Known;
 use crate::changes::{Changes, Topic};
 use crate::lane::{Lane, SEQUENCER};
 use crate::migrate::migrate;
@@ -88,7 +89,8 @@ impl Store {
         if let Database::Postgres(postgres) = &*database {
             postgres.listen(&changes)?;
         }
-        let start = || Lane::start(Arc::clone(&database), Arc::clone(&changes), options);
+        let known = Arc::new(Known::default());
+        let start = || Lane::start(Arc::clone(&database), Arc::clone(&changes), Arc::clone(&known), options);
         let first = start()?;
         let rest = (0..more).map(|_| start()).collect::<Result<_, _>>()?;
         let readers = Pool::new(options.readers.get());
@@ -129,8 +131,32 @@ impl Store {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
+        self.run(key, false, job)
+    }
+
+    /// As [`Self::write`], for a job that reads no events, outbox items, stream rows or audit records: rows that such
+    /// jobs append to those go to the database together.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::write`].
+    pub fn append<T, E, F>(&self, key: &str, job: F) -> Result<T, E>
+    where
+        F: FnMut(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        self.run(key, true, job)
+    }
+
+    fn run<T, E, F>(&self, key: &str, only_appends: bool, job: F) -> Result<T, E>
+    where
+        F: FnMut(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
         tracing::info_span!("store.write").in_scope(|| {
-            let answer = self.send(key, job)?;
+            let answer = self.send(key, only_appends, job)?;
             answer.blocking_recv().unwrap_or_else(|_| Err(StoreError::Closed.into()))
         })
     }
@@ -147,19 +173,24 @@ impl Store {
         E: From<StoreError> + Send + 'static,
     {
         let written = async {
-            let answer = self.send(key, job)?;
+            let answer = self.send(key, false, job)?;
             answer.await.unwrap_or_else(|_| Err(StoreError::Closed.into()))
         };
         written.instrument(tracing::info_span!("store.write")).await
     }
 
-    fn send<T, E, F>(&self, key: &str, job: F) -> Result<oneshot::Receiver<Result<T, E>>, StoreError>
+    fn send<T, E, F>(
+        &self,
+        key: &str,
+        only_appends: bool,
+        job: F,
+    ) -> Result<oneshot::Receiver<Result<T, E>>, StoreError>
     where
         F: FnMut(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        let sent = self.lane(key).send(job);
+        let sent = self.lane(key).send(only_appends, job);
         if matches!(sent, Err(StoreError::Busy)) {
             self.shared.busy.fetch_add(1, Ordering::Relaxed);
         }

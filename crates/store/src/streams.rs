@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use crate::audit::{lock_head, move_head};
 use crate::convert::{client, millis, number, room, time, to_db};
+use crate::later::{PayloadRow, StagedRow};
 use crate::schema::{heads, stream_payloads, stream_rows, stream_stage};
 use crate::{Conn, StoreError, Topic, Tx};
 
@@ -42,23 +43,15 @@ pub fn push(tx: &mut Tx<'_>, devices: &[ClientUri], item: &StreamItem) -> Result
         return Ok(());
     }
     let id = Uuid::now_v7();
-    let payload = (
-        stream_payloads::id.eq(id.as_bytes().as_slice()),
-        stream_payloads::room.eq(item.room.as_str()),
-        stream_payloads::kind.eq(item.kind.as_str()),
-        stream_payloads::payload.eq(item.payload.as_slice()),
-        stream_payloads::at.eq(time(item.at)?),
-    );
-    db!(tx, |c| diesel::insert_into(stream_payloads::table).values(payload).execute(c))?;
-    for some in devices.chunks(1000) {
-        let rows: Vec<_> = some
-            .iter()
-            .map(|device| {
-                (stream_stage::device.eq(device.as_str()), stream_stage::payload.eq(id.as_bytes().as_slice()))
-            })
-            .collect();
-        db!(tx, |c| diesel::insert_into(stream_stage::table).values(&rows).execute(c))?;
-    }
+    tx.later.payloads.push(PayloadRow {
+        id: id.as_bytes().to_vec(),
+        room: item.room.to_string(),
+        kind: item.kind.clone(),
+        payload: item.payload.clone(),
+        at: time(item.at)?,
+    });
+    let staged = devices.iter().map(|device| StagedRow { device: device.to_string(), payload: id.as_bytes().to_vec() });
+    tx.later.staged.extend(staged);
     tx.touch(Topic::Staged);
     Ok(())
 }
@@ -174,7 +167,7 @@ pub(crate) fn sequence(tx: &mut Tx<'_>, limit: i64) -> Result<usize, StoreError>
             ))
         })
         .collect::<Result<Vec<_>, StoreError>>()?;
-    db!(tx, |c| diesel::insert_into(stream_rows::table).values(&rows).execute(c))?;
+    insert_rows!(tx, stream_rows::table, rows)?;
     let ids: Vec<i64> = staged.iter().map(|(id, _, _)| *id).collect();
     let moved = stream_stage::table.filter(stream_stage::id.eq_any(ids));
     db!(tx, |c| diesel::delete(moved).execute(c))?;

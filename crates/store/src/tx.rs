@@ -1,8 +1,9 @@
 use std::ops::{Deref, DerefMut};
 
-use crate::audit::AuditRecord;
 use crate::audit::writer::Writer;
+use crate::audit::{AuditRecord, Sealed};
 use crate::changes::{Topic, Touched};
+use crate::later::Later;
 use crate::{Conn, StoreError};
 
 /// A job's part of a write transaction: everything in it happens, or nothing.
@@ -11,13 +12,14 @@ use crate::{Conn, StoreError};
 pub struct Tx<'a> {
     conn: &'a mut Conn,
     writer: &'a mut Writer,
+    pub(crate) later: &'a mut Later,
     touched: Touched,
     unaudited: bool,
 }
 
 impl<'a> Tx<'a> {
-    pub(crate) fn new(conn: &'a mut Conn, writer: &'a mut Writer) -> Self {
-        Self { conn, writer, touched: Touched::default(), unaudited: false }
+    pub(crate) fn new(conn: &'a mut Conn, writer: &'a mut Writer, later: &'a mut Later) -> Self {
+        Self { conn, writer, later, touched: Touched::default(), unaudited: false }
     }
 
     /// Writes `record` with this job's effects; the sequencer puts it into the log afterwards.
@@ -27,12 +29,30 @@ impl<'a> Tx<'a> {
     /// [`StoreError::AuditUnavailable`]; the whole job fails with it then, whatever its own answer is: no record, no
     /// effect.
     pub fn stage(&mut self, record: &AuditRecord) -> Result<(), StoreError> {
-        self.writer.stage(self.conn, record).map_err(|error| {
-            self.unaudited = true;
-            StoreError::AuditUnavailable(error.into())
-        })?;
+        let staged = record.seal().and_then(|sealed| self.writer.stage(self.conn, self.later, &sealed));
+        self.staged(staged)
+    }
+
+    /// As [`Self::stage`], for a record that was sealed before: the lane then has less to do.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::stage`].
+    pub fn stage_sealed(&mut self, record: &Sealed) -> Result<(), StoreError> {
+        let staged = self.writer.stage(self.conn, self.later, record);
+        self.staged(staged)
+    }
+
+    fn staged(&mut self, staged: Result<(), StoreError>) -> Result<(), StoreError> {
+        self.unaudited |= staged.is_err();
+        staged.map_err(|error| StoreError::AuditUnavailable(error.into()))?;
         self.touch(Topic::Staged);
         Ok(())
+    }
+
+    /// Whether this process itself has staged exactly this.
+    pub(crate) fn wrote(&self, core: &[u8], signature: &[u8], openings: &str) -> bool {
+        self.writer.known().take(core, signature, openings)
     }
 
     /// Lets the records that follow begin another chain.

@@ -110,7 +110,9 @@ fn through_batch(bytes: &[u8]) -> Result<Vec<u8>, DecodeError> {
 /// An AppDataUpdate proposal for the participant list: its type, component, operation and the update in an `opaque<V>`.
 fn through_proposal(bytes: &[u8]) -> Result<Vec<u8>, DecodeError> {
     let (head, update) = bytes.split_at_checked(6).ok_or(DecodeError::Truncated("Proposal"))?;
-    assert_eq!(head, [0, 8, 0, 0x22, 1, u8::try_from(update.len()).unwrap()]);
+    if head != [0, 8, 0, 0x22, 1, u8::try_from(update.len()).unwrap_or(0)] {
+        return Err(DecodeError::Trailing("Proposal"));
+    }
     Ok([head, &through::<ParticipantListUpdate>(update)?].concat())
 }
 

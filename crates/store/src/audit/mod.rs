@@ -6,6 +6,7 @@
 mod chain;
 mod commitment;
 mod entries;
+pub(crate) mod known;
 mod leaf;
 mod record;
 mod sequence;
@@ -19,3 +20,4 @@ pub use leaf::{Leaf, LeafError, Place};
 pub use record::{AuditRecord, Outcome};
 pub use sequence::{MAX_SEQUENCED, Sequenced, sequence, sequence_async};
 pub(crate) use sequence::{lock_head, move_head};
+pub use writer::Sealed;

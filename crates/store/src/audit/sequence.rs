@@ -5,6 +5,7 @@
 //! holds: numbers have no gaps, nothing appears before what is there already, and a row is moved once.
 
 use diesel::prelude::*;
+use diesel::sql_types::BigInt;
 use portcullis_core::time::Millis;
 use serde_json::json;
 use uuid::Uuid;
@@ -16,7 +17,8 @@ use super::record::{AuditRecord, Outcome};
 use super::tails::{Names, Tails};
 use crate::convert::{number, to_db};
 use crate::failpoint::failpoint;
-use crate::schema::{audit_entries, audit_openings, audit_stage, heads};
+use crate::fixed::{Bind, fixed};
+use crate::schema::{audit_entries, audit_openings, audit_stage};
 use crate::{Conn, SEQUENCER, Store, StoreError, Topic, Tx, streams};
 
 /// Most rows of either kind that one call moves.
@@ -67,17 +69,15 @@ fn run(tx: &mut Tx<'_>, limit: u32, now: Millis) -> Result<Sequenced, StoreError
 
 /// Holds the head until the transaction ends, and gives the number of rows before it.
 pub(crate) fn lock_head(conn: &mut Conn, name: &str) -> Result<u64, StoreError> {
-    let head = heads::table.filter(heads::name.eq(name));
-    let size = db!(conn, |c| {
-        diesel::update(head).set(heads::size.eq(heads::size)).returning(heads::size).get_result::<i64>(c)
-    })?;
-    number(size)
+    let parts = &["UPDATE heads SET size = size WHERE name = ", " RETURNING size"];
+    let statement = fixed::<BigInt>(parts, [Bind::Text(name)]);
+    number(db!(conn, |c| statement.get_result::<i64>(c))?)
 }
 
 pub(crate) fn move_head(conn: &mut Conn, name: &str, size: u64) -> Result<(), StoreError> {
-    let head = heads::table.filter(heads::name.eq(name));
-    let size = heads::size.eq(to_db(size)?);
-    db!(conn, |c| diesel::update(head).set(size).execute(c))?;
+    let parts = &["UPDATE heads SET size = ", " WHERE name = ", ""];
+    let statement = fixed::<()>(parts, [Bind::Number(to_db(size)?), Bind::Text(name)]);
+    db!(conn, |c| statement.execute(c))?;
     Ok(())
 }
 
@@ -135,7 +135,8 @@ fn check<'s>(tx: &mut Tx<'_>, staged: &'s [Staged], now: Millis) -> Result<Vec<A
     let mut chains = Chains::load(tx, &writers)?;
     let mut accepted = Vec::with_capacity(staged.len());
     for row in staged {
-        let finding = chains.check(&row.core, &row.signature);
+        let own = tx.wrote(&row.core, &row.signature, &row.openings);
+        let finding = chains.check(&row.core, &row.signature, own);
         let opened = serde_json::from_str::<Openings>(&row.openings).ok();
         let (leaf, gap) = match finding {
             Finding::Good(leaf) => (Some(leaf), None),
@@ -150,7 +151,7 @@ fn check<'s>(tx: &mut Tx<'_>, staged: &'s [Staged], now: Millis) -> Result<Vec<A
             }
         };
         let openings = match (&leaf, opened) {
-            (Some(leaf), Some(openings)) if openings.root() == leaf.disclosure => openings,
+            (Some(leaf), Some(openings)) if own || openings.root() == leaf.disclosure => openings,
             (Some(leaf), _) => {
                 report(tx, "openings", json!({ "event": leaf.event }), now)?;
                 Openings::default()
@@ -208,8 +209,8 @@ fn place(tx: &mut Tx<'_>, size: u64, accepted: &[Accepted<'_>]) -> Result<usize,
     if accepted.is_empty() {
         return Ok(0);
     }
-    db!(tx, |c| diesel::insert_into(audit_entries::table).values(&entries).execute(c))?;
-    db!(tx, |c| diesel::insert_into(audit_openings::table).values(&openings).execute(c))?;
+    insert_rows!(tx, audit_entries::table, entries)?;
+    insert_rows!(tx, audit_openings::table, openings)?;
     tails.store(tx)?;
     move_head(tx, "audit", size + accepted.len() as u64)?;
     Ok(accepted.len())

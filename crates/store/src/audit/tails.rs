@@ -110,7 +110,7 @@ impl Tails {
                 ))
             })
             .collect::<Result<Vec<_>, StoreError>>()?;
-        db!(conn, |c| diesel::insert_into(audit_tails::table).values(&rows).execute(c))?;
+        insert_rows!(conn, audit_tails::table, rows)?;
         Ok(())
     }
 }

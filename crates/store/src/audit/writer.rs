@@ -2,16 +2,19 @@
 //! it, and is signed with a key that lives as long as the process. So a record that was never rolled back and is
 //! missing, or that somebody else put into the database, is noticed by the sequencer of any replica.
 
+use std::sync::Arc;
+
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
-use diesel::{ExpressionMethods, RunQueryDsl};
+use portcullis_core::time::Millis;
 use serde_json::json;
 use uuid::Uuid;
 
 use super::chain;
 use super::commitment::{Openings, hex, sha256};
+use super::known::Known;
 use super::leaf::Leaf;
 use super::record::{AuditRecord, Outcome};
-use crate::schema::audit_stage;
+use crate::later::{Later, RecordRow};
 use crate::{Conn, StoreError};
 
 /// Most octets of a leaf: what an entry of a tile can hold.
@@ -45,12 +48,18 @@ pub(crate) struct Writer {
     identity: Identity,
     key: Ed25519KeyPair,
     mark: Mark,
+    known: Arc<Known>,
 }
 
 impl Writer {
-    pub(crate) fn new(identity: Identity) -> Result<Self, StoreError> {
+    pub(crate) fn new(identity: Identity, known: Arc<Known>) -> Result<Self, StoreError> {
         let key = Ed25519KeyPair::generate().map_err(|_| StoreError::Open("no random numbers".into()))?;
-        Ok(Self { identity, key, mark: Mark::start() })
+        Ok(Self { identity, key, mark: Mark::start(), known })
+    }
+
+    /// What the writers of this process have written.
+    pub(crate) fn known(&self) -> &Known {
+        &self.known
     }
 
     pub(crate) fn mark(&self) -> Mark {
@@ -69,18 +78,17 @@ impl Writer {
 
     /// Writes `record` as the next of the chain; the first is preceded by a `writer.begin` with the public key, which is
     /// also registered, so that the chain can be checked even when somebody deletes that record.
-    pub(crate) fn stage(&mut self, conn: &mut Conn, record: &AuditRecord) -> Result<(), StoreError> {
+    pub(crate) fn stage(&mut self, conn: &mut Conn, later: &mut Later, record: &Sealed) -> Result<(), StoreError> {
         if self.mark.next_seq == 0 {
             let mut begin = AuditRecord::new(Uuid::now_v7(), record.at, "writer.begin", Outcome::Info);
             begin.detail = json!({ "writer": self.mark.writer, "public_key": hex(self.key.public_key().as_ref()) });
             chain::register(conn, self.mark.writer, self.key.public_key().as_ref())?;
-            self.append(conn, &begin)?;
+            self.append(later, &begin.seal()?)?;
         }
-        self.append(conn, record)
+        self.append(later, record)
     }
 
-    fn append(&mut self, conn: &mut Conn, record: &AuditRecord) -> Result<(), StoreError> {
-        let openings = Openings::of(record)?;
+    fn append(&mut self, later: &mut Later, record: &Sealed) -> Result<(), StoreError> {
         let leaf = Leaf {
             origin: self.identity.origin.clone(),
             writer: self.mark.writer,
@@ -92,24 +100,64 @@ impl Writer {
             outcome: record.outcome,
             bundle: record.bundle,
             engine: self.identity.engine.clone(),
-            disclosure: openings.root(),
+            disclosure: record.disclosure,
             epoch: record.epoch,
             exchange: record.exchange,
             public_key: if self.mark.next_seq == 0 { self.key.public_key().as_ref().try_into().ok() } else { None },
             place: None,
         };
         let core = leaf.encode().map_err(|error| StoreError::AuditUnavailable(error.into()))?;
-        let openings = serde_json::to_string(&openings).map_err(|error| StoreError::AuditUnavailable(error.into()))?;
-        if core.len() > MAX_LEAF_BYTES || openings.len() > MAX_OPENINGS_BYTES || record.kind.len() > MAX_KIND_BYTES {
-            return Err(StoreError::AuditUnavailable("record is too large".into()));
+        if core.len() > MAX_LEAF_BYTES {
+            return Err(too_large());
         }
-        let row = (
-            audit_stage::core.eq(core.as_slice()),
-            audit_stage::signature.eq(self.key.sign(&core).as_ref().to_vec()),
-            audit_stage::openings.eq(openings),
-        );
-        db!(conn, |c| diesel::insert_into(audit_stage::table).values(row).execute(c))?;
         self.mark = Mark { next_seq: self.mark.next_seq + 1, previous: sha256(&[&core]), ..self.mark };
+        let signature = self.key.sign(&core).as_ref().to_vec();
+        self.known.add(&core, &signature, &record.openings);
+        later.records.push(RecordRow { core, signature, openings: record.openings.clone() });
         Ok(())
     }
+}
+
+/// A record whose fields are salted and committed to: all of its work that does not depend on its place in the chain.
+#[derive(Clone, Debug)]
+pub struct Sealed {
+    event: Uuid,
+    at: Millis,
+    kind: String,
+    outcome: Outcome,
+    bundle: Option<[u8; 32]>,
+    epoch: Option<u64>,
+    exchange: Option<[u8; 32]>,
+    disclosure: [u8; 32],
+    openings: String,
+}
+
+impl AuditRecord {
+    /// Seals the record, to be staged with [`crate::Tx::stage_sealed`].
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::AuditUnavailable`] for one that is too large, or without random numbers.
+    pub fn seal(&self) -> Result<Sealed, StoreError> {
+        let opened = Openings::of(self)?;
+        let openings = serde_json::to_string(&opened).map_err(|error| StoreError::AuditUnavailable(error.into()))?;
+        if openings.len() > MAX_OPENINGS_BYTES || self.kind.len() > MAX_KIND_BYTES {
+            return Err(too_large());
+        }
+        Ok(Sealed {
+            event: self.event,
+            at: self.at,
+            kind: self.kind.clone(),
+            outcome: self.outcome,
+            bundle: self.bundle,
+            epoch: self.epoch,
+            exchange: self.exchange,
+            disclosure: opened.root(),
+            openings,
+        })
+    }
+}
+
+fn too_large() -> StoreError {
+    StoreError::AuditUnavailable("record is too large".into())
 }

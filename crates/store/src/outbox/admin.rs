@@ -10,6 +10,7 @@ use super::enqueue;
 use super::lane::{COLUMNS, LaneRow, LaneStatus, Owed, Row, lane, read};
 use crate::audit::{AuditRecord, Outcome, hex, sha256};
 use crate::convert::{domain, number, time, to_db};
+use crate::events::Appended;
 use crate::schema::{outbox_items, outbox_lanes};
 use crate::{Conn, StoreError, Topic, Tx};
 
@@ -214,11 +215,11 @@ pub fn resend(tx: &mut Tx<'_>, room: &RoomUri, peer: &Domain, from: u64) -> Resu
         .filter(outbox_items::peer.eq(peer.as_str()))
         .filter(outbox_items::seq.ge(to_db(from)?))
         .order(outbox_items::seq)
-        .select(outbox_items::seq)
+        .select((outbox_items::seq, outbox_items::bytes))
         .distinct();
-    let numbers = db!(tx, |c| query.load::<i64>(c))?;
-    for seq in &numbers {
-        enqueue(tx, room, peer, &as_domain, number(*seq)?)?;
+    let owed = db!(tx, |c| query.load::<(i64, i64)>(c))?;
+    for (seq, bytes) in &owed {
+        enqueue(tx, room, peer, &as_domain, Appended { seq: number(*seq)?, bytes: number(*bytes)? })?;
     }
-    Ok(numbers.len())
+    Ok(owed.len())
 }

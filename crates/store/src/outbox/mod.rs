@@ -11,10 +11,13 @@ pub use lane::{LaneRow, LaneStatus, Owed};
 pub use lease::{Batch, MAX_BATCH_BYTES, MAX_BATCH_MESSAGES, acknowledge, lease, next_due, park, postpone, single_out};
 
 use diesel::prelude::*;
+use diesel::sql_types::BigInt;
 use portcullis_core::wire::uri::{Domain, RoomUri};
 
 use crate::convert::to_db;
-use crate::schema::{events, outbox_items, outbox_lanes};
+use crate::events::Appended;
+use crate::fixed::{Bind, fixed};
+use crate::later::ItemRow;
 use crate::{StoreError, Topic, Tx};
 
 /// Owes the peer an event of the room, after all that it is owed already. `as_domain` is the provider of ours that
@@ -22,49 +25,40 @@ use crate::{StoreError, Topic, Tx};
 ///
 /// # Errors
 ///
-/// [`StoreError::Missing`] when the room has no such event.
-pub fn enqueue(tx: &mut Tx<'_>, room: &RoomUri, peer: &Domain, as_domain: &Domain, seq: u64) -> Result<(), StoreError> {
-    let fanout = events::table
-        .filter(events::room.eq(room.as_str()))
-        .filter(events::seq.eq(to_db(seq)?))
-        .select(diesel::dsl::sql::<diesel::sql_types::BigInt>("CAST(length(fanout) AS BIGINT)"));
-    let bytes = db!(tx, |c| fanout.first::<i64>(c).optional())?.ok_or(StoreError::Missing)?;
-    let row = (
-        outbox_lanes::room.eq(room.as_str()),
-        outbox_lanes::peer.eq(peer.as_str()),
-        outbox_lanes::as_domain.eq(as_domain.as_str()),
-        (
-            outbox_lanes::status.eq(LaneStatus::Open.code()),
-            outbox_lanes::head.eq(0_i64),
-            outbox_lanes::tail.eq(1_i64),
-            outbox_lanes::frozen.eq(0_i64),
-            outbox_lanes::attempts.eq(0_i64),
-            outbox_lanes::first_tried.eq(0_i64),
-            outbox_lanes::next_at.eq(0_i64),
-            outbox_lanes::lease.eq(0_i64),
-            outbox_lanes::lease_owner.eq(""),
-            outbox_lanes::lease_until.eq(0_i64),
-            outbox_lanes::http_status.eq(0_i32),
-            outbox_lanes::error.eq(""),
-        ),
+/// [`StoreError`] of the database.
+pub fn enqueue(
+    tx: &mut Tx<'_>,
+    room: &RoomUri,
+    peer: &Domain,
+    as_domain: &Domain,
+    event: Appended,
+) -> Result<(), StoreError> {
+    let statement = fixed::<BigInt>(
+        &[
+            "INSERT INTO outbox_lanes (room, peer, as_domain, status, head, tail, frozen, attempts, first_tried, next_at, \
+             lease, lease_owner, lease_until, http_status, error) VALUES (",
+            ", ",
+            ", ",
+            ", ",
+            ", 0, 1, 0, 0, 0, 0, 0, '', 0, 0, '') \
+             ON CONFLICT (room, peer) DO UPDATE SET tail = outbox_lanes.tail + 1 RETURNING tail",
+        ],
+        [
+            Bind::Text(room.as_str()),
+            Bind::Text(peer.as_str()),
+            Bind::Text(as_domain.as_str()),
+            Bind::Number(LaneStatus::Open.code().into()),
+        ],
     );
-    let position = db!(tx, |c| {
-        diesel::insert_into(outbox_lanes::table)
-            .values(row)
-            .on_conflict((outbox_lanes::room, outbox_lanes::peer))
-            .do_update()
-            .set(outbox_lanes::tail.eq(outbox_lanes::tail + 1))
-            .returning(outbox_lanes::tail)
-            .get_result::<i64>(c)
-    })?;
-    let item = (
-        outbox_items::room.eq(room.as_str()),
-        outbox_items::peer.eq(peer.as_str()),
-        outbox_items::position.eq(position),
-        outbox_items::seq.eq(to_db(seq)?),
-        outbox_items::bytes.eq(bytes),
-    );
-    db!(tx, |c| diesel::insert_into(outbox_items::table).values(item).execute(c))?;
+    let position = db!(tx, |c| statement.get_result::<i64>(c))?;
+    let item = ItemRow {
+        room: room.to_string(),
+        peer: peer.to_string(),
+        position,
+        seq: to_db(event.seq)?,
+        bytes: to_db(event.bytes)?,
+    };
+    tx.later.items.push(item);
     tx.touch(Topic::Outbox);
     Ok(())
 }

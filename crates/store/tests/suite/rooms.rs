@@ -100,7 +100,7 @@ on_both! {
         let mut times = Vec::new();
         for now in [Millis(NOW.0 + 5), NOW, Millis(NOW.0 + 5), Millis(0), Millis(NOW.0 + 100)] {
             let uri = room.clone();
-            times.push(store.write("x", move |tx| rooms::accept_message(tx, &uri, seen, now)).unwrap().0 - NOW.0);
+            times.push(store.write("x", move |tx| rooms::accept_message(tx, &uri, seen, now)).unwrap().at.0 - NOW.0);
         }
         let uri = room.clone();
         times.push(store.write("x", move |tx| rooms::accept_proposals(tx, &uri, seen, NOW)).unwrap().0 - NOW.0);
