@@ -23,7 +23,8 @@ use crate::harness::{Cluster, Lab, edit, room};
 const ROUNDS: usize = 5;
 /// Accepted in a round by each of the two.
 const MESSAGES: usize = 1500;
-const CALLERS: usize = 32;
+/// As many as one peer gets places for in one room.
+const CALLERS: usize = 24;
 
 /// No limit gets in the way, and diagnostics stay quiet.
 const SETTINGS: &str = "limits: { peer: { per_minute: 4000000000, burst: 4000000000 } }\n";
