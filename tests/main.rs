@@ -7,6 +7,7 @@ mod crash;
 #[path = "../fuzz/src/lib.rs"]
 pub mod decoders;
 mod demo;
+mod drain;
 mod federation;
 mod follower;
 mod fuzz;
