@@ -203,3 +203,47 @@ fn a_policy_that_fails_denies_at_the_admin_door() {
     assert_eq!((verdict.allow, verdict.reason.as_str()), (false, "POLICY_ERROR"));
     assert!(engine_with(&[]).decide_admin(&question).allow);
 }
+
+/// An engine keeps the entities of earlier questions; whatever changes of what they describe, it decides as one that was
+/// never asked.
+#[test]
+fn an_engine_that_was_asked_before_decides_as_a_new_one() {
+    let (alice, bob) = (Actor::User(user("a.example/u/alice")), user("b.example/u/bob"));
+    let (home, other) = (domain("a.example"), domain("b.example"));
+    let with = |change: &dyn Fn(&mut RoomFacts)| {
+        let mut room = clubhouse();
+        change(&mut room);
+        room
+    };
+    let rooms = [
+        clubhouse(),
+        with(&|room| room.muted = [user("a.example/u/alice")].into()),
+        with(&|room| room.muted = [user("b.example/u/bob")].into()),
+        with(&|room| room.frozen = true),
+        with(&|room| room.legal_hold = true),
+        with(&|room| room.roles = None),
+        with(&|room| room.roles.as_mut().unwrap().participants.extend([(user("a.example/u/alice"), 1)])),
+        with(&|room| room.roles.as_mut().unwrap().participants.retain(|who, _| *who != user("a.example/u/alice"))),
+        with(&|room| Arc::make_mut(&mut room.roles.as_mut().unwrap().roles[3]).capabilities.clear()),
+    ];
+    let asked = [
+        (Capability::SEND_MESSAGE, None, &home, 0),
+        (Capability::SEND_MESSAGE, None, &other, 0),
+        (Capability::KICK, Some(&bob), &home, 0),
+        (Capability::ADD_PARTICIPANT, Some(&bob), &home, 2),
+    ];
+    let bundle = Bundle::load(files_with(&[])).unwrap();
+    let warm = Engine::new(&bundle);
+    let mut verdicts = Vec::new();
+    for room in rooms.iter().chain(&rooms) {
+        for (capability, target, source, to_role) in asked {
+            let asked = Question { to_role, ..question(room, &alice, capability, target, source) };
+            let verdict = warm.decide(&asked);
+            assert_eq!(verdict, Engine::new(&bundle).decide(&asked), "{asked:?}");
+            verdicts.push(verdict.reason);
+        }
+    }
+    verdicts.sort();
+    verdicts.dedup();
+    assert!(verdicts.len() >= 5, "the changes make no difference: {verdicts:?}");
+}
