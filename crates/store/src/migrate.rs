@@ -11,11 +11,10 @@ const POSTGRES: EmbeddedMigrations = embed_migrations!("../../migrations/postgre
 /// Key of the advisory lock under which replicas that start together take turns.
 const LOCK: i64 = 0x506f_7274_6375_6c6c;
 
-/// Brings the schema up to date.
+/// Brings the schema up to date. On SQLite for one that holds the [`turn`](crate::sqlite::Sqlite::turn).
 pub(crate) fn migrate(conn: &mut Conn) -> Result<(), StoreError> {
     match &mut conn.kind {
-        // What is pending is looked up before each migration locks: processes that start together must take turns here.
-        Kind::Sqlite(conn) => conn.immediate_transaction(|conn| run(conn, SQLITE)),
+        Kind::Sqlite(conn) => run(conn, SQLITE),
         Kind::Postgres(conn) => {
             conn.batch_execute(&format!("SELECT pg_advisory_lock({LOCK})"))?;
             let outcome = run(&mut **conn, POSTGRES);

@@ -1,3 +1,4 @@
+use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
 
 use diesel::Connection;
@@ -27,6 +28,17 @@ impl Sqlite {
     /// A connection that cannot write.
     pub(crate) fn reader(&self) -> Result<Conn, StoreError> {
         self.connect("PRAGMA query_only = ON;")
+    }
+
+    /// Whoever holds this opens the database while others that start wait: SQLite refuses rather than waits when two
+    /// change a new file's journal mode, and looks up what is to be migrated before it locks.
+    pub(crate) fn turn(&self) -> Result<File, StoreError> {
+        let mut path = self.path.clone().into_os_string();
+        path.push("-opening");
+        let file =
+            OpenOptions::new().create(true).append(true).open(path).map_err(|error| StoreError::Open(error.into()))?;
+        file.lock().map_err(|error| StoreError::Open(error.into()))?;
+        Ok(file)
     }
 
     /// The file by which processes on this database know of each other.

@@ -59,6 +59,14 @@ impl Database {
         }
     }
 
+    fn prepare(&self) -> Result<(), StoreError> {
+        let _turn = match self {
+            Self::Sqlite(sqlite) => Some(sqlite.turn()?),
+            Self::Postgres(_) => None,
+        };
+        migrate(&mut self.writer()?)
+    }
+
     fn reader(&self) -> Result<Conn, StoreError> {
         match self {
             Self::Sqlite(sqlite) => sqlite.reader(),
@@ -85,7 +93,7 @@ impl Store {
         };
         let database = Arc::new(database);
         let changes = Arc::new(Changes::new());
-        migrate(&mut database.writer()?)?;
+        database.prepare()?;
         if let Database::Postgres(postgres) = &*database {
             postgres.listen(&changes)?;
         }

@@ -197,7 +197,7 @@ on_both! {
 
     fn replicas_that_start_together_all_find_the_schema(db) {
         std::thread::scope(|scope| {
-            let opened: Vec<_> = (0..4).map(|_| scope.spawn(|| db.open())).collect();
+            let opened: Vec<_> = (0..8).map(|_| scope.spawn(|| db.open())).collect();
             for store in opened {
                 assert!(!exists(&store.join().unwrap(), "alice"));
             }
