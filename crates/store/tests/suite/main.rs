@@ -9,6 +9,7 @@ mod crash;
 mod devices;
 mod follower;
 mod lanes;
+mod leases;
 mod outbox;
 mod postgres;
 mod records;
