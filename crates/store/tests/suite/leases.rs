@@ -65,15 +65,23 @@ fn letter(seq: u64, reason: &str) -> DeadLetter {
     DeadLetter { seq, given_up_at: NOW, http_status: 400, reason: reason.to_owned() }
 }
 
-/// Cursor, holder, dead letters and what is wanted again.
-fn export(store: &Store) -> (u64, Option<(String, Millis)>, Vec<DeadLetter>, Option<u64>) {
+/// Everything that is known of the export.
+#[derive(Debug, PartialEq, Eq)]
+struct Export {
+    cursor: u64,
+    holder: Option<(String, Millis)>,
+    dead_letters: Vec<DeadLetter>,
+    wanted_again: Option<u64>,
+}
+
+fn export(store: &Store) -> Export {
     let read = store.read(|conn| {
-        Ok::<_, StoreError>((
-            sinks::cursor(conn, SINK)?,
-            sinks::holder(conn, SINK)?,
-            sinks::dead_letters(conn, SINK, 0, 10)?,
-            sinks::wanted_again(conn, SINK)?,
-        ))
+        Ok::<_, StoreError>(Export {
+            cursor: sinks::cursor(conn, SINK)?,
+            holder: sinks::holder(conn, SINK)?,
+            dead_letters: sinks::dead_letters(conn, SINK, 0, 10)?,
+            wanted_again: sinks::wanted_again(conn, SINK)?,
+        })
     });
     read.unwrap()
 }
@@ -160,7 +168,7 @@ on_both! {
         let holder = take(&stores[1], "holder", late).unwrap();
 
         let before = export(&stores[1]);
-        assert_eq!((before.0, before.2.len(), before.3), (6, 1, Some(5)));
+        assert_eq!((before.cursor, before.dead_letters.len(), before.wanted_again), (6, 1, Some(5)));
         type Write = fn(&mut Tx<'_>, &SinkLease) -> Result<(), StoreError>;
         let writes: [(&str, Write); 5] = [
             ("advance", |tx, lease| sinks::advance(tx, lease, 6, 9, NOW)),
@@ -177,6 +185,6 @@ on_both! {
             assert_eq!(take(&stores[0], "former", late), None, "{name} has freed the sink");
         }
         written(&stores[1], move |tx| sinks::advance(tx, &holder, 6, 9, late));
-        assert_eq!(export(&stores[0]).0, 9);
+        assert_eq!(export(&stores[0]).cursor, 9);
     }
 }
