@@ -13,6 +13,7 @@ mod follower;
 mod fuzz;
 mod harness;
 mod hostile;
+mod hot_room;
 mod replay;
 mod replicas;
 mod rights;

@@ -1,7 +1,8 @@
 use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
 
@@ -41,6 +42,28 @@ impl Cluster {
 
     pub(crate) fn url(&self) -> &str {
         &self.url
+    }
+
+    /// A transaction that has run these statements, and holds what they lock until it is dropped.
+    pub(crate) fn session(&self, statements: &str) -> Session {
+        let mut psql = Command::new(binaries().join("psql"));
+        psql.args(["-qtA", "-v", "ON_ERROR_STOP=1"]).arg(&self.url).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut psql = psql.spawn().unwrap();
+        writeln!(psql.stdin.as_mut().unwrap(), "BEGIN; {statements};\n\\echo they have run").unwrap();
+        let mut said = BufReader::new(psql.stdout.take().unwrap()).lines();
+        assert!(said.any(|line| line.unwrap() == "they have run"), "`{statements}` has failed");
+        Session(psql)
+    }
+}
+
+/// A transaction that is open.
+pub(crate) struct Session(Child);
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        // At the end of its input it ends, and the transaction with it.
+        drop(self.0.stdin.take());
+        let _ = self.0.wait();
     }
 }
 

@@ -152,12 +152,7 @@ impl Lab {
 
     /// `guest`, who has a device, comes into the room in a role, and has heard so.
     pub(crate) async fn bring_in(&self, host: &mut Device, guest: &mut Device, role: u32) {
-        guest.publish_key_packages(1).await.unwrap();
-        let (claimed, packages) = host.claim(guest.user(), &room()).await.unwrap();
-        assert!(claimed.answer.is_ok(), "{claimed:?}");
-        let added = host.add(&room(), packages, (guest.user().clone(), role)).await.unwrap();
-        assert!(added.answer.is_ok(), "{added:?}");
-        guest.until_epoch(&room(), host.member().epoch(&room()).unwrap()).await.unwrap();
+        bring_into(&room(), host, guest, role).await;
     }
 
     /// A user of b.example comes into the room by a key package that b.example has forgotten since it gave it out, so
@@ -188,6 +183,16 @@ impl Lab {
         })
         .await;
     }
+}
+
+/// `guest`, who has a device, comes into a room in a role, and has heard so.
+pub(crate) async fn bring_into(room: &RoomUri, host: &mut Device, guest: &mut Device, role: u32) {
+    guest.publish_key_packages(1).await.unwrap();
+    let (claimed, packages) = host.claim(guest.user(), room).await.unwrap();
+    assert!(claimed.answer.is_ok(), "{claimed:?}");
+    let added = host.add(room, packages, (guest.user().clone(), role)).await.unwrap();
+    assert!(added.answer.is_ok(), "{added:?}");
+    guest.until_epoch(room, host.member().epoch(room).unwrap()).await.unwrap();
 }
 
 /// Two processes of one gateway, and what stands before them.
