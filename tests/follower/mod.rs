@@ -5,13 +5,14 @@ mod crash;
 mod deciding;
 mod forged;
 mod order;
+mod replicas;
 mod tracking;
 
 use portcullis::member::{Device, Sent};
 use portcullis::peer::Endpoint;
 use portcullis_store::audit::{AuditEntry, Outcome};
 
-use crate::harness::{Gateway, Lab, edit, eventually, room};
+use crate::harness::{Gateway, Lab, client, edit, eventually, room};
 
 const TWO: [&str; 2] = ["a.example", "b.example"];
 /// A user of the hub's company whom the follower's has suspended.
