@@ -14,6 +14,7 @@ mod fuzz;
 mod harness;
 mod hostile;
 mod hot_room;
+mod names;
 mod replay;
 mod replicas;
 mod rights;

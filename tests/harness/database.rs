@@ -47,6 +47,24 @@ impl Database {
         diesel::sql_query(query).get_result::<Number>(&mut self.sqlite()).unwrap().number
     }
 
+    /// What stands in each table of an SQLite file, but in those whose names begin so.
+    pub(crate) fn contents(&self, but: &[&str]) -> BTreeMap<String, Vec<String>> {
+        let mut conn = self.sqlite();
+        let mut texts = |query: String| -> Vec<String> {
+            let rows: Vec<Text> = diesel::sql_query(query).load(&mut conn).unwrap();
+            rows.into_iter().map(|row| row.text).collect()
+        };
+        let mut tables = texts("SELECT name AS text FROM sqlite_master WHERE type = 'table'".to_owned());
+        tables.retain(|table| !but.iter().any(|but| table.starts_with(but)));
+        let read = |table: String| {
+            let columns =
+                texts(format!("SELECT 'quote(\"' || name || '\")' AS text FROM pragma_table_info('{table}')"));
+            let rows = texts(format!("SELECT {} AS text FROM {table} ORDER BY 1", columns.join(" || ', ' || ")));
+            (table, rows)
+        };
+        tables.into_iter().map(read).collect()
+    }
+
     /// Rows that some worker has still to do something with.
     pub(crate) fn waiting(&self) -> i64 {
         self.number(
@@ -121,6 +139,12 @@ impl Database {
 
 fn is_commit(event: &&Event) -> bool {
     event.event.kind == EventKind::Commit
+}
+
+#[derive(QueryableByName)]
+struct Text {
+    #[diesel(sql_type = diesel::sql_types::Text)]
+    text: String,
 }
 
 #[derive(QueryableByName)]
