@@ -41,6 +41,7 @@ corpus! {
     the_corpus_of_policy_holds: POLICY;
     the_corpus_of_groups_holds: GROUPS;
     the_corpus_of_handshakes_holds: HANDSHAKES;
+    the_corpus_of_doors_holds: DOORS;
 }
 
 #[test]

@@ -5,8 +5,10 @@
 //! over the corpus that is kept, in the tests of the gateway.
 
 mod documents;
+mod doors;
 mod edits;
 mod endpoints;
+mod gate;
 mod identity;
 mod objects;
 mod rooms;
@@ -60,6 +62,8 @@ pub const POLICY: Target = Target { name: "policy", decoders: documents::POLICY 
 pub const GROUPS: Target = Target { name: "groups", decoders: rooms::GROUPS };
 /// Handshakes and fan-out before a real group and a real member.
 pub const HANDSHAKES: Target = Target { name: "handshakes", decoders: rooms::HANDSHAKES };
+/// Tokens, requests and configuration of the doors with bearer tokens.
+pub const DOORS: Target = Target { name: "doors", decoders: doors::DOORS };
 
 /// All targets.
-pub const TARGETS: &[Target] = &[COMPONENTS, ENDPOINTS, OBJECTS, IDENTITY, POLICY, GROUPS, HANDSHAKES];
+pub const TARGETS: &[Target] = &[COMPONENTS, ENDPOINTS, OBJECTS, IDENTITY, POLICY, GROUPS, HANDSHAKES, DOORS];

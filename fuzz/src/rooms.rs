@@ -10,7 +10,7 @@ use portcullis_core::room::{RoomState, Template, actions, proposed_actions};
 use portcullis_core::wire::Wire;
 use portcullis_core::wire::components::{ComponentId, RoomMetadata};
 use portcullis_core::wire::group_info::{GroupInfoRatchetTree, GroupInfoResponse};
-use portcullis_core::wire::mls::{KeyPackage, RatchetTree};
+use portcullis_core::wire::mls::{KeyPackage, MlsMessage, RatchetTree};
 use portcullis_core::wire::notify::{FanoutBody, FanoutMessage};
 use portcullis_core::wire::update::{GroupInfoOption, RatchetTreeOption, UpdateRequest};
 use portcullis_core::wire::uri::{ClientUri, GroupUri, RoomUri, UserUri};
@@ -33,6 +33,7 @@ pub(super) const HANDSHAKES: &[Decoder] = &[
     Decoder { name: "edited fan-out", run: edited_fanout },
     Decoder { name: "groupInfo answer", run: answer },
     Decoder { name: "edited join material", run: edited_material },
+    Decoder { name: "edited commit of a hub", run: edited_commit },
 ];
 
 const STRICT: &str = include_str!("../../policies/templates/strict.yaml");
@@ -241,6 +242,25 @@ fn edited_update(bytes: &[u8]) -> bool {
     })
 }
 
+/// Which update, then the edits of its commit, as a follower gets it: without GroupInfo and tree.
+fn edited_commit(bytes: &[u8]) -> bool {
+    let Some((which, edits)) = bytes.split_first() else { return false };
+    TABLE.with(|table| {
+        let Some((group, update)) = table.updates.get(usize::from(*which)) else { return false };
+        let (Some(group), Ok(UpdateRequest::Commit(bundle))) =
+            (table.groups.get(*group), UpdateRequest::decode(update))
+        else {
+            return false;
+        };
+        let Some(commit) = canonical::<MlsMessage>(&edited(bundle.commit.as_bytes(), edits)) else { return false };
+        let Ok(staged) = group.inspect_fanned_out(&commit, now()) else { return false };
+        stands(staged.group());
+        let Ok(of_hub) = group.inspect_commit(&bundle, now()) else { panic!("a hub refuses what a follower takes") };
+        assert!(staged.change.after == of_hub.change.after, "a follower is in another room than its hub");
+        actions(&staged.change, &table.state, None).is_ok()
+    })
+}
+
 /// Which message, then its edits; what is not edited would move the member on.
 fn edited_fanout(bytes: &[u8]) -> bool {
     let Some((which, edits)) = bytes.split_first() else { return false };
@@ -308,6 +328,7 @@ pub(super) fn seeds() -> Result<Vec<(&'static str, Vec<u8>)>, Mishap> {
         seeds.push(("GroupInfoRatchetTree", table.material.clone()));
         for (which, (_, update)) in (0u8..).zip(&table.updates) {
             seeds.push(("edited update", vec![which]));
+            seeds.push(("edited commit of a hub", vec![which]));
             seeds.push(("UpdateRequest", update.clone()));
             let UpdateRequest::Commit(bundle) = UpdateRequest::decode(update)? else { continue };
             seeds.push(("GroupInfoOption", bundle.group_info.encode()));

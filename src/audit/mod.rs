@@ -10,6 +10,7 @@ mod redeliver;
 mod sequencer;
 
 pub use export::{ExportError, Exporter, SINK, Step, export};
+pub use otlp::collected;
 pub use query::list;
 pub use record::Shown;
 pub use redeliver::redeliver;

@@ -82,25 +82,13 @@ impl Logs {
         let request = self.http.post(&self.url).headers(self.headers.clone());
         let request = request.header(CONTENT_TYPE, "application/x-protobuf").header(CONTENT_ENCODING, "gzip");
         let response = request.body(body).send().await?;
-        let status = response.status().as_u16();
-        if response.status().is_success() {
-            let answer = ExportLogsServiceResponse::decode(read(response).await?)?;
-            let partial = answer.partial_success.unwrap_or_default();
-            if partial.rejected_log_records == 0 {
-                return Ok(());
-            }
-            return Err(ExportError::Refused { status, reason: shortened(&partial.error_message) });
-        }
+        let status = response.status();
         // Only these can be the records' fault. Whatever else the collector says, it says of itself or of us.
-        if !matches!(status, 400 | 413 | 422) {
-            return Err(ExportError::Status { status, retry_after: retry_after(response.headers()) });
+        if !status.is_success() && !matches!(status.as_u16(), 400 | 413 | 422) {
+            let retry_after = retry_after(response.headers());
+            return Err(ExportError::Status { status: status.as_u16(), retry_after });
         }
-        let body = read(response).await?;
-        let reason = match Status::decode(body.clone()) {
-            Ok(Status { message }) if !message.is_empty() => message,
-            Ok(_) | Err(_) => String::from_utf8_lossy(&body).into_owned(),
-        };
-        Err(ExportError::Refused { status, reason: shortened(&reason) })
+        collected(status.as_u16(), &read(response).await?)
     }
 
     fn encode(&self, log_records: Vec<LogRecord>) -> Vec<u8> {
@@ -114,6 +102,27 @@ impl Logs {
             vec![ResourceLogs { resource: Some(self.resource.clone()), scope_logs, schema_url: String::new() }];
         ExportLogsServiceRequest { resource_logs }.encode_to_vec()
     }
+}
+
+/// What a collector's answer says of the records it was sent: with a status of success, or one that blames them.
+///
+/// # Errors
+///
+/// [`ExportError::Refused`] when it does not take them all, [`ExportError::Answer`] when a success is none of OTLP.
+pub fn collected(status: u16, body: &[u8]) -> Result<(), ExportError> {
+    if (200..300).contains(&status) {
+        let answer = ExportLogsServiceResponse::decode(body)?;
+        let partial = answer.partial_success.unwrap_or_default();
+        if partial.rejected_log_records == 0 {
+            return Ok(());
+        }
+        return Err(ExportError::Refused { status, reason: shortened(&partial.error_message) });
+    }
+    let reason = match Status::decode(body) {
+        Ok(Status { message }) if !message.is_empty() => message,
+        Ok(_) | Err(_) => String::from_utf8_lossy(body).into_owned(),
+    };
+    Err(ExportError::Refused { status, reason: shortened(&reason) })
 }
 
 fn zip(body: &[u8]) -> std::io::Result<Vec<u8>> {

@@ -39,6 +39,11 @@ pub struct Source {
 }
 
 impl Source {
+    /// A text that stands in this file, or is to.
+    pub fn new(path: PathBuf, text: String) -> Self {
+        Self { path, text }
+    }
+
     /// Reads the file.
     ///
     /// # Errors
@@ -46,7 +51,7 @@ impl Source {
     /// [`ConfigError::Read`].
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
         match std::fs::read_to_string(path) {
-            Ok(text) => Ok(Self { path: path.to_owned(), text }),
+            Ok(text) => Ok(Self::new(path.to_owned(), text)),
             Err(source) => Err(ConfigError::Read { path: path.to_owned(), source }),
         }
     }
