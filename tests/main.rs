@@ -15,6 +15,7 @@ mod harness;
 mod hostile;
 mod hot_room;
 mod names;
+mod repeats;
 mod replay;
 mod replicas;
 mod rights;

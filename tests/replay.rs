@@ -5,8 +5,9 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 
 use actix_web::web::Bytes;
-use portcullis::gateway::{Caller, Claims, Clock, Gateway, HubKeys, NewRoom, Parts, Policy};
+use portcullis::gateway::{Caller, Claims, Clock, Gateway, HubKeys, NewRoom, Once, Parts, Policy};
 use portcullis::peer::Peers;
+use portcullis::provider::RoomCreated;
 use portcullis::server::store_options;
 use portcullis_core::member::{Draft, Member};
 use portcullis_core::mls::crypto::HubCrypto;
@@ -151,7 +152,12 @@ impl House {
         let info = key_package::validate(&crypto, package, remaining, Clock::default().now()).unwrap();
         let (reference, provider) = (info.reference, client.domain());
         if provider.as_str() == "a.example" {
-            let upload = self.gateway.upload_key_packages(info.user, client.clone(), vec![package.as_bytes().to_vec()]);
+            let upload = self.gateway.upload_key_packages(
+                Once::unnamed(),
+                info.user,
+                client.clone(),
+                vec![package.as_bytes().to_vec()],
+            );
             self.runtime.block_on(upload).unwrap();
         }
         let given = move |tx: &mut Tx<'_>| {
@@ -197,8 +203,9 @@ impl<'a> Play<'a> {
         let (alice, room) = (self.members[0].user().clone(), self.room.clone());
         let new = NewRoom { room: room.clone(), template: "strict".to_owned(), name: "Lobby".to_owned() };
         let (gateway, runtime) = (&self.house.gateway, &self.house.runtime);
-        let created = runtime.block_on(gateway.create_room(alice.clone(), new)).unwrap();
-        let first = self.members[0].create_room(&room, &created.group, &created.extensions).unwrap();
+        let created = runtime.block_on(gateway.create_room(Once::unnamed(), alice.clone(), new)).unwrap();
+        let created: RoomCreated = serde_json::from_slice(&created.into_reply().body).unwrap();
+        let first = self.members[0].create_room(&room, &created.group, &created.extensions.0).unwrap();
         self.first = (first.group_info.as_bytes().to_vec(), first.tree.as_bytes().to_vec());
         let (group_info, tree) = (self.first.0.clone().into(), self.first.1.clone().into());
         runtime.block_on(gateway.start_group(alice, room, group_info, tree)).unwrap();
@@ -289,9 +296,10 @@ impl<'a> Play<'a> {
 
     fn submit(&mut self, by: usize, body: &[u8]) -> bool {
         let (caller, room) = (self.caller(by), self.room.clone());
-        let answer = self.house.gateway.update_room(caller, room.clone(), Bytes::copy_from_slice(body));
+        let answer =
+            self.house.gateway.update_room(Once::unnamed(), caller, room.clone(), Bytes::copy_from_slice(body));
         let answer = self.house.runtime.block_on(answer);
-        let response = answer.map(|answer| UpdateResponse::decode(&answer.body).unwrap());
+        let response = answer.map(|kept| UpdateResponse::decode(&kept.into_reply().body).unwrap());
         let accepted = matches!(response, Ok(UpdateResponse::Success { .. }));
         if accepted {
             if let UpdateRequest::Commit(bundle) = UpdateRequest::decode(body).unwrap() {
@@ -307,7 +315,12 @@ impl<'a> Play<'a> {
     fn say(&mut self, by: usize) -> bool {
         let Some(by) = self.chosen(by) else { return false };
         let Ok(message) = self.members[by].text(&self.room, "hello") else { return false };
-        let submit = self.house.gateway.submit_message(self.caller(by), self.room.clone(), message.encode().into());
+        let submit = self.house.gateway.submit_message(
+            Once::unnamed(),
+            self.caller(by),
+            self.room.clone(),
+            message.encode().into(),
+        );
         let answered = self.house.runtime.block_on(submit).is_ok();
         self.tell();
         answered
@@ -321,9 +334,9 @@ impl<'a> Play<'a> {
         let request = device.group_info_request(&self.room, None).unwrap().encode();
         self.members.push(device);
         let by = self.members.len() - 1;
-        let answer = self.house.gateway.group_info(self.caller(by), self.room.clone(), request.into());
+        let answer = self.house.gateway.group_info(Once::unnamed(), self.caller(by), self.room.clone(), request.into());
         let answer = self.house.runtime.block_on(answer).unwrap();
-        let answer = GroupInfoResponse::decode(&answer.body).unwrap();
+        let answer = GroupInfoResponse::decode(&answer.into_reply().body).unwrap();
         let device = &mut self.members[by];
         let joined = device.open_group_info_response(&self.room, &answer);
         let joined = joined.and_then(|material| device.external_join(&self.room, &material, None));

@@ -27,12 +27,12 @@ const PUBLIC: [&str; 2] = ["/v1/openapi.json", "/.well-known/mimi-protocol-direc
 
 const MALLORY: &str = "mimi://a.example/u/mallory";
 
-fn encoded(uri: &str) -> String {
+pub(crate) fn encoded(uri: &str) -> String {
     uri.replace('%', "%25").replace(':', "%3A").replace('/', "%2F")
 }
 
 /// A path with something of Alice's in its place.
-fn filled(path: &str, alice: &Device) -> String {
+pub(crate) fn filled(path: &str, alice: &Device) -> String {
     let room = encoded(room().as_str());
     path.replace("{user}", &encoded(alice.user().as_str()))
         .replace("{device}", &encoded(alice.client().as_str()))

@@ -15,9 +15,9 @@ use utoipa::{IntoParams, ToSchema};
 use super::Post;
 use super::page::{self, Page, cursor, misfit, place};
 use super::peers::worded;
-use crate::gateway::admin::{LaneChange, Operator};
+use crate::gateway::admin::{Changed, LaneChange, Operator};
 use crate::gateway::lanes::Lane;
-use crate::gateway::{Gateway, GatewayError};
+use crate::gateway::{Gateway, GatewayError, Shown};
 use crate::http::body::{self, json};
 use crate::http::{Problem, Reply};
 use crate::peer::PeerList;
@@ -173,6 +173,12 @@ impl From<Owed> for Message {
     }
 }
 
+impl Shown for Changed<u64> {
+    fn reply(self) -> Result<Reply, GatewayError> {
+        Reply::json(StatusCode::OK, &LaneChanged { messages: self.value }, Some(self.decision))
+    }
+}
+
 /// List lanes
 ///
 /// Those that owe something, in the order of rooms and providers.
@@ -319,10 +325,9 @@ async fn change(
     read: fn(&Bytes) -> Result<(LaneChange, String), Problem>,
 ) -> Result<HttpResponse, Problem> {
     let lane = lane(&path)?;
-    post.once(async move |operator, body| {
+    post.once(async move |once, operator, body| {
         let (change, reason) = read(&body)?;
-        let changed = gateway.change_lane(operator, lane, change, worded(reason)?).await?;
-        Reply::json(StatusCode::OK, &LaneChanged { messages: changed.value }, Some(changed.decision))
+        Ok(gateway.change_lane(once, operator, lane, change, worded(reason)?).await?)
     })
     .await
 }

@@ -12,8 +12,8 @@ use uuid::Uuid;
 
 use super::Post;
 use super::page::{self, Page, cursor, place};
-use crate::gateway::admin::{Operator, PeerChange};
-use crate::gateway::{Gateway, GatewayError};
+use crate::gateway::admin::{Changed, Operator, PeerChange};
+use crate::gateway::{Gateway, GatewayError, Shown};
 use crate::http::body::{self, json};
 use crate::http::{Problem, Reply};
 use crate::peer::Listed;
@@ -95,6 +95,12 @@ impl PeerShown {
             standing => (name(standing), "configuration"),
         };
         Self { domain, state, source, configured, decided: decided.map(DecidedShown::from) }
+    }
+}
+
+impl Shown for Changed<(Listed, bool)> {
+    fn reply(self) -> Result<Reply, GatewayError> {
+        Reply::json(StatusCode::OK, &PeerShown::of(self.value), Some(self.decision))
     }
 }
 
@@ -196,14 +202,9 @@ async fn change(
     change: PeerChange,
 ) -> Result<HttpResponse, Problem> {
     let domain = parsed(&domain)?;
-    post.once(async move |operator, body| {
+    post.once(async move |once, operator, body| {
         let Reason { reason } = json(&body)?;
-        let reason = worded(reason)?;
-        let changed = gateway.change_peer(operator, domain.clone(), change, reason).await?;
-        let listed = gateway.peers().list().all().into_iter().find(|listed| listed.domain == domain);
-        let listed = listed.ok_or(GatewayError::NotFound)?;
-        let by_settings = gateway.policy().active().engine.settings_suspend(&domain);
-        Reply::json(StatusCode::OK, &PeerShown::of((listed, by_settings)), Some(changed.decision))
+        Ok(gateway.change_peer(once, operator, domain, change, worded(reason)?).await?)
     })
     .await
 }

@@ -75,7 +75,7 @@ impl FederationError {
             Self::Oversize { .. } => "oversize",
             Self::SlowBody => "timeout",
             Self::Gateway(GatewayError::Refused { code, .. }) => code,
-            Self::Gateway(GatewayError::Conflict) => "conflict",
+            Self::Gateway(GatewayError::Conflict | GatewayError::KeyReused) => "conflict",
             Self::Gateway(GatewayError::TooMany(_)) => "too_many_requests",
             Self::Gateway(GatewayError::Unavailable(_)) => "unavailable",
             Self::Gateway(GatewayError::PeerUnreachable(_)) => "peer_unreachable",
@@ -98,7 +98,9 @@ impl ResponseError for FederationError {
             | Self::Header(_)
             | Self::BrokenBody(_)
             | Self::Identity(IdentityError::From)
-            | Self::Gateway(GatewayError::Decode(_) | GatewayError::Conflict) => StatusCode::BAD_REQUEST,
+            | Self::Gateway(GatewayError::Decode(_) | GatewayError::Conflict | GatewayError::KeyReused) => {
+                StatusCode::BAD_REQUEST
+            }
             Self::Identity(IdentityError::Host) => StatusCode::MISDIRECTED_REQUEST,
             Self::NoCertificate | Self::Identity(IdentityError::Certificate) => StatusCode::UNAUTHORIZED,
             Self::Identity(IdentityError::Mismatch { .. })

@@ -8,9 +8,9 @@ use super::FederationError;
 use super::body::{Body, NOTIFY_BYTES, OTHER_BYTES, SUBMIT_BYTES, UPDATE_BYTES};
 use super::caller::{ForUs, Peer};
 use super::door::Door;
-use super::idempotency::{IdempotencyKey, once};
+use super::idempotency::IdempotencyKey;
 use super::target::Target;
-use crate::gateway::{Answer, Caller, Gateway};
+use crate::gateway::{Caller, Gateway, Kept, Once};
 use crate::peer::{DIRECTORY_PATH, directory_json};
 
 /// Path of an endpoint and what makes its route.
@@ -65,8 +65,8 @@ async fn key_material(
     Body(body): Body<OTHER_BYTES>,
     gateway: Data<Gateway>,
 ) -> Result<HttpResponse, FederationError> {
-    let scope = key.scope(&from, &body);
-    Ok(ok(once(&gateway, scope, gateway.key_material(Caller::Peer(from), user, body)).await?))
+    let work = |once| gateway.key_material(once, Caller::Peer(from.clone()), user, body.clone());
+    Ok(ok(key.once(&gateway, &from, &body, work).await?))
 }
 
 /// The same bytes again get the same answer, whatever their `Idempotency-Key` (readings D-15, D-27, D-33).
@@ -76,7 +76,7 @@ async fn update_room(
     Body(body): Body<UPDATE_BYTES>,
     gateway: Data<Gateway>,
 ) -> Result<HttpResponse, FederationError> {
-    Ok(ok(gateway.update_room(Caller::Peer(from), room, body).await?))
+    Ok(ok(gateway.update_room(Once::unnamed(), Caller::Peer(from), room, body).await?))
 }
 
 /// As [`update_room`].
@@ -86,7 +86,7 @@ async fn submit_message(
     Body(body): Body<SUBMIT_BYTES>,
     gateway: Data<Gateway>,
 ) -> Result<HttpResponse, FederationError> {
-    Ok(ok(gateway.submit_message(Caller::Peer(from), room, body).await?))
+    Ok(ok(gateway.submit_message(Once::unnamed(), Caller::Peer(from), room, body).await?))
 }
 
 async fn group_info(
@@ -96,8 +96,8 @@ async fn group_info(
     Body(body): Body<OTHER_BYTES>,
     gateway: Data<Gateway>,
 ) -> Result<HttpResponse, FederationError> {
-    let scope = key.scope(&from, &body);
-    Ok(ok(once(&gateway, scope, gateway.group_info(Caller::Peer(from), room, body)).await?))
+    let work = |once| gateway.group_info(once, Caller::Peer(from.clone()), room, body.clone());
+    Ok(ok(key.once(&gateway, &from, &body, work).await?))
 }
 
 /// Takes events of a room that the caller is the hub of. 201 without a body, as the draft has it (reading D-13).
@@ -111,6 +111,6 @@ async fn notify(
     Ok(HttpResponse::Created().finish())
 }
 
-fn ok(answer: Answer) -> HttpResponse {
-    HttpResponse::Ok().content_type(ContentType::octet_stream()).body(answer.body)
+fn ok(kept: Kept) -> HttpResponse {
+    HttpResponse::Ok().content_type(ContentType::octet_stream()).body(kept.into_reply().body)
 }

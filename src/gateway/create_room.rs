@@ -17,6 +17,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::decide::{Case, Decision, bare_facts};
+use super::once::{Kept, Once};
 use super::policy::Active;
 use super::{Answer, GatewayError, Inner};
 
@@ -50,19 +51,19 @@ pub struct CreatedRoom {
 }
 
 /// Creates the record of a room, when policy allows it.
-pub(super) fn create(inner: &Inner, creator: &UserUri, new: &NewRoom) -> Result<CreatedRoom, GatewayError> {
+pub(super) fn create(inner: &Inner, once: Once, creator: &UserUri, new: &NewRoom) -> Result<Kept, GatewayError> {
     let now = inner.clock.now();
     let domain = creator.domain();
     let case = case("decision.room", &new.room, creator, now);
     if new.room.domain() != domain || !inner.hosts(&new.room) {
         let decision = case.refuse("wrong_identity", "room_is_not_of_the_creator_s_provider", json!({}));
-        return inner.refuse(creator.as_str(), &decision);
+        return inner.refuse(once, creator.as_str(), &decision);
     }
     let active = inner.policy.active();
     let Some(extensions) = compiled(inner, &active, new, creator) else {
         let refused = case.refuse("unknown_template", "unknown_template", json!({ "template": new.template }));
         let sentence = format!("there is no room template `{}`", new.template);
-        return inner.refuse(creator.as_str(), &Decision { sentence, ..refused });
+        return inner.refuse(once, creator.as_str(), &Decision { sentence, ..refused });
     };
     let facts = bare_facts(&new.room, Side::Hub, &Restrictions::default());
     let actor = Actor::User(creator.clone());
@@ -86,7 +87,7 @@ pub(super) fn create(inner: &Inner, creator: &UserUri, new: &NewRoom) -> Result<
     let decision = case.decide(&active, &[question]);
     let id = decision.id();
     if !decision.allow {
-        return inner.refuse(new.room.as_str(), &decision);
+        return inner.refuse(once, new.room.as_str(), &decision);
     }
     let group =
         GroupUri::parse(&format!("mimi://{domain}/g/{}", new.room.last_segment())).map_err(GatewayError::internal)?;
@@ -96,15 +97,13 @@ pub(super) fn create(inner: &Inner, creator: &UserUri, new: &NewRoom) -> Result<
         template: new.template.clone(),
         creator: creator.clone(),
     };
-    let written = inner.store.write(new.room.as_str(), move |tx: &mut Tx<'_>| {
+    let created = CreatedRoom { room: new.room.clone(), group, suite: SUITE, extensions, decision: id };
+    // A room that exists is a conflict.
+    Ok(inner.store.write(new.room.as_str(), move |tx: &mut Tx<'_>| {
         rooms::create(tx, &row, now)?;
-        tx.stage(&decision.record)
-    });
-    match written {
-        Ok(()) => Ok(CreatedRoom { room: new.room.clone(), group, suite: SUITE, extensions, decision: id }),
-        Err(StoreError::Exists) => Err(GatewayError::Conflict),
-        Err(error) => Err(error.into()),
-    }
+        tx.stage(&decision.record)?;
+        once.keep(tx, created.clone())
+    })?)
 }
 
 /// Takes the group that the creator has started for the room.
@@ -120,7 +119,7 @@ pub(super) fn start_group(
     let case = case("decision.group", room, user, now);
     // To everybody else the room does not exist.
     if head.creator != *user {
-        return inner.hide(room, &case);
+        return inner.hide(Once::unnamed(), room, &case);
     }
     if head.status != RoomStatus::Waiting {
         return Err(GatewayError::Conflict);
@@ -129,7 +128,7 @@ pub(super) fn start_group(
         Ok(group) => group,
         Err(reason) => {
             let decision = case.refuse("not_the_created_room", reason, json!({ "template": head.template }));
-            return inner.refuse(room.as_str(), &decision);
+            return inner.refuse(Once::unnamed(), room.as_str(), &decision);
         }
     };
     let first = GroupState {

@@ -14,10 +14,15 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::decide::{Case, Decision};
+use super::once::{Kept, Once};
 use super::{GatewayError, Inner};
 
 /// Most KeyPackages that wait for one device: unclaimed ones are what a replayed request can burn (reading D-21).
 const MAX_UNCLAIMED: u64 = 200;
+
+/// How many KeyPackages of a device nobody has claimed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unclaimed(pub u64);
 
 pub(super) fn register_user(inner: &Inner, user: &UserUri) -> Result<(), GatewayError> {
     if !inner.is_ours(&user.domain()) {
@@ -37,9 +42,9 @@ pub(super) fn register_user(inner: &Inner, user: &UserUri) -> Result<(), Gateway
 
 pub(super) fn register_device(inner: &Inner, user: &UserUri, device: &ClientUri) -> Result<(), GatewayError> {
     if device.user().as_ref() != Some(user) || !inner.is_ours(&user.domain()) {
-        return wrong_identity(inner, user, "decision.device", "device_is_another_user_s", device);
+        return wrong_identity(inner, Once::unnamed(), user, "decision.device", "device_is_another_user_s", device);
     }
-    let decision = allowed(inner, user, DoorAct::RegisterDevice, "decision.device")?;
+    let decision = allowed(inner, Once::unnamed(), user, DoorAct::RegisterDevice, "decision.device")?;
     let (owner, device, now) = (user.clone(), device.clone(), inner.clock.now());
     let written = inner.store.write(user.as_str(), move |tx: &mut Tx<'_>| {
         devices::register_device(tx, &device, &owner, now)?;
@@ -54,10 +59,11 @@ pub(super) fn register_device(inner: &Inner, user: &UserUri, device: &ClientUri)
 
 pub(super) fn upload_key_packages(
     inner: &Inner,
+    once: Once,
     user: &UserUri,
     device: &ClientUri,
     packages: &[Vec<u8>],
-) -> Result<u64, GatewayError> {
+) -> Result<Kept, GatewayError> {
     let unclaimed = count_key_packages(inner, user, device)?;
     if packages.len() as u64 > MAX_UNCLAIMED.saturating_sub(unclaimed) {
         return Err(GatewayError::Conflict); // Before the work of looking at them; what holds is counted below.
@@ -69,7 +75,14 @@ pub(super) fn upload_key_packages(
         let info = key_package::validate(&crypto, &package, key_package::MINIMUM_REMAINING, now)
             .map_err(GatewayError::decode)?;
         if info.client != *device || info.user != *user {
-            return wrong_identity(inner, user, "decision.key_packages", "credential_is_another_client_s", device);
+            return wrong_identity(
+                inner,
+                once,
+                user,
+                "decision.key_packages",
+                "credential_is_another_client_s",
+                device,
+            );
         }
         checked.push(StoredKeyPackage {
             reference: info.reference,
@@ -80,7 +93,7 @@ pub(super) fn upload_key_packages(
             key_package: bytes.clone(),
         });
     }
-    let decision = allowed(inner, user, DoorAct::PublishKeyPackages, "decision.key_packages")?;
+    let decision = allowed(inner, once, user, DoorAct::PublishKeyPackages, "decision.key_packages")?;
     let (device, owner) = (device.clone(), user.clone());
     inner.store.write(user.as_str(), move |tx: &mut Tx<'_>| {
         if devices::hold(tx, &device)?.is_none_or(|found| found != owner) {
@@ -94,7 +107,7 @@ pub(super) fn upload_key_packages(
             return Err(GatewayError::Conflict);
         }
         tx.stage(&decision.record)?;
-        Ok(unclaimed)
+        Ok(once.keep(tx, Unclaimed(unclaimed))?)
     })
 }
 
@@ -108,24 +121,31 @@ pub(super) fn count_key_packages(inner: &Inner, user: &UserUri, device: &ClientU
 }
 
 /// A decision that allows; one that denies is recorded and becomes an error.
-fn allowed(inner: &Inner, user: &UserUri, act: DoorAct<'_>, kind: &'static str) -> Result<Decision, GatewayError> {
+fn allowed(
+    inner: &Inner,
+    once: Once,
+    user: &UserUri,
+    act: DoorAct<'_>,
+    kind: &'static str,
+) -> Result<Decision, GatewayError> {
     let case = case(kind, user, inner.clock.now());
     let domain = user.domain();
     let question = DoorQuestion { act, actor: user, door: &domain, source: &domain, now: case.now };
     let decision = case.decide_door(&inner.policy.active(), &question);
-    if decision.allow { Ok(decision) } else { inner.refuse(user.as_str(), &decision) }
+    if decision.allow { Ok(decision) } else { inner.refuse(once, user.as_str(), &decision) }
 }
 
 /// The user speaks for a device or in a credential that is not its own.
 fn wrong_identity<T>(
     inner: &Inner,
+    once: Once,
     user: &UserUri,
     kind: &'static str,
     reason: &str,
     device: &ClientUri,
 ) -> Result<T, GatewayError> {
     let case = case(kind, user, inner.clock.now());
-    inner.refuse(user.as_str(), &case.refuse("wrong_identity", reason, json!({ "device": device })))
+    inner.refuse(once, user.as_str(), &case.refuse("wrong_identity", reason, json!({ "device": device })))
 }
 
 fn case(kind: &'static str, user: &UserUri, now: Millis) -> Case<'static> {

@@ -29,6 +29,9 @@ pub enum GatewayError {
     /// It exists already, or is in a state that does not take this. HTTP 409.
     #[error("in conflict with what exists")]
     Conflict,
+    /// The key of the request was used before with another body. HTTP 422.
+    #[error("this `Idempotency-Key` was used before with another body")]
+    KeyReused,
     /// Too much at once, or no durable audit record can be written. HTTP 503 with Retry-After.
     #[error("temporarily unavailable")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -74,6 +77,7 @@ impl From<StoreError> for GatewayError {
             | StoreError::Closed
             | StoreError::EpochMoved { .. }
             | StoreError::AlreadyAnswered
+            | StoreError::KeyTaken
             | StoreError::LeaseLost
             | StoreError::AuditUnavailable(_)
             | StoreError::CommitUnknown

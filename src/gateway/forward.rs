@@ -1,4 +1,8 @@
 //! What our users send to a room that another provider is the hub of: decided before it leaves, then sent as it is.
+//!
+//! The decision is durable before anything leaves, and the hub's answer before it is told. Whoever got none, because one
+//! of the two has ended in between, and sends the same again, has it decided once more, with a record of that; the hub
+//! knows the same bytes again (readings D-27, D-33), or the same key (reading D-15), and does nothing twice.
 
 use std::sync::Arc;
 
@@ -13,11 +17,12 @@ use portcullis_core::wire::update::{UpdateRequest, UpdateResponse};
 use portcullis_core::wire::uri::{ClientUri, Domain, RoomUri, UserUri};
 use portcullis_store::follower::Joined;
 use portcullis_store::rooms::RoomStatus;
-use portcullis_store::{StoreError, Topic, Tx, answers, follower, rooms};
+use portcullis_store::{StoreError, Topic, Tx, answers, failpoint, follower, rooms};
 use uuid::Uuid;
 
 use super::decide::Case;
 use super::follow::{self, Judged};
+use super::once::{Kept, Once};
 use super::places::Of;
 use super::{Answer, Caller, GatewayError, Inner, group_info, submit};
 use crate::limits::TooMany;
@@ -26,10 +31,11 @@ use crate::peer::{Endpoint, PeerError};
 /// Sends an UpdateRequest of one of our users to the room's hub.
 pub(super) async fn update(
     inner: &Arc<Inner>,
+    once: Once,
     caller: Caller,
     room: RoomUri,
     body: Bytes,
-) -> Result<Answer, GatewayError> {
+) -> Result<Kept, GatewayError> {
     let user = own_user(caller)?;
     let request = super::decode::<UpdateRequest>(&body)?;
     let joiner = Outline::of(&request).map_err(GatewayError::decode)?.joiner;
@@ -39,33 +45,34 @@ pub(super) async fn update(
     };
     let (exchange, epoch) = (message.map(MlsMessage::hash), message.and_then(MlsMessage::epoch));
     let outbound = Outbound { kind, user, room, exchange, epoch };
-    let judged =
-        outbound.decide(inner, move |inner, case, user, room| follow::update(inner, case, user, room, &request));
-    let Judged { decision, refusal } = judged.await?;
-    if !decision.allow {
-        return Ok(Answer { body: refusal.encode(), decision: Some(decision.id()) });
-    }
+    let judge = move |inner: &Arc<Inner>, case: &Case<'_>, user: &UserUri, room: &RoomUri| {
+        follow::update(inner, case, user, room, &request)
+    };
+    let decision = match outbound.decide(inner, once, judge, |_, refusal| refusal.encode()).await? {
+        Ok(decision) => decision,
+        Err(refused) => return Ok(refused),
+    };
     // A device that joins must be known before the hub fans out to it.
     let attempt = match joiner {
         Some((client, _)) => outbound.join(inner, client).await?,
         None => None,
     };
-    let answer = outbound.send(inner, Endpoint::Update(outbound.room.clone()), body).await?;
+    let answer = outbound.send(inner, once, Endpoint::Update(outbound.room.clone()), body).await?;
     let response = UpdateResponse::decode(&answer).map_err(GatewayError::peer)?;
-    if let Some(attempt) = attempt {
-        let joined = if matches!(response, UpdateResponse::Success { .. }) { Joined::Yes } else { Joined::No };
-        outbound.joined(inner, attempt, joined).await?;
-    }
-    Ok(Answer { body: answer, decision: Some(decision.id()) })
+    let answer = Answer { body: answer, decision: Some(decision) };
+    let Some(attempt) = attempt else { return outbound.keep(inner, once, answer).await };
+    let joined = if matches!(response, UpdateResponse::Success { .. }) { Joined::Yes } else { Joined::No };
+    outbound.joined(inner, once, attempt, joined, answer).await
 }
 
 /// Sends an application message of one of our users to the room's hub.
 pub(super) async fn submit(
     inner: &Arc<Inner>,
+    once: Once,
     caller: Caller,
     room: RoomUri,
     body: Bytes,
-) -> Result<Answer, GatewayError> {
+) -> Result<Kept, GatewayError> {
     let user = own_user(caller)?;
     let request = super::decode::<SubmitMessageRequest>(&body)?;
     if request.sender != user {
@@ -73,24 +80,27 @@ pub(super) async fn submit(
     }
     let (exchange, epoch) = (Some(request.message.hash()), request.message.epoch());
     let outbound = Outbound { kind: "decision.message", user, room, exchange, epoch };
-    let decided = outbound
-        .decide(inner, move |inner, case, _, room| Ok(Judged::from(follow::message(inner, case, room, &request)?)));
-    let decision = decided.await?.decision;
-    if !decision.allow {
-        return Ok(Answer { body: submit::answer(SubmitOutcome::NotAllowed), decision: Some(decision.id()) });
-    }
-    let answer = outbound.send(inner, Endpoint::SubmitMessage(outbound.room.clone()), body).await?;
+    let judge = move |inner: &Arc<Inner>, case: &Case<'_>, _: &UserUri, room: &RoomUri| {
+        Ok(Judged::from(follow::message(inner, case, room, &request)?))
+    };
+    let refusal = |_: &RoomUri, _| submit::answer(SubmitOutcome::NotAllowed);
+    let decision = match outbound.decide(inner, once, judge, refusal).await? {
+        Ok(decision) => decision,
+        Err(refused) => return Ok(refused),
+    };
+    let answer = outbound.send(inner, once, Endpoint::SubmitMessage(outbound.room.clone()), body).await?;
     SubmitMessageResponse::decode(&answer).map_err(GatewayError::peer)?;
-    Ok(Answer { body: answer, decision: Some(decision.id()) })
+    outbound.keep(inner, once, Answer { body: answer, decision: Some(decision) }).await
 }
 
 /// Sends a GroupInfoRequest of one of our users to the room's hub.
 pub(super) async fn group_info(
     inner: &Arc<Inner>,
+    once: Once,
     caller: Caller,
     room: RoomUri,
     body: Bytes,
-) -> Result<Answer, GatewayError> {
+) -> Result<Kept, GatewayError> {
     let user = own_user(caller)?;
     let request = super::decode::<GroupInfoRequest>(&body)?;
     // The hub believes us that its requester is this user.
@@ -100,16 +110,16 @@ pub(super) async fn group_info(
     }
     let exchange = Some(answers::scope(&[&body]));
     let outbound = Outbound { kind: "decision.group_info", user, room, exchange, epoch: None };
-    let decided = outbound.decide(inner, move |inner, case, user, room| {
+    let judge = move |inner: &Arc<Inner>, case: &Case<'_>, user: &UserUri, room: &RoomUri| {
         Ok(Judged::from(follow::group_info(inner, case, room, &request, &client, user)?))
-    });
-    let decision = decided.await?.decision;
-    if !decision.allow {
-        return Ok(Answer { body: group_info::denial(&outbound.room), decision: Some(decision.id()) });
-    }
-    let answer = outbound.send(inner, Endpoint::GroupInfo(outbound.room.clone()), body).await?;
+    };
+    let decision = match outbound.decide(inner, once, judge, |room, _| group_info::denial(room)).await? {
+        Ok(decision) => decision,
+        Err(refused) => return Ok(refused),
+    };
+    let answer = outbound.send(inner, once, Endpoint::GroupInfo(outbound.room.clone()), body).await?;
     GroupInfoResponse::decode(&answer).map_err(GatewayError::peer)?;
-    Ok(Answer { body: answer, decision: Some(decision.id()) })
+    outbound.keep(inner, once, Answer { body: answer, decision: Some(decision) }).await
 }
 
 /// An attempt of a client to join by an external commit.
@@ -128,12 +138,15 @@ struct Outbound {
 }
 
 impl Outbound {
-    /// Decides and records: what is allowed leaves only after its record is durable.
+    /// Decides and records: what is allowed leaves only after its record is durable. Gives the decision, or the answer
+    /// that `refusal` makes of one that denies.
     async fn decide(
         &self,
         inner: &Arc<Inner>,
+        once: Once,
         judge: impl FnOnce(&Arc<Inner>, &Case<'_>, &UserUri, &RoomUri) -> Result<Judged, GatewayError> + Send + 'static,
-    ) -> Result<Judged, GatewayError> {
+        refusal: fn(&RoomUri, UpdateResponse) -> Vec<u8>,
+    ) -> Result<Result<Uuid, Kept>, GatewayError> {
         self.catch_up(inner).await?;
         let (kind, exchange, epoch) = (self.kind, self.exchange, self.epoch);
         let (user, room) = (self.user.clone(), self.room.clone());
@@ -147,9 +160,12 @@ impl Outbound {
                 exchange,
                 now: inner.clock.now(),
             };
-            let judged = judge(inner, &case, &user, &room)?;
-            inner.record(room.as_str(), &judged.decision)?;
-            Ok(judged)
+            let Judged { decision, refusal: words } = judge(inner, &case, &user, &room)?;
+            if decision.allow {
+                inner.record(room.as_str(), &decision)?;
+                return Ok(Ok(decision.id()));
+            }
+            inner.answer_refusal(once, room.as_str(), decision, refusal(&room, words)).map(Err)
         };
         inner.blocking(self.of(), judged).await
     }
@@ -185,19 +201,39 @@ impl Outbound {
     }
 
     /// The hub has answered. Whatever else has let the client in meanwhile stands.
-    async fn joined(&self, inner: &Arc<Inner>, attempt: Attempt, joined: Joined) -> Result<(), GatewayError> {
+    async fn joined(
+        &self,
+        inner: &Arc<Inner>,
+        once: Once,
+        attempt: Attempt,
+        joined: Joined,
+        answer: Answer,
+    ) -> Result<Kept, GatewayError> {
         let room = self.room.clone();
-        let ended = move |tx: &mut Tx<'_>| follower::end_attempt(tx, &room, &attempt.client, attempt.id, joined);
+        let ended = move |tx: &mut Tx<'_>| {
+            follower::end_attempt(tx, &room, &attempt.client, attempt.id, joined)?;
+            once.keep(tx, answer.clone())
+        };
         let lane = self.room.to_string();
         inner.blocking(self.of(), move |inner| Ok(inner.store.write(&lane, ended)?)).await
+    }
+
+    async fn keep(&self, inner: &Inner, once: Once, answer: Answer) -> Result<Kept, GatewayError> {
+        inner.keep_passed_on(once, self.room.as_str(), answer).await
     }
 
     fn of(&self) -> Vec<Of> {
         vec![Of::Room(self.room.clone()), Of::User(self.user.clone())]
     }
 
-    async fn send(&self, inner: &Arc<Inner>, endpoint: Endpoint, body: Bytes) -> Result<Vec<u8>, GatewayError> {
-        send(inner, &self.user.domain(), &self.room.domain(), endpoint, body).await
+    async fn send(
+        &self,
+        inner: &Arc<Inner>,
+        once: Once,
+        endpoint: Endpoint,
+        body: Bytes,
+    ) -> Result<Vec<u8>, GatewayError> {
+        send(inner, once, &self.user.domain(), &self.room.domain(), endpoint, body).await
     }
 }
 
@@ -209,20 +245,24 @@ fn own_user(caller: Caller) -> Result<UserUri, GatewayError> {
     }
 }
 
-/// Posts `body` to another provider and gives its answer.
+/// Posts `body` to another provider and gives its answer. A request that names itself has the same key every time.
 pub(super) async fn send(
     inner: &Arc<Inner>,
+    once: Once,
     own: &Domain,
     to: &Domain,
     endpoint: Endpoint,
     body: Bytes,
 ) -> Result<Vec<u8>, GatewayError> {
-    let answer = inner.peers.post(own, to, endpoint, body, None).await.map_err(|error: PeerError| {
-        match (error.status(), error.retry_after()) {
-            (Some(404), _) => GatewayError::NotFound,
-            (Some(429), Some(wait)) => TooMany { wait }.into(),
-            _ => GatewayError::peer(error),
-        }
-    })?;
+    let key = once.passed_on();
+    let answer =
+        inner.peers.post(own, to, endpoint, body, key.as_deref()).await.map_err(|error: PeerError| {
+            match (error.status(), error.retry_after()) {
+                (Some(404), _) => GatewayError::NotFound,
+                (Some(429), Some(wait)) => TooMany { wait }.into(),
+                _ => GatewayError::peer(error),
+            }
+        })?;
+    failpoint("passed_on.answered");
     Ok(answer.body.to_vec())
 }

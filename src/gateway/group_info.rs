@@ -17,12 +17,13 @@ use portcullis_core::wire::update::RatchetTreeOption;
 use portcullis_core::wire::uri::{ClientUri, RoomUri, UserUri};
 use portcullis_core::wire::{Protocol, Wire};
 use portcullis_store::admission::Ticket;
-use portcullis_store::{StoreError, Tx, admission, answers};
+use portcullis_store::{Tx, admission, answers};
 use serde_json::json;
 
 use uuid::Uuid;
 
 use super::decide::{Case, question};
+use super::once::{Kept, Once};
 use super::rooms::Hosted;
 use super::{Answer, Caller, GatewayError, Inner};
 use crate::config::Rate;
@@ -41,7 +42,13 @@ pub(super) const USER_READS: Rate = {
 const TOO_MANY: &str = "too_many_reads_without_a_commit";
 
 /// Answers a GroupInfoRequest for a room we are the hub of.
-pub(super) fn answer(inner: &Arc<Inner>, caller: &Caller, room: &RoomUri, body: &[u8]) -> Result<Answer, GatewayError> {
+pub(super) fn answer(
+    inner: &Arc<Inner>,
+    once: Once,
+    caller: &Caller,
+    room: &RoomUri,
+    body: &[u8],
+) -> Result<Kept, GatewayError> {
     let request = super::decode::<GroupInfoRequest>(body)?;
     let user = bound_client(&request.credential, &request.signature_key).ok();
     let case = Case {
@@ -55,19 +62,19 @@ pub(super) fn answer(inner: &Arc<Inner>, caller: &Caller, room: &RoomUri, body: 
     };
     let hosted = match inner.hosted(room) {
         Ok(hosted) => hosted,
-        Err(GatewayError::NotFound) => return refused(inner, &case, room, "no_such_room"),
+        Err(GatewayError::NotFound) => return refused(inner, once, &case, room, "no_such_room"),
         Err(error) => return Err(error),
     };
     let admission = match admission(inner, caller, &hosted, &request) {
         Ok(admission) => admission,
-        Err(reason) => return refused(inner, &case, room, &reason),
+        Err(reason) => return refused(inner, once, &case, room, &reason),
     };
     let action = admission.action();
     let source = caller.domain();
     let asked = question(&hosted.facts, &action, (hosted.view.suite, hosted.view.epoch), &source, case.now);
     let decision = case.decide(&inner.policy.active(), &[asked]);
     if !decision.allow {
-        return inner.answer_refusal(room.as_str(), decision, denial(room));
+        return inner.answer_refusal(once, room.as_str(), decision, denial(room));
     }
     let body = sealed(inner, &hosted, &request)?;
     let ticket = Ticket {
@@ -82,13 +89,13 @@ pub(super) fn answer(inner: &Arc<Inner>, caller: &Caller, room: &RoomUri, body: 
     let (id, since) = (decision.id(), case.now.minus(READ_WINDOW));
     let issued = inner.store.write(room.as_str(), move |tx: &mut Tx<'_>| {
         if admission::count_since(tx, &ticket.room, &ticket.signature_key, since)? >= READS {
-            return Ok(false);
+            return Ok(None);
         }
         admission::issue(tx, &ticket)?;
         tx.stage(&decision.record)?;
-        Ok::<_, StoreError>(true)
+        once.keep(tx, Answer { body: body.clone(), decision: Some(id) }).map(Some)
     })?;
-    if issued { Ok(Answer { body, decision: Some(id) }) } else { refused(inner, &case, room, TOO_MANY) }
+    issued.map_or_else(|| refused(inner, once, &case, room, TOO_MANY), Ok)
 }
 
 /// Whom a ticket is for, besides its key: a certificate may change while the client stays (reading D-46).
@@ -166,9 +173,9 @@ fn sealed(inner: &Inner, hosted: &Hosted, request: &GroupInfoRequest) -> Result<
 }
 
 /// Every refusal says the same, so that nobody learns which rooms exist and who is in them.
-fn refused(inner: &Inner, case: &Case<'_>, room: &RoomUri, reason: &str) -> Result<Answer, GatewayError> {
+fn refused(inner: &Inner, once: Once, case: &Case<'_>, room: &RoomUri, reason: &str) -> Result<Kept, GatewayError> {
     let decision = case.refuse("not_authorized", reason, json!({}));
-    inner.answer_refusal(room.as_str(), decision, denial(room))
+    inner.answer_refusal(once, room.as_str(), decision, denial(room))
 }
 
 /// The refusal that a peer or a user gets.

@@ -21,6 +21,7 @@ use serde_json::json;
 
 use super::decide::{Case, Decision};
 use super::forward;
+use super::once::{Kept, Once};
 use super::places::Of;
 use super::{Answer, Caller, GatewayError, Inner};
 use crate::peer::Endpoint;
@@ -32,18 +33,20 @@ const CANDIDATES: u32 = 8;
 /// Answers or passes on a KeyMaterialRequest for `target`.
 pub(super) async fn answer(
     inner: &Arc<Inner>,
+    once: Once,
     caller: Caller,
     target: UserUri,
     body: Bytes,
-) -> Result<Answer, GatewayError> {
+) -> Result<Kept, GatewayError> {
     let request = super::decode::<KeyMaterialRequest>(&body)?;
     if request.target_user != target {
         return Err(GatewayError::decode("the target of the body is not the target of the path"));
     }
     if inner.is_ours(&target.domain()) {
-        return inner.blocking(vec![Of::from(&caller)], move |inner| claim(inner, &caller, &request, &body)).await;
+        let of = vec![Of::from(&caller)];
+        return inner.blocking(of, move |inner| claim(inner, once, &caller, &request, &body)).await;
     }
-    pass_on(inner, caller, request, body).await
+    pass_on(inner, once, caller, request, body).await
 }
 
 /// What is wrong with a request, for the record; the requester learns only that it gets nothing (reading D-21).
@@ -132,38 +135,40 @@ fn decide(
 }
 
 /// Claims one KeyPackage of each of the target's devices; each is given out once. A request has neither nonce nor time,
-/// so that only a limit keeps one that is sent again and again from taking them all (reading D-21).
+/// so that only a limit keeps one that is sent again and again under other keys from taking them all (reading D-21).
 fn claim(
     inner: &Arc<Inner>,
+    once: Once,
     caller: &Caller,
     request: &KeyMaterialRequest,
     body: &[u8],
-) -> Result<Answer, GatewayError> {
+) -> Result<Kept, GatewayError> {
     let now = inner.clock.now();
     let decision = decide(inner, caller, request, body, now)?;
     let lane = request.target_user.to_string();
     if !decision.allow {
         let body = response(&request.target_user, KeyMaterialUserCode::NoConsent, Vec::new());
-        return inner.answer_refusal(&lane, decision, body);
+        return inner.answer_refusal(once, &lane, decision, body);
     }
     let (id, request, hash) = (decision.id(), request.clone(), answers::scope(&[body]));
     let is_hub = request.room.as_ref().is_some_and(|room| inner.hosts(room));
-    let (body, given) = inner.store.write(&lane, move |tx: &mut Tx<'_>| {
+    let (kept, given) = inner.store.write(&lane, move |tx: &mut Tx<'_>| {
         tx.stage(&decision.record)?;
         let target = &request.target_user;
+        let keep = |tx: &mut Tx<'_>, body| once.keep(tx, Answer { body, decision: Some(id) });
         if !devices::user_exists(tx, target)? {
-            return Ok((response(target, KeyMaterialUserCode::UserUnknown, Vec::new()), Vec::new()));
+            return Ok((keep(tx, response(target, KeyMaterialUserCode::UserUnknown, Vec::new()))?, Vec::new()));
         }
         let claim = Claim { request: &request, hash: &hash, is_hub, now };
         let devices = devices::devices_of(tx, target)?;
         let clients: Vec<_> = devices.into_iter().map(|client| claim.one_of(tx, client)).collect::<Result<_, _>>()?;
         let given: Vec<&'static str> = clients.iter().map(outcome).collect();
-        Ok::<_, StoreError>((response(target, code(&clients), clients), given))
+        Ok::<_, StoreError>((keep(tx, response(target, code(&clients), clients))?, given))
     })?;
     for outcome in given {
         metrics::key_package(outcome);
     }
-    Ok(Answer { body, decision: Some(id) })
+    Ok(kept)
 }
 
 /// What became of a device's KeyPackages, for the counter.
@@ -255,12 +260,19 @@ fn response(user: &UserUri, status: KeyMaterialUserCode, clients: Vec<ClientKeyM
 
 /// As hub: to the target's provider, unchanged, for it is signed. As follower: to the room's hub; without a room, or
 /// for a room of our own, to the target's provider.
+///
+/// The decision is durable before it leaves, the answer before it is told, with what a hub has to remember of it. Who
+/// gets no answer, because a process has ended or a connection has broken anywhere in between, and sends the same again
+/// under the same key, has it decided once more, with a record of that. The next provider is then asked under the same
+/// key for the same bytes; where that honours keys (reading D-15), as we do, it answers what it has answered, and has
+/// claimed once.
 async fn pass_on(
     inner: &Arc<Inner>,
+    once: Once,
     caller: Caller,
     request: KeyMaterialRequest,
     body: Bytes,
-) -> Result<Answer, GatewayError> {
+) -> Result<Kept, GatewayError> {
     let is_hub = request.room.as_ref().is_some_and(|room| inner.hosts(room));
     if matches!(caller, Caller::Peer(_)) && !is_hub {
         return Err(GatewayError::NotFound);
@@ -275,28 +287,40 @@ async fn pass_on(
         _ => target.domain(),
     };
     let asked = (request, body.clone());
-    let decision = inner
+    let decided = inner
         .blocking(vec![Of::from(&caller)], move |inner| {
             let (request, body) = asked;
             let decision = decide(inner, &caller, &request, &body, inner.clock.now())?;
-            inner.record(request.target_user.as_str(), &decision)?;
-            Ok(decision)
+            let target = &request.target_user;
+            if decision.allow {
+                inner.record(target.as_str(), &decision)?;
+                return Ok(Ok(decision.id()));
+            }
+            let body = response(target, KeyMaterialUserCode::NoConsent, Vec::new());
+            inner.answer_refusal(once, target.as_str(), decision, body).map(Err)
         })
         .await?;
-    if !decision.allow {
-        let body = response(&target, KeyMaterialUserCode::NoConsent, Vec::new());
-        return Ok(Answer { body, decision: Some(decision.id()) });
-    }
-    let answer = forward::send(inner, &own, &to, Endpoint::KeyMaterial(target.clone()), body).await?;
+    let decision = match decided {
+        Ok(decision) => decision,
+        Err(refused) => return Ok(refused),
+    };
+    let answer = forward::send(inner, once, &own, &to, Endpoint::KeyMaterial(target.clone()), body).await?;
     let answered = KeyMaterialResponse::decode(&answer).map_err(GatewayError::peer)?;
-    if is_hub {
-        inner.blocking(vec![Of::Peer(to)], move |inner| remember_routes(inner, &target, &answered)).await?;
+    let answer = Answer { body: answer, decision: Some(decision) };
+    if !is_hub {
+        return inner.keep_passed_on(once, target.as_str(), answer).await;
     }
-    Ok(Answer { body: answer, decision: Some(decision.id()) })
+    inner.blocking(vec![Of::Peer(to)], move |inner| remember_routes(inner, once, &target, &answered, answer)).await
 }
 
 /// As hub we must know where to send the Welcome (reading D-42).
-fn remember_routes(inner: &Inner, target: &UserUri, answered: &KeyMaterialResponse) -> Result<(), GatewayError> {
+fn remember_routes(
+    inner: &Inner,
+    once: Once,
+    target: &UserUri,
+    answered: &KeyMaterialResponse,
+    answer: Answer,
+) -> Result<Kept, GatewayError> {
     let (crypto, now) = (HubCrypto::default(), inner.clock.now());
     let mut given = Vec::new();
     for client in &answered.clients {
@@ -310,6 +334,7 @@ fn remember_routes(inner: &Inner, target: &UserUri, answered: &KeyMaterialRespon
     }
     let (lane, provider) = (target.to_string(), target.domain());
     Ok(inner.store.write(&lane, move |tx: &mut Tx<'_>| {
-        given.iter().try_for_each(|(reference, until)| routes::add(tx, reference, &provider, *until))
+        given.iter().try_for_each(|(reference, until)| routes::add(tx, reference, &provider, *until))?;
+        once.keep(tx, answer.clone())
     })?)
 }

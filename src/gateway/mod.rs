@@ -16,6 +16,7 @@ mod group_info;
 mod key_material;
 mod keys;
 pub mod lanes;
+mod once;
 mod places;
 mod policy;
 mod reissue;
@@ -28,8 +29,10 @@ mod update;
 pub use claims::Claims;
 pub use clock::Clock;
 pub use create_room::{CreatedRoom, NewRoom};
+pub use devices::Unclaimed;
 pub use error::GatewayError;
 pub use keys::{HubKeys, KeyError};
+pub use once::{Content, Kept, Once, Reply, ShowRefusal, Shown};
 pub use policy::{Active, Policy, PolicyError};
 pub use streams::{DeviceStream, Wake};
 
@@ -161,8 +164,14 @@ impl Gateway {
     /// # Errors
     ///
     /// [`GatewayError`]; what the protocol can refuse is an answer.
-    pub async fn key_material(&self, caller: Caller, target: UserUri, body: Bytes) -> Result<Answer, GatewayError> {
-        key_material::answer(&self.0, caller, target, body).await
+    pub async fn key_material(
+        &self,
+        once: Once,
+        caller: Caller,
+        target: UserUri,
+        body: Bytes,
+    ) -> Result<Kept, GatewayError> {
+        key_material::answer(&self.0, once, caller, target, body).await
     }
 
     /// Takes an UpdateRequest: decides it as hub, or decides and forwards it to the room's hub.
@@ -170,15 +179,21 @@ impl Gateway {
     /// # Errors
     ///
     /// [`GatewayError`]; what the protocol can refuse is an answer.
-    pub async fn update_room(&self, caller: Caller, room: RoomUri, body: Bytes) -> Result<Answer, GatewayError> {
+    pub async fn update_room(
+        &self,
+        once: Once,
+        caller: Caller,
+        room: RoomUri,
+        body: Bytes,
+    ) -> Result<Kept, GatewayError> {
         if self.0.hosts(&room) {
             self.0
                 .blocking(vec![Of::Room(room.clone()), Of::from(&caller)], move |inner| {
-                    update::accept(inner, &caller, &room, &body)
+                    update::accept(inner, once, &caller, &room, &body)
                 })
                 .await
         } else {
-            forward::update(&self.0, caller, room, body).await
+            forward::update(&self.0, once, caller, room, body).await
         }
     }
 
@@ -187,15 +202,21 @@ impl Gateway {
     /// # Errors
     ///
     /// [`GatewayError`]; what the protocol can refuse is an answer.
-    pub async fn submit_message(&self, caller: Caller, room: RoomUri, body: Bytes) -> Result<Answer, GatewayError> {
+    pub async fn submit_message(
+        &self,
+        once: Once,
+        caller: Caller,
+        room: RoomUri,
+        body: Bytes,
+    ) -> Result<Kept, GatewayError> {
         if self.0.hosts(&room) {
             self.0
                 .blocking(vec![Of::Room(room.clone()), Of::from(&caller)], move |inner| {
-                    submit::accept(inner, &caller, &room, &body)
+                    submit::accept(inner, once, &caller, &room, &body)
                 })
                 .await
         } else {
-            forward::submit(&self.0, caller, room, body).await
+            forward::submit(&self.0, once, caller, room, body).await
         }
     }
 
@@ -204,15 +225,21 @@ impl Gateway {
     /// # Errors
     ///
     /// [`GatewayError`]; what the protocol can refuse is an answer.
-    pub async fn group_info(&self, caller: Caller, room: RoomUri, body: Bytes) -> Result<Answer, GatewayError> {
+    pub async fn group_info(
+        &self,
+        once: Once,
+        caller: Caller,
+        room: RoomUri,
+        body: Bytes,
+    ) -> Result<Kept, GatewayError> {
         if self.0.hosts(&room) {
             self.0
                 .blocking(vec![Of::Room(room.clone()), Of::from(&caller)], move |inner| {
-                    group_info::answer(inner, &caller, &room, &body)
+                    group_info::answer(inner, once, &caller, &room, &body)
                 })
                 .await
         } else {
-            forward::group_info(&self.0, caller, room, body).await
+            forward::group_info(&self.0, once, caller, room, body).await
         }
     }
 
@@ -286,20 +313,21 @@ impl Gateway {
             .await
     }
 
-    /// Takes raw KeyPackages of one device, all or none, and gives the number now unclaimed.
+    /// Takes raw KeyPackages of one device, all or none, and answers the number now unclaimed ([`Unclaimed`]).
     ///
     /// # Errors
     ///
     /// [`GatewayError::Decode`] for a KeyPackage that no hub would accept, with the reason.
     pub async fn upload_key_packages(
         &self,
+        once: Once,
         user: UserUri,
         device: ClientUri,
         packages: Vec<Vec<u8>>,
-    ) -> Result<u64, GatewayError> {
+    ) -> Result<Kept, GatewayError> {
         self.0
             .blocking(vec![Of::User(user.clone())], move |inner| {
-                devices::upload_key_packages(inner, &user, &device, &packages)
+                devices::upload_key_packages(inner, once, &user, &device, &packages)
             })
             .await
     }
@@ -315,13 +343,14 @@ impl Gateway {
             .await
     }
 
-    /// Creates the record of a room and gives what its first group must be started with.
+    /// Creates the record of a room and answers what its first group must be started with ([`CreatedRoom`]).
     ///
     /// # Errors
     ///
     /// [`GatewayError::Refused`] by policy, [`GatewayError::Conflict`] when the room exists.
-    pub async fn create_room(&self, creator: UserUri, room: NewRoom) -> Result<CreatedRoom, GatewayError> {
-        self.0.blocking(vec![Of::User(creator.clone())], move |inner| create_room::create(inner, &creator, &room)).await
+    pub async fn create_room(&self, once: Once, creator: UserUri, room: NewRoom) -> Result<Kept, GatewayError> {
+        let of = vec![Of::User(creator.clone())];
+        self.0.blocking(of, move |inner| create_room::create(inner, once, &creator, &room)).await
     }
 
     /// Takes the first GroupInfo (an MLSMessage) and ratchet tree (`optional<Node> nodes<V>`) of a room.

@@ -1,7 +1,5 @@
 //! The same request again gets the same answer (readings D-27, D-33): the answer is stored with the effect. A refusal
-//! has no effect, and is decided again.
-
-use std::time::Duration;
+//! has no effect, and is decided again, but for a request that names itself ([`super::Once`]).
 
 use portcullis_core::time::Millis;
 use portcullis_core::wire::uri::RoomUri;
@@ -9,10 +7,8 @@ use portcullis_store::answers::{self, StoredAnswer};
 use portcullis_store::{StoreError, Tx};
 use uuid::Uuid;
 
+use super::once::KEPT_FOR;
 use super::{Answer, Caller, GatewayError, Inner};
-
-/// How long an answer is kept.
-const KEPT_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Names a request by who sent it, where to, and its exact bytes.
 #[derive(Clone, Copy, Debug)]

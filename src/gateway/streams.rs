@@ -11,6 +11,7 @@ use portcullis_store::{StoreError, Topic, devices};
 use tokio::sync::{Semaphore, watch};
 
 use super::decide::{Case, Decision};
+use super::once::Once;
 use super::places::Of;
 use super::{Gateway, GatewayError, Inner};
 use crate::limits::TooMany;
@@ -137,7 +138,7 @@ impl Gateway {
             let stream = DeviceStream { inner: Arc::clone(inner), user, device, superseded, policy, positioned };
             let decision = stream.decide();
             if !decision.allow {
-                return inner.refuse(stream.user.as_str(), &decision);
+                return inner.refuse(Once::unnamed(), stream.user.as_str(), &decision);
             }
             inner.record(stream.user.as_str(), &decision)?;
             Ok(stream)

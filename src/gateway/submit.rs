@@ -9,11 +9,12 @@ use portcullis_core::wire::mls::MlsKind;
 use portcullis_core::wire::submit::{SubmitMessageRequest, SubmitMessageResponse, SubmitOutcome};
 use portcullis_core::wire::uri::{Domain, RoomUri};
 use portcullis_core::wire::{Protocol, Wire};
-use portcullis_store::{StoreError, Tx, rooms};
+use portcullis_store::{Tx, rooms};
 use serde_json::json;
 
 use super::decide::{Case, Decision};
 use super::fan_out;
+use super::once::{Kept, Once};
 use super::replay::Replay;
 use super::rooms::Hosted;
 use super::update::settled;
@@ -23,16 +24,22 @@ use super::{Answer, Caller, GatewayError, Inner};
 const ATTEMPTS: usize = 16;
 
 /// Takes an application message for a room we are the hub of.
-pub(super) fn accept(inner: &Arc<Inner>, caller: &Caller, room: &RoomUri, body: &[u8]) -> Result<Answer, GatewayError> {
+pub(super) fn accept(
+    inner: &Arc<Inner>,
+    once: Once,
+    caller: &Caller,
+    room: &RoomUri,
+    body: &[u8],
+) -> Result<Kept, GatewayError> {
     let request = super::decode::<SubmitMessageRequest>(body)?;
     let replay = Replay::of("submitMessage", caller, room, body);
     for _ in 0..ATTEMPTS {
         if let Some(answer) = replay.stored(inner)? {
-            return Ok(answer);
+            return inner.keep_again(once, room.as_str(), answer);
         }
         let hosted = inner.hosted(room)?;
-        match attempt(inner, caller, &hosted, &request, replay)? {
-            Some(answer) => return Ok(answer),
+        match attempt(inner, caller, &hosted, &request, (replay, once))? {
+            Some(kept) => return Ok(kept),
             None => inner.rooms.forget(room),
         }
     }
@@ -45,8 +52,8 @@ fn attempt(
     caller: &Caller,
     hosted: &Hosted,
     request: &SubmitMessageRequest,
-    replay: Replay,
-) -> Result<Option<Answer>, GatewayError> {
+    (replay, once): (Replay, Once),
+) -> Result<Option<Kept>, GatewayError> {
     let now = inner.clock.now();
     let message = &request.message;
     let epoch = message.epoch().unwrap_or_default();
@@ -60,7 +67,7 @@ fn attempt(
         now,
     };
     if !hosted.knows(caller) {
-        inner.hide(&hosted.room, &case)?;
+        inner.hide(once, &hosted.room, &case)?;
     }
     let oldest = hosted.view.epoch.saturating_sub(hosted.state.epoch_tolerance());
     let decision = match unfit(caller, hosted, request) {
@@ -68,13 +75,13 @@ fn attempt(
         None if epoch < oldest => {
             let decision = case.refuse("epoch_too_old", "epoch_too_old", json!({ "oldest": oldest }));
             let body = answer(SubmitOutcome::EpochTooOld { current: hosted.view.epoch });
-            return inner.answer_refusal(hosted.room.as_str(), decision, body).map(Some);
+            return inner.answer_refusal(once, hosted.room.as_str(), decision, body).map(Some);
         }
         None => decide(inner, &caller.domain(), hosted, request, &case),
     };
     if !decision.allow {
         let body = answer(SubmitOutcome::NotAllowed);
-        return inner.answer_refusal(hosted.room.as_str(), decision, body).map(Some);
+        return inner.answer_refusal(once, hosted.room.as_str(), decision, body).map(Some);
     }
     let delivery = fan_out::of_message(inner, hosted, epoch, message);
     let (id, seen, room) = (decision.id(), hosted.seen, hosted.room.clone());
@@ -85,9 +92,9 @@ fn attempt(
         tx.stage_sealed(&record)?;
         let body = answer(SubmitOutcome::Accepted { accepted_at: accepted.at, frank: None });
         replay.store(tx, &body, id, now)?;
-        Ok::<_, StoreError>(body)
+        once.keep(tx, Answer { body, decision: Some(id) })
     });
-    settled(written, id)
+    settled(written)
 }
 
 /// What the protocol forbids, whatever policy says.
@@ -149,31 +156,14 @@ pub(super) fn answer(outcome: SubmitOutcome) -> Vec<u8> {
 }
 
 impl Inner {
-    /// Makes the record of a decision durable that has no other effect.
-    pub(super) fn record(&self, lane: &str, decision: &Decision) -> Result<(), GatewayError> {
-        let record = decision.record.clone();
-        Ok(self.store.append(lane, move |tx: &mut Tx<'_>| tx.stage(&record))?)
-    }
-
     /// Tells a stranger nothing of a room that is here: only the record says so.
     ///
     /// # Errors
     ///
     /// [`GatewayError::NotFound`] at best.
-    pub(super) fn hide<T>(&self, room: &RoomUri, case: &Case<'_>) -> Result<T, GatewayError> {
-        self.record(room.as_str(), &case.refuse("not_found", "caller_has_nothing_to_do_with_the_room", json!({})))?;
+    pub(super) fn hide<T>(&self, once: Once, room: &RoomUri, case: &Case<'_>) -> Result<T, GatewayError> {
+        let decision = case.refuse("not_found", "caller_has_nothing_to_do_with_the_room", json!({}));
+        self.record_refusal(once, room.as_str(), &decision, GatewayError::NotFound)?;
         Err(GatewayError::NotFound)
-    }
-
-    /// As [`Self::answer_refusal`], where the answer has no field for a refusal.
-    pub(super) fn refuse<T>(&self, lane: &str, decision: &Decision) -> Result<T, GatewayError> {
-        self.record(lane, decision)?;
-        Err(GatewayError::refused(decision))
-    }
-
-    /// A refusal is recorded before it is told; if it cannot be recorded, the caller gets no answer but 503.
-    pub(super) fn answer_refusal(&self, lane: &str, decision: Decision, body: Vec<u8>) -> Result<Answer, GatewayError> {
-        self.record(lane, &decision)?;
-        Ok(Answer { body, decision: Some(decision.id()) })
     }
 }

@@ -21,6 +21,7 @@ use super::added;
 use super::decide::{Case, Decision, question};
 use super::fan_out::{self, Delivery};
 use super::group_info::bearer;
+use super::once::{Kept, Once};
 use super::reissue;
 use super::replay::Replay;
 use super::rooms::Hosted;
@@ -30,22 +31,28 @@ use super::{Answer, Caller, GatewayError, Inner};
 const ATTEMPTS: usize = 16;
 
 /// Takes an UpdateRequest for a room we are the hub of.
-pub(super) fn accept(inner: &Arc<Inner>, caller: &Caller, room: &RoomUri, body: &[u8]) -> Result<Answer, GatewayError> {
+pub(super) fn accept(
+    inner: &Arc<Inner>,
+    once: Once,
+    caller: &Caller,
+    room: &RoomUri,
+    body: &[u8],
+) -> Result<Kept, GatewayError> {
     let request = super::decode::<UpdateRequest>(body)?;
     let replay = Replay::of("update", caller, room, body);
     for _ in 0..ATTEMPTS {
         if let Some(answer) = replay.stored(inner)? {
-            return Ok(answer);
+            return inner.keep_again(once, room.as_str(), answer);
         }
         let hosted = inner.hosted(room)?;
-        let update = Update { inner, caller, hosted: &hosted, replay, now: inner.clock.now() };
+        let update = Update { inner, caller, hosted: &hosted, replay, once, now: inner.clock.now() };
         update.reveal(&request)?;
         let answered = match &request {
             UpdateRequest::Commit(bundle) => update.commit(bundle)?,
             UpdateRequest::Proposals(proposals) => update.proposals(proposals)?,
         };
         match answered {
-            Some(answer) => return Ok(answer),
+            Some(kept) => return Ok(kept),
             None => inner.rooms.forget(room),
         }
     }
@@ -58,6 +65,7 @@ struct Update<'a> {
     caller: &'a Caller,
     hosted: &'a Hosted,
     replay: Replay,
+    once: Once,
     now: Millis,
 }
 
@@ -78,10 +86,10 @@ impl Update<'_> {
         {
             return Ok(());
         }
-        self.inner.hide(&self.hosted.room, &self.case(kind, message))
+        self.inner.hide(self.once, &self.hosted.room, &self.case(kind, message))
     }
 
-    fn commit(&self, bundle: &CommitBundle) -> Result<Option<Answer>, GatewayError> {
+    fn commit(&self, bundle: &CommitBundle) -> Result<Option<Kept>, GatewayError> {
         let case = self.case("decision.commit", &bundle.commit);
         let inspect = || self.hosted.group.inspect_commit(bundle, self.now);
         let staged = match info_span!("mls.inspect").in_scope(inspect) {
@@ -111,8 +119,8 @@ impl Update<'_> {
         if let Some(refusal) = self.demoted(&case, &new).or_else(|| self.escapes(&case, change)) {
             return self.refuse(refusal, not_allowed);
         }
-        if let Some(answer) = self.withdraw_denied(&case, &actions)? {
-            return Ok(Some(answer));
+        if let Some(kept) = self.withdraw_denied(&case, &actions)? {
+            return Ok(Some(kept));
         }
         let decision = self.decide(&case, new.into_iter());
         if !decision.allow {
@@ -147,7 +155,7 @@ impl Update<'_> {
         self.write(decision, effect, deliveries)
     }
 
-    fn proposals(&self, messages: &[MlsMessage]) -> Result<Option<Answer>, GatewayError> {
+    fn proposals(&self, messages: &[MlsMessage]) -> Result<Option<Kept>, GatewayError> {
         let first = messages.first().ok_or_else(|| GatewayError::decode("a bundle holds at least one proposal"))?;
         let case = self.case("decision.proposal", first);
         let inspect = || self.hosted.group.inspect_proposals(messages, self.now);
@@ -215,8 +223,8 @@ impl Update<'_> {
         decision: Decision,
         effect: impl Fn(&mut Tx<'_>) -> Result<Millis, StoreError> + Send + 'static,
         deliveries: Vec<Delivery>,
-    ) -> Result<Option<Answer>, GatewayError> {
-        let (room, replay, now, id) = (self.hosted.room.clone(), self.replay, self.now, decision.id());
+    ) -> Result<Option<Kept>, GatewayError> {
+        let (room, replay, once, now, id) = (self.hosted.room.clone(), self.replay, self.once, self.now, decision.id());
         let written = self.inner.store.write(self.hosted.room.as_str(), move |tx: &mut Tx<'_>| {
             let accepted_at = effect(tx)?;
             for delivery in &deliveries {
@@ -225,10 +233,10 @@ impl Update<'_> {
             tx.stage(&decision.record)?;
             let body = UpdateResponse::Success { description: String::new(), accepted_at }.encode();
             replay.store(tx, &body, id, now)?;
-            Ok::<_, StoreError>(body)
+            once.keep(tx, Answer { body, decision: Some(id) })
         });
         self.inner.rooms.forget(&self.hosted.room);
-        settled(written, id)
+        settled(written)
     }
 
     fn decide<'a>(&self, case: &Case<'_>, actions: impl Iterator<Item = &'a Action>) -> Decision {
@@ -241,7 +249,7 @@ impl Update<'_> {
 
     /// What the commit cites was decided when it was proposed. What policy denies by now leaves the pending set, and a
     /// commit that cites it is refused (correction C-5); else a suspension in between would wedge the room.
-    fn withdraw_denied(&self, case: &Case<'_>, actions: &[Action]) -> Result<Option<Answer>, GatewayError> {
+    fn withdraw_denied(&self, case: &Case<'_>, actions: &[Action]) -> Result<Option<Kept>, GatewayError> {
         let active = self.inner.policy.active();
         let group = (self.hosted.view.suite, self.hosted.view.epoch);
         let mut denied: Vec<(Vec<u8>, Decision)> = Vec::new();
@@ -276,7 +284,7 @@ impl Update<'_> {
         let withdrawn = references.clone();
         let refusal = case.refuse("invalid_proposal", "pending_proposal_is_denied_by_now", json!({}));
         let body = UpdateResponse::InvalidProposal { description: refusal.description(), references }.encode();
-        let (room, epoch, id) = (self.hosted.room.clone(), self.hosted.seen.epoch, refusal.id());
+        let (room, epoch, once, id) = (self.hosted.room.clone(), self.hosted.seen.epoch, self.once, refusal.id());
         let written = self.inner.store.write(self.hosted.room.as_str(), move |tx: &mut Tx<'_>| {
             for (_, decision) in &denied {
                 tx.stage(&decision.record)?;
@@ -287,11 +295,11 @@ impl Update<'_> {
                     Err(error) => return Err(error),
                 }
             }
-            tx.stage(&refusal.record)
+            tx.stage(&refusal.record)?;
+            once.keep(tx, Answer { body: body.clone(), decision: Some(id) })
         });
         self.inner.rooms.forget(&self.hosted.room);
-        written?;
-        Ok(Some(Answer { body, decision: Some(id) }))
+        Ok(Some(written?))
     }
 
     fn case<'a>(&'a self, kind: &'static str, message: &MlsMessage) -> Case<'a> {
@@ -337,7 +345,7 @@ impl Update<'_> {
         Ok(ticket.filter(|ticket: &Ticket| ticket.credential_hash == bearer))
     }
 
-    fn refuse_handshake(&self, case: &Case<'_>, error: &HandshakeError) -> Result<Option<Answer>, GatewayError> {
+    fn refuse_handshake(&self, case: &Case<'_>, error: &HandshakeError) -> Result<Option<Kept>, GatewayError> {
         let detail = match error {
             HandshakeError::InvalidProposals { position, .. } => json!({ "position": position }),
             HandshakeError::WrongEpoch { current } => json!({ "current": current }),
@@ -353,7 +361,7 @@ impl Update<'_> {
         })
     }
 
-    fn refuse_violation(&self, case: &Case<'_>, violation: &Violation) -> Result<Option<Answer>, GatewayError> {
+    fn refuse_violation(&self, case: &Case<'_>, violation: &Violation) -> Result<Option<Kept>, GatewayError> {
         let capability = violation.capability().map(|capability| capability.to_string());
         let detail = json!({ "user": violation.user(), "capability": capability });
         let decision = case.refuse(violation.code(), format!("room.{}", violation.code()), detail);
@@ -372,16 +380,16 @@ impl Update<'_> {
         &self,
         decision: Decision,
         response: impl FnOnce(String) -> UpdateResponse,
-    ) -> Result<Option<Answer>, GatewayError> {
+    ) -> Result<Option<Kept>, GatewayError> {
         let body = response(decision.description()).encode();
-        self.inner.answer_refusal(self.hosted.room.as_str(), decision, body).map(Some)
+        self.inner.answer_refusal(self.once, self.hosted.room.as_str(), decision, body).map(Some)
     }
 }
 
 /// The answer of a write, or `None` when the room has moved on.
-pub(super) fn settled(written: Result<Vec<u8>, StoreError>, id: uuid::Uuid) -> Result<Option<Answer>, GatewayError> {
+pub(super) fn settled(written: Result<Kept, StoreError>) -> Result<Option<Kept>, GatewayError> {
     match written {
-        Ok(body) => Ok(Some(Answer { body, decision: Some(id) })),
+        Ok(kept) => Ok(Some(kept)),
         Err(StoreError::EpochMoved { .. } | StoreError::AlreadyAnswered | StoreError::Missing) => Ok(None),
         Err(error) => Err(error.into()),
     }

@@ -12,6 +12,7 @@ pub(crate) mod body;
 pub(crate) mod openapi;
 pub mod token;
 
+pub(crate) use crate::gateway::Reply;
 pub use auth::{AuthError, Verifier};
 pub use body::Base64;
 pub(crate) use body::Patience;
@@ -19,7 +20,6 @@ pub use keys::KeysError;
 pub use post::IDEMPOTENCY_KEY;
 pub(crate) use post::{Answered, Caller, Post};
 pub use problem::{CODES, DECISION, MEDIA_TYPE, Problem, ProblemDetails};
-pub(crate) use reply::Reply;
 pub(crate) use resource::{Resource, listed, register};
 
 #[cfg(test)]

@@ -1,24 +1,19 @@
 //! POST requests: each carries an `Idempotency-Key`, and the same request again gets the same answer
-//! (draft-ietf-httpapi-idempotency-key-header).
+//! (draft-ietf-httpapi-idempotency-key-header), which is durable with what it tells of ([`Once`]).
 
 use std::collections::HashSet;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use actix_web::web::{self, Bytes, Data};
 use actix_web::{FromRequest, HttpRequest, HttpResponse, dev::Payload};
-use portcullis_store::answers::StoredAnswer;
-use portcullis_store::{Store, Tx, answers};
-use serde::{Deserialize, Serialize};
+use portcullis_store::{Store, answers};
 use tracing::Instrument as _;
 
-use super::body::{self, Base64};
+use super::body;
 use super::problem::Problem;
-use super::reply::Reply;
-use crate::gateway::{Clock, GatewayError};
-use crate::peer::causes;
+use crate::gateway::{Clock, GatewayError, Kept, Once, Reply};
 
 /// Header that names a request, chosen by the client; a repetition carries the same.
 pub const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
@@ -26,14 +21,11 @@ pub const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
 /// Longest key, in characters.
 const MAX_KEY_CHARS: usize = 128;
 
-/// How long an answer is kept for a repetition.
-const KEPT_FOR: Duration = Duration::from_secs(24 * 60 * 60);
-
 /// What repetitions are recognised by, shared by all requests of the process.
 pub(crate) struct Answered {
     store: Store,
     clock: Clock,
-    /// Requests being worked on now. Two replicas may work on the same one; the use cases guard themselves.
+    /// Requests being worked on now. Two replicas may work on the same one: who keeps its answer first has done it.
     running: Mutex<HashSet<[u8; 32]>>,
 }
 
@@ -90,68 +82,32 @@ impl<C: Caller> FromRequest for Post<C> {
 }
 
 impl<C: Caller> Post<C> {
-    /// Does `work` unless this request was answered before, and keeps its answer.
+    /// Does `work` unless this request was answered before. Nothing is answered that is not kept: the work gets it from
+    /// the transaction of its effect, and a refusal without one is kept here.
     ///
     /// The work goes on when the client leaves: whoever repeats the request gets its answer. A fault of ours is not
     /// kept, so that it can be tried again.
     pub(crate) async fn once<W, F>(self, work: W) -> Result<HttpResponse, Problem>
     where
-        W: FnOnce(C, Bytes) -> F + 'static,
-        F: Future<Output = Result<Reply, Problem>> + 'static,
+        W: FnOnce(Once, C, Bytes) -> F + 'static,
+        F: Future<Output = Result<Kept, Problem>> + 'static,
     {
         let Self { caller, body, scope, answered } = self;
         let running = Running::enter(Arc::clone(&answered), scope).ok_or(Problem::InProgress)?;
-        let fingerprint = answers::scope(&[&body]);
+        let once = Once::named(scope, &body, answered.clock.now(), |error| Reply::refusal(&error.into()));
         let done = async move {
             let _running = running;
-            if let Some(kept) = recall(&answered, scope).await? {
-                return if kept.fingerprint.0 == fingerprint {
-                    Ok(kept.reply)
-                } else {
-                    Err(Problem::IdempotencyKeyReused)
-                };
-            }
-            let outcome = work(caller.clone(), body).await;
-            let reply = match &outcome {
-                Ok(reply) => Some(reply.clone()),
-                Err(problem) => Reply::refusal(problem),
+            let (store, lane) = (&answered.store, caller.name().to_owned());
+            let problem = match once.answer(store, work(once, caller, body)).await {
+                Ok(kept) => return Ok(kept),
+                Err(problem) => problem,
             };
-            if let Some(reply) = reply {
-                keep(&answered, scope, caller.name(), &Kept { fingerprint: Base64(fingerprint.to_vec()), reply }).await;
-            }
-            outcome
+            let Some(refusal) = Reply::refusal(&problem) else { return Err(problem) };
+            problem.log();
+            Ok(once.keep_refusal(store, &lane, refusal).await?)
         };
         let done = actix_web::rt::spawn(done.instrument(tracing::Span::current()));
-        let reply = done.await.map_err(GatewayError::internal)??;
-        Ok(reply.into())
-    }
-}
-
-/// What is kept of an answered request.
-#[derive(Serialize, Deserialize)]
-struct Kept {
-    /// SHA-256 of the request's body.
-    fingerprint: Base64,
-    reply: Reply,
-}
-
-async fn recall(answered: &Arc<Answered>, scope: [u8; 32]) -> Result<Option<Kept>, Problem> {
-    let now = answered.clock.now();
-    let store = answered.store.clone();
-    let stored = tokio::task::spawn_blocking(move || store.read(|conn| answers::lookup(conn, &scope, now)));
-    let stored = stored.await.map_err(GatewayError::internal)?.map_err(GatewayError::from)?;
-    // An answer in a form this version does not know is as good as none.
-    Ok(stored.and_then(|stored| serde_json::from_slice(&stored.body).ok()))
-}
-
-/// Keeps the answer. The effect is durable already, so a failure here is no failure of the request; it is logged.
-async fn keep(answered: &Arc<Answered>, scope: [u8; 32], caller: &str, kept: &Kept) {
-    let Ok(body) = serde_json::to_vec(kept) else { return };
-    let answer = StoredAnswer { status: kept.reply.status(), body, decision: kept.reply.decision() };
-    let now = answered.clock.now();
-    let write = move |tx: &mut Tx<'_>| answers::store(tx, &scope, &answer, now, now.plus(KEPT_FOR));
-    if let Err(error) = answered.store.write_async(caller, write).await {
-        tracing::warn!(error = causes(&error), "answer not kept for repetitions");
+        Ok(done.await.map_err(GatewayError::internal)??.into_reply().into())
     }
 }
 

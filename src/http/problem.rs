@@ -77,9 +77,6 @@ pub enum Problem {
     /// A POST without its key.
     #[error("a POST needs the header `Idempotency-Key`: 1 to 128 visible ASCII characters")]
     IdempotencyKeyMissing,
-    /// A key used before with another body.
-    #[error("this `Idempotency-Key` was used before with another body")]
-    IdempotencyKeyReused,
     /// The first request with this key is still running.
     #[error("a request with this `Idempotency-Key` is still being worked on")]
     InProgress,
@@ -149,7 +146,7 @@ impl Problem {
             Self::InProgress => "in_progress",
             Self::Oversize(_) => "oversize",
             Self::SlowBody => "slow_body",
-            Self::IdempotencyKeyReused => "idempotency_key_reused",
+            Self::Gateway(GatewayError::KeyReused) => "idempotency_key_reused",
             Self::Unconfigured | Self::Gateway(GatewayError::Internal(_)) => "internal",
             Self::Gateway(GatewayError::PeerUnreachable(_)) => "peer_unreachable",
             Self::Gateway(GatewayError::TooMany(_)) => "too_many_requests",
@@ -167,6 +164,7 @@ impl Problem {
                 | GatewayError::WrongIdentity
                 | GatewayError::NotFound
                 | GatewayError::Conflict
+                | GatewayError::KeyReused
                 | GatewayError::Unavailable(_)
                 | GatewayError::TooMany(_)
                 | GatewayError::PeerUnreachable(_)
@@ -177,7 +175,6 @@ impl Problem {
             | Self::Oversize(_)
             | Self::SlowBody
             | Self::IdempotencyKeyMissing
-            | Self::IdempotencyKeyReused
             | Self::InProgress
             | Self::NoRoute
             | Self::Method
@@ -211,7 +208,7 @@ impl Problem {
     }
 
     /// Writes down what only the gateway's own people may read, once.
-    fn log(&self) {
+    pub(super) fn log(&self) {
         let (code, error) = (self.code(), causes(self));
         if self.status_code().is_server_error() {
             tracing::error!(code, error, "request failed");
@@ -237,7 +234,7 @@ impl ResponseError for Problem {
             Self::InProgress | Self::Gateway(GatewayError::Conflict) => StatusCode::CONFLICT,
             Self::Oversize(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::SlowBody => StatusCode::REQUEST_TIMEOUT,
-            Self::IdempotencyKeyReused => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Gateway(GatewayError::KeyReused) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Unconfigured | Self::Gateway(GatewayError::Internal(_)) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Gateway(GatewayError::PeerUnreachable(_)) => StatusCode::BAD_GATEWAY,
             Self::Gateway(GatewayError::TooMany(_)) => StatusCode::TOO_MANY_REQUESTS,
@@ -311,7 +308,7 @@ mod tests {
             Problem::Oversize(1),
             Problem::SlowBody,
             Problem::IdempotencyKeyMissing,
-            Problem::IdempotencyKeyReused,
+            GatewayError::KeyReused.into(),
             Problem::InProgress,
             Problem::NoRoute,
             Problem::Method,

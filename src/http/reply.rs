@@ -1,75 +1,38 @@
-//! Answers in a form that can be kept and given again.
+//! Answers of the doors that speak JSON.
 
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use uuid::Uuid;
 
-use super::body::Base64;
 use super::problem::{DECISION, MEDIA_TYPE, Problem};
-use crate::gateway::Answer;
-
-/// What stands in the body.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Content {
-    /// A TLS-encoded MIMI structure.
-    Octets,
-    /// JSON.
-    Json,
-    /// Problem details.
-    Problem,
-}
-
-/// An answer, or a refusal that would be the same again.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Reply {
-    status: u16,
-    content: Content,
-    decision: Option<Uuid>,
-    body: Base64,
-}
+use crate::gateway::{Content, GatewayError, Reply};
 
 impl Reply {
-    /// 200 with the MIMI structure a use case gave.
-    pub(crate) fn octets(answer: Answer) -> Self {
-        Self { status: 200, content: Content::Octets, decision: answer.decision, body: Base64(answer.body) }
-    }
-
     /// 204, with the decision.
     pub(crate) fn empty(decision: Option<Uuid>) -> Self {
-        Self { status: 204, content: Content::Json, decision, body: Base64(Vec::new()) }
+        Self { status: 204, content: Content::Json, decision, body: Vec::new() }
     }
 
     /// JSON with a status.
-    pub(crate) fn json(status: StatusCode, value: &impl Serialize, decision: Option<Uuid>) -> Result<Self, Problem> {
-        let body = serde_json::to_vec(value).map_err(|_| Problem::Unconfigured)?;
-        Ok(Self { status: status.as_u16(), content: Content::Json, decision, body: Base64(body) })
+    pub(crate) fn json(
+        status: StatusCode,
+        value: &impl Serialize,
+        decision: Option<Uuid>,
+    ) -> Result<Self, GatewayError> {
+        let body = serde_json::to_vec(value).map_err(GatewayError::internal)?;
+        Ok(Self { status: status.as_u16(), content: Content::Json, decision, body })
     }
 
-    /// HTTP status.
-    pub(crate) fn status(&self) -> u16 {
-        self.status
-    }
-
-    /// The decision behind it.
-    pub(crate) fn decision(&self) -> Option<Uuid> {
-        self.decision
-    }
-
-    /// A refusal that stays true for the same request; faults and waits are not kept.
+    /// A refusal that stays true for the same request; faults and waits are not kept, nor what is said of another request.
     pub(crate) fn refusal(problem: &Problem) -> Option<Self> {
         let status = problem.status_code();
-        if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
+        let passes = status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS;
+        if passes || matches!(problem, Problem::Gateway(GatewayError::KeyReused)) {
             return None;
         }
         let body = serde_json::to_vec(&problem.details()).ok()?;
-        Some(Self {
-            status: status.as_u16(),
-            content: Content::Problem,
-            decision: problem.decision(),
-            body: Base64(body),
-        })
+        Some(Self { status: status.as_u16(), content: Content::Problem, decision: problem.decision(), body })
     }
 }
 
@@ -86,6 +49,6 @@ impl From<Reply> for HttpResponse {
         if let Some(decision) = reply.decision {
             response.insert_header((DECISION, decision.to_string()));
         }
-        response.body(reply.body.0)
+        response.body(reply.body)
     }
 }

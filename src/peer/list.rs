@@ -49,7 +49,12 @@ impl PeerList {
     /// How we stand with a provider; `None` for one that nobody has ever allowed.
     pub fn standing(&self, domain: &Domain) -> Option<Standing> {
         let decided = self.decided().get(domain).map(|decided| decided.standing);
-        decided.or_else(|| self.configured.contains_key(domain).then_some(Standing::Allowed))
+        decided.or_else(|| self.is_configured(domain).then_some(Standing::Allowed))
+    }
+
+    /// Whether the configuration names the provider.
+    pub fn is_configured(&self, domain: &Domain) -> bool {
+        self.configured.contains_key(domain)
     }
 
     /// Whether the provider may come in, and with which key: `None` for one that may not, `Some(None)` for one without
@@ -76,7 +81,7 @@ impl PeerList {
             Some(Listed {
                 domain: domain.clone(),
                 standing: self.standing(domain)?,
-                configured: self.configured.contains_key(domain),
+                configured: self.is_configured(domain),
                 decided: decided.get(domain).cloned(),
             })
         });

@@ -25,8 +25,7 @@ use crate::gateway::{Caller, Gateway};
     ))
 )]
 pub(super) async fn request(post: Post, room: Id<RoomUri>, gateway: Data<Gateway>) -> Result<HttpResponse, Problem> {
-    post.once(async move |user, body| Ok(Reply::octets(gateway.group_info(Caller::User(user), room.0, body).await?)))
-        .await
+    post.once(async move |once, user, body| Ok(gateway.group_info(once, Caller::User(user), room.0, body).await?)).await
 }
 
 /// Describe the group of a room that another provider hosts

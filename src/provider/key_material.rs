@@ -6,7 +6,6 @@ use portcullis_core::wire::uri::UserUri;
 
 use super::Post;
 use super::Problem;
-use super::Reply;
 use super::body::Id;
 use crate::gateway::{Caller, Gateway};
 
@@ -25,8 +24,6 @@ use crate::gateway::{Caller, Gateway};
     ))
 )]
 pub(super) async fn claim(post: Post, target: Id<UserUri>, gateway: Data<Gateway>) -> Result<HttpResponse, Problem> {
-    post.once(async move |user, body| {
-        Ok(Reply::octets(gateway.key_material(Caller::User(user), target.0, body).await?))
-    })
-    .await
+    post.once(async move |once, user, body| Ok(gateway.key_material(once, Caller::User(user), target.0, body).await?))
+        .await
 }

@@ -12,7 +12,7 @@ use super::Problem;
 use super::Reply;
 use super::auth::User;
 use super::body::{Base64, Id, json};
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, GatewayError, Shown, Unclaimed};
 
 /// KeyPackages of one device.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -30,6 +30,12 @@ pub struct KeyPackageCount {
     pub unclaimed: u64,
 }
 
+impl Shown for Unclaimed {
+    fn reply(self) -> Result<Reply, GatewayError> {
+        Reply::json(StatusCode::OK, &KeyPackageCount { unclaimed: self.0 }, None)
+    }
+}
+
 /// Upload KeyPackages
 ///
 /// All are taken or none. Each must name the device and be valid for a while.
@@ -42,11 +48,10 @@ pub struct KeyPackageCount {
     responses((status = 200, description = "All are taken", body = KeyPackageCount))
 )]
 pub(super) async fn upload(post: Post, device: Id<ClientUri>, gateway: Data<Gateway>) -> Result<HttpResponse, Problem> {
-    post.once(async move |user, body| {
+    post.once(async move |once, user, body| {
         let uploaded: KeyPackages = json(&body)?;
         let packages = uploaded.key_packages.into_iter().map(|package| package.0).collect();
-        let unclaimed = gateway.upload_key_packages(user, device.0, packages).await?;
-        Reply::json(StatusCode::OK, &KeyPackageCount { unclaimed }, None)
+        Ok(gateway.upload_key_packages(once, user, device.0, packages).await?)
     })
     .await
 }

@@ -6,7 +6,6 @@ use portcullis_core::wire::uri::RoomUri;
 
 use super::Post;
 use super::Problem;
-use super::Reply;
 use super::body::Id;
 use crate::gateway::{Caller, Gateway};
 
@@ -25,8 +24,6 @@ use crate::gateway::{Caller, Gateway};
     ))
 )]
 pub(super) async fn submit(post: Post, room: Id<RoomUri>, gateway: Data<Gateway>) -> Result<HttpResponse, Problem> {
-    post.once(async move |user, body| {
-        Ok(Reply::octets(gateway.submit_message(Caller::User(user), room.0, body).await?))
-    })
-    .await
+    post.once(async move |once, user, body| Ok(gateway.submit_message(once, Caller::User(user), room.0, body).await?))
+        .await
 }

@@ -13,7 +13,7 @@ use super::Problem;
 use super::Reply;
 use super::auth::User;
 use super::body::{self, Base64, Id, json};
-use crate::gateway::{Gateway, NewRoom};
+use crate::gateway::{CreatedRoom, Gateway, GatewayError, NewRoom, Shown};
 
 /// A room to be created.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -61,6 +61,14 @@ pub struct FirstGroup {
     pub ratchet_tree: Base64,
 }
 
+impl Shown for CreatedRoom {
+    fn reply(self) -> Result<Reply, GatewayError> {
+        let Self { room, group, suite, extensions, decision } = self;
+        let answer = RoomCreated { room, group, suite, extensions: Base64(extensions), decision };
+        Reply::json(StatusCode::CREATED, &answer, Some(decision))
+    }
+}
+
 /// Create a room
 ///
 /// Makes the record of the room and answers what its first group must be made with.
@@ -72,17 +80,9 @@ pub struct FirstGroup {
     responses((status = 201, description = "The room waits for its first group", body = RoomCreated))
 )]
 pub(super) async fn create(post: Post, gateway: Data<Gateway>) -> Result<HttpResponse, Problem> {
-    post.once(async move |user, body| {
+    post.once(async move |once, user, body| {
         let CreateRoom { room, template, name } = json(&body)?;
-        let created = gateway.create_room(user, NewRoom { room, template, name }).await?;
-        let answer = RoomCreated {
-            room: created.room,
-            group: created.group,
-            suite: created.suite,
-            extensions: Base64(created.extensions),
-            decision: created.decision,
-        };
-        Reply::json(StatusCode::CREATED, &answer, Some(created.decision))
+        Ok(gateway.create_room(once, user, NewRoom { room, template, name }).await?)
     })
     .await
 }

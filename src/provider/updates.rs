@@ -6,7 +6,6 @@ use portcullis_core::wire::uri::RoomUri;
 
 use super::Post;
 use super::Problem;
-use super::Reply;
 use super::body::Id;
 use crate::gateway::{Caller, Gateway};
 
@@ -25,6 +24,6 @@ use crate::gateway::{Caller, Gateway};
     ))
 )]
 pub(super) async fn submit(post: Post, room: Id<RoomUri>, gateway: Data<Gateway>) -> Result<HttpResponse, Problem> {
-    post.once(async move |user, body| Ok(Reply::octets(gateway.update_room(Caller::User(user), room.0, body).await?)))
+    post.once(async move |once, user, body| Ok(gateway.update_room(once, Caller::User(user), room.0, body).await?))
         .await
 }

@@ -29,6 +29,9 @@ pub enum StoreError {
     /// The same request was answered meanwhile: look the answer up.
     #[error("request was answered already")]
     AlreadyAnswered,
+    /// Another request with the same key was answered meanwhile: look that answer up.
+    #[error("key of the request was taken meanwhile")]
+    KeyTaken,
     /// The lease ran out and somebody else may hold the lane now.
     #[error("lease is no longer held")]
     LeaseLost,

@@ -12,7 +12,7 @@ use rcgen::{KeyPair, PKCS_ED25519};
 
 use super::*;
 use crate::config::Config;
-use crate::gateway::{Claims, Clock, HubKeys, Parts, Policy};
+use crate::gateway::{Claims, Clock, HubKeys, Once, Parts, Policy};
 use crate::peer::Peers;
 
 /// Of a KeyPackage: well above the month that must remain when it is claimed.
@@ -99,7 +99,7 @@ impl Running {
         let packages = packages.iter().map(Wire::encode).collect();
         self.gateway.register_user(alice.clone()).await.unwrap();
         self.gateway.register_device(alice.clone(), device.clone()).await.unwrap();
-        self.gateway.upload_key_packages(alice.clone(), device, packages).await.unwrap();
+        self.gateway.upload_key_packages(Once::unnamed(), alice.clone(), device, packages).await.unwrap();
         let bob = Member::new(ClientUri::parse("mimi://b.example/d/bob/phone").unwrap()).unwrap();
         bob.key_material_request(&alice, None).unwrap().encode()
     }

@@ -5,7 +5,7 @@ use portcullis_store::{StoreError, Tx, outbox};
 
 use super::{AdminError, Changed, Operator, Wish};
 use crate::gateway::lanes::{self, Lane};
-use crate::gateway::{Gateway, GatewayError};
+use crate::gateway::{Gateway, GatewayError, Kept, Once};
 
 /// What may be done with a lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,8 +29,8 @@ impl LaneChange {
 }
 
 impl Gateway {
-    /// Changes a lane and gives the number of messages that were left out or are owed again. `reason` is for the
-    /// record, in the person's own words.
+    /// Changes a lane and answers ([`Changed`]) the number of messages that were left out or are owed again. `reason` is
+    /// for the record, in the person's own words.
     ///
     /// # Errors
     ///
@@ -38,15 +38,16 @@ impl Gateway {
     /// is not in a state that takes the change.
     pub async fn change_lane(
         &self,
+        once: Once,
         operator: Operator,
         lane: Lane,
         change: LaneChange,
         reason: String,
-    ) -> Result<Changed<u64>, AdminError> {
+    ) -> Result<Kept, AdminError> {
         let by = operator.actor();
         let (about, room, why) = (Some(lane.peer.clone()), Some(lane.room.clone()), Some(reason.clone()));
         let wish = Wish { operator, act: change.act(), about, room, why };
-        let changed = self.allowed(wish, move |inner, decision| {
+        let changed = self.allowed(once, wish, move |inner, decision| {
             let (id, record, now) = (decision.id(), decision.record, inner.clock.now());
             let key = lane.room.to_string();
             let found = inner.store.read(|conn| outbox::find(conn, &lane.room, &lane.peer));
@@ -58,13 +59,12 @@ impl Gateway {
                     LaneChange::Resend(from) => lanes::resend(tx, &lane, from, &by, &reason, now),
                 }?;
                 tx.stage(&record)?;
-                Ok(count)
+                once.keep(tx, Changed { value: count, decision: id })
             });
-            match written {
-                Ok(value) => Ok(Changed { value, decision: id }),
-                Err(StoreError::Missing) => Err(GatewayError::Conflict),
-                Err(error) => Err(error.into()),
-            }
+            written.map_err(|error| match error {
+                StoreError::Missing => GatewayError::Conflict,
+                error => error.into(),
+            })
         });
         changed.await
     }

@@ -18,6 +18,7 @@ use portcullis_store::{Conn, StoreError};
 use uuid::Uuid;
 
 use super::decide::{Case, Decision};
+use super::once::Once;
 use super::places::Of;
 use super::{Gateway, GatewayError, Inner};
 
@@ -115,12 +116,13 @@ impl Gateway {
         wish: Wish,
         work: impl FnOnce(&Arc<Inner>) -> Result<T, GatewayError> + Send + 'static,
     ) -> Result<T, AdminError> {
-        self.allowed(wish, move |inner, _| work(inner)).await
+        self.allowed(Once::unnamed(), wish, move |inner, _| work(inner)).await
     }
 
     /// Does `work`, which stages the decision with its effect if it has one.
     async fn allowed<T: Send + 'static>(
         &self,
+        once: Once,
         wish: Wish,
         work: impl FnOnce(&Arc<Inner>, Decision) -> Result<T, GatewayError> + Send + 'static,
     ) -> Result<T, AdminError> {
@@ -130,8 +132,9 @@ impl Gateway {
             if decision.allow {
                 return work(inner, decision).map(Ok);
             }
-            inner.record("admin", &decision)?;
-            Ok(Err(Denied::from(decision)))
+            let denied = Denied::from(decision.clone());
+            inner.record_refusal(once, "admin", &decision, AdminError::Denied(denied.clone()))?;
+            Ok(Err(denied))
         });
         outcome.await?.map_err(AdminError::Denied)
     }

@@ -12,7 +12,7 @@ use tokio::sync::watch as channel;
 use tokio::time::sleep;
 
 use super::{AdminError, Changed, Operator, Wish};
-use crate::gateway::{Gateway, GatewayError, Inner};
+use crate::gateway::{Gateway, GatewayError, Inner, Kept, Once};
 use crate::peer::{Listed, causes};
 
 /// Longest wait without a sign of a change: the connection that listens for them may be lost.
@@ -67,7 +67,11 @@ impl Gateway {
         self.permitted(wish, listed).await
     }
 
-    /// Decides how we stand with a provider. `reason` is for the record, in the person's own words.
+    /// Decides how we stand with a provider, and answers ([`Changed`]) that, with whether the policy bundle's own settings
+    /// suspend it. `reason` is for the record, in the person's own words.
+    ///
+    /// It is in force in this process when this gives the answer. Whoever gets that from the database, by repeating the
+    /// request, may get it from a process that has yet to hear of the commit.
     ///
     /// # Errors
     ///
@@ -75,15 +79,16 @@ impl Gateway {
     /// provider to be suspended that does not federate with us.
     pub async fn change_peer(
         &self,
+        once: Once,
         operator: Operator,
         domain: Domain,
         change: PeerChange,
         reason: String,
-    ) -> Result<Changed<()>, AdminError> {
+    ) -> Result<Kept, AdminError> {
         let by = operator.actor();
         let (about, why) = (Some(domain.clone()), Some(reason.clone()));
         let wish = Wish { operator, act: change.act(), about, room: None, why };
-        let changed = self.allowed(wish, move |inner, decision| {
+        let changed = self.allowed(once, wish, move |inner, decision| {
             if inner.is_ours(&domain) {
                 return Err(GatewayError::decode("this is a domain of the gateway itself"));
             }
@@ -91,15 +96,18 @@ impl Gateway {
             if change == PeerChange::Suspend && inner.peers.list().admits(&domain).is_none() {
                 return Err(GatewayError::NotFound);
             }
-            let (id, record) = (decision.id(), decision.record);
-            let decided =
-                Decided { domain, standing: change.standing(), by, at: inner.clock.now(), reason, decision: id };
-            inner.store.write("admin", move |tx: &mut Tx<'_>| {
+            let (id, record, standing, at) = (decision.id(), decision.record, change.standing(), inner.clock.now());
+            let by_settings = inner.policy.active().engine.settings_suspend(&domain);
+            let configured = inner.peers.list().is_configured(&domain);
+            let decided = Decided { domain: domain.clone(), standing, by, at, reason, decision: id };
+            let kept = inner.store.write("admin", move |tx: &mut Tx<'_>| {
                 standings::decide(tx, &decided)?;
-                tx.stage(&record)
+                tx.stage(&record)?;
+                let listed = Listed { domain: domain.clone(), standing, configured, decided: Some(decided.clone()) };
+                once.keep(tx, Changed { value: (listed, by_settings), decision: id })
             })?;
             refresh(inner)?;
-            Ok(Changed { value: (), decision: id })
+            Ok(kept)
         });
         changed.await
     }

@@ -9,13 +9,14 @@ use actix_web::http::header::{AUTHORIZATION, CONTENT_LENGTH, WWW_AUTHENTICATE};
 use actix_web::test::{TestRequest, call_service, init_service, read_body, read_body_json};
 use actix_web::web::{self, Bytes, Data};
 use actix_web::{App, HttpResponse};
+use portcullis_store::{Store, Tx};
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use super::{ALICE, BOB, World};
 use crate::config::Limits;
 use crate::gateway::{Answer, GatewayError};
-use crate::http::{Answered, DECISION, IDEMPOTENCY_KEY, Limit, MEDIA_TYPE, Patience, Problem, ProblemDetails, Reply};
+use crate::http::{Answered, DECISION, IDEMPOTENCY_KEY, Limit, MEDIA_TYPE, Patience, Problem, ProblemDetails};
 use crate::provider::{ACTING_USER, Post};
 
 const LIMIT_BYTES: usize = 16;
@@ -24,11 +25,12 @@ const LIMIT_BYTES: usize = 16;
 struct Work {
     runs: AtomicUsize,
     finish: Semaphore,
+    store: Store,
 }
 
 /// Answers with caller, body and the number of runs; a body that starts with `refuse` or `fail` says how.
 async fn echo(post: Post, work: Data<Work>) -> Result<HttpResponse, Problem> {
-    post.once(async move |user, body| {
+    post.once(async move |once, user, body| {
         let run = work.runs.fetch_add(1, Ordering::SeqCst);
         work.finish.acquire().await.unwrap().forget();
         let decision = Some(Uuid::now_v7());
@@ -40,7 +42,9 @@ async fn echo(post: Post, work: Data<Work>) -> Result<HttpResponse, Problem> {
             return Err(GatewayError::Unavailable("full".into()).into());
         }
         let body = format!("{user} {} {run}", String::from_utf8_lossy(&body)).into_bytes();
-        Ok(Reply::octets(Answer { body, decision }))
+        let answer = Answer { body, decision };
+        let kept = work.store.write_async("echo", move |tx: &mut Tx<'_>| once.keep(tx, answer.clone())).await;
+        Ok(kept.map_err(GatewayError::from)?)
     })
     .await
 }
@@ -57,7 +61,8 @@ impl Door {
     /// A door whose work may be finished so many times.
     async fn open(permits: usize) -> Self {
         let world = World::new().await;
-        let work = Data::new(Work { runs: AtomicUsize::new(0), finish: Semaphore::new(permits) });
+        let work =
+            Data::new(Work { runs: AtomicUsize::new(0), finish: Semaphore::new(permits), store: world.store.clone() });
         let app = App::new()
             .app_data(world.tokens.clone())
             .app_data(world.limit.clone())
