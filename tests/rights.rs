@@ -40,6 +40,7 @@ pub(crate) fn filled(path: &str, alice: &Device) -> String {
         .replace("{tail:.*}", &room)
         .replace("{domain}", "b.example")
         .replace("{peer}", "b.example")
+        .replace("{sink}", "otlp")
         .replace("{decision}", &Uuid::nil().to_string())
 }
 

@@ -202,6 +202,7 @@ pub(super) fn seeds() -> Vec<(&'static str, Vec<u8>)> {
             "user" => ALICE,
             "device" => PHONE,
             "room" => "mimi://a.example/r/lobby",
+            "sink" => "otlp",
             "decision" => "0197a3f4-0000-7000-8000-000000000000",
             _ => "b.example",
         });
@@ -229,6 +230,8 @@ fn asked(method: &str, path: &str) -> (&'static str, String) {
         }
         ("POST", "skip") => ("", json!({ "reason": reason, "through": 3 }).to_string()),
         ("POST", "resend") => ("", json!({ "reason": reason, "from": 3 }).to_string()),
+        ("GET", "dead-letters") => ("limit=2&cursor=Nw", String::new()),
+        ("POST", "redeliver") => ("", json!({ "reason": reason, "from": 3, "to": 7 }).to_string()),
         ("POST", "retry" | "allow" | "suspend" | "block") => ("", json!({ "reason": reason }).to_string()),
         _ => ("", String::new()),
     }

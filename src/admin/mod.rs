@@ -1,6 +1,7 @@
 //! The admin door: HTTP and JSON for the company's people, with bearer tokens whose roles decide. A listener of its own.
 
 mod decisions;
+mod exports;
 mod lanes;
 mod openapi;
 mod operator;

@@ -6,15 +6,15 @@ use utoipa::{Modify, OpenApi};
 
 use super::problems::CODES;
 use super::routes::RESOURCES;
-use super::{decisions, lanes, peers, rooms, status};
+use super::{decisions, exports, lanes, peers, rooms, status};
 use crate::http::{ProblemDetails, openapi};
 
 #[derive(OpenApi)]
 #[openapi(
     info(
         title = "Portcullis admin door",
-        description = "What the company's people see and change: status, rooms, peers, lanes of the outbox, and \
-            decisions. Cedar decides by the roles in the token. MIMI identifiers stand in paths as one percent-encoded \
+        description = "What the company's people see and change: status, rooms, peers, lanes of the outbox, \
+            decisions, and exports of the audit log. Cedar decides by the roles in the token. MIMI identifiers stand in paths as one percent-encoded \
             segment. Lists come in pages; `next` of one is the `cursor` of the following.",
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
@@ -34,7 +34,9 @@ use crate::http::{ProblemDetails, openapi};
         lanes::skip,
         lanes::resend,
         decisions::list,
-        decisions::show
+        decisions::show,
+        exports::dead_letters,
+        exports::redeliver
     ),
     components(schemas(ProblemDetails)),
     modifiers(&Shared),
@@ -43,7 +45,8 @@ use crate::http::{ProblemDetails, openapi};
         (name = "rooms", description = "Rooms this gateway is hub of"),
         (name = "peers", description = "Who federates with us"),
         (name = "lanes", description = "What rooms owe to other providers"),
-        (name = "decisions", description = "What was decided, and why")
+        (name = "decisions", description = "What was decided, and why"),
+        (name = "exports", description = "The audit log on its way to a collector")
     )
 )]
 struct Api;

@@ -3,7 +3,7 @@
 use actix_web::http::Method;
 use actix_web::web;
 
-use super::{decisions, lanes, openapi, peers, rooms, status};
+use super::{decisions, exports, lanes, openapi, peers, rooms, status};
 use crate::http::{Resource, listed};
 
 /// Longest body, in bytes: a reason and a number.
@@ -61,6 +61,16 @@ pub(super) const RESOURCES: &[Resource] = &[
         path: "/v1/decisions/{decision}",
         limit_bytes: 0,
         methods: &[(Method::GET, || web::get().to(decisions::show))],
+    },
+    Resource {
+        path: "/v1/exports/{sink}/dead-letters",
+        limit_bytes: 0,
+        methods: &[(Method::GET, || web::get().to(exports::dead_letters))],
+    },
+    Resource {
+        path: "/v1/exports/{sink}/redeliver",
+        limit_bytes: SMALL,
+        methods: &[(Method::POST, || web::post().to(exports::redeliver))],
     },
 ];
 

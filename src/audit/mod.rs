@@ -6,14 +6,12 @@ mod export;
 mod otlp;
 mod query;
 mod record;
-mod redeliver;
 mod sequencer;
 
 pub use export::{ExportError, Exporter, SINK, Step, export};
 pub use otlp::collected;
 pub use query::list;
 pub use record::Shown;
-pub use redeliver::redeliver;
 pub use sequencer::sequence;
 
 #[cfg(test)]

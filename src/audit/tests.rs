@@ -23,8 +23,9 @@ use tempfile::TempDir;
 use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
-use super::{ExportError, Exporter, SINK, Step, list, redeliver, sequencer};
+use super::{ExportError, Exporter, SINK, Step, list, sequencer};
 use crate::gateway::Clock;
+use crate::gateway::exports::{Letters, redeliver};
 use crate::telemetry::Collector as Destination;
 
 /// What the collector answers next; it accepts what it does not dislike when nothing is left.
@@ -326,8 +327,10 @@ async fn dead_letters_are_sent_again_when_a_person_wants_so_and_stay_where_they_
     world.export_all().await;
     world.dislike(&[23], 400);
     let now = world.clock.now();
-    let wanted =
-        |from, to| world.store.write_async("x", move |tx| redeliver(tx, SINK, (from, to), "operator:dora", now));
+    let wanted = |from, to| {
+        let letters = Letters { sink: SINK.to_owned(), from, to: Some(to) };
+        world.store.write_async("x", move |tx| redeliver(tx, &letters, "operator:dora", "CASE-7", now))
+    };
     assert!(matches!(wanted(8, 22).await, Err(StoreError::Missing)));
     assert_eq!(wanted(0, 25).await.unwrap(), 2);
     let before = world.received().len();

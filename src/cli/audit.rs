@@ -1,16 +1,14 @@
 use clap::{Subcommand, ValueEnum};
 use portcullis_core::wire::uri::{Domain, RoomUri};
 use portcullis_store::audit::{Filter, Outcome};
-use portcullis_store::{Store, sinks};
+use portcullis_store::{Store, Tx, sinks};
 use serde_json::json;
 use uuid::Uuid;
 
 use super::host::{Host, change, operator};
 use super::{Failure, output};
-use crate::audit::{SINK, Shown, list, redeliver};
-
-/// Past every position that the log can have.
-const LAST: u64 = u64::MAX / 2;
+use crate::audit::{SINK, Shown, list};
+use crate::gateway::exports::{Letters, redeliver};
 
 /// Arguments of `portcullis audit`.
 #[derive(Debug, clap::Args)]
@@ -106,7 +104,9 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     match &args.command {
         Command::List(wanted) => entries(&store, wanted),
         Command::DeadLetters { from, limit, json } => dead_letters(&store, *from, *limit, *json),
-        Command::Redeliver { sink, from, to } => send_again(&store, sink, *from, to.unwrap_or(LAST)),
+        Command::Redeliver { sink, from, to } => {
+            send_again(&store, Letters { sink: sink.clone(), from: *from, to: *to })
+        }
     }
 }
 
@@ -150,10 +150,11 @@ fn dead_letters(store: &Store, from: u64, limit: u32, json: bool) -> Result<(), 
     Ok(())
 }
 
-fn send_again(store: &Store, sink: &str, from: u64, to: u64) -> Result<(), Failure> {
-    let of = sink.to_owned();
+fn send_again(store: &Store, letters: Letters) -> Result<(), Failure> {
+    let sink = letters.sink.clone();
     let missing = format!("nothing was refused for good by `{sink}` between these positions");
-    let count = change(store, sink, &missing, move |tx, now| redeliver(tx, &of, (from, to), &operator(), now))?;
+    let send = move |tx: &mut Tx<'_>, now| redeliver(tx, &letters, &operator(), "operator_asked", now);
+    let count = change(store, &sink, &missing, send)?;
     output::line(format!("{count} records are sent again"));
     Ok(())
 }

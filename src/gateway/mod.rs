@@ -9,6 +9,7 @@ mod create_room;
 mod decide;
 mod devices;
 mod error;
+pub mod exports;
 mod fan_out;
 mod follow;
 mod forward;

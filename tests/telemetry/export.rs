@@ -1,8 +1,9 @@
 use std::collections::BTreeSet;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{Receiver, Rotel, lab_with, open};
+use crate::admin::Person;
 use crate::harness::{Gateway, eventually, room};
 
 /// Positions in the audit log of a gateway.
@@ -84,6 +85,69 @@ async fn of_a_batch_that_is_refused_in_part_all_the_rest_arrives_and_the_operato
     .await;
     let asked = hub.database().entries().into_iter().find(|entry| entry.record.kind == "audit.export.redeliver");
     assert!(asked.unwrap().record.actor.unwrap().starts_with("operator:"));
+}
+
+#[tokio::test]
+async fn people_see_what_the_collector_refused_and_have_it_sent_once_more() {
+    let receiver = Receiver::start();
+    for position in [2, 4] {
+        receiver.refuse(position);
+    }
+    let mut lab = lab_with(&["a.example"], receiver.url());
+    open(&mut lab).await;
+    let mut alice = lab.device("a.example/d/alice/phone").await;
+    assert!(alice.create_room(&room(), "strict", "Clubhouse").await.unwrap().answer.is_ok());
+    for number in 0..5 {
+        assert!(alice.say(&room(), &format!("message {number}")).await.unwrap().answer.is_ok());
+    }
+    let hub = lab.gateway("a.example");
+    let (viewer, moderator, ops) =
+        (Person::at(hub, &["viewer"]), Person::at(hub, &["moderator"]), Person::at(hub, &["operator"]));
+    let positions = async || -> Vec<Value> {
+        let page = viewer.get("exports/otlp/dead-letters").await;
+        page.body["items"].as_array().unwrap().iter().map(|letter| letter["position"].clone()).collect()
+    };
+    eventually("both are given up", async || (positions().await == [2, 4]).then_some(())).await;
+    let first = viewer.get("exports/otlp/dead-letters?limit=1").await.body;
+    assert_eq!(
+        (&first["items"][0]["http_status"], &first["items"][0]["reason"]),
+        (&200.into(), &"attribute is too odd".into())
+    );
+    let rest = viewer.get(&format!("exports/otlp/dead-letters?cursor={}", first["next"].as_str().unwrap())).await.body;
+    assert_eq!((&rest["items"][0]["position"], rest.get("next")), (&4.into(), None));
+    assert_eq!(viewer.get("exports/another/dead-letters").await.body["items"], json!([]));
+    assert_eq!(moderator.get("exports/otlp/dead-letters").await.refusal(), (403, "not_allowed"));
+
+    let path = "exports/otlp/redeliver";
+    let wish = json!({ "reason": "CASE-7: the rule is mended", "from": 4 });
+    for person in [&viewer, &moderator] {
+        assert_eq!(person.post(path, wish.clone()).await.refusal(), (403, "not_allowed"));
+    }
+    for (body, refused) in [
+        (json!({ "reason": "why not", "from": 5 }), (404, "not_found")),
+        (json!({ "reason": "why not", "to": 1 }), (404, "not_found")),
+        (json!({ "reason": " " }), (400, "malformed")),
+        (json!({ "from": 4 }), (400, "malformed")),
+    ] {
+        assert_eq!(ops.post(path, body).await.refusal(), refused);
+    }
+    assert_eq!(ops.post("exports/another/redeliver", wish.clone()).await.refusal(), (404, "not_found"));
+    receiver.take(4);
+    let sent = ops.post(path, wish).await;
+    assert_eq!((sent.status, &sent.body), (200, &json!({ "records": 1 })));
+    eventually("it arrives", async || receiver.positions().contains(&4).then_some(())).await;
+    eventually("one letter is left", async || (positions().await == [2]).then_some(())).await;
+    lab.quiet().await;
+    let entries = lab.gateway("a.example").database().entries();
+    let asked: Vec<_> = entries.iter().filter(|entry| entry.record.kind == "audit.export.redeliver").collect();
+    let [asked] = asked[..] else { panic!("it is recorded once") };
+    assert_eq!(asked.record.actor.as_deref(), Some("operator:ops"));
+    assert_eq!(asked.record.reason, "CASE-7: the rule is mended");
+    let decided = entries.iter().find(|entry| entry.record.decision == sent.decision).unwrap();
+    assert_eq!(
+        (decided.record.kind.as_str(), &decided.record.policy[..]),
+        ("decision.admin", &["admin.manage-exports".to_owned()][..])
+    );
 }
 
 #[tokio::test]

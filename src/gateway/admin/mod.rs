@@ -1,10 +1,12 @@
 //! What people do at the admin door. Policy is asked about all of it, by the roles in the person's token: what is refused
 //! is on the record before anybody hears of it, and a change is on the record in its own transaction.
 
+mod exports;
 mod lanes;
 mod peers;
 mod rooms;
 
+pub use exports::Records;
 pub use lanes::LaneChange;
 pub use peers::{PeerChange, watch};
 pub use rooms::{GroupPart, RoomView};

@@ -171,11 +171,15 @@ pub enum AdminAct {
     ResendLane,
     /// See what was decided.
     ViewDecisions,
+    /// See what collectors of the audit log refused.
+    ViewExports,
+    /// Send once more what a collector refused.
+    RedeliverExport,
 }
 
 impl AdminAct {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::ViewStatus,
         Self::ViewRooms,
         Self::ViewPeers,
@@ -187,6 +191,8 @@ impl AdminAct {
         Self::SkipLane,
         Self::ResendLane,
         Self::ViewDecisions,
+        Self::ViewExports,
+        Self::RedeliverExport,
     ];
 
     /// The name of the action in the schema.
@@ -199,19 +205,27 @@ impl AdminAct {
             Self::ViewLanes => "viewLanes",
             Self::RetryLane | Self::SkipLane | Self::ResendLane => "manageLanes",
             Self::ViewDecisions => "viewDecisions",
+            Self::ViewExports => "viewExports",
+            Self::RedeliverExport => "manageExports",
         }
     }
 
     /// Which change it is; `read` for none.
     pub fn operation(self) -> &'static str {
         match self {
-            Self::ViewStatus | Self::ViewRooms | Self::ViewPeers | Self::ViewLanes | Self::ViewDecisions => "read",
+            Self::ViewStatus
+            | Self::ViewRooms
+            | Self::ViewPeers
+            | Self::ViewLanes
+            | Self::ViewDecisions
+            | Self::ViewExports => "read",
             Self::AllowPeer => "allow",
             Self::SuspendPeer => "suspend",
             Self::BlockPeer => "block",
             Self::RetryLane => "retry",
             Self::SkipLane => "skip",
             Self::ResendLane => "resend",
+            Self::RedeliverExport => "redeliver",
         }
     }
 }
