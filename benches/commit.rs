@@ -11,7 +11,7 @@ use portcullis_core::mls::component_updates::{apply, component_update, dictionar
 use portcullis_core::mls::crypto::HubCrypto;
 use portcullis_core::mls::{Change, Group};
 use portcullis_core::policy::{Bundle, Engine, Membership, Question, RoomFacts, Side};
-use portcullis_core::room::{self, RoomState, Template, TemplateInput};
+use portcullis_core::room::{self, Action, RoomState, Template, TemplateInput};
 use portcullis_core::time::Millis;
 use portcullis_core::wire::Wire;
 use portcullis_core::wire::components::FrankingAgent;
@@ -168,7 +168,7 @@ fn bundle(update: &[u8]) -> CommitBundle {
 /// All pure stages, from the body of the request to the snapshot that is stored: CPU nanoseconds a commit.
 fn accepted(series: &Series, engine: &Engine, room: &RoomUri) -> f64 {
     let mut group = Group::found(&series.group_info, &series.tree).unwrap();
-    let mut state = RoomState::read(&group.view().unwrap()).unwrap();
+    let mut state = RoomState::read(group.view()).unwrap();
     let mut facts = facts(room, &state);
     let source = room.domain();
     let start = cpu_ns();
@@ -176,12 +176,13 @@ fn accepted(series: &Series, engine: &Engine, room: &RoomUri) -> f64 {
         let at = now();
         let bundle = bundle(update);
         let staged = group.inspect_commit(&bundle, at).unwrap();
-        decide(engine, &staged.change, &state, &facts, &source, at);
+        let consequences = room::actions(&staged.change, &state, None).unwrap();
+        decide(engine, &staged.change, &consequences.actions, &facts, &source, at);
         if bundle.welcome.is_some() {
-            black_box(staged.group().ratchet_tree());
+            black_box(staged.group().ratchet_tree().unwrap());
         }
         black_box(staged.group().snapshot().unwrap());
-        state = RoomState::read(&staged.change.after).unwrap();
+        state = consequences.room;
         facts.roles = Some(Membership::from(&state));
         group.merge(staged).unwrap();
     }
@@ -199,8 +200,8 @@ fn facts(room: &RoomUri, state: &RoomState) -> RoomFacts {
     }
 }
 
-fn decide(engine: &Engine, change: &Change, state: &RoomState, facts: &RoomFacts, source: &Domain, now: Millis) {
-    for action in room::actions(change, state, None).unwrap() {
+fn decide(engine: &Engine, change: &Change, actions: &[Action], facts: &RoomFacts, source: &Domain, now: Millis) {
+    for action in actions {
         let verdict = engine.decide(&Question {
             room: facts,
             actor: &action.actor,

@@ -132,7 +132,7 @@ pub(super) fn start_group(
         }
     };
     let first = GroupState {
-        epoch: group.view().map_err(GatewayError::internal)?.epoch,
+        epoch: group.view().epoch,
         snapshot: group.snapshot().map_err(GatewayError::internal)?,
         group_info: group.group_info().to_vec(),
     };
@@ -152,16 +152,16 @@ pub(super) fn start_group(
 /// The group, if it is exactly what the template makes of this room, with its creator's client and nobody else's.
 fn agreed(inner: &Inner, head: &RoomHead, group_info: &[u8], ratchet_tree: &[u8]) -> Result<Group, String> {
     let group = Group::found(group_info, ratchet_tree).map_err(|error| format!("mls.{}", error.reason()))?;
-    let view = group.view().map_err(|error| format!("mls.{}", error.reason()))?;
+    let view = group.view();
     if view.group != head.group || view.suite != SUITE || view.epoch != 0 {
         return Err("group_id_suite_or_epoch_differs".to_owned());
     }
-    let state = room::found(&view, &head.room, &head.creator).map_err(|error| format!("room.{}", error.code()))?;
+    let state = room::found(view, &head.room, &head.creator).map_err(|error| format!("room.{}", error.code()))?;
     let name = state.metadata().map(|metadata| metadata.name.clone()).unwrap_or_default();
     let new = NewRoom { room: head.room.clone(), template: head.template.clone(), name };
     let expected = compiled(inner, &inner.policy.active(), &new, &head.creator);
     let expected = expected.ok_or_else(|| "template_is_gone".to_owned())?;
-    if by_type(&group.extensions()) != by_type(&expected) {
+    if by_type(&group.extensions().map_err(|error| format!("mls.{}", error.reason()))?) != by_type(&expected) {
         return Err("group_differs_from_template".to_owned());
     }
     Ok(group)

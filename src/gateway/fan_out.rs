@@ -1,6 +1,7 @@
 //! Who is owed what: events in the room's order, rows for other providers, rows for the streams of our own devices.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use portcullis_core::mls::{Change, Effect, Leaf, StagedChange};
 use portcullis_core::time::Millis;
@@ -34,7 +35,7 @@ struct Audience {
 }
 
 impl Audience {
-    fn of<'a>(inner: &Inner, leaves: impl Iterator<Item = &'a Leaf>) -> Self {
+    fn of<'a>(inner: &Inner, leaves: impl Iterator<Item = &'a Arc<Leaf>>) -> Self {
         let mut audience = Self::default();
         for leaf in leaves {
             audience.add(inner, leaf.client.domain(), &leaf.client);
@@ -111,10 +112,11 @@ pub(super) fn of_commit(
         kind: EventKind::Commit,
         epoch: change.before.epoch,
         body: FanoutBody::Commit { message: bundle.commit.clone(), external_proposals },
-        audience: Audience::of(inner, hosted.view.leaves.iter()),
+        audience: Audience::of(inner, hosted.view().leaves.iter()),
     }];
     if let Some(welcome) = &bundle.welcome {
-        let tree = RatchetTree::decode(&staged.group().ratchet_tree()).map_err(GatewayError::internal)?;
+        let tree = staged.group().ratchet_tree().map_err(GatewayError::internal)?;
+        let tree = RatchetTree::decode(&tree).map_err(GatewayError::internal)?;
         deliveries.push(Delivery {
             kind: EventKind::Welcome,
             epoch: change.after.epoch,
@@ -130,21 +132,22 @@ pub(super) fn of_proposals(inner: &Inner, hosted: &Hosted, messages: &[MlsMessag
     let Some((first, more)) = messages.split_first() else { return Vec::new() };
     vec![Delivery {
         kind: EventKind::Proposal,
-        epoch: hosted.view.epoch,
+        epoch: hosted.view().epoch,
         body: FanoutBody::Proposal { message: first.clone(), more: more.to_vec() },
-        audience: Audience::of(inner, hosted.view.leaves.iter()),
+        audience: Audience::of(inner, hosted.view().leaves.iter()),
     }]
 }
 
 /// An application message, withheld from users who are blocked or whose role may not receive messages: from our own
 /// devices one by one, from another provider only when none of its users may have it (room policy, canReceiveMessage).
 pub(super) fn of_message(inner: &Inner, hosted: &Hosted, epoch: u64, message: &MlsMessage) -> Delivery {
-    let may_receive = |leaf: &&Leaf| hosted.effective.holds(&hosted.state, &leaf.user, Capability::RECEIVE_MESSAGE);
+    let may_receive =
+        |leaf: &&Arc<Leaf>| hosted.effective.holds(&hosted.state, &leaf.user, Capability::RECEIVE_MESSAGE);
     Delivery {
         kind: EventKind::Message,
         epoch,
         body: FanoutBody::Application { message: message.clone(), frank: None },
-        audience: Audience::of(inner, hosted.view.leaves.iter().filter(may_receive)),
+        audience: Audience::of(inner, hosted.view().leaves.iter().filter(may_receive)),
     }
 }
 

@@ -71,7 +71,7 @@ pub(super) fn answer(
     };
     let action = admission.action();
     let source = caller.domain();
-    let asked = question(&hosted.facts, &action, (hosted.view.suite, hosted.view.epoch), &source, case.now);
+    let asked = question(&hosted.facts, &action, (hosted.view().suite, hosted.view().epoch), &source, case.now);
     let decision = case.decide(&inner.policy.active(), &[asked]);
     if !decision.allow {
         return inner.answer_refusal(once, room.as_str(), decision, denial(room));
@@ -112,7 +112,7 @@ fn admission(inner: &Inner, caller: &Caller, hosted: &Hosted, request: &GroupInf
     if !caller.speaks_for(&user) {
         return refusal("requester_is_not_of_this_provider");
     }
-    if request.suite != hosted.view.suite {
+    if request.suite != hosted.view().suite {
         return refusal("ciphersuite_is_not_the_group_s");
     }
     if !is_signed(request) {
@@ -143,7 +143,8 @@ fn sealed(inner: &Inner, hosted: &Hosted, request: &GroupInfoRequest) -> Result<
         let message = MlsMessage::decode(&proposal.message).map_err(GatewayError::internal)?;
         Ok(PendingProposal { proposal: message, accepted_at: proposal.accepted_at })
     };
-    let tree = RatchetTree::decode(&hosted.group.ratchet_tree()).map_err(GatewayError::internal)?;
+    let tree = RatchetTree::decode(&hosted.group.ratchet_tree().map_err(GatewayError::internal)?)
+        .map_err(GatewayError::internal)?;
     let plaintext = GroupInfoRatchetTree {
         group_info: GroupInfo::decode(hosted.group.group_info()).map_err(GatewayError::internal)?,
         ratchet_tree: RatchetTreeOption::Full(tree),

@@ -29,7 +29,6 @@ pub(super) struct Hosted {
     pub(super) seen: Seen,
     /// The public group, with the pending proposals queued.
     pub(super) group: Group,
-    pub(super) view: GroupView,
     pub(super) state: RoomState,
     pub(super) facts: RoomFacts,
     pub(super) pending: Vec<PendingProposal>,
@@ -53,7 +52,7 @@ impl Hosted {
         room: &RoomUri,
         side: Side,
         seen: Seen,
-        mut group: Group,
+        (mut group, state): (Group, RoomState),
         pending: Vec<PendingProposal>,
         restrictions: &Restrictions,
     ) -> Result<Self, GatewayError> {
@@ -64,18 +63,19 @@ impl Hosted {
                 tracing::warn!(room = %room, reason = error.reason(), "pending proposal of a room no longer holds");
             }
         }
-        let view = group.view().map_err(GatewayError::internal)?;
-        let state = RoomState::read(&view).map_err(GatewayError::internal)?;
         Ok(Self {
             room: room.clone(),
             seen,
             facts: known_facts(room, side, &state, restrictions),
             effective: state.effective(&group.pending()),
             group,
-            view,
             state,
             pending,
         })
+    }
+
+    pub(super) fn view(&self) -> &GroupView {
+        self.group.view()
     }
 
     /// Whether the caller takes part, or a user of it: to everybody else the room does not exist.
@@ -101,6 +101,11 @@ impl Hosted {
 impl RoomCache {
     fn rooms(&self) -> MutexGuard<'_, LruCache<RoomUri, Arc<Hosted>>> {
         self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Spares the next request to read what has just been written.
+    pub(super) fn keep(&self, hosted: Hosted) {
+        self.rooms().put(hosted.room.clone(), Arc::new(hosted));
     }
 
     /// Lets the next request read the room from the database.
@@ -146,6 +151,7 @@ impl Inner {
         let (row, pending, restrictions) = read.ok_or(GatewayError::NotFound)?;
         let group = Group::restore(&row.snapshot).map_err(GatewayError::internal)?;
         let side = if self.hosts(room) { Side::Hub } else { Side::Follower };
-        Hosted::of(room, side, row.head.seen(), group, pending, &restrictions)
+        let state = RoomState::read(group.view()).map_err(GatewayError::internal)?;
+        Hosted::of(room, side, row.head.seen(), (group, state), pending, &restrictions)
     }
 }

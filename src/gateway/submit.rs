@@ -69,12 +69,12 @@ fn attempt(
     if !hosted.knows(caller) {
         inner.hide(once, &hosted.room, &case)?;
     }
-    let oldest = hosted.view.epoch.saturating_sub(hosted.state.epoch_tolerance());
+    let oldest = hosted.view().epoch.saturating_sub(hosted.state.epoch_tolerance());
     let decision = match unfit(caller, hosted, request) {
         Some(reason) => case.refuse("not_allowed", reason, json!({})),
         None if epoch < oldest => {
             let decision = case.refuse("epoch_too_old", "epoch_too_old", json!({ "oldest": oldest }));
-            let body = answer(SubmitOutcome::EpochTooOld { current: hosted.view.epoch });
+            let body = answer(SubmitOutcome::EpochTooOld { current: hosted.view().epoch });
             return inner.answer_refusal(once, hosted.room.as_str(), decision, body).map(Some);
         }
         None => decide(inner, &caller.domain(), hosted, request, &case),
@@ -99,7 +99,7 @@ fn attempt(
 
 /// What the protocol forbids, whatever policy says.
 fn unfit(caller: &Caller, hosted: &Hosted, request: &SubmitMessageRequest) -> Option<&'static str> {
-    let (view, sender, message) = (&hosted.view, &request.sender, &request.message);
+    let (view, sender, message) = (hosted.view(), &request.sender, &request.message);
     if message.kind() != MlsKind::Application {
         Some("not_an_application_message")
     } else if message.group_id() != Some(view.group.as_bytes()) {
@@ -142,8 +142,8 @@ pub(super) fn decide(
             && hosted.state.may_react(&request.sender),
         preauthorized: false,
         external: false,
-        suite: hosted.view.suite,
-        epoch: hosted.view.epoch,
+        suite: hosted.view().suite,
+        epoch: hosted.view().epoch,
         message_bytes: request.message.as_bytes().len() as u64,
         source,
         now: case.now,

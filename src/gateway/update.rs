@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use portcullis_core::mls::{Change, HandshakeError, joining};
 use portcullis_core::policy::{Question, Side};
-use portcullis_core::room::{self, Action, Admission, Violation};
+use portcullis_core::room::{self, Action, Admission, Consequences, Violation};
 use portcullis_core::time::Millis;
 use portcullis_core::wire::Wire;
 use portcullis_core::wire::mls::MlsMessage;
@@ -12,7 +12,7 @@ use portcullis_core::wire::update::{CommitBundle, UpdateRequest, UpdateResponse}
 use portcullis_core::wire::uri::{Domain, RoomUri, UserUri};
 use portcullis_store::admission::{self, Ticket};
 use portcullis_store::proposals::PendingProposal;
-use portcullis_store::rooms::GroupState;
+use portcullis_store::rooms::{GroupState, Seen};
 use portcullis_store::{StoreError, Tx, proposals, rooms};
 use serde_json::json;
 use tracing::info_span;
@@ -111,8 +111,8 @@ impl Update<'_> {
             Admission::of(&self.hosted.state, &leaf.client, &leaf.user, &leaf.signature_key, None).ok()
         });
         let read = || room::actions(change, &self.hosted.state, admission.as_ref());
-        let actions = match info_span!("room.actions").in_scope(read) {
-            Ok(actions) => actions,
+        let Consequences { actions, room: state } = match info_span!("room.actions").in_scope(read) {
+            Ok(consequences) => consequences,
             Err(violation) => return self.refuse_violation(&case, &violation),
         };
         let new: Vec<&Action> = actions.iter().filter(|action| action.reference.is_none()).collect();
@@ -142,17 +142,27 @@ impl Update<'_> {
         let pending: Vec<PendingProposal> =
             reissued.into_iter().map(|again| self.pending(&decision, again.reference, &again.message, &hub)).collect();
         let (room, seen, now) = (self.hosted.room.clone(), self.hosted.seen, self.now);
+        let again = pending.clone();
         let effect = move |tx: &mut Tx<'_>| {
             let accepted_at = rooms::advance_epoch(tx, &room, seen, &next, now)?;
             if let Some(ticket) = &ticket {
                 admission::spend(tx, ticket)?;
             }
-            for proposal in &pending {
+            for proposal in &again {
                 proposals::add(tx, &room, next.epoch, &PendingProposal { accepted_at, ..proposal.clone() })?;
             }
             Ok(accepted_at)
         };
-        self.write(decision, effect, deliveries)
+        let answer = self.write(decision, effect, deliveries)?;
+        if answer.is_some() {
+            let seen = Seen { epoch: staged.change.after.epoch, version: seen.version + 1 };
+            let (_, group) = staged.into_parts();
+            let room = &self.hosted.room;
+            let next = Hosted::of(room, Side::Hub, seen, (group, state), pending, &self.hosted.restrictions());
+            // What is accepted is accepted: at worst the next request reads it.
+            next.into_iter().for_each(|next| self.inner.rooms.keep(next));
+        }
+        Ok(answer)
     }
 
     fn proposals(&self, messages: &[MlsMessage]) -> Result<Option<Kept>, GatewayError> {
@@ -168,7 +178,7 @@ impl Update<'_> {
             return self.refuse(not_of_this_provider(&case, proposed.user()), not_allowed);
         }
         let pending = self.hosted.group.pending();
-        let read = || room::proposed_actions(&self.hosted.view, &self.hosted.state, &pending, &proposed.parts);
+        let read = || room::proposed_actions(self.hosted.view(), &self.hosted.state, &pending, &proposed.parts);
         let actions = match info_span!("room.actions").in_scope(read) {
             Ok(actions) => actions,
             Err(violation) => return self.refuse_violation(&case, &violation),
@@ -241,7 +251,7 @@ impl Update<'_> {
 
     fn decide<'a>(&self, case: &Case<'_>, actions: impl Iterator<Item = &'a Action>) -> Decision {
         let source = self.caller.domain();
-        let group = (self.hosted.view.suite, self.hosted.view.epoch);
+        let group = (self.hosted.view().suite, self.hosted.view().epoch);
         let questions: Vec<Question<'_>> =
             actions.map(|action| question(&self.hosted.facts, action, group, &source, self.now)).collect();
         case.decide(&self.inner.policy.active(), &questions)
@@ -251,7 +261,7 @@ impl Update<'_> {
     /// commit that cites it is refused (correction C-5); else a suspension in between would wedge the room.
     fn withdraw_denied(&self, case: &Case<'_>, actions: &[Action]) -> Result<Option<Kept>, GatewayError> {
         let active = self.inner.policy.active();
-        let group = (self.hosted.view.suite, self.hosted.view.epoch);
+        let group = (self.hosted.view().suite, self.hosted.view().epoch);
         let mut denied: Vec<(Vec<u8>, Decision)> = Vec::new();
         for action in actions {
             let Some(reference) = &action.reference else { continue };

@@ -76,7 +76,7 @@ fn group(inner: &Inner, room: &RoomUri) -> Result<GroupPart, GatewayError> {
     Ok(GroupPart {
         name: hosted.state.metadata().map(|metadata| metadata.name.clone()),
         participants: hosted.state.participants().iter().map(|(user, at)| (user.clone(), *at, role(at))).collect(),
-        clients: hosted.view.leaves.iter().map(|leaf| leaf.client.clone()).collect(),
+        clients: hosted.view().leaves.iter().map(|leaf| leaf.client.clone()).collect(),
         pending: hosted.pending.len(),
         frozen: hosted.facts.frozen,
         legal_hold: hosted.facts.legal_hold,

@@ -138,7 +138,7 @@ impl Plan<'_> {
         arrival: &Arrival,
         messages: impl Iterator<Item = &'m MlsMessage> + Clone,
     ) -> Result<usize, GatewayError> {
-        let current = self.tracked.clone().filter(|tracked| arrival.epoch() == Some(tracked.view.epoch));
+        let current = self.tracked.clone().filter(|tracked| arrival.epoch() == Some(tracked.view().epoch));
         let decision = match current {
             Some(tracked) => self.proposed(arrival, &tracked, messages)?,
             None => {
@@ -169,7 +169,7 @@ impl Plan<'_> {
             Ok(new) => new,
             Err(error) => return Ok(case.refuse(error.code(), format!("mls.{}", error.reason()), json!({}))),
         };
-        let decision = match room::proposed_actions(&tracked.view, &tracked.state, &before, &new) {
+        let decision = match room::proposed_actions(tracked.view(), &tracked.state, &before, &new) {
             Ok(actions) => self.decide_actions(&case, tracked, actions.iter()),
             Err(violation) => self.violation(&case, &violation),
         };
@@ -182,13 +182,12 @@ impl Plan<'_> {
                 continue;
             }
             let proposal = self.pending(&decision, reference, message, at);
-            self.effects.push(Effect::Pend { epoch: tracked.view.epoch, proposal: proposal.clone() });
+            self.effects.push(Effect::Pend { epoch: tracked.view().epoch, proposal: proposal.clone() });
             pending.push(proposal);
         }
         let mut seen = tracked.seen;
         seen.version += 1;
-        let group =
-            Group::restore(&group.snapshot().map_err(GatewayError::internal)?).map_err(GatewayError::internal)?;
+        let group = (group, tracked.state.clone());
         let next = Hosted::of(&self.room, Side::Follower, seen, group, pending, &tracked.restrictions())?;
         self.tracked = Some(next.into());
         Ok(decision)

@@ -2,7 +2,7 @@
 
 use portcullis_core::mls::{Change, Group, HandshakeError};
 use portcullis_core::policy::{DeniedCommit, Side};
-use portcullis_core::room::{self, Action, Admission, Breach, Violation};
+use portcullis_core::room::{self, Admission, Breach, Consequences, RoomState, Violation};
 use portcullis_core::wire::mls::MlsMessage;
 use portcullis_core::wire::uri::ClientUri;
 use portcullis_store::audit::Outcome;
@@ -90,11 +90,11 @@ impl Plan<'_> {
         stapled: &[MlsMessage],
     ) -> Result<Found, GatewayError> {
         let of = commit.epoch().unwrap_or_default();
-        if commit.group_id() != Some(tracked.view.group.as_bytes()) {
+        if commit.group_id() != Some(tracked.view().group.as_bytes()) {
             self.lose("mls.group");
             return Ok(self.outlined(arrival, commit));
         }
-        if of < tracked.view.epoch {
+        if of < tracked.view().epoch {
             if let Some(reason) = self.behind(arrival, of) {
                 self.lose(reason);
             }
@@ -114,7 +114,7 @@ impl Plan<'_> {
         let forged = added::unclaimed(self.inner, Side::Follower, &case, change.parts.iter())?;
         let (decision, answer) = match (actions(&change, tracked), forged) {
             (Ok(_), Some(refusal)) => (refusal, None),
-            (Ok(actions), None) => (self.decide_actions(&case, tracked, actions.iter()), None),
+            (Ok(all), None) => (self.decide_actions(&case, tracked, all.actions.iter()), None),
             (Err(violation), _) => {
                 // What this build does not know may be right: it is not a reason to go.
                 let unknown = violation.breach() == Breach::NotSupported;
@@ -137,7 +137,7 @@ impl Plan<'_> {
         decision: &Decision,
     ) -> Result<(), GatewayError> {
         let at = self.accepted_at(arrival);
-        let epoch = tracked.view.epoch + 1;
+        let epoch = tracked.view().epoch + 1;
         let snapshot = group.snapshot().map_err(GatewayError::internal)?;
         let next = GroupState { epoch, snapshot, group_info: Vec::new() };
         self.effects.push(Effect::Advance { seen: tracked.seen, next });
@@ -155,7 +155,8 @@ impl Plan<'_> {
             }
         }
         let seen = Seen { epoch, version: tracked.seen.version + 1 };
-        let next = Hosted::of(&self.room, Side::Follower, seen, group, pending, &tracked.restrictions())?;
+        let state = RoomState::read(group.view()).map_err(GatewayError::internal)?;
+        let next = Hosted::of(&self.room, Side::Follower, seen, (group, state), pending, &tracked.restrictions())?;
         self.tracked = Some(next.into());
         Ok(())
     }
@@ -163,7 +164,7 @@ impl Plan<'_> {
     /// A group without a client of ours is not followed any longer.
     fn end_of_interest(&mut self) {
         let Some(tracked) = self.tracked.clone() else { return };
-        if tracked.view.leaves.iter().any(|leaf| self.inner.is_ours(&leaf.client.domain())) {
+        if tracked.view().leaves.iter().any(|leaf| self.inner.is_ours(&leaf.client.domain())) {
             return;
         }
         self.record("follower.ended", Outcome::Info, "no_client_of_ours_is_left", json!({}));
@@ -196,7 +197,7 @@ impl Plan<'_> {
 }
 
 /// What the commit does, the joiner's right being read off the room itself.
-fn actions(change: &Change, tracked: &Hosted) -> Result<Vec<Action>, Violation> {
+fn actions(change: &Change, tracked: &Hosted) -> Result<Consequences, Violation> {
     let admission = change
         .joiner()
         .and_then(|leaf| Admission::of(&tracked.state, &leaf.client, &leaf.user, &leaf.signature_key, None).ok());

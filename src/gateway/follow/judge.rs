@@ -63,7 +63,7 @@ impl<'a> Plan<'a> {
                 None => Question { message_bytes, ..question },
                 Some(tracked) => {
                     let role = tracked.state.role_of(&actor.uri());
-                    let (suite, epoch) = (tracked.view.suite, tracked.view.epoch);
+                    let (suite, epoch) = (tracked.view().suite, tracked.view().epoch);
                     let transition_authorized = true;
                     Question {
                         from_role: role,
@@ -89,7 +89,7 @@ impl<'a> Plan<'a> {
         tracked: &Hosted,
         actions: impl Iterator<Item = &'b Action>,
     ) -> Decision {
-        let group = (tracked.view.suite, tracked.view.epoch);
+        let group = (tracked.view().suite, tracked.view().epoch);
         let questions: Vec<Question<'_>> =
             actions.map(|action| question(&tracked.facts, action, group, &self.hub, self.now)).collect();
         case.decide(&self.active, &questions)

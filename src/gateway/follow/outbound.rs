@@ -138,7 +138,7 @@ fn commit(
         .joiner()
         .and_then(|leaf| Admission::of(&tracked.state, &leaf.client, &leaf.user, &leaf.signature_key, None).ok());
     Ok(Some(match room::actions(&change, &tracked.state, admission.as_ref()) {
-        Ok(all) => committed(inner, case, tracked, &all),
+        Ok(all) => committed(inner, case, tracked, &all.actions),
         Err(violation) => violated(case, &violation),
     }))
 }
@@ -146,7 +146,7 @@ fn commit(
 /// What a commit does, what it cites included: all of that is decided when the hub fans it out, so that what may not come
 /// in does not go out either.
 fn committed(inner: &Inner, case: &Case<'_>, tracked: &Hosted, all: &[Action]) -> Judged {
-    let (hub, group) = (tracked.room.domain(), (tracked.view.suite, tracked.view.epoch));
+    let (hub, group) = (tracked.room.domain(), (tracked.view().suite, tracked.view().epoch));
     let source = |action: &Action| if action.reference.is_some() { &hub } else { &case.peer };
     let questions: Vec<Question<'_>> =
         all.iter().map(|action| question(&tracked.facts, action, group, source(action), case.now)).collect();
@@ -181,7 +181,7 @@ fn proposals_of(
         return Ok(Some(refusal.into()));
     }
     let pending = tracked.group.pending();
-    Ok(Some(match room::proposed_actions(&tracked.view, &tracked.state, &pending, &proposed.parts) {
+    Ok(Some(match room::proposed_actions(tracked.view(), &tracked.state, &pending, &proposed.parts) {
         Ok(all) => actions(inner, case, tracked, all.iter()).into(),
         Err(violation) => violated(case, &violation),
     }))
@@ -193,7 +193,7 @@ fn actions<'a>(
     tracked: &Hosted,
     actions: impl Iterator<Item = &'a Action>,
 ) -> Decision {
-    let group = (tracked.view.suite, tracked.view.epoch);
+    let group = (tracked.view().suite, tracked.view().epoch);
     let questions: Vec<Question<'_>> =
         actions.map(|action| question(&tracked.facts, action, group, &case.peer, case.now)).collect();
     case.decide(&inner.policy.active(), &questions)

@@ -136,7 +136,7 @@ impl<'a> Plan<'a> {
     /// of epochs, in each as it came, the commit that ends it last.
     pub(super) fn take_due(&mut self) -> Result<(), GatewayError> {
         loop {
-            let tracked = self.tracked.as_ref().map(|tracked| tracked.view.epoch);
+            let tracked = self.tracked.as_ref().map(|tracked| tracked.view().epoch);
             let due = |arrival: &Arrival| tracked.is_none_or(|epoch| arrival.epoch().is_none_or(|of| of <= epoch));
             let next = self.early.iter().enumerate().filter(|(_, arrival)| due(arrival));
             let Some((at, _)) = next.min_by_key(|(_, arrival)| arrival.turn()) else { return Ok(()) };
@@ -194,7 +194,7 @@ impl<'a> Plan<'a> {
             room: Some(self.room.clone()),
             peer: Some(self.hub.clone()),
             reason: reason.to_owned(),
-            epoch: self.tracked.as_ref().map(|tracked| tracked.view.epoch),
+            epoch: self.tracked.as_ref().map(|tracked| tracked.view().epoch),
             trace: telemetry::current_trace_id(),
             detail,
             ..AuditRecord::new(Uuid::now_v7(), self.now, kind, outcome)

@@ -6,7 +6,7 @@ use actix_web::web::Bytes;
 use portcullis_core::identity::credential::provider_of;
 use portcullis_core::mls::{Group, Leaf};
 use portcullis_core::policy::Side;
-use portcullis_core::room;
+use portcullis_core::room::{self, RoomState};
 use portcullis_core::wire::Wire;
 use portcullis_core::wire::notify::{FanoutBody, FanoutMessage};
 use portcullis_core::wire::uri::{RoomUri, UserUri};
@@ -100,7 +100,7 @@ impl<'a> Upload<'a> {
             Ok(fit) => fit,
             Err(reason) => return Err(self.refuse(case.refuse("group_info_refused", reason, json!({})))),
         };
-        let view = group.view().map_err(GatewayError::internal)?;
+        let view = group.view().clone();
         let case = Case { actor: Some(leaf.client.to_string()), epoch: Some(view.epoch), ..case };
         if view.epoch < plan.progress.seen_epoch {
             let detail = json!({ "seen": plan.progress.seen_epoch });
@@ -110,20 +110,20 @@ impl<'a> Upload<'a> {
         let seen_epoch = plan.progress.seen_epoch;
         let reason = match &tracked {
             // What leads there is on its way, unless something waits for it in vain.
-            Some(tracked) if view.epoch > tracked.view.epoch && !plan.is_waiting() => {
+            Some(tracked) if view.epoch > tracked.view().epoch && !plan.is_waiting() => {
                 if !self.last {
                     return Ok(None);
                 }
                 "group_is_tracked"
             }
-            Some(tracked) if view == tracked.view => "group_is_tracked",
-            Some(tracked) if view.epoch == tracked.view.epoch => {
+            Some(tracked) if view == *tracked.view() => "group_is_tracked",
+            Some(tracked) if view.epoch == tracked.view().epoch => {
                 let reason = "differs_from_the_tracked_group";
                 return Err(self.refuse(case.refuse("group_info_refused", reason, json!({}))));
             }
             // Only where the hub has been heard to be there does it stand above what another client has told.
-            Some(tracked) if view.epoch < tracked.view.epoch && view.epoch != seen_epoch => {
-                let detail = json!({ "seen": tracked.view.epoch });
+            Some(tracked) if view.epoch < tracked.view().epoch && view.epoch != seen_epoch => {
+                let detail = json!({ "seen": tracked.view().epoch });
                 return Err(self.refuse(case.refuse("group_info_stale", "epoch_is_over", detail)));
             }
             Some(_) | None => "group_is_taken_up",
@@ -136,7 +136,7 @@ impl<'a> Upload<'a> {
         }
         // Whoever is where the tracked group is, and has nothing withheld from it that led there, has been let in by policy
         // since.
-        let there = tracked.is_some_and(|tracked| tracked.view == view);
+        let there = tracked.is_some_and(|tracked| *tracked.view() == view);
         if plan.progress.standing == Standing::Withheld && there && self.is_new(&leaf)? {
             plan.effects.push(Effect::Release);
             plan.progress.standing = Standing::Open;
@@ -147,7 +147,7 @@ impl<'a> Upload<'a> {
     }
 
     fn follow(&self, plan: &mut Plan<'a>, group: Group, decision: Uuid) -> Result<(), GatewayError> {
-        let view = group.view().map_err(GatewayError::internal)?;
+        let view = group.view().clone();
         let snapshot = group.snapshot().map_err(GatewayError::internal)?;
         let state = GroupState { epoch: view.epoch, snapshot, group_info: group.group_info().to_vec() };
         plan.effects.push(Effect::Follow { group: view.group.clone(), state, by: self.user.clone() });
@@ -160,7 +160,9 @@ impl<'a> Upload<'a> {
         // The hub has not said that it is there, so that is not taken for seen.
         plan.progress.taken_up = view.epoch;
         plan.progress.taken_up_at = plan.now;
-        plan.tracked = Some(Hosted::of(self.room, Side::Follower, seen, group, pending, &plan.imposed)?.into());
+        let state = RoomState::read(group.view()).map_err(GatewayError::internal)?;
+        plan.tracked =
+            Some(Hosted::of(self.room, Side::Follower, seen, (group, state), pending, &plan.imposed)?.into());
         Ok(())
     }
 
@@ -203,7 +205,7 @@ impl<'a> Upload<'a> {
     fn fit(&self, plan: &Plan<'_>) -> Result<(Group, Leaf), String> {
         let (group, leaf) =
             Group::take_up(self.group_info, self.ratchet_tree).map_err(|error| format!("mls.{}", error.reason()))?;
-        let view = group.view().map_err(|error| format!("mls.{}", error.reason()))?;
+        let view = group.view();
         if view.epoch > LAST_EPOCH {
             return Err("epoch_is_out_of_range".to_owned());
         }
@@ -220,7 +222,7 @@ impl<'a> Upload<'a> {
         if !senders.iter().any(|sender| provider_of(&sender.credential).as_ref() == Some(&plan.hub)) {
             return Err("hub_is_no_external_sender".to_owned());
         }
-        room::running(&view, self.room).map_err(|error| format!("room.{}", error.code()))?;
+        room::running(view, self.room).map_err(|error| format!("room.{}", error.code()))?;
         Ok((group, leaf))
     }
 

@@ -1,7 +1,9 @@
 //! What a handshake does to a group, in words of MIMI: no type of the MLS library stands here, so that the stages
 //! after this one can be read and tested without it.
 
-use crate::wire::components::{ComponentId, Dictionary};
+use std::sync::Arc;
+
+use crate::wire::components::{Component, ComponentId, Dictionary};
 use crate::wire::uri::{ClientUri, Domain, GroupUri, UserUri};
 
 /// A client in the group.
@@ -26,10 +28,27 @@ pub struct GroupView {
     pub epoch: u64,
     /// Number of the ciphersuite.
     pub suite: u16,
-    /// The clients, in ascending order of their leaves.
-    pub leaves: Vec<Leaf>,
+    /// The clients, in ascending order of their leaves. Views of successive epochs share those that stay.
+    pub leaves: Vec<Arc<Leaf>>,
     /// The app_data_dictionary of the GroupContext.
     pub components: Dictionary,
+}
+
+impl GroupView {
+    /// Whether the component `T` is the same in `other`.
+    pub(crate) fn same<T: Component>(&self, other: &Self) -> bool {
+        self.components.get(T::ID) == other.components.get(T::ID)
+    }
+
+    /// Whether in `other` each leaf is of the same user.
+    pub(crate) fn same_clients(&self, other: &Self) -> bool {
+        self.leaves.len() == other.leaves.len()
+            && self
+                .leaves
+                .iter()
+                .zip(&other.leaves)
+                .all(|(own, other)| own.index == other.index && own.user == other.user)
+    }
 }
 
 /// A valid commit: the group before and after it, and why it differs.
@@ -56,7 +75,9 @@ impl Change {
     pub fn joiner(&self) -> Option<&Leaf> {
         match &self.sender {
             Sender::Member { .. } => None,
-            Sender::Joiner { client, .. } => self.after.leaves.iter().rfind(|leaf| leaf.client == *client),
+            Sender::Joiner { client, .. } => {
+                self.after.leaves.iter().rfind(|leaf| leaf.client == *client).map(Arc::as_ref)
+            }
         }
     }
 }

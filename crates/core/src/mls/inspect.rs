@@ -1,7 +1,10 @@
 //! Inspecting a commit: is it valid, and what does it do?
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use openmls::framing::{ProcessedMessageContent, Sender as MlsSender};
-use openmls::group::StagedCommit;
+use openmls::group::{PublicGroup, StagedCommit};
 use openmls::key_packages::KeyPackage;
 use openmls::messages::proposals::{Proposal, ProposalOrRefType};
 use openmls::prelude::{LeafNode, LeafNodeIndex};
@@ -17,8 +20,9 @@ use super::checks::{self, CheckId};
 use super::component_updates::fill;
 use super::error::{HandshakeError, MlsError, unprocessed, unstaged};
 use super::framing::{self, Framed};
-use super::group::Group;
-use super::{Change, Effect, GroupView, Part, Proposer, Sender};
+use super::group::{Group, view_after};
+use super::snapshot::Shelf;
+use super::{Change, Effect, GroupView, Leaf, Part, Proposer, Sender};
 
 /// A valid commit, and the group as it is with it. The group it was inspected against has not changed.
 #[derive(Debug)]
@@ -42,7 +46,6 @@ impl StagedChange {
 
 /// A commit that is valid as far as it can be told before it is merged.
 struct Examined {
-    before: GroupView,
     sender: Sender,
     /// The leaf that signs the GroupInfo of the next epoch.
     signer: LeafNodeIndex,
@@ -60,13 +63,13 @@ impl Group {
     /// [`HandshakeError`] naming the first check that refuses it.
     pub fn inspect_commit(&self, bundle: &CommitBundle, now: Millis) -> Result<StagedChange, HandshakeError> {
         let examined = self.examine(&bundle.commit, Owed::All, now)?;
-        let welcome_refs = checks::welcome::check(bundle.welcome.as_ref(), &examined.parts, self.suite())?;
+        let welcome_refs = checks::welcome::check(bundle.welcome.as_ref(), &examined.parts, self.suite)?;
         let signer = examined.signer;
-        let StagedChange { change, next } = self.entered(examined)?;
-        let group_info = checks::group_info::check(&next, signer, &bundle.group_info)?;
+        let StagedChange { change, mut next } = self.entered(examined)?;
+        let group_info = checks::group_info::check(&*next.public()?, signer, &bundle.group_info)?;
         checks::tree::check(&next, &bundle.ratchet_tree)?;
-        let change = Change { group_info: group_info.clone(), welcome_refs, ..change };
-        Ok(StagedChange { change, next: Group { group_info, ..next } })
+        next.group_info = group_info.clone();
+        Ok(StagedChange { change: Change { group_info, welcome_refs, ..change }, next })
     }
 
     /// Checks a commit that the hub of the room has accepted and fanned out, as far as a follower can: it is not given
@@ -85,7 +88,6 @@ impl Group {
     /// Everything about a commit that can be told before it is merged.
     fn examine(&self, commit: &MlsMessage, owed: Owed, now: Millis) -> Result<Examined, HandshakeError> {
         let framed = self.read(commit, MlsKind::Commit)?;
-        let before = self.view().map_err(|_| CheckId::Credentials)?;
         let committer = match &framed.sender {
             MlsSender::Member(leaf) => Some(*leaf),
             MlsSender::NewMemberCommit => None,
@@ -96,31 +98,36 @@ impl Group {
         checks::proposal_types::by_value(&framed.proposals)?;
         checks::leaf_operations::check(leaf, &self.pending, &framed.proposals)?;
 
-        let (staged, cited) = self.stage(framed, &before)?;
+        let public = self.public()?;
+        let (staged, cited) = self.stage(&public, framed)?;
         let signer = match committer {
             Some(leaf) => leaf,
-            None => self.public.ext_commit_sender_index(&staged).map_err(|_| CheckId::Validity)?,
+            None => public.ext_commit_sender_index(&staged).map_err(|_| CheckId::Validity)?,
         };
-        let sender = self.sender(&staged, committer, &before)?;
-        let parts = self.parts(&staged, &sender, &before)?;
+        let sender = self.sender(&staged, committer)?;
+        let parts = self.parts(&staged, &sender)?;
         checks::external_remove::check(&sender, &parts)?;
         // What is cited was checked when it was proposed; that time has passed since must not hold the room up.
         let by_value = staged.queued_proposals().filter(|it| it.proposal_or_ref_type() == ProposalOrRefType::Proposal);
         checks::lifetimes::check(by_value.filter_map(|queued| added(queued.proposal())), now)?;
-        Ok(Examined { before, sender, signer, parts, cited, staged })
+        Ok(Examined { sender, signer, parts, cited, staged })
     }
 
     /// The group with the commit merged, and the checks on it.
     fn entered(&self, examined: Examined) -> Result<StagedChange, HandshakeError> {
-        let Examined { before, sender, parts, cited, staged, .. } = examined;
-        let next = self.merged(staged)?;
-        let after = next.view().map_err(|_| CheckId::Credentials)?;
-        checks::context::required_capabilities(next.public.group_context())?;
-        checks::context::external_senders(next.public.group_context())?;
+        let Examined { sender, parts, cited, staged, .. } = examined;
+        let before = self.view.clone();
+        let (mut public, shelf) = (self.take()?, Shelf::default());
+        // It does not depend on the commit whether its parts can be put on the shelf.
+        public.merge_commit(&shelf, staged).map_err(|_| CheckId::Validity)?;
+        let after = next_view(&public, &before, &sender, &parts)?;
+        checks::context::required_capabilities(public.group_context())?;
+        checks::context::external_senders(public.group_context())?;
         checks::signature_keys::check(&after)?;
-        checks::leaf_support::agree(&next.public)?;
-        checks::view(&after)?;
+        checks::leaf_support::agree(&public, &after)?;
+        checks::view(Some(&before), &after)?;
         let (group_info, welcome_refs) = (Vec::new(), Vec::new());
+        let next = Self::of(public, shelf, after.clone(), Vec::new());
         Ok(StagedChange { change: Change { before, after, sender, parts, group_info, welcome_refs, cited }, next })
     }
 
@@ -131,8 +138,7 @@ impl Group {
     /// [`MlsError::Stale`] when the commit was inspected in another epoch; the group is then unchanged.
     pub fn merge(&mut self, staged: StagedChange) -> Result<(), MlsError> {
         let before = &staged.change.before;
-        let context = self.public.group_context();
-        if before.epoch != context.epoch().as_u64() || before.group.as_bytes() != context.group_id().as_slice() {
+        if before.epoch != self.view.epoch || before.group != self.view.group {
             return Err(MlsError::Stale);
         }
         *self = staged.next;
@@ -142,32 +148,30 @@ impl Group {
     /// Reads a handshake for this group and epoch, and checks what openmls must not see unchecked.
     pub(super) fn read(&self, message: &MlsMessage, kind: MlsKind) -> Result<Framed, HandshakeError> {
         let framed = framing::read(message, kind)?;
-        let context = self.public.group_context();
-        if message.group_id() != Some(context.group_id().as_slice()) {
+        if message.group_id() != Some(self.view.group.as_bytes()) {
             return Err(CheckId::Group.into());
         }
-        let current = context.epoch().as_u64();
+        let current = self.view.epoch;
         if message.epoch() != Some(current) {
             return Err(HandshakeError::WrongEpoch { current });
         }
-        checks::authenticated_data::check(&framed.authenticated_data, context)?;
+        checks::authenticated_data::check(&framed.authenticated_data, self.public()?.group_context())?;
         Ok(framed)
     }
 
     /// The commit as openmls stages it, and the pending proposals it cites.
-    fn stage(&self, framed: Framed, before: &GroupView) -> Result<(StagedCommit, Vec<Vec<u8>>), HandshakeError> {
+    fn stage(&self, public: &PublicGroup, framed: Framed) -> Result<(StagedCommit, Vec<Vec<u8>>), HandshakeError> {
         let cited = framed.proposals.iter().filter_map(|cited| cited.reference().map(<[u8]>::to_vec)).collect();
-        let processed = self
-            .public
+        let processed = public
             .process_message(&self.crypto, framed.message)
-            .map_err(|error| unprocessed(&error, before.epoch))?;
+            .map_err(|error| unprocessed(&error, self.view.epoch))?;
         let staged = match processed.into_content() {
             ProcessedMessageContent::StagedCommitMessage(staged) => *staged,
             ProcessedMessageContent::UnresolvedAppDataCommit(unresolved) => {
-                let changes = checks::components::check(&before.components, &self.pending, &framed.proposals)?;
-                let mut updater = self.public.app_data_dictionary_updater();
+                let changes = checks::components::check(&self.view.components, &self.pending, &framed.proposals)?;
+                let mut updater = public.app_data_dictionary_updater();
                 fill(&mut updater, changes);
-                self.public
+                public
                     .stage_app_data_commit(&self.crypto, *unresolved, updater.changes())
                     .map_err(|error| unstaged(&error))?
             }
@@ -176,18 +180,13 @@ impl Group {
         Ok((staged, cited))
     }
 
-    fn sender(
-        &self,
-        staged: &StagedCommit,
-        committer: Option<LeafNodeIndex>,
-        before: &GroupView,
-    ) -> Result<Sender, CheckId> {
+    fn sender(&self, staged: &StagedCommit, committer: Option<LeafNodeIndex>) -> Result<Sender, CheckId> {
         let named = |leaf: &LeafNode| bound_client(leaf.credential(), leaf.signature_key().as_slice());
         let renewed = staged.update_path_leaf_node().map(named).transpose();
         let renewed = renewed.map_err(|_| CheckId::Credentials)?;
         match committer {
             Some(leaf) => {
-                let named = client_at(before, leaf.u32())?;
+                let named = client_at(&self.view, leaf.u32())?;
                 checks::credentials::continued(&named, renewed.as_ref())?;
                 let (client, user) = named;
                 Ok(Sender::Member { leaf: leaf.u32(), client, user })
@@ -199,21 +198,27 @@ impl Group {
         }
     }
 
-    fn parts(&self, staged: &StagedCommit, sender: &Sender, before: &GroupView) -> Result<Vec<Part>, HandshakeError> {
+    fn parts(&self, staged: &StagedCommit, sender: &Sender) -> Result<Vec<Part>, HandshakeError> {
         let committer = match sender.clone() {
             Sender::Member { leaf, client, user } => Proposer::Member { leaf, client, user },
             Sender::Joiner { client, user } => Proposer::Joiner { client, user },
         };
-        staged.queued_proposals().map(|proposal| self.part(proposal, &committer, before)).collect()
+        staged.queued_proposals().map(|proposal| self.part(proposal, &committer)).collect()
     }
+}
 
-    /// A copy of this group with the commit merged.
-    fn merged(&self, staged: StagedCommit) -> Result<Self, CheckId> {
-        // Neither failure depends on the commit: the parts are those of a group that stands.
-        let mut next = Self::load(self.shelf.copy(), Vec::new()).map_err(|_| CheckId::Validity)?;
-        next.public.merge_commit(&next.shelf, staged).map_err(|_| CheckId::Validity)?;
-        Ok(next)
+/// The group with the commit merged. Its leaves are those before it, but for the committer's and those that its
+/// proposals are about.
+fn next_view(public: &PublicGroup, before: &GroupView, sender: &Sender, parts: &[Part]) -> Result<GroupView, CheckId> {
+    let mut changed: BTreeSet<u32> = parts.iter().filter_map(Part::leaf).collect();
+    if let Sender::Member { leaf, .. } = sender {
+        changed.insert(*leaf);
     }
+    let kept: Vec<Arc<Leaf>> = before.leaves.iter().filter(|leaf| !changed.contains(&leaf.index)).cloned().collect();
+    let last = before.leaves.last().map_or(0, |leaf| leaf.index);
+    // Each proposal brings one leaf at most, and so does a joiner.
+    let more = u32::try_from(parts.len()).unwrap_or(u32::MAX).saturating_add(1);
+    view_after(public, &kept, Some(last.saturating_add(more)))
 }
 
 /// The KeyPackage that an Add adds.

@@ -16,19 +16,23 @@ use super::framing::external_index;
 use super::group::Group;
 use super::inspect::client_at;
 use super::key_package::{KeyPackageError, describe};
-use super::{Effect, GroupView, Part, Proposer};
+use super::{Effect, Part, Proposer};
 
 /// A proposal that waits for a commit.
 #[derive(Debug)]
 pub(super) struct Pending {
     pub(super) part: Part,
-    pub(super) proposal: Proposal,
+    pub(super) queued: QueuedProposal,
 }
 
 impl Pending {
     /// Its ProposalRef.
     pub(super) fn reference(&self) -> &[u8] {
         self.part.reference.as_deref().unwrap_or_default()
+    }
+
+    pub(super) fn proposal(&self) -> &Proposal {
+        self.queued.proposal()
     }
 }
 
@@ -60,7 +64,6 @@ impl Group {
     ///
     /// [`HandshakeError`] naming the first check that refuses one of them. The bundle is then refused as a whole.
     pub fn inspect_proposals(&self, proposals: &[MlsMessage], now: Millis) -> Result<Proposed, HandshakeError> {
-        let before = self.view().map_err(|_| CheckId::Credentials)?;
         let mut accepted: Vec<Pending> = Vec::new();
         let mut sender = None;
         for (position, message) in proposals.iter().enumerate() {
@@ -71,8 +74,8 @@ impl Group {
             }
             let reference = proposal.proposal_reference_ref().as_slice().to_vec();
             let refused = |error: HandshakeError| error.about(Some(&reference), Some(position));
-            let pending = self.pending_of(&proposal, &before).map_err(refused)?;
-            checks::standalone::check(self, &before, &accepted, &pending, now).map_err(refused)?;
+            let pending = self.pending_of(proposal.clone()).map_err(refused)?;
+            checks::standalone::check(self, &accepted, &pending, now).map_err(refused)?;
             accepted.push(pending);
         }
         let parts: Vec<Part> = accepted.into_iter().map(|pending| pending.part).collect();
@@ -87,13 +90,10 @@ impl Group {
     ///
     /// [`HandshakeError`] when it is not a proposal of this epoch.
     pub fn queue(&mut self, proposal: &MlsMessage) -> Result<Part, HandshakeError> {
-        let before = self.view().map_err(|_| CheckId::Credentials)?;
-        let queued = self.authentic(proposal)?;
-        let pending = self.pending_of(&queued, &before)?;
+        let pending = self.pending_of(self.authentic(proposal)?)?;
         let part = pending.part.clone();
         if self.pending.iter().all(|known| known.reference() != pending.reference()) {
-            self.public.add_proposal(&self.shelf, queued).map_err(|_| CheckId::Validity)?;
-            self.pending.push(pending);
+            self.add(pending)?;
         }
         Ok(part)
     }
@@ -101,9 +101,10 @@ impl Group {
     /// A proposal of this epoch whose signature verifies.
     fn authentic(&self, message: &MlsMessage) -> Result<QueuedProposal, HandshakeError> {
         let framed = self.read(message, MlsKind::Proposal)?;
-        let current = self.public.group_context().epoch().as_u64();
-        let processed =
-            self.public.process_message(&self.crypto, framed.message).map_err(|error| unprocessed(&error, current))?;
+        let processed = self
+            .public()?
+            .process_message(&self.crypto, framed.message)
+            .map_err(|error| unprocessed(&error, self.view.epoch))?;
         match processed.into_content() {
             ProcessedMessageContent::ProposalMessage(proposal)
             | ProcessedMessageContent::ExternalJoinProposalMessage(proposal) => Ok(*proposal),
@@ -111,16 +112,16 @@ impl Group {
         }
     }
 
-    fn pending_of(&self, proposal: &QueuedProposal, before: &GroupView) -> Result<Pending, HandshakeError> {
-        let proposer = self.proposer(proposal, before)?;
-        let part = self.part(proposal, &proposer, before)?;
-        Ok(Pending { part, proposal: proposal.proposal().clone() })
+    fn pending_of(&self, queued: QueuedProposal) -> Result<Pending, HandshakeError> {
+        let proposer = self.proposer(&queued)?;
+        let part = self.part(&queued, &proposer)?;
+        Ok(Pending { part, queued })
     }
 
-    fn proposer(&self, proposal: &QueuedProposal, before: &GroupView) -> Result<Proposer, HandshakeError> {
+    fn proposer(&self, proposal: &QueuedProposal) -> Result<Proposer, HandshakeError> {
         match proposal.sender() {
             MlsSender::Member(leaf) => {
-                let (client, user) = client_at(before, leaf.u32()).map_err(|_| CheckId::Authenticity)?;
+                let (client, user) = client_at(&self.view, leaf.u32()).map_err(|_| CheckId::Authenticity)?;
                 Ok(Proposer::Member { leaf: leaf.u32(), client, user })
             }
             sender @ MlsSender::External(_) => {
@@ -148,25 +149,20 @@ impl Group {
     }
 
     /// What a proposal does; by value it is `committer` who proposes it.
-    pub(super) fn part(
-        &self,
-        proposal: &QueuedProposal,
-        committer: &Proposer,
-        before: &GroupView,
-    ) -> Result<Part, HandshakeError> {
+    pub(super) fn part(&self, proposal: &QueuedProposal, committer: &Proposer) -> Result<Part, HandshakeError> {
         let (proposer, reference) = match proposal.proposal_or_ref_type() {
             ProposalOrRefType::Proposal => (committer.clone(), None),
             ProposalOrRefType::Reference => {
                 let reference = proposal.proposal_reference_ref().as_slice().to_vec();
-                (self.proposer(proposal, before)?, Some(reference))
+                (self.proposer(proposal)?, Some(reference))
             }
         };
-        let effect = self.effect(proposal, before).map_err(|error| error.about(reference.as_deref(), None))?;
+        let effect = self.effect(proposal).map_err(|error| error.about(reference.as_deref(), None))?;
         Ok(Part { effect, proposer, reference })
     }
 
-    fn effect(&self, proposal: &QueuedProposal, before: &GroupView) -> Result<Effect, HandshakeError> {
-        let at = |leaf: u32| client_at(before, leaf).map_err(HandshakeError::proposals);
+    fn effect(&self, proposal: &QueuedProposal) -> Result<Effect, HandshakeError> {
+        let at = |leaf: u32| client_at(&self.view, leaf).map_err(HandshakeError::proposals);
         Ok(match proposal.proposal() {
             Proposal::Add(add) => {
                 let info = describe(&self.crypto, add.key_package()).map_err(|error| {

@@ -2,6 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use openmls::group::{GroupId, PublicGroup};
 use openmls_traits::public_storage::PublicStorageProvider;
 use openmls_traits::storage::{CURRENT_VERSION, traits};
 use serde::Serialize;
@@ -17,7 +18,7 @@ const VERSION: &[u8] = b"openmls 0.9, postcard, 1\n";
 #[derive(Debug, Default)]
 pub(super) struct Shelf(Mutex<Parts>);
 
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 struct Parts {
     tree: Vec<u8>,
     context: Vec<u8>,
@@ -49,9 +50,11 @@ impl Shelf {
         if rest.is_empty() { Ok((Self(Mutex::new(parts)), more)) } else { Err(MlsError::Snapshot) }
     }
 
-    /// A shelf with the same parts.
-    pub(super) fn copy(&self) -> Self {
-        Self(Mutex::new(self.parts().clone()))
+    /// The group that stands here, without pending proposals.
+    pub(super) fn load(&self) -> Result<PublicGroup, MlsError> {
+        // There is one, and nobody asks which.
+        let group = PublicGroup::load(self, &GroupId::from_slice(&[])).map_err(|_| MlsError::Snapshot)?;
+        group.ok_or(MlsError::Snapshot)
     }
 
     fn parts(&self) -> MutexGuard<'_, Parts> {

@@ -9,7 +9,16 @@ use super::settings::by_role;
 use super::state::UNLISTED;
 use super::{Action, Actor, Admission, Breach, RoomState, Rule, Violation, invariants, settings};
 
-/// What a commit does to a room, as actions in the order list, clients, components, rest.
+/// What a commit does to a room.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Consequences {
+    /// In the order list, clients, components, rest.
+    pub actions: Vec<Action>,
+    /// The room after the commit.
+    pub room: RoomState,
+}
+
+/// What a commit does to a room.
 ///
 /// `room` is the room before the commit. `admission` is what the answer to the joiner's groupInfo request granted
 /// (reading D-46); members need none. What the commit cites was decided when it was proposed: its actions carry the
@@ -18,7 +27,7 @@ use super::{Action, Actor, Admission, Breach, RoomState, Rule, Violation, invari
 /// # Errors
 ///
 /// A [`Violation`] of a rule that no role and no policy can lift.
-pub fn actions(change: &Change, room: &RoomState, admission: Option<&Admission>) -> Result<Vec<Action>, Violation> {
+pub fn actions(change: &Change, room: &RoomState, admission: Option<&Admission>) -> Result<Consequences, Violation> {
     let joiner = match &change.sender {
         Sender::Member { .. } => None,
         Sender::Joiner { client, user, .. } => {
@@ -26,7 +35,8 @@ pub fn actions(change: &Change, room: &RoomState, admission: Option<&Admission>)
             Some(Joiner { client, user })
         }
     };
-    let mut actions = judge(&change.parts, room, &change.after, joiner, true)?;
+    let Consequences { mut actions, room: post } =
+        judge(&change.parts, room, (&change.before, &change.after), joiner, true)?;
     let committer = Actor::User(change.sender.user().clone());
     let origin = Origin { actor: committer.clone(), client: None, external: joiner.is_some(), reference: None };
     if joiner.is_some() && room.uses(Capability::SEND_MLS_EXTERNAL_COMMIT) {
@@ -35,7 +45,7 @@ pub fn actions(change: &Change, room: &RoomState, admission: Option<&Admission>)
     if !actions.iter().any(|action| action.actor == committer && action.reference.is_none()) {
         actions.push(only_sent(&origin, room));
     }
-    Ok(actions)
+    Ok(Consequences { actions, room: post })
 }
 
 /// What new proposals would do to a room, together with those that are pending: whatever is accepted must still be
@@ -62,7 +72,7 @@ pub fn proposed_actions(
     }
     let parts: Vec<Part> = pending.iter().chain(new).cloned().collect();
     let after = as_if_committed(before, room, &parts)?;
-    let mut actions = judge(&parts, room, &after, None, false)?;
+    let Consequences { mut actions, .. } = judge(&parts, room, (before, &after), None, false)?;
     actions.retain(|action| new.iter().any(|part| part.reference == action.reference));
     for part in new {
         let origin = Origin::of(part)?;
@@ -82,19 +92,19 @@ fn only_sent(origin: &Origin, room: &RoomState) -> Action {
 fn judge(
     parts: &[Part],
     room: &RoomState,
-    after: &GroupView,
+    (before, after): (&GroupView, &GroupView),
     joiner: Option<Joiner<'_>>,
     committed: bool,
-) -> Result<Vec<Action>, Violation> {
+) -> Result<Consequences, Violation> {
     let operations = Operations::of(parts, room)?;
-    let post = RoomState::read(after)?;
+    let post = room.next(before, after)?;
     let membership = Membership { operations: &operations, before: room, post: &post, joiner, committed };
     let mut actions = membership.actions()?;
     actions.extend(settings::actions(&operations.components, room, &post, after)?);
     actions.extend(upkeep(&operations, room));
     actions.extend(from_outside(parts, room)?);
     invariants::check(parts, &operations, room, &post, after)?;
-    Ok(actions)
+    Ok(Consequences { actions, room: post })
 }
 
 /// A27: Updates and PSKs, which take a capability only where a room uses it (reading P-21).
@@ -178,7 +188,7 @@ fn as_if_committed(before: &GroupView, room: &RoomState, parts: &[Part]) -> Resu
             Effect::Add { client, user, .. } => {
                 let index = after.leaves.iter().map(|leaf| leaf.index).max().map_or(0, |last| last.saturating_add(1));
                 let (client, user) = (client.clone(), user.clone());
-                after.leaves.push(Leaf { index, client, user, signature_key: Vec::new() });
+                after.leaves.push(Leaf { index, client, user, signature_key: Vec::new() }.into());
             }
             Effect::Component { id: ComponentId::PARTICIPANT_LIST, .. } => {}
             Effect::Component { id, operation: ComponentOperation::Update(data) } => {

@@ -41,7 +41,7 @@ pub(super) fn check(
 pub(super) fn check_founding(post: &RoomState, view: &GroupView) -> Result<(), Violation> {
     let nobody: BTreeMap<UserUri, u32> = BTreeMap::new();
     clients_belong(post)?;
-    gained_counts(&nobody, &BTreeSet::new(), post)?;
+    gained_counts(&nobody, |_| false, post)?;
     limits(post, true, true, |_| true)?;
     pseudonyms(post)?;
     policy_components(post, view)
@@ -66,15 +66,25 @@ fn separate_updates(operations: &Operations) -> Result<(), Violation> {
 
 /// The list after the change is the list before it with the operations applied, and nothing else.
 fn list_as_resolved(operations: &Operations, before: &RoomState, post: &RoomState) -> Result<(), Violation> {
-    let users: BTreeSet<&UserUri> =
-        before.participants().keys().chain(post.participants().keys()).chain(operations.list.keys()).collect();
-    for user in users {
-        let expected = operations.list.get(user).map_or_else(|| before.role_of(user), |operation| operation.to);
-        if post.role_of(user) != expected {
-            return Err(Violation::from(Breach::Malformed).about(user));
+    let unexpected = |user: &UserUri| Err(Violation::from(Breach::Malformed).about(user));
+    for operation in operations.list.values() {
+        if post.role_of(&operation.user) != operation.to {
+            return unexpected(&operation.user);
         }
     }
-    Ok(())
+    if before.shares_list(post) {
+        return Ok(());
+    }
+    let untouched = |(user, _): &(&UserUri, &u32)| !operations.list.contains_key(*user);
+    let mut stays = before.participants().iter().filter(untouched);
+    let mut stand = post.participants().iter().filter(untouched);
+    loop {
+        match (stays.next(), stand.next()) {
+            (None, None) => return Ok(()),
+            (left, right) if left == right => {}
+            (Some((user, _)), _) | (None, Some((user, _))) => return unexpected(user),
+        }
+    }
 }
 
 /// 4: who is removed or banned has no client left.
@@ -91,14 +101,12 @@ fn removed_without_clients(operations: &Operations, post: &RoomState) -> Result<
 /// 3: every client's user is listed, not banned, and in a role that may have clients.
 fn clients_belong(post: &RoomState) -> Result<(), Violation> {
     for user in post.clients().keys() {
-        let breach = if !post.is_listed(user) {
-            Breach::UnlistedClient
-        } else if post.is_banned(user) {
-            Breach::BannedClient
-        } else if post.roles().get(&post.role_of(user)).is_some_and(|role| role.max_active == Some(0)) {
-            Breach::MaxActive
-        } else {
-            continue;
+        let role = post.participants().get(user).copied();
+        let breach = match role {
+            None => Breach::UnlistedClient,
+            Some(BANNED) if post.has_banned_role() => Breach::BannedClient,
+            Some(role) if post.roles().get(&role).is_some_and(|role| role.max_active == Some(0)) => Breach::MaxActive,
+            Some(_) => continue,
         };
         return Err(Violation::from(breach).about(user));
     }
@@ -108,7 +116,7 @@ fn clients_belong(post: &RoomState) -> Result<(), Violation> {
 /// 6: minima for roles that lose somebody, maxima for roles that gain somebody (reading P-16), so that a room that is
 /// off its numbers already can still be changed.
 fn role_counts(before: &RoomState, post: &RoomState) -> Result<(), Violation> {
-    if before.participants() == post.participants() && before.clients().keys().eq(post.clients().keys()) {
+    if before.shares_list(post) && before.clients().keys().eq(post.clients().keys()) {
         return Ok(());
     }
     let counts = post.counts();
@@ -124,13 +132,12 @@ fn role_counts(before: &RoomState, post: &RoomState) -> Result<(), Violation> {
             return Err(Violation::from(Breach::MinActive).about(user));
         }
     }
-    let was_active = before.clients().keys().cloned().collect();
-    gained_counts(before.participants(), &was_active, post)
+    gained_counts(before.participants(), |user| before.is_active(user), post)
 }
 
 fn gained_counts(
     before: &BTreeMap<UserUri, u32>,
-    was_active: &BTreeSet<UserUri>,
+    was_active: impl Fn(&UserUri) -> bool,
     post: &RoomState,
 ) -> Result<(), Violation> {
     let counts = post.counts();
@@ -141,7 +148,7 @@ fn gained_counts(
         if came && above(listed, *max_participants) {
             return Err(Violation::from(Breach::MaxParticipants).about(user));
         }
-        let started = post.is_active(user) && (came || !was_active.contains(user));
+        let started = post.is_active(user) && (came || !was_active(user));
         if started && above(active, *max_active) {
             return Err(Violation::from(Breach::MaxActive).about(user));
         }

@@ -21,7 +21,7 @@ mod violation;
 mod well_formed;
 
 pub use action::{Action, Actor, Rule};
-pub use actions::{actions, proposed_actions};
+pub use actions::{Consequences, actions, proposed_actions};
 pub use admission::{Admission, Grant};
 pub use effective::Effective;
 pub use found::{found, running};

@@ -1,8 +1,9 @@
 //! A room as its group's components and leaves say it is.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use crate::mls::{GroupView, Leaf};
+use crate::mls::GroupView;
 use crate::wire::DecodeError;
 use crate::wire::components::{
     BaseRoomPolicy, Capability, ComponentId, OperationalParameters, ParticipantList, PreauthList, Role, RolesList,
@@ -61,14 +62,20 @@ impl From<RoomError> for Violation {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RoomState {
     hub: UserUri,
-    list: Vec<(UserUri, u32)>,
-    by_user: BTreeMap<UserUri, u32>,
+    list: Arc<Listed>,
     roles: BTreeMap<u32, Role>,
     base: BaseRoomPolicy,
     preauth: PreauthList,
     operational: Option<OperationalParameters>,
     metadata: Option<RoomMetadata>,
-    clients: BTreeMap<UserUri, BTreeSet<u32>>,
+    clients: Arc<BTreeMap<UserUri, BTreeSet<u32>>>,
+}
+
+/// The participant list.
+#[derive(Debug, PartialEq, Eq)]
+struct Listed {
+    in_order: Vec<(UserUri, u32)>,
+    by_user: BTreeMap<UserUri, u32>,
 }
 
 impl RoomState {
@@ -79,31 +86,45 @@ impl RoomState {
     /// [`RoomError`]: a component is missing or malformed, or the roles or the participant list are not well formed
     /// (reading P-7).
     pub fn read(group: &GroupView) -> Result<Self, RoomError> {
+        Self::build(group, None)
+    }
+
+    /// Reads the room from `after`, where this is the room of the group `before`: what does not differ between the two
+    /// is shared.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::read`].
+    pub fn next(&self, before: &GroupView, after: &GroupView) -> Result<Self, RoomError> {
+        Self::build(after, Some((self, before)))
+    }
+
+    fn build(group: &GroupView, last: Option<(&Self, &GroupView)>) -> Result<Self, RoomError> {
         let components = &group.components;
         let roles: RolesList = components.read()?.ok_or(RoomError::NoRoles)?;
-        let list: ParticipantList = components.read()?.ok_or(RoomError::NoParticipants)?;
-        let list: Vec<(UserUri, u32)> = list.participants.into_iter().map(|p| (p.user, p.role_index)).collect();
-        let by_user: BTreeMap<UserUri, u32> = list.iter().cloned().collect();
-        let mut clients: BTreeMap<UserUri, BTreeSet<u32>> = BTreeMap::new();
-        for Leaf { index, user, .. } in &group.leaves {
-            clients.entry(user.clone()).or_default().insert(*index);
-        }
+        let list = match last {
+            Some((room, before)) if before.same::<ParticipantList>(group) => Arc::clone(&room.list),
+            _ => listed(components.read()?.ok_or(RoomError::NoParticipants)?).into(),
+        };
+        let clients = match last {
+            Some((room, before)) if before.same_clients(group) => Arc::clone(&room.clients),
+            _ => clients(group).into(),
+        };
         let base: BaseRoomPolicy = components.read()?.unwrap_or_else(default_base_policy);
         let preauth = match components.get(ComponentId::PREAUTH_LIST) {
             Some(data) => PreauthList::decode_beside(data, &roles)?,
             None => PreauthList::default(),
         };
         let roles = well_formed::roles(roles, base.fixed_membership)?;
-        if by_user.len() != list.len() {
+        if list.by_user.len() != list.in_order.len() {
             return Err(Violation::from(Breach::AlreadyListed).into());
         }
-        if let Some((user, _)) = list.iter().find(|(_, role)| *role == UNLISTED || !roles.contains_key(role)) {
+        if let Some((user, _)) = list.in_order.iter().find(|(_, role)| *role == UNLISTED || !roles.contains_key(role)) {
             return Err(Violation::from(Breach::UnknownRole).about(user).into());
         }
         Ok(Self {
             hub: UserUri::provider(&group.group.domain()),
             list,
-            by_user,
             roles,
             base,
             preauth,
@@ -115,7 +136,7 @@ impl RoomState {
 
     /// Who takes part, in which role.
     pub fn participants(&self) -> &BTreeMap<UserUri, u32> {
-        &self.by_user
+        &self.list.by_user
     }
 
     /// The roles by index.
@@ -145,12 +166,12 @@ impl RoomState {
 
     /// Index of the role of `user`; 0 when it is not listed.
     pub fn role_of(&self, user: &UserUri) -> u32 {
-        self.by_user.get(user).copied().unwrap_or(UNLISTED)
+        self.list.by_user.get(user).copied().unwrap_or(UNLISTED)
     }
 
     /// Whether `user` is listed, banned or not.
     pub fn is_listed(&self, user: &UserUri) -> bool {
-        self.by_user.contains_key(user)
+        self.list.by_user.contains_key(user)
     }
 
     /// Whether `user` is listed as banned.
@@ -163,7 +184,7 @@ impl RoomState {
         // Compared as text, for rooms of thousands.
         let own = UserUri::provider(provider);
         let of = |user: &UserUri| user.as_str().strip_prefix(own.as_str()).is_some_and(|rest| rest.starts_with('/'));
-        self.by_user.contains_key(&own) || self.by_user.keys().any(of)
+        self.list.by_user.contains_key(&own) || self.list.by_user.keys().any(of)
     }
 
     /// Whether `user` has a client in the group.
@@ -245,7 +266,12 @@ impl RoomState {
 
     /// The participant list in its order: updates refer to positions in it (reading D-50).
     pub(super) fn list(&self) -> &[(UserUri, u32)] {
-        &self.list
+        &self.list.in_order
+    }
+
+    /// Whether both have the same participant list, and were read so that this can be told at once.
+    pub(super) fn shares_list(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.list, &other.list)
     }
 
     pub(super) fn client_count(&self) -> usize {
@@ -254,19 +280,33 @@ impl RoomState {
 
     /// Listed users that count against max_users: not banned, and not the hub's own entry (reading P-17).
     pub(super) fn user_count(&self) -> usize {
-        self.list.iter().filter(|(user, _)| !self.is_banned(user) && *user != self.hub).count()
+        let banned = |role: u32| role == BANNED && self.has_banned_role();
+        self.list().iter().filter(|(user, role)| !banned(*role) && *user != self.hub).count()
     }
 
     /// How many users each role has, and how many of them are active.
     pub(super) fn counts(&self) -> Counts {
         let mut counts = BTreeMap::new();
-        for (user, role) in &self.list {
+        for (user, role) in self.list() {
             let (listed, active): &mut (usize, usize) = counts.entry(*role).or_default();
             *listed += 1;
             *active += usize::from(self.is_active(user));
         }
         Counts(counts)
     }
+}
+
+fn listed(list: ParticipantList) -> Listed {
+    let in_order: Vec<(UserUri, u32)> = list.participants.into_iter().map(|it| (it.user, it.role_index)).collect();
+    Listed { by_user: in_order.iter().cloned().collect(), in_order }
+}
+
+fn clients(group: &GroupView) -> BTreeMap<UserUri, BTreeSet<u32>> {
+    let mut clients: BTreeMap<UserUri, BTreeSet<u32>> = BTreeMap::new();
+    for leaf in &group.leaves {
+        clients.entry(leaf.user.clone()).or_default().insert(leaf.index);
+    }
+    clients
 }
 
 /// How many users each role has.

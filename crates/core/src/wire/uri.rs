@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use tls_codec::{Deserialize as TlsDeserialize, Serialize as TlsSerialize, Size, VLBytes};
+use tls_codec::{Deserialize as TlsDeserialize, Serialize as TlsSerialize, Size, VLByteSlice, VLBytes};
 
 /// Longest identifier, in octets.
 pub const MAX_URI_BYTES: usize = 1024;
@@ -42,15 +42,7 @@ impl Domain {
     ///
     /// [`UriError::Host`] for anything but a lower-case DNS name of two labels or more.
     pub fn parse(text: &str) -> Result<Self, UriError> {
-        let label_ok = |label: &str| {
-            (1..=63).contains(&label.len())
-                && !label.starts_with('-')
-                && !label.ends_with('-')
-                && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-        };
-        if text.len() > 253 || text.split('.').count() < 2 || !text.split('.').all(label_ok) {
-            return Err(UriError::Host);
-        }
+        host(text)?;
         Ok(Self(text.into()))
     }
 
@@ -86,21 +78,38 @@ impl From<Domain> for String {
     }
 }
 
-/// Checks `text` against the grammar and returns its host, its kind letter and its segments; kind and segments are
-/// empty for a provider's own identifier.
-fn split(text: &str) -> Result<(&str, &str, Vec<&str>), UriError> {
+fn host(text: &str) -> Result<(), UriError> {
+    let label_ok = |label: &str| {
+        (1..=63).contains(&label.len())
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+    };
+    let dns = text.len() <= 253 && text.contains('.') && text.split('.').all(label_ok);
+    if dns { Ok(()) } else { Err(UriError::Host) }
+}
+
+/// Checks `text` against the grammar and returns its kind letter and how many segments follow; neither for a provider's
+/// own identifier.
+fn kind(text: &str) -> Result<(&str, usize), UriError> {
     if text.len() > MAX_URI_BYTES {
         return Err(UriError::TooLong);
     }
     let rest = text.strip_prefix("mimi://").ok_or(UriError::Scheme)?;
-    let Some((host, path)) = rest.split_once('/') else {
-        Domain::parse(rest)?;
-        return Ok((rest, "", Vec::new()));
+    let Some((name, path)) = rest.split_once('/') else {
+        host(rest)?;
+        return Ok(("", 0));
     };
-    Domain::parse(host)?;
+    host(name)?;
     let (kind, segments) = path.split_once('/').ok_or(UriError::Kind)?;
-    let segments: Vec<&str> = segments.split('/').collect();
-    if segments.iter().all(|segment| canonical(segment)) { Ok((host, kind, segments)) } else { Err(UriError::Segment) }
+    let mut count = 0;
+    for segment in segments.split('/') {
+        if !canonical(segment) {
+            return Err(UriError::Segment);
+        }
+        count += 1;
+    }
+    Ok((kind, count))
 }
 
 /// RFC 3986 `pchar`s, escapes in upper case, and nothing escaped that needs no escape.
@@ -150,11 +159,9 @@ macro_rules! identifier {
             ///
             /// [`UriError`] when the text is no MIMI identifier, not canonical, or of another kind.
             pub fn parse(text: &str) -> Result<Self, UriError> {
-                let (_, kind, segments) = split(text)?;
-                if matches!((kind, segments.len()), $kind_and_segments) {
-                    Ok(Self(text.into()))
-                } else {
-                    Err(UriError::Kind)
+                match kind(text)? {
+                    $kind_and_segments => Ok(Self(text.into())),
+                    _ => Err(UriError::Kind),
                 }
             }
 
@@ -225,13 +232,13 @@ macro_rules! identifier {
 
         impl Size for $name {
             fn tls_serialized_len(&self) -> usize {
-                VLBytes::new(self.as_bytes().to_vec()).tls_serialized_len()
+                VLByteSlice(self.as_bytes()).tls_serialized_len()
             }
         }
 
         impl TlsSerialize for $name {
             fn tls_serialize<W: Write>(&self, writer: &mut W) -> Result<usize, tls_codec::Error> {
-                VLBytes::new(self.as_bytes().to_vec()).tls_serialize(writer)
+                VLByteSlice(self.as_bytes()).tls_serialize(writer)
             }
         }
 
@@ -283,9 +290,9 @@ impl ClientUri {
     /// The user that a basic credential with this client binds to (reading D-7): only the form
     /// `/d/{user}/{client}` names one.
     pub fn user(&self) -> Option<UserUri> {
-        let (host, _, segments) = split(&self.0).ok()?;
-        match segments.as_slice() {
-            [user, _client] => UserUri::parse(&format!("mimi://{host}/u/{user}")).ok(),
+        let mut parts = self.0["mimi://".len()..].split('/');
+        match (parts.next(), parts.next(), parts.next(), parts.next()) {
+            (Some(host), Some(_), Some(user), Some(_client)) => Some(UserUri(format!("mimi://{host}/u/{user}").into())),
             _ => None,
         }
     }

@@ -6,11 +6,12 @@
 use openmls::ciphersuite::signable::Verifiable;
 use openmls::ciphersuite::signature::Signature;
 use openmls::extensions::{ExtensionType, Extensions};
+use openmls::group::PublicGroup;
 use openmls::messages::group_info::{GroupInfo, VerifiableGroupInfo};
 use openmls::prelude::LeafNodeIndex;
 use tls_codec::{Deserialize as _, Serialize as _, VLBytes};
 
-use crate::mls::group::Group;
+use crate::mls::crypto::HubCrypto;
 use crate::wire::update::{GroupInfoOption, PartialGroupInfo, RatchetTreePresence};
 
 use super::CheckId;
@@ -18,7 +19,11 @@ use super::CheckId;
 const REFUSED: CheckId = CheckId::GroupInfo;
 
 /// Checks a GroupInfo, whole or partial, against the new epoch, and returns it whole and raw.
-pub(in crate::mls) fn check(next: &Group, signer: LeafNodeIndex, option: &GroupInfoOption) -> Result<Vec<u8>, CheckId> {
+pub(in crate::mls) fn check(
+    next: &PublicGroup,
+    signer: LeafNodeIndex,
+    option: &GroupInfoOption,
+) -> Result<Vec<u8>, CheckId> {
     let (extensions, signature) = match option {
         GroupInfoOption::Full(group_info) => {
             let parsed = group_info.clone().into_openmls().map_err(|_| REFUSED)?;
@@ -31,11 +36,11 @@ pub(in crate::mls) fn check(next: &Group, signer: LeafNodeIndex, option: &GroupI
         GroupInfoOption::Partial(partial) => (parse(partial)?, partial.signature.clone()),
     };
     self::extensions(&extensions)?;
-    let key = next.public.leaf(signer).ok_or(REFUSED)?.signature_key().clone();
-    let key = key.into_signature_public_key_enriched(next.suite().signature_algorithm());
+    let key = next.leaf(signer).ok_or(REFUSED)?.signature_key().clone();
+    let key = key.into_signature_public_key_enriched(next.ciphersuite().signature_algorithm());
     let whole = assemble(next, signer, extensions, signature);
     let raw = whole.tls_serialize_detached().map_err(|_| REFUSED)?;
-    whole.verify(&next.crypto, &key).map_err(|_| REFUSED)?;
+    whole.verify(&HubCrypto::default(), &key).map_err(|_| REFUSED)?;
     Ok(raw)
 }
 
@@ -57,17 +62,17 @@ fn parse(partial: &PartialGroupInfo) -> Result<Extensions<GroupInfo>, CheckId> {
 }
 
 fn assemble(
-    next: &Group,
+    next: &PublicGroup,
     signer: LeafNodeIndex,
     extensions: Extensions<GroupInfo>,
     signature: Vec<u8>,
 ) -> VerifiableGroupInfo {
-    let (context, tag) = (next.public.group_context().clone(), next.public.confirmation_tag().clone());
+    let (context, tag) = (next.group_context().clone(), next.confirmation_tag().clone());
     VerifiableGroupInfo::new(context, extensions, tag, signer, Signature::from(signature))
 }
 
 /// The bytes of a GroupInfo up to its signature.
-fn unsigned(next: &Group, signer: LeafNodeIndex, extensions: Extensions<GroupInfo>) -> Result<Vec<u8>, CheckId> {
+fn unsigned(next: &PublicGroup, signer: LeafNodeIndex, extensions: Extensions<GroupInfo>) -> Result<Vec<u8>, CheckId> {
     let mut bytes = assemble(next, signer, extensions, Vec::new()).tls_serialize_detached().map_err(|_| REFUSED)?;
     // The empty signature is one octet of length.
     bytes.pop();

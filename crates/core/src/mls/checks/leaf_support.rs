@@ -10,13 +10,19 @@ use openmls::prelude::LeafNodeIndex;
 use openmls::treesync::LeafNode;
 use openmls::versions::ProtocolVersion;
 
+use crate::mls::GroupView;
 use crate::mls::key_package::capabilities;
 use crate::wire::key_material::RequiredCapabilities;
 
 use super::CheckId;
 
 /// Checks `leaf` against the group and `others`, the leaves that pending proposals bring.
-pub(in crate::mls) fn check(group: &PublicGroup, others: &[&LeafNode], leaf: &LeafNode) -> Result<(), CheckId> {
+pub(in crate::mls) fn check(
+    group: &PublicGroup,
+    view: &GroupView,
+    others: &[&LeafNode],
+    leaf: &LeafNode,
+) -> Result<(), CheckId> {
     let context = group.group_context();
     let can = capabilities(leaf);
     let used = |extension: &Extension| u16::from(extension.extension_type());
@@ -35,13 +41,13 @@ pub(in crate::mls) fn check(group: &PublicGroup, others: &[&LeafNode], leaf: &Le
     let speaks = context.protocol_version() == ProtocolVersion::Mls10
         && can.versions.contains(&1)
         && can.suites.contains(&u16::from(group.ciphersuite()));
-    let agree = takes_all(members(group).chain(others.iter().copied()).chain([leaf]));
+    let agree = takes_all(members(group, view).chain(others.iter().copied()).chain([leaf]));
     if speaks && !own && can.satisfy(&required) && agree { Ok(()) } else { Err(CheckId::LeafSupport) }
 }
 
 /// Checks the leaves of a whole group against each other (RFC 9420, section 7.3).
-pub(in crate::mls) fn agree(group: &PublicGroup) -> Result<(), CheckId> {
-    if takes_all(members(group)) { Ok(()) } else { Err(CheckId::LeafSupport) }
+pub(in crate::mls) fn agree(group: &PublicGroup, view: &GroupView) -> Result<(), CheckId> {
+    if takes_all(members(group, view)) { Ok(()) } else { Err(CheckId::LeafSupport) }
 }
 
 /// Whether each of the leaves lists the credential types that they use.
@@ -54,7 +60,6 @@ fn takes_all<'a>(leaves: impl Iterator<Item = &'a LeafNode> + Clone) -> bool {
     })
 }
 
-fn members(group: &PublicGroup) -> impl Iterator<Item = &LeafNode> + Clone {
-    let indices: Vec<LeafNodeIndex> = group.members().map(|member| member.index).collect();
-    indices.into_iter().filter_map(|index| group.leaf(index))
+fn members<'a>(group: &'a PublicGroup, view: &'a GroupView) -> impl Iterator<Item = &'a LeafNode> + Clone {
+    view.leaves.iter().filter_map(|leaf| group.leaf(LeafNodeIndex::new(leaf.index)))
 }

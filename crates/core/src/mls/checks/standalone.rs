@@ -8,11 +8,11 @@ use openmls::messages::proposals::Proposal;
 use openmls::treesync::LeafNode;
 use tls_codec::{Deserialize as _, Serialize, VLBytes};
 
+use crate::mls::Effect;
 use crate::mls::component_updates::{ComponentUpdate, apply, changed};
 use crate::mls::error::HandshakeError;
 use crate::mls::group::Group;
 use crate::mls::proposals::Pending;
-use crate::mls::{Effect, GroupView};
 use crate::time::Millis;
 
 use super::sizes::MAX_PENDING;
@@ -21,7 +21,6 @@ use super::{CheckId, components, components_of, leaf_support, lifetimes};
 /// Checks `proposal` against the group, its pending proposals and those `accepted` before it from the same bundle.
 pub(in crate::mls) fn check(
     group: &Group,
-    before: &GroupView,
     accepted: &[Pending],
     proposal: &Pending,
     now: Millis,
@@ -34,18 +33,20 @@ pub(in crate::mls) fn check(
     if others.iter().any(|other| other.reference() == proposal.reference()) {
         return Err(invalid(CheckId::Standalone));
     }
-    match &proposal.proposal {
+    match proposal.proposal() {
         Proposal::Add(add) => {
             let key_package = add.key_package();
-            if key_package.ciphersuite() != group.suite() {
+            if key_package.ciphersuite() != group.suite {
                 return Err(invalid(CheckId::Standalone));
             }
             lifetimes::check(std::iter::once(key_package), now)?;
-            leaf_support::check(&group.public, &to_come(&others), key_package.leaf_node()).map_err(invalid)?;
+            leaf_support::check(&*group.public()?, &group.view, &to_come(&others), key_package.leaf_node())
+                .map_err(invalid)?;
             fresh_keys(group, &others, proposal, None).map_err(invalid)
         }
         Proposal::Update(update) => {
-            leaf_support::check(&group.public, &to_come(&others), update.leaf_node()).map_err(invalid)?;
+            leaf_support::check(&*group.public()?, &group.view, &to_come(&others), update.leaf_node())
+                .map_err(invalid)?;
             free_leaf(&others, proposal).map_err(invalid)?;
             fresh_keys(group, &others, proposal, proposal.part.leaf()).map_err(invalid)
         }
@@ -53,8 +54,8 @@ pub(in crate::mls) fn check(
         Proposal::AppDataUpdate(_) => {
             let updates: Vec<ComponentUpdate> =
                 others.iter().copied().chain([proposal]).filter_map(|other| components::of(&other.part)).collect();
-            let changes = apply(&before.components, &updates).map_err(|_| invalid(CheckId::Components))?;
-            components_of(&changed(&before.components, changes)).map_err(invalid)
+            let changes = apply(&group.view.components, &updates).map_err(|_| invalid(CheckId::Components))?;
+            components_of(&changed(&group.view.components, changes)).map_err(invalid)
         }
         // A pre-shared key or an unknown proposal that one member cannot process would block that member; extensions
         // are changed by nobody (P-13), and a room that must move gets a new group (C-6).
@@ -87,19 +88,19 @@ fn free_leaf(others: &[&Pending], proposal: &Pending) -> Result<(), CheckId> {
 /// The keys of a leaf to come are in use nowhere else; an Update of the leaf `own` may keep its signature key.
 fn fresh_keys(group: &Group, others: &[&Pending], proposal: &Pending, own: Option<u32>) -> Result<(), CheckId> {
     let (mut signatures, mut encryptions) = (BTreeSet::new(), BTreeSet::new());
-    for member in group.public.members() {
+    for member in group.public()?.members() {
         if Some(member.index.u32()) != own {
             signatures.insert(member.signature_key);
         }
         encryptions.insert(member.encryption_key);
     }
     for other in others {
-        if let Some(keys) = keys(&other.proposal) {
+        if let Some(keys) = keys(other.proposal()) {
             signatures.insert(keys.signature);
             encryptions.extend(keys.encryption);
         }
     }
-    let Some(new) = keys(&proposal.proposal) else { return Ok(()) };
+    let Some(new) = keys(proposal.proposal()) else { return Ok(()) };
     let distinct: BTreeSet<&Vec<u8>> = new.encryption.iter().collect();
     let fresh = !signatures.contains(&new.signature)
         && distinct.len() == new.encryption.len()
@@ -109,7 +110,7 @@ fn fresh_keys(group: &Group, others: &[&Pending], proposal: &Pending, own: Optio
 
 /// The leaves that pending proposals bring.
 fn to_come<'a>(others: &[&'a Pending]) -> Vec<&'a LeafNode> {
-    let leaf = |other: &&'a Pending| match &other.proposal {
+    let leaf = |other: &&'a Pending| match other.proposal() {
         Proposal::Add(add) => Some(add.key_package().leaf_node()),
         Proposal::Update(update) => Some(update.leaf_node()),
         _ => None,

@@ -20,7 +20,7 @@ fn a_group_that_is_taken_up_names_its_signer_and_is_the_hub_s() {
     let room = Room::of(&["alice", "bob"]);
     let (group, leaf) = described(&room, 1).unwrap();
     assert_eq!((leaf.index, leaf.user), (room.clients[1].leaf(), user("bob")));
-    assert_eq!(group.view().unwrap(), room.hub.view().unwrap());
+    assert_eq!(group.view(), room.hub.view());
 }
 
 #[test]
@@ -28,7 +28,7 @@ fn a_group_info_with_another_signature_or_tree_is_not_taken_up() {
     let room = Room::of(&["alice", "bob"]);
     let client = &room.clients[1];
     let (mut group_info, tree) = show(client.group.as_ref().unwrap(), &client.provider, &client.signer);
-    let other = Room::of(&["alice"]).hub.ratchet_tree();
+    let other = Room::of(&["alice"]).hub.ratchet_tree().unwrap();
     assert!(matches!(Group::take_up(&group_info, &other).unwrap_err(), MlsError::Refused(_)));
     *group_info.last_mut().unwrap() ^= 1;
     assert_eq!(Group::take_up(&group_info, &tree).unwrap_err(), MlsError::Refused(CheckId::GroupInfo));
@@ -49,8 +49,8 @@ fn a_follower_stays_in_step_with_the_hub_by_commits_alone() {
     assert!(staged.change.group_info.is_empty() && staged.change.welcome_refs.is_empty());
     follower.merge(staged).unwrap();
     let restored = Group::restore(&follower.snapshot().unwrap()).unwrap();
-    assert_eq!(restored.view().unwrap(), room.hub.view().unwrap());
-    assert_eq!(restored.ratchet_tree(), room.hub.ratchet_tree());
+    assert_eq!(restored.view(), room.hub.view());
+    assert_eq!(restored.ratchet_tree().unwrap(), room.hub.ratchet_tree().unwrap());
 }
 
 #[test]
@@ -89,5 +89,5 @@ fn a_follower_takes_a_commit_that_leaves_out_what_the_hub_has_withdrawn() {
     let commit = room.clients[0].commit(Draft::default());
     room.hub.inspect_commit(&commit, now()).unwrap();
     follow(&mut follower, &commit.commit);
-    assert_eq!(follower.view().unwrap().epoch, 2);
+    assert_eq!(follower.view().epoch, 2);
 }

@@ -381,7 +381,7 @@ impl Room {
         let adds = guests.iter().map(Client::key_package).collect();
         let bundle = self.clients[0].commit(Draft { adds, updates: vec![listing(names)], ..Draft::default() });
         self.accept(0, &bundle);
-        let (welcome, tree) = (bundle.welcome.unwrap(), self.hub.ratchet_tree());
+        let (welcome, tree) = (bundle.welcome.unwrap(), self.hub.ratchet_tree().unwrap());
         for guest in &mut guests {
             guest.join(&welcome, &tree);
         }
@@ -422,7 +422,7 @@ impl Room {
     }
 
     fn hub_remove(&self, leaf: u32) -> MlsMessage {
-        super::external_proposal::remove(&self.hub.view().unwrap(), 0, leaf, &self.hub_signer).unwrap()
+        super::external_proposal::remove(self.hub.view(), 0, leaf, &self.hub_signer).unwrap()
     }
 
     /// A handshake of client `from` that openmls would not make, truly signed, with tags that nobody here can check.
@@ -432,7 +432,8 @@ impl Room {
 
     /// The same; `None` when the body is none.
     fn try_hand_made(&self, from: usize, content_type: u8, body: &[u8]) -> Option<MlsMessage> {
-        let context = self.hub.public.group_context();
+        let public = self.hub.public().unwrap();
+        let context = public.group_context();
         let client = &self.clients[from];
         let mut message = vec![0, 1, 0, 1];
         message.extend(raw(context.group_id().as_slice().to_vec()));
@@ -461,7 +462,7 @@ impl Room {
     }
 
     fn users(&self) -> Vec<String> {
-        self.hub.view().unwrap().leaves.iter().map(|leaf| leaf.user.last_segment().to_owned()).collect()
+        self.hub.view().leaves.iter().map(|leaf| leaf.user.last_segment().to_owned()).collect()
     }
 }
 

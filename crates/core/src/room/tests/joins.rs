@@ -135,7 +135,7 @@ fn an_external_commit_needs_the_admission_of_the_same_key_and_client() {
     let laptop = client(CATHY, "laptop");
     let admit =
         |client: &ClientUri, key: &[u8]| Admission::of(&scene.state(), client, &user(CATHY), key, None).unwrap();
-    let judge = |admission: Option<&Admission>| actions(&change, &scene.state(), admission);
+    let judge = |admission: Option<&Admission>| actions_of(&change, &scene.state(), admission);
     assert!(judge(Some(&admit(&laptop, &key(&laptop)))).is_ok());
     assert_eq!(breach(&judge(None)), Breach::NotAdmitted);
     assert_eq!(breach(&judge(Some(&admit(&laptop, b"another key")))), Breach::NotAdmitted);

@@ -344,7 +344,7 @@ fn a_list_that_is_not_the_one_the_operations_give_is_refused() {
     let part = Part { effect: scene.moves(&[(DIANA, USER)]), proposer, reference: None };
     let mut change = scene.change(Sender::Member { leaf, client, user }, vec![part], None);
     change.after.components = scene.view.components.clone();
-    assert_eq!(breach(&actions(&change, &scene.state(), None)), Breach::Malformed);
+    assert_eq!(breach(&actions_of(&change, &scene.state(), None)), Breach::Malformed);
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod start;
 mod templates;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::mls::{Change, ComponentOperation, Effect, GroupView, Leaf, LeafCapabilities, Part, Proposer, Sender};
 use crate::wire::Wire as _;
@@ -103,7 +104,7 @@ impl Scene {
     fn device(mut self, of: &str, device: &str) -> Self {
         let index = self.view.leaves.len() as u32;
         let client = client(of, device);
-        self.view.leaves.push(Leaf { index, signature_key: key(&client), client, user: user(of) });
+        self.view.leaves.push(Leaf { index, signature_key: key(&client), client, user: user(of) }.into());
         self
     }
 
@@ -178,7 +179,7 @@ impl Scene {
 
     fn member(&self, of: &str) -> Proposer {
         let Leaf { index, client, user, .. } =
-            self.view.leaves.iter().find(|leaf| leaf.user.as_str() == of).unwrap().clone();
+            Leaf::clone(self.view.leaves.iter().find(|leaf| leaf.user.as_str() == of).unwrap());
         Proposer::Member { leaf: index, client, user }
     }
 
@@ -203,7 +204,7 @@ impl Scene {
         let Proposer::Member { leaf, client, user } = proposer.clone() else { unreachable!() };
         let own = effects.into_iter().map(|effect| Part { effect, proposer: proposer.clone(), reference: None });
         let parts: Vec<Part> = cited.into_iter().chain(own).collect();
-        actions(&self.change(Sender::Member { leaf, client, user }, parts, None), &self.state(), None)
+        actions_of(&self.change(Sender::Member { leaf, client, user }, parts, None), &self.state(), None)
     }
 
     /// An external commit of a client, with an admission that it asked for just before, if it got one.
@@ -211,7 +212,7 @@ impl Scene {
         let (client, user) = (client(of, device), user(of));
         let admission = Admission::of(&self.state(), &client, &user, &key(&client), None).ok();
         let change = self.external_commit(of, device, effects, cited);
-        actions(&change, &self.state(), admission.as_ref())
+        actions_of(&change, &self.state(), admission.as_ref())
     }
 
     fn external_commit(&self, of: &str, device: &str, effects: Vec<Effect>, cited: Vec<Part>) -> Change {
@@ -239,12 +240,12 @@ impl Scene {
         let mut roles: BTreeMap<UserUri, u32> = self.list().into_iter().collect();
         for part in &parts {
             match &part.effect {
-                Effect::Add { client, user, .. } => after.leaves.push(Leaf {
+                Effect::Add { client, user, .. } => after.leaves.push(Arc::new(Leaf {
                     index: 50 + after.leaves.len() as u32,
                     client: client.clone(),
                     user: user.clone(),
                     signature_key: key(client),
-                }),
+                })),
                 Effect::Remove { leaf, .. } | Effect::SelfRemove { leaf, .. } => {
                     after.leaves.retain(|kept| kept.index != *leaf);
                 }
@@ -271,7 +272,7 @@ impl Scene {
         }
         let participants = roles.into_iter().map(|(user, role_index)| Participant { user, role_index }).collect();
         after.components.write(&ParticipantList { participants });
-        after.leaves.extend(joiner);
+        after.leaves.extend(joiner.map(Arc::new));
         let cited = parts.iter().filter_map(|part| part.reference.clone()).collect();
         Change {
             before: self.view.clone(),
@@ -315,6 +316,13 @@ fn add_for(of: &str, device: &str, lifetime_s: u64) -> Effect {
 
 fn rules(result: &Result<Vec<Action>, Violation>) -> Vec<Rule> {
     result.as_ref().unwrap().iter().map(|action| action.rule).collect()
+}
+
+/// The actions of a commit, once it is shown that what is shared with the room before it is right.
+fn actions_of(change: &Change, room: &RoomState, admission: Option<&Admission>) -> Result<Vec<Action>, Violation> {
+    let consequences = actions(change, room, admission)?;
+    assert_eq!(consequences.room, RoomState::read(&change.after).unwrap());
+    Ok(consequences.actions)
 }
 
 fn breach(result: &Result<Vec<Action>, Violation>) -> Breach {
