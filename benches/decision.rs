@@ -70,7 +70,7 @@ fn lounge() -> RoomFacts {
         room: RoomUri::parse("mimi://a.example/r/lounge").unwrap(),
         side: Side::Hub,
         roles: Some(Membership {
-            participants: (0..1000).map(|number| (user(number), 2)).collect(),
+            participants: Arc::new((0..1000).map(|number| (user(number), 2)).collect()),
             roles: (0..6).map(role).collect(),
         }),
         muted: BTreeSet::new(),

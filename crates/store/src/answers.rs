@@ -5,6 +5,7 @@ use diesel::prelude::*;
 use portcullis_core::time::Millis;
 use uuid::Uuid;
 
+use crate::conn::Kind;
 use crate::convert::{time, uuid};
 use crate::schema::answers;
 use crate::{Conn, StoreError, Tx};
@@ -61,22 +62,57 @@ pub fn store(
     now: Millis,
     expires: Millis,
 ) -> Result<(), StoreError> {
-    let (status, decision) = (i32::from(answer.status), answer.decision.as_ref().map(|id| id.as_bytes().as_slice()));
-    let row = (
-        answers::scope.eq(scope.as_slice()),
-        answers::status.eq(status),
-        answers::body.eq(answer.body.as_slice()),
-        answers::decision.eq(decision),
-        answers::expires_at.eq(time(expires)?),
-    );
-    let stored = db!(tx, |c| diesel::insert_into(answers::table).values(row).on_conflict_do_nothing().execute(c))?;
-    if stored == 1 {
+    if tx.later.answers.iter().any(|other| other.scope == scope) {
+        return Err(StoreError::AlreadyAnswered);
+    }
+    tx.later.answers.push(AnswerRow {
+        scope: scope.to_vec(),
+        status: answer.status.into(),
+        body: answer.body.clone(),
+        decision: answer.decision.map(|id| id.as_bytes().to_vec()),
+        expires_at: time(expires)?,
+        stored_at: time(now)?,
+    });
+    Ok(())
+}
+
+#[derive(Insertable)]
+#[diesel(table_name = answers)]
+pub(crate) struct AnswerRow {
+    scope: Vec<u8>,
+    status: i32,
+    body: Vec<u8>,
+    decision: Option<Vec<u8>>,
+    expires_at: i64,
+    #[diesel(skip_insertion)]
+    stored_at: i64,
+}
+
+/// Writes answers, each in the place of one that has expired.
+pub(crate) fn write(conn: &mut Conn, rows: &[AnswerRow]) -> Result<(), StoreError> {
+    if rows.len() == insert(conn, rows)? {
         return Ok(());
     }
-    let old = answers::table.filter(answers::scope.eq(scope.as_slice())).filter(answers::expires_at.le(time(now)?));
-    db!(tx, |c| diesel::delete(old).execute(c))?;
-    let stored = db!(tx, |c| diesel::insert_into(answers::table).values(row).on_conflict_do_nothing().execute(c))?;
-    if stored == 1 { Ok(()) } else { Err(StoreError::AlreadyAnswered) }
+    // Which of many it is shows when each is tried alone.
+    let [row] = rows else { return Err(StoreError::AlreadyAnswered) };
+    let old = answers::table.filter(answers::scope.eq(&row.scope)).filter(answers::expires_at.le(row.stored_at));
+    db!(conn, |c| diesel::delete(old).execute(c))?;
+    if insert(conn, rows)? == 1 { Ok(()) } else { Err(StoreError::AlreadyAnswered) }
+}
+
+/// How many of them are new.
+fn insert(conn: &mut Conn, rows: &[AnswerRow]) -> Result<usize, StoreError> {
+    let inserted = match &mut conn.kind {
+        Kind::Sqlite(conn) => rows.iter().try_fold(0, |count, row| {
+            let statement = diesel::insert_into(answers::table).values(row).on_conflict_do_nothing();
+            statement.execute(conn).map(|new| count + new)
+        }),
+        Kind::Postgres(_) if rows.is_empty() => Ok(0),
+        Kind::Postgres(conn) => {
+            diesel::insert_into(answers::table).values(rows).on_conflict_do_nothing().execute(&mut **conn)
+        }
+    };
+    Ok(conn.note(inserted)?)
 }
 
 /// Forgets answers that expired before `now`, at most `limit`. Gives their number.

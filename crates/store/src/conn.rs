@@ -34,6 +34,7 @@ pub(crate) enum Kind {
 pub struct Conn {
     pub(crate) kind: Kind,
     trouble: Trouble,
+    erred: bool,
 }
 
 /// The worst that went wrong on a connection since [`Conn::take_trouble`] was last asked. Jobs have errors of their own
@@ -51,11 +52,19 @@ pub(crate) enum Trouble {
 
 impl Conn {
     pub(crate) fn new(kind: Kind) -> Self {
-        Self { kind, trouble: Trouble::None }
+        Self { kind, trouble: Trouble::None, erred: false }
     }
 
     pub(crate) fn note<T>(&mut self, answer: QueryResult<T>) -> QueryResult<T> {
-        answer.inspect_err(|error| self.trouble = self.trouble.max(severity(error)))
+        answer.inspect_err(|error| {
+            self.trouble = self.trouble.max(severity(error));
+            self.erred = true;
+        })
+    }
+
+    /// Whether a statement has failed since this was last asked: PostgreSQL then takes no other before a rollback.
+    pub(crate) fn take_erred(&mut self) -> bool {
+        std::mem::take(&mut self.erred)
     }
 
     pub(crate) fn take_trouble(&mut self) -> Trouble {

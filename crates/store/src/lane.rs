@@ -264,18 +264,24 @@ fn transact(
     let mut touched = Touched::default();
     let mut wanted = false;
     let mut later = Later::default();
+    let alone = batch.len() == 1;
     conn.begin_write().map_err(before)?;
     for job in batch {
-        if !job.only_appends() {
+        // All that such a job does is kept back, so that there is nothing to save or to undo.
+        let kept_back = job.only_appends() && !alone;
+        if !kept_back {
             later.flush(conn).map_err(Stop::Before)?;
         }
         let mark = (writer.mark(), later.mark());
-        conn.savepoint().map_err(before)?;
+        conn.take_erred();
+        if !kept_back {
+            conn.savepoint().map_err(before)?;
+        }
         let mut tx = Tx::new(conn, writer, &mut later);
         let mut keep = job.run(&mut tx);
         let changed = tx.touched();
         if keep
-            && !job.only_appends()
+            && !kept_back
             && let Err(error) = later.flush(conn)
         {
             job.fail(error);
@@ -286,13 +292,17 @@ fn transact(
             Trouble::Retry | Trouble::Broken => return Err(Stop::Before(StoreError::Undone)),
         }
         if keep {
-            conn.commit().map_err(before)?;
             touched.join(changed);
             wanted = true;
         } else {
-            conn.rollback().map_err(before)?;
             writer.reset(mark.0);
             later.reset(mark.1);
+        }
+        match (kept_back, keep) {
+            (true, _) if conn.take_erred() => return Err(Stop::Before(StoreError::Undone)),
+            (true, _) => {}
+            (false, true) => conn.commit().map_err(before)?,
+            (false, false) => conn.rollback().map_err(before)?,
         }
     }
     if !wanted {

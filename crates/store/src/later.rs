@@ -1,9 +1,14 @@
-//! Rows that are only ever appended, kept back until somebody reads them or the transaction ends: of many jobs in one
-//! transaction they then go to the database together.
+//! What is kept back until somebody reads it or the transaction ends: of many jobs in one transaction it then goes to the
+//! database together.
+
+use std::collections::BTreeMap;
 
 use diesel::prelude::*;
 
-use crate::schema::{audit_stage, events, outbox_items, stream_payloads, stream_stage};
+use crate::answers::{self, AnswerRow};
+use crate::outbox::{self, OwedRow};
+use crate::rooms::{self, Cursor};
+use crate::schema::{audit_stage, audit_writers, events, stream_payloads, stream_stage};
 use crate::{Conn, StoreError};
 
 /// Most rows of one statement; PostgreSQL takes 65,535 parameters.
@@ -19,16 +24,6 @@ pub(crate) struct EventRow {
     pub(crate) accepted_at: i64,
     pub(crate) message_hash: Vec<u8>,
     pub(crate) fanout: Vec<u8>,
-}
-
-#[derive(Insertable)]
-#[diesel(table_name = outbox_items)]
-pub(crate) struct ItemRow {
-    pub(crate) room: String,
-    pub(crate) peer: String,
-    pub(crate) position: i64,
-    pub(crate) seq: i64,
-    pub(crate) bytes: i64,
 }
 
 #[derive(Insertable)]
@@ -56,6 +51,15 @@ pub(crate) struct RecordRow {
     pub(crate) openings: String,
 }
 
+#[derive(Insertable)]
+#[diesel(table_name = audit_writers)]
+pub(crate) struct WriterRow {
+    pub(crate) writer: Vec<u8>,
+    pub(crate) public_key: Vec<u8>,
+    pub(crate) next_seq: i64,
+    pub(crate) last_hash: Vec<u8>,
+}
+
 /// Puts rows into a table: PostgreSQL gets many with one statement, for each costs it a turn; SQLite one by one with a
 /// statement that it has prepared before.
 macro_rules! insert_rows {
@@ -75,39 +79,52 @@ macro_rules! insert_rows {
 /// What is kept back, in the order of the jobs.
 #[derive(Default)]
 pub(crate) struct Later {
+    /// Rooms that are locked, and where their numbers stand.
+    pub(crate) rooms: BTreeMap<String, Cursor>,
+    pub(crate) answers: Vec<AnswerRow>,
     pub(crate) events: Vec<EventRow>,
-    pub(crate) items: Vec<ItemRow>,
+    pub(crate) owed: Vec<OwedRow>,
     pub(crate) payloads: Vec<PayloadRow>,
     pub(crate) staged: Vec<StagedRow>,
+    pub(crate) writers: Vec<WriterRow>,
     pub(crate) records: Vec<RecordRow>,
 }
 
 /// How much was kept back at a time.
-#[derive(Clone, Copy)]
-pub(crate) struct LaterMark([usize; 5]);
+pub(crate) struct LaterMark(BTreeMap<String, Cursor>, [usize; 7]);
 
 impl Later {
     pub(crate) fn mark(&self) -> LaterMark {
-        let Self { events, items, payloads, staged, records } = self;
-        LaterMark([events.len(), items.len(), payloads.len(), staged.len(), records.len()])
+        let Self { rooms, answers, events, owed, payloads, staged, writers, records } = self;
+        let rows =
+            [answers.len(), events.len(), owed.len(), payloads.len(), staged.len(), writers.len(), records.len()];
+        LaterMark(rooms.clone(), rows)
     }
 
     /// Forgets what was kept back since `mark`.
-    pub(crate) fn reset(&mut self, LaterMark([events, items, payloads, staged, records]): LaterMark) {
+    pub(crate) fn reset(&mut self, mark: LaterMark) {
+        let LaterMark(rooms, [answers, events, owed, payloads, staged, writers, records]) = mark;
+        self.rooms = rooms;
+        self.answers.truncate(answers);
         self.events.truncate(events);
-        self.items.truncate(items);
+        self.owed.truncate(owed);
         self.payloads.truncate(payloads);
         self.staged.truncate(staged);
+        self.writers.truncate(writers);
         self.records.truncate(records);
     }
 
     /// Writes all of it.
     pub(crate) fn flush(&mut self, conn: &mut Conn) -> Result<(), StoreError> {
-        let Self { events, items, payloads, staged, records } = std::mem::take(self);
+        let Self { rooms, answers, events, owed, payloads, staged, writers, records } = std::mem::take(self);
+        rooms::write(conn, &rooms)?;
+        answers::write(conn, &answers)?;
         insert_rows!(conn, events::table, events)?;
-        insert_rows!(conn, outbox_items::table, items)?;
+        outbox::write(conn, &owed)?;
         insert_rows!(conn, stream_payloads::table, payloads)?;
         insert_rows!(conn, stream_stage::table, staged)?;
+        insert_rows!(conn, audit_writers::table, writers)
+            .map_err(|error| StoreError::AuditUnavailable(error.into()))?;
         insert_rows!(conn, audit_stage::table, records).map_err(|error| StoreError::AuditUnavailable(error.into()))
     }
 }

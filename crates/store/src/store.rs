@@ -142,8 +142,8 @@ impl Store {
         self.run(key, false, job)
     }
 
-    /// As [`Self::write`], for a job that reads no events, outbox items, stream rows or audit records: rows that such
-    /// jobs append to those go to the database together.
+    /// As [`Self::write`], for a job that does no more than accept messages into rooms, owe and stream them, keep answers
+    /// and stage records, and reads none of that: what many such jobs do goes to the database together.
     ///
     /// # Errors
     ///

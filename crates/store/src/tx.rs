@@ -29,7 +29,7 @@ impl<'a> Tx<'a> {
     /// [`StoreError::AuditUnavailable`]; the whole job fails with it then, whatever its own answer is: no record, no
     /// effect.
     pub fn stage(&mut self, record: &AuditRecord) -> Result<(), StoreError> {
-        let staged = record.seal().and_then(|sealed| self.writer.stage(self.conn, self.later, &sealed));
+        let staged = record.seal().and_then(|sealed| self.writer.stage(self.later, &sealed));
         self.staged(staged)
     }
 
@@ -39,7 +39,7 @@ impl<'a> Tx<'a> {
     ///
     /// As [`Self::stage`].
     pub fn stage_sealed(&mut self, record: &Sealed) -> Result<(), StoreError> {
-        let staged = self.writer.stage(self.conn, self.later, record);
+        let staged = self.writer.stage(self.later, record);
         self.staged(staged)
     }
 

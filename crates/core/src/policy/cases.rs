@@ -221,7 +221,10 @@ impl RoomFixture {
                 SideName::Hub => Side::Hub,
                 SideName::Follower => Side::Follower,
             },
-            roles: self.participants.clone().map(|participants| Membership { participants, roles: roles() }),
+            roles: self
+                .participants
+                .clone()
+                .map(|participants| Membership { participants: participants.into(), roles: roles() }),
             muted: self.muted.clone(),
             frozen: self.frozen,
             legal_hold: self.legal_hold,

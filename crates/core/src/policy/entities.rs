@@ -96,7 +96,7 @@ pub(super) fn conform(vocabulary: &Vocabulary, directory: &Directory, schema: &S
         room,
         side: Side::Hub,
         roles: Some(Membership {
-            participants: people.iter().map(|user| (user.clone(), 2)).collect(),
+            participants: Arc::new(people.iter().map(|user| (user.clone(), 2)).collect()),
             roles: vec![role(0), role(2)],
         }),
         muted: people.into_iter().collect(),

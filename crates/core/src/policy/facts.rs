@@ -40,7 +40,7 @@ impl Hash for RoleFacts {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Membership {
     /// The participant list: user to role.
-    pub participants: BTreeMap<UserUri, u32>,
+    pub participants: Arc<BTreeMap<UserUri, u32>>,
     /// Every role of the room.
     pub roles: Vec<Arc<RoleFacts>>,
 }
@@ -54,14 +54,16 @@ impl From<&RoomState> for Membership {
                 capabilities: role.capabilities.iter().copied().collect(),
             })
         };
-        Self { participants: state.participants().clone(), roles: state.roles().values().map(role).collect() }
+        Self { participants: Arc::clone(state.participants()), roles: state.roles().values().map(role).collect() }
     }
 }
 
 impl Membership {
     /// The same without the users whose rights have ended before the commit that takes them out (reading D-51).
     pub fn without(mut self, blocked: &BTreeSet<UserUri>) -> Self {
-        self.participants.retain(|user, _| !blocked.contains(user));
+        if !blocked.is_empty() {
+            Arc::make_mut(&mut self.participants).retain(|user, _| !blocked.contains(user));
+        }
         self
     }
 }

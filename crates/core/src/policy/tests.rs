@@ -84,11 +84,11 @@ fn clubhouse() -> RoomFacts {
         room: "mimi://a.example/r/clubhouse".parse().unwrap(),
         side: Side::Hub,
         roles: Some(Membership {
-            participants: BTreeMap::from([
+            participants: Arc::new(BTreeMap::from([
                 (user("a.example/u/alice"), 3),
                 (user("b.example/u/bob"), 2),
                 (user("c.example/u/mallory"), 1),
-            ]),
+            ])),
             roles: vec![
                 role(0, "no_role", &[]),
                 role(1, "banned", &[]),

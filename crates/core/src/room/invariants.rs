@@ -2,14 +2,14 @@
 //! documentation of the room policy; 1 is checked where list operations are collected, 9 and the fixed rooms of 8 by
 //! refusing rooms that need them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use crate::mls::{Effect, GroupView, Part};
 use crate::wire::components::{ComponentId, Role};
 use crate::wire::uri::UserUri;
 
 use super::operations::Operations;
-use super::state::{BANNED, UNLISTED};
+use super::state::{BANNED, Counts, UNLISTED};
 use super::{Breach, RoomState, Violation};
 
 /// The policy components that a base policy lists (reading P-19). It may list itself.
@@ -28,7 +28,7 @@ pub(super) fn check(
     list_as_resolved(operations, before, post)?;
     removed_without_clients(operations, post)?;
     clients_belong(post)?;
-    role_counts(before, post)?;
+    role_counts(operations, before, post)?;
     totals(before, post)?;
     fixed_membership(operations, before)?;
     pseudonyms(post)?;
@@ -39,9 +39,8 @@ pub(super) fn check(
 
 /// What must hold for a room that starts.
 pub(super) fn check_founding(post: &RoomState, view: &GroupView) -> Result<(), Violation> {
-    let nobody: BTreeMap<UserUri, u32> = BTreeMap::new();
     clients_belong(post)?;
-    gained_counts(&nobody, |_| false, post)?;
+    gained_counts(post.participants().keys(), None, post, &post.counts())?;
     limits(post, true, true, |_| true)?;
     pseudonyms(post)?;
     policy_components(post, view)
@@ -115,12 +114,19 @@ fn clients_belong(post: &RoomState) -> Result<(), Violation> {
 
 /// 6: minima for roles that lose somebody, maxima for roles that gain somebody (reading P-16), so that a room that is
 /// off its numbers already can still be changed.
-fn role_counts(before: &RoomState, post: &RoomState) -> Result<(), Violation> {
-    if before.shares_list(post) && before.clients().keys().eq(post.clients().keys()) {
+fn role_counts(operations: &Operations, before: &RoomState, post: &RoomState) -> Result<(), Violation> {
+    let mut moved: BTreeSet<&UserUri> = operations.list.keys().collect();
+    if !before.shares_clients(post) {
+        let active = |room: &RoomState, user: &UserUri| room.is_active(user);
+        moved.extend(before.clients().keys().filter(|user| !active(post, user)));
+        moved.extend(post.clients().keys().filter(|user| !active(before, user)));
+    }
+    if moved.is_empty() {
         return Ok(());
     }
     let counts = post.counts();
-    for (user, role) in before.participants() {
+    for user in &moved {
+        let Some(role) = before.participants().get(*user) else { continue };
         let Some(definition) = post.roles().get(role) else { continue };
         let (listed, active) = counts.of(*role);
         let left = post.role_of(user) != *role;
@@ -132,24 +138,25 @@ fn role_counts(before: &RoomState, post: &RoomState) -> Result<(), Violation> {
             return Err(Violation::from(Breach::MinActive).about(user));
         }
     }
-    gained_counts(before.participants(), |user| before.is_active(user), post)
+    gained_counts(moved.into_iter(), Some(before), post, &counts)
 }
 
-fn gained_counts(
-    before: &BTreeMap<UserUri, u32>,
-    was_active: impl Fn(&UserUri) -> bool,
+fn gained_counts<'a>(
+    users: impl Iterator<Item = &'a UserUri>,
+    before: Option<&RoomState>,
     post: &RoomState,
+    counts: &Counts,
 ) -> Result<(), Violation> {
-    let counts = post.counts();
-    for (user, role) in post.participants() {
+    for user in users {
+        let Some(role) = post.participants().get(user) else { continue };
         let Some(Role { max_participants, max_active, .. }) = post.roles().get(role) else { continue };
         let (listed, active) = counts.of(*role);
-        let came = before.get(user) != Some(role);
+        let came = before.and_then(|before| before.participants().get(user)) != Some(role);
         if came && above(listed, *max_participants) {
             return Err(Violation::from(Breach::MaxParticipants).about(user));
         }
-        let started = post.is_active(user) && (came || !was_active(user));
-        if started && above(active, *max_active) {
+        let was_active = before.is_some_and(|before| before.is_active(user));
+        if post.is_active(user) && (came || !was_active) && above(active, *max_active) {
             return Err(Violation::from(Breach::MaxActive).about(user));
         }
     }

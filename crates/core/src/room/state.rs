@@ -75,7 +75,7 @@ pub struct RoomState {
 #[derive(Debug, PartialEq, Eq)]
 struct Listed {
     in_order: Vec<(UserUri, u32)>,
-    by_user: BTreeMap<UserUri, u32>,
+    by_user: Arc<BTreeMap<UserUri, u32>>,
 }
 
 impl RoomState {
@@ -135,7 +135,7 @@ impl RoomState {
     }
 
     /// Who takes part, in which role.
-    pub fn participants(&self) -> &BTreeMap<UserUri, u32> {
+    pub fn participants(&self) -> &Arc<BTreeMap<UserUri, u32>> {
         &self.list.by_user
     }
 
@@ -274,6 +274,11 @@ impl RoomState {
         Arc::ptr_eq(&self.list, &other.list)
     }
 
+    /// The same for the clients.
+    pub(super) fn shares_clients(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.clients, &other.clients)
+    }
+
     pub(super) fn client_count(&self) -> usize {
         self.clients.values().map(BTreeSet::len).sum()
     }
@@ -298,7 +303,7 @@ impl RoomState {
 
 fn listed(list: ParticipantList) -> Listed {
     let in_order: Vec<(UserUri, u32)> = list.participants.into_iter().map(|it| (it.user, it.role_index)).collect();
-    Listed { by_user: in_order.iter().cloned().collect(), in_order }
+    Listed { by_user: Arc::new(in_order.iter().cloned().collect()), in_order }
 }
 
 fn clients(group: &GroupView) -> BTreeMap<UserUri, BTreeSet<u32>> {

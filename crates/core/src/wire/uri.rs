@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use tls_codec::{Deserialize as TlsDeserialize, Serialize as TlsSerialize, Size, VLByteSlice, VLBytes};
+use tls_codec::{Deserialize as TlsDeserialize, Serialize as TlsSerialize, Size, VLByteSlice, vlen};
 
 /// Longest identifier, in octets.
 pub const MAX_URI_BYTES: usize = 1024;
@@ -79,13 +79,14 @@ impl From<Domain> for String {
 }
 
 fn host(text: &str) -> Result<(), UriError> {
-    let label_ok = |label: &str| {
+    let label_ok = |label: &[u8]| {
         (1..=63).contains(&label.len())
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-            && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+            && !label.starts_with(b"-")
+            && !label.ends_with(b"-")
+            && label.iter().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'-')
     };
-    let dns = text.len() <= 253 && text.contains('.') && text.split('.').all(label_ok);
+    let bytes = text.as_bytes();
+    let dns = bytes.len() <= 253 && bytes.contains(&b'.') && bytes.split(|b| *b == b'.').all(label_ok);
     if dns { Ok(()) } else { Err(UriError::Host) }
 }
 
@@ -103,7 +104,7 @@ fn kind(text: &str) -> Result<(&str, usize), UriError> {
     host(name)?;
     let (kind, segments) = path.split_once('/').ok_or(UriError::Kind)?;
     let mut count = 0;
-    for segment in segments.split('/') {
+    for segment in segments.as_bytes().split(|b| *b == b'/') {
         if !canonical(segment) {
             return Err(UriError::Segment);
         }
@@ -113,8 +114,7 @@ fn kind(text: &str) -> Result<(&str, usize), UriError> {
 }
 
 /// RFC 3986 `pchar`s, escapes in upper case, and nothing escaped that needs no escape.
-fn canonical(segment: &str) -> bool {
-    let bytes = segment.as_bytes();
+fn canonical(bytes: &[u8]) -> bool {
     let mut at = 0;
     while let Some(&byte) = bytes.get(at) {
         if byte == b'%' {
@@ -244,8 +244,12 @@ macro_rules! identifier {
 
         impl TlsDeserialize for $name {
             fn tls_deserialize<R: Read>(bytes: &mut R) -> Result<Self, tls_codec::Error> {
-                let bytes = VLBytes::tls_deserialize(bytes)?;
-                Self::from_bytes(bytes.as_slice()).map_err(|error| tls_codec::Error::DecodingError(error.to_string()))
+                let (length, _) = vlen::read_length(bytes)?;
+                let mut buffer = [0; MAX_URI_BYTES];
+                let read = buffer.get_mut(..length);
+                let read = read.ok_or_else(|| tls_codec::Error::DecodingError(UriError::TooLong.to_string()))?;
+                bytes.read_exact(read)?;
+                Self::from_bytes(read).map_err(|error| tls_codec::Error::DecodingError(error.to_string()))
             }
         }
     };

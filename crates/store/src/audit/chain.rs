@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::commitment::sha256;
 use super::leaf::Leaf;
 use crate::convert::{digest, number, to_db};
+use crate::later::{Later, WriterRow};
 use crate::schema::audit_writers;
 use crate::{Conn, StoreError};
 
@@ -23,15 +24,13 @@ pub(super) enum Finding {
 }
 
 /// Notes the key of a writer that begins its chain.
-pub(super) fn register(conn: &mut Conn, writer: Uuid, public_key: &[u8]) -> Result<(), StoreError> {
-    let row = (
-        audit_writers::writer.eq(writer.as_bytes().as_slice()),
-        audit_writers::public_key.eq(public_key),
-        audit_writers::next_seq.eq(0_i64),
-        audit_writers::last_hash.eq([0_u8; 32].as_slice()),
-    );
-    db!(conn, |c| diesel::insert_into(audit_writers::table).values(row).execute(c))?;
-    Ok(())
+pub(super) fn register(later: &mut Later, writer: Uuid, public_key: &[u8]) {
+    later.writers.push(WriterRow {
+        writer: writer.as_bytes().to_vec(),
+        public_key: public_key.to_vec(),
+        next_seq: 0,
+        last_hash: vec![0; 32],
+    });
 }
 
 struct Chain {

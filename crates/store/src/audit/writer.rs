@@ -14,8 +14,8 @@ use super::commitment::{Openings, hex, sha256};
 use super::known::Known;
 use super::leaf::Leaf;
 use super::record::{AuditRecord, Outcome};
+use crate::StoreError;
 use crate::later::{Later, RecordRow};
-use crate::{Conn, StoreError};
 
 /// Most octets of a leaf: what an entry of a tile can hold.
 const MAX_LEAF_BYTES: usize = 65_535;
@@ -78,11 +78,11 @@ impl Writer {
 
     /// Writes `record` as the next of the chain; the first is preceded by a `writer.begin` with the public key, which is
     /// also registered, so that the chain can be checked even when somebody deletes that record.
-    pub(crate) fn stage(&mut self, conn: &mut Conn, later: &mut Later, record: &Sealed) -> Result<(), StoreError> {
+    pub(crate) fn stage(&mut self, later: &mut Later, record: &Sealed) -> Result<(), StoreError> {
         if self.mark.next_seq == 0 {
             let mut begin = AuditRecord::new(Uuid::now_v7(), record.at, "writer.begin", Outcome::Info);
             begin.detail = json!({ "writer": self.mark.writer, "public_key": hex(self.key.public_key().as_ref()) });
-            chain::register(conn, self.mark.writer, self.key.public_key().as_ref())?;
+            chain::register(later, self.mark.writer, self.key.public_key().as_ref());
             self.append(later, &begin.seal()?)?;
         }
         self.append(later, record)

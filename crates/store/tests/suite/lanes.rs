@@ -107,8 +107,8 @@ on_both! {
         let outcome = store.write("x", move |tx| {
             counted.fetch_add(1, Ordering::Relaxed);
             let end = Millis(u64::MAX / 2);
-            rooms::accept_message(tx, &uri, seen, end)?;
-            rooms::accept_message(tx, &uri, seen, end)
+            rooms::accept_proposals(tx, &uri, seen, end)?;
+            rooms::accept_proposals(tx, &uri, Seen { version: seen.version + 1, ..seen }, end)
         });
         assert!(matches!(outcome, Err(StoreError::Database(_))), "{outcome:?}");
         assert_eq!(runs.load(Ordering::Relaxed), 1);

@@ -107,7 +107,8 @@ fn a_room() -> impl Strategy<Value = RoomFacts> {
         (0..).zip(roles).map(role).collect::<Vec<_>>()
     });
     let participants = prop::collection::btree_map(a_user(), 1..4_u32, 0..8);
-    let membership = (participants, roles).prop_map(|(participants, roles)| Membership { participants, roles });
+    let membership = (participants, roles)
+        .prop_map(|(participants, roles)| Membership { participants: Arc::new(participants), roles });
     let muted = prop::collection::btree_set(a_user(), 0..3);
     (0..3_u8, any::<bool>(), prop::option::weighted(0.8, membership), muted, any::<[bool; 2]>()).prop_map(
         |(room, hub, roles, muted, [frozen, legal_hold])| RoomFacts {

@@ -215,6 +215,9 @@ fn an_engine_that_was_asked_before_decides_as_a_new_one() {
         change(&mut room);
         room
     };
+    fn listed(room: &mut RoomFacts) -> &mut BTreeMap<UserUri, u32> {
+        Arc::make_mut(&mut room.roles.as_mut().unwrap().participants)
+    }
     let rooms = [
         clubhouse(),
         with(&|room| room.muted = [user("a.example/u/alice")].into()),
@@ -222,8 +225,8 @@ fn an_engine_that_was_asked_before_decides_as_a_new_one() {
         with(&|room| room.frozen = true),
         with(&|room| room.legal_hold = true),
         with(&|room| room.roles = None),
-        with(&|room| room.roles.as_mut().unwrap().participants.extend([(user("a.example/u/alice"), 1)])),
-        with(&|room| room.roles.as_mut().unwrap().participants.retain(|who, _| *who != user("a.example/u/alice"))),
+        with(&|room| listed(room).extend([(user("a.example/u/alice"), 1)])),
+        with(&|room| listed(room).retain(|who, _| *who != user("a.example/u/alice"))),
         with(&|room| Arc::make_mut(&mut room.roles.as_mut().unwrap().roles[3]).capabilities.clear()),
     ];
     let asked = [
