@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
+use actix_web::middleware::from_fn;
 use actix_web::web::{Bytes, Data, post};
 use actix_web::{App, HttpResponse, HttpServer};
 use portcullis::config::Config;
@@ -15,7 +16,7 @@ use portcullis::server::{Server, Sockets, open_store};
 use portcullis_core::wire::Wire;
 use portcullis_core::wire::submit::{SubmitMessageRequest, SubmitMessageResponse, SubmitOutcome};
 use portcullis_core::wire::uri::Domain;
-use portcullis_store::answers::{self, StoredAnswer};
+use portcullis_store::answers::{self, Recognised, StoredAnswer};
 use portcullis_store::{Store, Tx};
 
 use crate::harness::{Cluster, Lab, edit, room};
@@ -131,6 +132,8 @@ impl Floor {
         let app = move || {
             let directory = directory.clone();
             App::new()
+                .wrap(from_fn(portcullis::telemetry::request))
+                .app_data(portcullis::telemetry::Door::Federation)
                 .app_data(store.clone())
                 .route(
                     portcullis::peer::DIRECTORY_PATH,
@@ -154,7 +157,7 @@ async fn insert(body: Bytes, store: Data<Store>) -> HttpResponse {
     };
     let hash = request.message.hash();
     let row = StoredAnswer { status: 200, body: body.to_vec(), decision: None };
-    let write = move |tx: &mut Tx<'_>| answers::store(tx, &hash, &row, now, now);
+    let write = move |tx: &mut Tx<'_>| answers::store(tx, Recognised::ByBody, &hash, &row, now, now);
     store.write_async(room().as_str(), write).await.unwrap();
     HttpResponse::Ok().body(accepted.encode())
 }

@@ -6,7 +6,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use portcullis_core::time::Millis;
-use portcullis_store::answers::{self, StoredAnswer};
+use portcullis_store::answers::{self, Recognised, StoredAnswer};
 use portcullis_store::{Conn, Store, StoreError, Tx};
 use uuid::Uuid;
 
@@ -175,10 +175,7 @@ impl Once {
 
     fn store(self, tx: &mut Tx<'_>, reply: &Reply) -> Result<(), StoreError> {
         let Some(Named { scope, fingerprint, at, .. }) = self.0 else { return Ok(()) };
-        match answers::store(tx, &scope, &pack(&fingerprint, reply), at, at.plus(KEPT_FOR)) {
-            Err(StoreError::AlreadyAnswered) => Err(StoreError::KeyTaken),
-            stored => stored,
-        }
+        answers::store(tx, Recognised::ByKey, &scope, &pack(&fingerprint, reply), at, at.plus(KEPT_FOR))
     }
 
     async fn recall(self, store: &Store) -> Result<Option<Kept>, GatewayError> {

@@ -3,7 +3,7 @@
 
 use portcullis_core::time::Millis;
 use portcullis_core::wire::uri::RoomUri;
-use portcullis_store::answers::{self, StoredAnswer};
+use portcullis_store::answers::{self, Recognised, StoredAnswer};
 use portcullis_store::{StoreError, Tx};
 use uuid::Uuid;
 
@@ -33,6 +33,6 @@ impl Replay {
     /// Stores the answer beside its effect; fails when the request has had its effect meanwhile.
     pub(super) fn store(self, tx: &mut Tx<'_>, body: &[u8], decision: Uuid, now: Millis) -> Result<(), StoreError> {
         let answer = StoredAnswer { status: 200, body: body.to_vec(), decision: Some(decision) };
-        answers::store(tx, &self.0, &answer, now, now.plus(KEPT_FOR))
+        answers::store(tx, Recognised::ByBody, &self.0, &answer, now, now.plus(KEPT_FOR))
     }
 }

@@ -49,23 +49,43 @@ pub fn lookup(conn: &mut Conn, scope: &[u8; 32], now: Millis) -> Result<Option<S
     Ok(Some(StoredAnswer { status, body, decision: decision.as_deref().map(uuid).transpose()? }))
 }
 
+/// By what a request is recognised that comes again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recognised {
+    /// By its body.
+    ByBody,
+    /// By the key that it carries.
+    ByKey,
+}
+
+impl Recognised {
+    fn error(self) -> StoreError {
+        match self {
+            Self::ByBody => StoreError::AlreadyAnswered,
+            Self::ByKey => StoreError::KeyTaken,
+        }
+    }
+}
+
 /// Keeps the answer of this scope until `expires`.
 ///
 /// # Errors
 ///
-/// [`StoreError::AlreadyAnswered`] when another request of the scope was faster: the job must fail with it, and its
-/// caller looks that answer up.
+/// [`StoreError::AlreadyAnswered`] or [`StoreError::KeyTaken`] when another request of the scope was faster, at the latest
+/// where the job ends: its caller looks that answer up.
 pub fn store(
     tx: &mut Tx<'_>,
+    recognised: Recognised,
     scope: &[u8; 32],
     answer: &StoredAnswer,
     now: Millis,
     expires: Millis,
 ) -> Result<(), StoreError> {
     if tx.later.answers.iter().any(|other| other.scope == scope) {
-        return Err(StoreError::AlreadyAnswered);
+        return Err(recognised.error());
     }
     tx.later.answers.push(AnswerRow {
+        recognised,
         scope: scope.to_vec(),
         status: answer.status.into(),
         body: answer.body.clone(),
@@ -79,6 +99,8 @@ pub fn store(
 #[derive(Insertable)]
 #[diesel(table_name = answers)]
 pub(crate) struct AnswerRow {
+    #[diesel(skip_insertion)]
+    recognised: Recognised,
     scope: Vec<u8>,
     status: i32,
     body: Vec<u8>,
@@ -90,26 +112,32 @@ pub(crate) struct AnswerRow {
 
 /// Writes answers, each in the place of one that has expired.
 pub(crate) fn write(conn: &mut Conn, rows: &[AnswerRow]) -> Result<(), StoreError> {
-    if rows.len() == insert(conn, rows)? {
-        return Ok(());
+    let new = insert(conn, rows)?;
+    for row in rows.iter().filter(|row| !new.contains(&row.scope)) {
+        let old = answers::table.filter(answers::scope.eq(&row.scope)).filter(answers::expires_at.le(row.stored_at));
+        db!(conn, |c| diesel::delete(old).execute(c))?;
+        if insert(conn, std::slice::from_ref(row))?.is_empty() {
+            return Err(row.recognised.error());
+        }
     }
-    // Which of many it is shows when each is tried alone.
-    let [row] = rows else { return Err(StoreError::AlreadyAnswered) };
-    let old = answers::table.filter(answers::scope.eq(&row.scope)).filter(answers::expires_at.le(row.stored_at));
-    db!(conn, |c| diesel::delete(old).execute(c))?;
-    if insert(conn, rows)? == 1 { Ok(()) } else { Err(StoreError::AlreadyAnswered) }
+    Ok(())
 }
 
-/// How many of them are new.
-fn insert(conn: &mut Conn, rows: &[AnswerRow]) -> Result<usize, StoreError> {
+/// Gives the scopes for which there was no answer yet.
+fn insert(conn: &mut Conn, rows: &[AnswerRow]) -> Result<Vec<Vec<u8>>, StoreError> {
     let inserted = match &mut conn.kind {
-        Kind::Sqlite(conn) => rows.iter().try_fold(0, |count, row| {
-            let statement = diesel::insert_into(answers::table).values(row).on_conflict_do_nothing();
-            statement.execute(conn).map(|new| count + new)
-        }),
-        Kind::Postgres(_) if rows.is_empty() => Ok(0),
+        Kind::Sqlite(conn) => rows
+            .iter()
+            .map(|row| {
+                let statement = diesel::insert_into(answers::table).values(row).on_conflict_do_nothing();
+                statement.execute(conn).map(|new| (new == 1).then(|| row.scope.clone()))
+            })
+            .filter_map(Result::transpose)
+            .collect(),
+        Kind::Postgres(_) if rows.is_empty() => Ok(Vec::new()),
         Kind::Postgres(conn) => {
-            diesel::insert_into(answers::table).values(rows).on_conflict_do_nothing().execute(&mut **conn)
+            let statement = diesel::insert_into(answers::table).values(rows).on_conflict_do_nothing();
+            statement.returning(answers::scope).load(&mut **conn)
         }
     };
     Ok(conn.note(inserted)?)

@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 
 use portcullis_core::time::Millis;
 use portcullis_store::devices::{register_user, user_exists};
+use portcullis_store::rooms::Seen;
 use portcullis_store::{Options, Store, StoreError, Topic, Tx, rooms};
 
 use crate::harness::*;

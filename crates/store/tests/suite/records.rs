@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use portcullis_core::time::Millis;
 use portcullis_store::admission::{self, Ticket};
-use portcullis_store::answers::{self, StoredAnswer, scope};
+use portcullis_store::answers::{self, Recognised, StoredAnswer, scope};
 use portcullis_store::audit::sequence;
 use portcullis_store::bundles::{self, Activation};
 use portcullis_store::inbox::{self, Seen};
@@ -34,7 +34,7 @@ on_both! {
                 let store = &stores[usize::from(racer) % 2];
                 scope.spawn(move || {
                     let mine = answer(&racer.to_string());
-                    store.write(&format!("key{racer}"), move |tx| answers::store(tx, &key, &mine, NOW, LATER).map(|()| racer))
+                    store.write(&format!("key{racer}"), move |tx| answers::store(tx, Recognised::ByBody, &key, &mine, NOW, LATER).map(|()| racer))
                 })
             }).collect();
             let ended: Vec<_> = racing.into_iter().map(|racer| racer.join().unwrap()).collect();
@@ -50,9 +50,9 @@ on_both! {
     fn an_answer_is_forgotten_when_it_expires(db) {
         let store = db.open();
         let key = scope(&[b"x"]);
-        store.write("x", move |tx| answers::store(tx, &key, &answer("old"), NOW, LATER)).unwrap();
+        store.write("x", move |tx| answers::store(tx, Recognised::ByBody, &key, &answer("old"), NOW, LATER)).unwrap();
         assert_eq!(store.read(|conn| answers::lookup(conn, &key, LATER)).unwrap(), None);
-        store.write("x", move |tx| answers::store(tx, &key, &answer("new"), LATER, Millis(LATER.0 + 1))).unwrap();
+        store.write("x", move |tx| answers::store(tx, Recognised::ByBody, &key, &answer("new"), LATER, Millis(LATER.0 + 1))).unwrap();
         assert_eq!(store.read(|conn| answers::lookup(conn, &key, LATER)).unwrap(), Some(answer("new")));
         assert_eq!(store.write("x", |tx| answers::expire(tx, Millis(LATER.0 + 1), 10)).unwrap(), 1);
     }
