@@ -13,6 +13,9 @@ use crate::peer::causes;
 /// Wait after a failure, and longest wait without a sign of new rows: another replica may have staged some.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// Wait after rows were moved, so that under load one pass moves many: nobody waits for a position but streams.
+const PACE: Duration = Duration::from_millis(5);
+
 /// Gives staged audit records and stream events their gapless positions (correction C-4), until `closing` becomes
 /// true; then once more, so that nothing acknowledged stays without one. Any number of replicas may do this.
 pub async fn sequence(gateway: Gateway, closing: watch::Receiver<bool>) {
@@ -34,6 +37,7 @@ pub(super) async fn run(store: &Store, clock: &Clock, mut closing: watch::Receiv
         }
         match moved {
             Ok(moved) if moved.entries.max(moved.stream_rows) >= MAX_SEQUENCED as usize => continue,
+            Ok(moved) if moved.entries + moved.stream_rows > 0 && !last => sleep(PACE).await,
             Ok(_) => {}
             Err(error) => tracing::warn!(error = causes(&error), "staged rows not positioned"),
         }

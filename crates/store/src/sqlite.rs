@@ -20,9 +20,10 @@ impl Sqlite {
         Self { path: Path::new(path).to_owned() }
     }
 
-    /// A connection that writes: a commit is on the disk when it returns.
+    /// A connection that writes: a commit is on the disk when it returns. What it has written goes from the log into the
+    /// database itself after 32 MiB, so that a page that changes often is written there once.
     pub(crate) fn writer(&self) -> Result<Conn, StoreError> {
-        self.connect("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;")
+        self.connect("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 8000;")
     }
 
     /// A connection that cannot write.

@@ -63,7 +63,7 @@ impl Group {
         let view = view(&public)?;
         checks::context::required_capabilities(public.group_context())?;
         checks::context::external_senders(public.group_context())?;
-        checks::view(None, &view)?;
+        checks::view(&view)?;
         Ok(Self::of(public, shelf, view, group_info.as_bytes().to_vec()))
     }
 

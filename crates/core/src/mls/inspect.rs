@@ -125,7 +125,7 @@ impl Group {
         checks::context::external_senders(public.group_context())?;
         checks::signature_keys::check(&after)?;
         checks::leaf_support::agree(&public, &after)?;
-        checks::view(Some(&before), &after)?;
+        checks::next_view(&before, &parts, &after)?;
         let (group_info, welcome_refs) = (Vec::new(), Vec::new());
         let next = Self::of(public, shelf, after.clone(), Vec::new());
         Ok(StagedChange { change: Change { before, after, sender, parts, group_info, welcome_refs, cited }, next })

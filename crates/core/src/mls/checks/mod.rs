@@ -5,9 +5,9 @@
 
 use std::fmt;
 
-use crate::wire::components::{Dictionary, ParticipantList};
+use crate::wire::components::Dictionary;
 
-use super::GroupView;
+use super::{GroupView, Part};
 
 pub(super) mod authenticated_data;
 pub(super) mod citations;
@@ -27,11 +27,16 @@ pub(super) mod standalone;
 pub(super) mod tree;
 pub(super) mod welcome;
 
-/// Checks 8, 10 and 11 on a group as it would be; `before` is the epoch before, where there is one.
-pub(super) fn view(before: Option<&GroupView>, after: &GroupView) -> Result<(), CheckId> {
+/// Checks 8, 10 and 11 on a group as it is.
+pub(super) fn view(group: &GroupView) -> Result<(), CheckId> {
+    components_of(&group.components)?;
+    participants::check(group)
+}
+
+/// The same on a group as it would be, for which they held before `parts`.
+pub(super) fn next_view(before: &GroupView, parts: &[Part], after: &GroupView) -> Result<(), CheckId> {
     components_of(&after.components)?;
-    let checked = |before: &GroupView| before.same::<ParticipantList>(after) && before.same_clients(after);
-    if before.is_some_and(checked) { Ok(()) } else { participants::check(after) }
+    if before.same_clients(after) && participants::all_stay(parts) { Ok(()) } else { participants::check(after) }
 }
 
 /// Checks 10 and 11 on components as they would be.
