@@ -4,6 +4,7 @@
 #[macro_use]
 mod harness;
 
+mod appends;
 mod audit;
 mod crash;
 mod devices;
