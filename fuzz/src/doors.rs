@@ -135,7 +135,9 @@ fn configuration(bytes: &[u8]) -> bool {
             true
         }
         Err(error) => {
-            let (place, lines) = (error.position(), text.split('\n').count());
+            // As YAML breaks lines.
+            let breaks = ['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}'];
+            let (place, lines) = (error.position(), text.split(breaks).count());
             assert!(place.is_none_or(|(line, _)| (1..=lines + 1).contains(&line)), "{place:?} of {lines} lines");
             assert!(!error.to_string().is_empty(), "a configuration is refused without a word");
             assert!(!format!("{:?}", miette::Report::new(error)).is_empty());

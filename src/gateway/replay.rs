@@ -26,7 +26,7 @@ impl Replay {
     /// The stored answer, if this request was answered before.
     pub(super) fn stored(self, inner: &Inner) -> Result<Option<Answer>, GatewayError> {
         let now = inner.clock.now();
-        let stored = inner.store.read(|conn| answers::lookup(conn, &self.0, now))?;
+        let stored = inner.store.read_one(|conn| answers::lookup(conn, &self.0, now))?;
         Ok(stored.map(|stored: StoredAnswer| Answer { body: stored.body, decision: stored.decision }))
     }
 

@@ -122,7 +122,7 @@ impl Inner {
     /// [`GatewayError::NotFound`] for a room whose group does not stand here.
     pub(super) fn hosted(&self, room: &RoomUri) -> Result<Arc<Hosted>, GatewayError> {
         // Another process, or another request of this one, may have moved the room on.
-        let head = self.store.read(|conn| rooms::head(conn, room))?.ok_or(GatewayError::NotFound)?;
+        let head = self.store.read_one(|conn| rooms::head(conn, room))?.ok_or(GatewayError::NotFound)?;
         if let Some(hosted) = self.rooms.rooms().get(room)
             && hosted.seen == head.seen()
         {

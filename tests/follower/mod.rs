@@ -12,7 +12,7 @@ use portcullis::member::{Device, Sent};
 use portcullis::peer::Endpoint;
 use portcullis_store::audit::{AuditEntry, Outcome};
 
-use crate::harness::{Gateway, Lab, client, edit, eventually, room};
+use crate::harness::{ADMIN, Gateway, Lab, client, edit, eventually, room};
 
 const TWO: [&str; 2] = ["a.example", "b.example"];
 /// A user of the hub's company whom the follower's has suspended.

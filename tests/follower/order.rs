@@ -110,3 +110,34 @@ async fn a_quiet_room_is_not_waited_for_without_end_either() {
     rest(b).await;
     assert_eq!(kinds(b, &bob), ["welcome", "group_info_wanted", "commit"]);
 }
+
+/// A hub sends a message to each domain of a company, and to one of them perhaps before it has let in a device of the
+/// other.
+#[tokio::test]
+async fn what_came_before_a_device_was_let_in_reaches_it_when_it_comes_again() {
+    let mut lab = Lab::open(&TWO).await;
+    let (mut alice, mut bob) = lab.alice_and_bob().await;
+    let mut carol = lab.device("b.example/d/carol/phone").await;
+    carol.publish_key_packages(1).await.unwrap();
+    let (claimed, packages) = alice.claim(carol.user(), &room()).await.unwrap();
+    assert_accepted(&claimed);
+    lab.quiet().await;
+    let before = fanned_out(&lab).len();
+    lab.gateway_mut("b.example").kill();
+    assert_accepted(&alice.add(&room(), packages, (carol.user().clone(), ADMIN)).await.unwrap());
+    assert_accepted(&alice.say(&room(), "hello").await.unwrap());
+    let events = fanned_out(&lab).split_off(before);
+    lab.gateway_mut("a.example").kill();
+    lab.gateway_mut("b.example").restart().await;
+    let [commit, welcome, message] = events.as_slice() else { panic!("{} events", events.len()) };
+    let (first, second) = ([commit.as_slice(), message].concat(), [welcome.as_slice(), message].concat());
+    for body in [first, second, message.clone()] {
+        notify(&lab, body).await;
+    }
+    carol.until_text(&room(), "hello").await.unwrap();
+    bob.until_text(&room(), "hello").await.unwrap();
+    let b = lab.gateway("b.example");
+    rest(b).await;
+    assert_eq!(kinds(b, &carol), ["welcome", "application"]);
+    assert_eq!(kinds(b, &bob), ["welcome", "commit", "application"]);
+}

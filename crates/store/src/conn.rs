@@ -71,6 +71,11 @@ impl Conn {
         std::mem::replace(&mut self.trouble, Trouble::None)
     }
 
+    /// Takes the connection for gone, whatever was wrong with it.
+    pub(crate) fn give_up(&mut self) {
+        self.trouble = Trouble::Broken;
+    }
+
     /// Opens a transaction that takes SQLite's only write lock at once, so that it never fails half-way for the lock.
     pub(crate) fn begin_write(&mut self) -> QueryResult<()> {
         let begun = match &mut self.kind {

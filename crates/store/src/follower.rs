@@ -1,5 +1,7 @@
 //! Rooms that other providers host: our devices in them, how far their hub has got with us, and what is kept of it.
 
+use std::collections::BTreeMap;
+
 use diesel::dsl::{count_star, max};
 use diesel::prelude::*;
 use portcullis_core::time::Millis;
@@ -238,15 +240,25 @@ pub fn leave(tx: &mut Tx<'_>, room: &RoomUri, device: &ClientUri) -> Result<(), 
     }
 }
 
-/// Our devices in the room, in the order of their names; none when the room is unknown here.
+/// The version of the room, which moves with everything that is written about it.
+///
+/// # Errors
+///
+/// [`StoreError::NoRoom`] when nothing of it has come here.
+pub fn version(conn: &mut Conn, room: &RoomUri) -> Result<u64, StoreError> {
+    Ok(self::room(conn, room)?.ok_or(StoreError::NoRoom)?.version)
+}
+
+/// Our devices in the room, in the order of their names, each with the version of the room at which it joined; none when
+/// the room is unknown here.
 ///
 /// # Errors
 ///
 /// [`StoreError`] of the database.
-pub fn devices(conn: &mut Conn, room: &RoomUri) -> Result<Vec<ClientUri>, StoreError> {
-    let query =
-        followed::table.filter(followed::room.eq(room.as_str())).order(followed::device).select(followed::device);
-    db!(conn, |c| query.load::<String>(c))?.iter().map(|device| client(device)).collect()
+pub fn devices(conn: &mut Conn, room: &RoomUri) -> Result<BTreeMap<ClientUri, u64>, StoreError> {
+    let query = followed::table.filter(followed::room.eq(room.as_str())).select((followed::device, followed::joined));
+    let rows = db!(conn, |c| query.load::<(String, i64)>(c))?;
+    rows.iter().map(|(device, joined)| Ok((client(device)?, number(*joined)?))).collect()
 }
 
 /// The rooms of other providers that a device is in, in the order of their names.
@@ -426,7 +438,13 @@ fn enter(tx: &mut Tx<'_>, room: &RoomUri, device: &ClientUri, attempt: &[u8], no
     );
     match db!(tx, |c| diesel::insert_into(followed::table).values(row).on_conflict_do_nothing().execute(c))? {
         0 => Ok(false),
-        _ => disturb(tx, room).map(|()| true),
+        _ => {
+            disturb(tx, room)?;
+            let joined = followed::joined.eq(to_db(version(tx, room)?)?);
+            let row = device_of(room.as_str(), device.as_str());
+            db!(tx, |c| diesel::update(row).set(joined).execute(c))?;
+            Ok(true)
+        }
     }
 }
 

@@ -1,12 +1,12 @@
 //! What hubs have notified us of already (reading D-40): whole batches, and single messages that came in other batches.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use diesel::prelude::*;
 use portcullis_core::time::Millis;
 use portcullis_core::wire::uri::RoomUri;
 
-use crate::convert::{digest, time};
+use crate::convert::{digest, number, time, to_db};
 use crate::schema::{inbox_batches, inbox_messages};
 use crate::{Conn, StoreError, Tx};
 
@@ -36,13 +36,20 @@ pub fn see_batch(tx: &mut Tx<'_>, key: &[u8; 32], now: Millis) -> Result<Seen, S
     Ok(Seen::of(noted))
 }
 
-/// Notes a message of a room by its SHA-256.
+/// Notes a message of a room by its SHA-256, with the version of the room at which it is put before devices.
 ///
 /// # Errors
 ///
 /// [`StoreError`] of the database.
-pub fn see_message(tx: &mut Tx<'_>, room: &RoomUri, hash: &[u8; 32], now: Millis) -> Result<Seen, StoreError> {
+pub fn see_message(
+    tx: &mut Tx<'_>,
+    room: &RoomUri,
+    hash: &[u8; 32],
+    version: u64,
+    now: Millis,
+) -> Result<Seen, StoreError> {
     let row = (
+        inbox_messages::version.eq(to_db(version)?),
         inbox_messages::room.eq(room.as_str()),
         inbox_messages::message_hash.eq(hash.as_slice()),
         inbox_messages::seen_at.eq(time(now)?),
@@ -52,18 +59,34 @@ pub fn see_message(tx: &mut Tx<'_>, room: &RoomUri, hash: &[u8; 32], now: Millis
     Ok(Seen::of(noted))
 }
 
-/// Which of these messages of a room came before, without noting anything.
+/// Notes the version of the room at which a message that came before is put before devices that have joined since.
 ///
 /// # Errors
 ///
 /// [`StoreError`] of the database.
-pub fn seen(conn: &mut Conn, room: &RoomUri, hashes: &[[u8; 32]]) -> Result<BTreeSet<[u8; 32]>, StoreError> {
+pub fn see_again(tx: &mut Tx<'_>, room: &RoomUri, hash: &[u8; 32], version: u64) -> Result<(), StoreError> {
+    let target = inbox_messages::table
+        .filter(inbox_messages::room.eq(room.as_str()))
+        .filter(inbox_messages::message_hash.eq(hash.as_slice()));
+    let changes = inbox_messages::version.eq(to_db(version)?);
+    db!(tx, |c| diesel::update(target).set(changes).execute(c))?;
+    Ok(())
+}
+
+/// Which of these messages of a room came before, each with the version of the room at which it was last put before
+/// devices.
+///
+/// # Errors
+///
+/// [`StoreError`] of the database.
+pub fn seen(conn: &mut Conn, room: &RoomUri, hashes: &[[u8; 32]]) -> Result<BTreeMap<[u8; 32], u64>, StoreError> {
     let hashes: Vec<&[u8]> = hashes.iter().map(<[u8; 32]>::as_slice).collect();
     let query = inbox_messages::table
         .filter(inbox_messages::room.eq(room.as_str()))
         .filter(inbox_messages::message_hash.eq_any(hashes))
-        .select(inbox_messages::message_hash);
-    db!(conn, |c| query.load::<Vec<u8>>(c))?.iter().map(|hash| digest(hash)).collect()
+        .select((inbox_messages::message_hash, inbox_messages::version));
+    let rows = db!(conn, |c| query.load::<(Vec<u8>, i64)>(c))?;
+    rows.iter().map(|(hash, version)| Ok((digest(hash)?, number(*version)?))).collect()
 }
 
 /// Forgets batches that came before `before`, the oldest first, at most `limit`. Gives their number.

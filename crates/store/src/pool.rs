@@ -26,18 +26,32 @@ impl Pool {
         connect: impl Fn() -> Result<Conn, StoreError>,
         job: impl FnOnce(&mut Conn) -> Result<T, E>,
     ) -> Result<T, E> {
+        self.lend(connect, |conn| {
+            if let Err(error) = conn.begin_read() {
+                conn.give_up();
+                return Err(StoreError::from(error).into());
+            }
+            let answer = job(conn);
+            if conn.rollback().is_err() {
+                conn.give_up();
+            }
+            answer
+        })
+    }
+
+    /// Runs `job`, each of whose statements sees what is there then.
+    pub(crate) fn lend<T, E: From<StoreError>>(
+        &self,
+        connect: impl Fn() -> Result<Conn, StoreError>,
+        job: impl FnOnce(&mut Conn) -> Result<T, E>,
+    ) -> Result<T, E> {
         let mut lent = Lent { pool: self, conn: self.take()? };
         if lent.conn.is_none() {
             lent.conn = Some(connect()?);
         }
         let Some(conn) = lent.conn.as_mut() else { return Err(StoreError::Closed.into()) };
-        if let Err(error) = conn.begin_read() {
-            lent.conn = None;
-            return Err(StoreError::from(error).into());
-        }
         let answer = job(conn);
-        let ended = conn.rollback();
-        if ended.is_err() || conn.take_trouble() == Trouble::Broken {
+        if conn.take_trouble() == Trouble::Broken || !conn.abandon() {
             lent.conn = None;
         }
         answer

@@ -149,6 +149,7 @@ diesel::table! {
         room -> Text,
         message_hash -> Binary,
         seen_at -> BigInt,
+        version -> BigInt,
     }
 }
 
@@ -158,6 +159,7 @@ diesel::table! {
         device -> Text,
         joined_at -> BigInt,
         attempt -> Binary,
+        joined -> BigInt,
     }
 }
 

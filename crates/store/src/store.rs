@@ -124,6 +124,15 @@ impl Store {
         self.shared.readers.read(|| self.shared.database.reader(), job)
     }
 
+    /// As [`Self::read`], for a job of one statement, which sees one snapshot by itself and so costs one turn.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::read`].
+    pub fn read_one<T, E: From<StoreError>>(&self, job: impl FnOnce(&mut Conn) -> Result<T, E>) -> Result<T, E> {
+        self.shared.readers.lend(|| self.shared.database.reader(), job)
+    }
+
     /// Runs `job` on the write lane of `key`, usually the room, and returns once its effects are durable. Blocks: not
     /// for async code.
     ///

@@ -33,6 +33,8 @@ pub(super) struct Arrival {
     pub(super) hash: [u8; 32],
     /// Our devices that a Welcome is for.
     pub(super) welcomed: Vec<ClientUri>,
+    /// Set when it came before: the version of the room at which it was put before devices.
+    pub(super) again: Option<u64>,
     /// Set when it came earlier and has waited since.
     pub(super) kept: Option<Waiting>,
 }
@@ -72,7 +74,7 @@ impl Plan<'_> {
         }
         match &arrival.message.body {
             FanoutBody::Welcome { .. } => self.welcome(arrival),
-            FanoutBody::Application { message, .. } => Ok(self.application(arrival, message)),
+            FanoutBody::Application { message, .. } => Ok(self.application(arrival, message, &self.devices.clone())),
             FanoutBody::Proposal { message, more } => self.proposals(arrival, std::iter::once(message).chain(more)),
             FanoutBody::Commit { message, external_proposals } => self.commit(arrival, message, external_proposals),
         }
@@ -110,22 +112,53 @@ impl Plan<'_> {
         for device in &let_in {
             self.effects.push(Effect::Join(device.clone()));
             self.devices.insert(device.clone());
+            self.joined.insert(device.clone(), u64::MAX);
         }
         let count = let_in.len();
         self.deliver(arrival, let_in);
         Ok(count)
     }
 
-    /// An application message: may our users receive it? Who sends it is inside the ciphertext.
-    fn application(&mut self, arrival: &Arrival, message: &MlsMessage) -> usize {
-        let users: BTreeSet<UserUri> = self.devices.iter().filter_map(ClientUri::user).collect();
+    /// Puts what came before in front of the devices that have joined since; gives their number. What it does to the group it
+    /// has done, and what policy made of that stands in the room's standing.
+    pub(super) fn take_again(&mut self, arrival: &Arrival, version: u64) -> usize {
+        let since = |device: &&ClientUri| self.joined.get(*device).is_some_and(|joined| *joined > version);
+        let late: BTreeSet<ClientUri> = self.devices.iter().filter(since).cloned().collect();
+        if late.is_empty() {
+            return 0;
+        }
+        match &arrival.message.body {
+            FanoutBody::Welcome { .. } => 0,
+            FanoutBody::Application { message, .. } => self.application(arrival, message, &late),
+            FanoutBody::Proposal { message, more } => {
+                let messages = std::iter::once(message).chain(more);
+                let decision = self.decide_outline("arrival.proposal", arrival, messages);
+                self.pass_on(arrival, decision, late)
+            }
+            FanoutBody::Commit { message, .. } => {
+                let decision = self.decide_outline("arrival.commit", arrival, std::iter::once(message));
+                self.pass_on(arrival, decision, late)
+            }
+        }
+    }
+
+    fn pass_on(&mut self, arrival: &Arrival, decision: Decision, devices: BTreeSet<ClientUri>) -> usize {
+        self.note(alarming(decision), 0);
+        let count = devices.len();
+        self.deliver(arrival, devices.into_iter().collect());
+        count
+    }
+
+    /// An application message: may the users of these devices receive it? Who sends it is inside the ciphertext.
+    fn application(&mut self, arrival: &Arrival, message: &MlsMessage, devices: &BTreeSet<ClientUri>) -> usize {
+        let users: BTreeSet<UserUri> = devices.iter().filter_map(ClientUri::user).collect();
         let case = self.case("arrival.message", arrival);
         let (decision, allowed) = match self.progress.standing {
             Standing::Leaving => (case.refuse("not_allowed", "room_is_being_left", json!({})), BTreeSet::new()),
             Standing::Open | Standing::Withheld => self.decide_receipt(&case, users, message),
         };
-        let receivers = self.of_users(self.devices.iter(), &allowed);
-        self.note(decision, self.devices.len() - receivers.len());
+        let receivers = self.of_users(devices.iter(), &allowed);
+        self.note(decision, devices.len() - receivers.len());
         let count = receivers.len();
         self.deliver(arrival, receivers);
         count

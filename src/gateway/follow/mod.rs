@@ -14,7 +14,7 @@ mod take_up;
 pub(super) use outbound::{Judged, group_info, message, update};
 pub(super) use take_up::take_up;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -54,8 +54,8 @@ struct Followed {
     room: RoomUri,
     /// `None` when nothing of it has come yet.
     known: Option<FollowedRoom>,
-    /// Our devices in it.
-    devices: Vec<ClientUri>,
+    /// Our devices in it, each with the version of the room at which it joined.
+    devices: BTreeMap<ClientUri, u64>,
     /// What waits for its predecessor.
     early: Vec<KeptRow>,
     /// What is imposed on it here, whether its group is tracked or not.
@@ -104,7 +104,10 @@ pub(super) fn accept(inner: &Arc<Inner>, from: &Domain, room: &RoomUri, body: &[
         let mut plan = Plan::new(inner, followed);
         plan.batch = Some(key);
         for arrival in arrivals {
-            plan.arrive(arrival)?;
+            match arrival.again {
+                Some(version) => plan.arrive_again(&arrival, version),
+                None => plan.arrive(arrival)?,
+            }
         }
         plan.finish()?;
         Ok(plan)
@@ -141,27 +144,32 @@ fn planned<'a>(
     Err(GatewayError::busy("the room changes faster than this can be decided"))
 }
 
-/// What of a batch has not come before (reading D-40), with the owners of what Welcomes are for.
+/// What of a batch has not come before (reading D-40), with the owners of what Welcomes are for; and what has, but not for
+/// every device: the hub sends to each of our domains, and to one of them perhaps before it has let in a device of the
+/// other.
 fn new_arrivals(
     conn: &mut Conn,
     room: &RoomUri,
     batch: &[(FanoutMessage, Vec<u8>)],
 ) -> Result<Vec<Arrival>, StoreError> {
     let hashes: Vec<[u8; 32]> = batch.iter().map(|(message, _)| message.body.message().hash()).collect();
-    let mut seen: BTreeSet<[u8; 32]> = inbox::seen(conn, room, &hashes)?;
+    let seen = inbox::seen(conn, room, &hashes)?;
+    let mut here = BTreeSet::new();
     let mut arrivals = Vec::new();
     for ((message, bytes), hash) in batch.iter().zip(hashes) {
-        if !seen.insert(hash) {
+        let again = seen.get(&hash).copied();
+        if !here.insert(hash) {
             continue;
         }
         let welcomed = match &message.body {
+            FanoutBody::Welcome { .. } if again.is_some() => continue,
             FanoutBody::Welcome { message, .. } => {
                 let references = message.welcome().map(|welcome| welcome.references()).unwrap_or_default();
                 key_packages::owners(conn, &references)?
             }
             FanoutBody::Application { .. } | FanoutBody::Proposal { .. } | FanoutBody::Commit { .. } => Vec::new(),
         };
-        arrivals.push(Arrival { message: message.clone(), bytes: bytes.clone(), hash, welcomed, kept: None });
+        arrivals.push(Arrival { message: message.clone(), bytes: bytes.clone(), hash, welcomed, again, kept: None });
     }
     Ok(arrivals)
 }

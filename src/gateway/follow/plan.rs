@@ -1,6 +1,6 @@
 //! What is to be written about a room of another hub: collected while it is decided, written as one.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use portcullis_core::time::Millis;
@@ -72,6 +72,8 @@ pub(super) struct Plan<'a> {
     pub(super) hub: Domain,
     pub(super) now: Millis,
     pub(super) devices: BTreeSet<ClientUri>,
+    /// The version of the room at which each of them joined; the last there is for one that joins by this plan.
+    pub(super) joined: BTreeMap<ClientUri, u64>,
     pub(super) progress: Progress,
     pub(super) tracked: Option<Arc<Hosted>>,
     /// What is imposed on the room, whether its group is tracked or not.
@@ -85,6 +87,8 @@ pub(super) struct Plan<'a> {
     version: u64,
     early: Vec<Arrival>,
     hashes: Vec<[u8; 32]>,
+    /// What came before, and goes to devices that have joined since.
+    again: Vec<[u8; 32]>,
     taken: Vec<([u8; 32], usize)>,
 }
 
@@ -97,7 +101,8 @@ impl<'a> Plan<'a> {
             active: inner.policy.active(),
             hub: room.domain(),
             now: inner.clock.now(),
-            devices: devices.into_iter().collect(),
+            devices: devices.keys().cloned().collect(),
+            joined: devices,
             progress: known.map_or(start, |known| known.progress),
             tracked,
             imposed,
@@ -108,6 +113,7 @@ impl<'a> Plan<'a> {
             version: known.map_or(0, |known| known.version),
             early: Vec::new(),
             hashes: Vec::new(),
+            again: Vec::new(),
             taken: Vec::new(),
             room,
         };
@@ -130,6 +136,18 @@ impl<'a> Plan<'a> {
         self.hashes.push(arrival.hash);
         self.early.push(arrival);
         self.take_due()
+    }
+
+    /// Takes what came before. What still waits goes to all devices when it is taken.
+    pub(super) fn arrive_again(&mut self, arrival: &Arrival, version: u64) {
+        if self.early.iter().any(|waiting| waiting.hash == arrival.hash) {
+            return;
+        }
+        let devices = self.take_again(arrival, version);
+        if devices > 0 {
+            self.again.push(arrival.hash);
+            self.taken.push((arrival.hash, devices));
+        }
     }
 
     /// Takes what belongs to the epoch of the group or to one before it; all, where no group is tracked. In the order
@@ -221,7 +239,7 @@ impl<'a> Plan<'a> {
         if self.effects.is_empty() {
             return Ok(());
         }
-        let Self { inner, room, now, progress, batch, effects, version, hashes, .. } = self;
+        let Self { inner, room, now, progress, batch, effects, version, hashes, again, .. } = self;
         let lane = room.to_string();
         inner.store.write(&lane, move |tx: &mut Tx<'_>| {
             if let Some(key) = &batch
@@ -231,12 +249,15 @@ impl<'a> Plan<'a> {
             }
             follower::know(tx, &room, now)?;
             follower::advance(tx, &room, version, &progress)?;
+            effects.iter().try_for_each(|effect| effect.write(tx, &room, now))?;
+            // Devices that join by this plan have moved the version, too.
+            let reached = follower::version(tx, &room)?;
             for hash in &hashes {
-                if inbox::see_message(tx, &room, hash, now)? == Noted::Again {
+                if inbox::see_message(tx, &room, hash, reached, now)? == Noted::Again {
                     return Err(StoreError::AlreadyAnswered);
                 }
             }
-            effects.iter().try_for_each(|effect| effect.write(tx, &room, now))
+            again.iter().try_for_each(|hash| inbox::see_again(tx, &room, hash, reached))
         })
     }
 }
@@ -247,7 +268,7 @@ fn waiting(row: KeptRow) -> Option<Arrival> {
     let bytes = row.kept.item.payload;
     let message = FanoutMessage::decode(&bytes).ok()?;
     let hash = message.body.message().hash();
-    Some(Arrival { message, bytes, hash, welcomed: Vec::new(), kept })
+    Some(Arrival { message, bytes, hash, welcomed: Vec::new(), again: None, kept })
 }
 
 /// What a record says of a batch: it has its limit, and a batch may hold many messages. The hash is over those of all

@@ -62,8 +62,8 @@ on_both! {
         let see = || store.write("x", |tx| {
             Ok::<_, StoreError>([
                 inbox::see_batch(tx, &[1; 32], NOW)?,
-                inbox::see_message(tx, &room("a"), &[1; 32], NOW)?,
-                inbox::see_message(tx, &room("b"), &[1; 32], NOW)?,
+                inbox::see_message(tx, &room("a"), &[1; 32], 1, NOW)?,
+                inbox::see_message(tx, &room("b"), &[1; 32], 1, NOW)?,
             ])
         }).unwrap();
         assert_eq!(see(), [Seen::First; 3]);
@@ -81,14 +81,14 @@ on_both! {
         store.write("x", |tx| (0..10_u8).try_for_each(|number| {
             let at = Millis(NOW.0 + u64::from(number));
             inbox::see_batch(tx, &[number; 32], at)?;
-            inbox::see_message(tx, &room("a"), &[number; 32], at).map(drop)
+            inbox::see_message(tx, &room("a"), &[number; 32], 1, at).map(drop)
         })).unwrap();
         let step = || store.write("x", |tx| {
             Ok::<_, StoreError>([inbox::expire_batches(tx, Millis(NOW.0 + 6), 4)?, inbox::expire_messages(tx, Millis(NOW.0 + 6), 4)?])
         }).unwrap();
         assert_eq!([step(), step(), step()], [[4, 4], [2, 2], [0, 0]]);
         let left = store.read(|conn| inbox::seen(conn, &room("a"), &[[5; 32], [6; 32]])).unwrap();
-        assert_eq!(left.into_iter().collect::<Vec<_>>(), [[6; 32]]);
+        assert!(left.into_keys().eq([[6; 32]]));
     }
 
     fn a_ticket_is_good_once_for_its_key_and_its_time(db) {
@@ -138,12 +138,13 @@ on_both! {
             follower::join(tx, &room("two"), &device("bob", "phone"), NOW)
         }).unwrap();
         store.read(|conn| {
-            assert_eq!(follower::devices(conn, &room("one"))?, [device("bob", "phone"), device("bob", "tablet")]);
+            assert!(follower::devices(conn, &room("one"))?.into_keys().eq([device("bob", "phone"), device("bob", "tablet")]));
             assert_eq!(follower::rooms(conn, &device("bob", "phone"))?, [room("one"), room("two")]);
             Ok::<_, StoreError>(())
         }).unwrap();
         store.write("x", |tx| follower::leave(tx, &room("one"), &device("bob", "phone"))).unwrap();
-        assert_eq!(store.read(|conn| follower::devices(conn, &room("one"))).unwrap(), [device("bob", "tablet")]);
+        let left = store.read(|conn| follower::devices(conn, &room("one"))).unwrap();
+        assert!(left.into_keys().eq([device("bob", "tablet")]));
     }
 
     fn the_bundle_that_was_activated_last_decides(db) {

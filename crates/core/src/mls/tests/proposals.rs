@@ -47,8 +47,14 @@ fn what_is_queued_after_a_restore_can_be_committed() {
     assert_eq!(staged.change.cited.len(), 1);
     // The group before it is still there to be asked, with all that is pending in it.
     let again = room.inspect(&bundle).unwrap();
-    assert_eq!((&again.change, again.group().snapshot().unwrap()), (&staged.change, staged.group().snapshot().unwrap()));
-    assert_eq!(room.hub.ratchet_tree().unwrap(), Group::restore(&room.hub.snapshot().unwrap()).unwrap().ratchet_tree().unwrap());
+    assert_eq!(
+        (&again.change, again.group().snapshot().unwrap()),
+        (&staged.change, staged.group().snapshot().unwrap())
+    );
+    assert_eq!(
+        room.hub.ratchet_tree().unwrap(),
+        Group::restore(&room.hub.snapshot().unwrap()).unwrap().ratchet_tree().unwrap()
+    );
     room.hub.merge(staged).unwrap();
     assert_eq!(room.users(), ["alice", "bob"]);
 }
