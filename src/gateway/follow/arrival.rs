@@ -111,19 +111,18 @@ impl Plan<'_> {
         }
         for device in &let_in {
             self.effects.push(Effect::Join(device.clone()));
-            self.devices.insert(device.clone());
-            self.joined.insert(device.clone(), u64::MAX);
+            if self.devices.insert(device.clone()) {
+                self.joined.insert(device.clone(), u64::MAX);
+            }
         }
         let count = let_in.len();
         self.deliver(arrival, let_in);
         Ok(count)
     }
 
-    /// Puts what came before in front of the devices that have joined since; gives their number. What it does to the group it
+    /// Puts what came before in front of devices that have joined since; gives their number. What it does to the group it
     /// has done, and what policy made of that stands in the room's standing.
-    pub(super) fn take_again(&mut self, arrival: &Arrival, version: u64) -> usize {
-        let since = |device: &&ClientUri| self.joined.get(*device).is_some_and(|joined| *joined > version);
-        let late: BTreeSet<ClientUri> = self.devices.iter().filter(since).cloned().collect();
+    pub(super) fn take_again(&mut self, arrival: &Arrival, late: BTreeSet<ClientUri>) -> usize {
         if late.is_empty() {
             return 0;
         }

@@ -87,8 +87,10 @@ pub(super) struct Plan<'a> {
     version: u64,
     early: Vec<Arrival>,
     hashes: Vec<[u8; 32]>,
-    /// What came before, and goes to devices that have joined since.
+    /// What came before, and is put before devices now.
     again: Vec<[u8; 32]>,
+    /// What had waited and is taken by this plan, with the devices that were there then.
+    released: BTreeMap<[u8; 32], BTreeSet<ClientUri>>,
     taken: Vec<([u8; 32], usize)>,
 }
 
@@ -114,6 +116,7 @@ impl<'a> Plan<'a> {
             early: Vec::new(),
             hashes: Vec::new(),
             again: Vec::new(),
+            released: BTreeMap::new(),
             taken: Vec::new(),
             room,
         };
@@ -143,7 +146,13 @@ impl<'a> Plan<'a> {
         if self.early.iter().any(|waiting| waiting.hash == arrival.hash) {
             return;
         }
-        let devices = self.take_again(arrival, version);
+        let had = self.released.get(&arrival.hash);
+        let since = |device: &&ClientUri| {
+            self.joined.get(*device).is_some_and(|joined| *joined > version)
+                && !had.is_some_and(|had| had.contains(*device))
+        };
+        let late: BTreeSet<ClientUri> = self.devices.iter().filter(since).cloned().collect();
+        let devices = self.take_again(arrival, late);
         if devices > 0 {
             self.again.push(arrival.hash);
             self.taken.push((arrival.hash, devices));
@@ -161,6 +170,8 @@ impl<'a> Plan<'a> {
             let arrival = self.early.remove(at);
             if let Some(waiting) = arrival.kept {
                 self.effects.push(Effect::LetGo(waiting.ordinal));
+                self.again.push(arrival.hash);
+                self.released.insert(arrival.hash, self.devices.clone());
             }
             let devices = self.take(&arrival)?;
             self.taken.push((arrival.hash, devices));
@@ -242,9 +253,12 @@ impl<'a> Plan<'a> {
         let Self { inner, room, now, progress, batch, effects, version, hashes, again, .. } = self;
         let lane = room.to_string();
         inner.store.write(&lane, move |tx: &mut Tx<'_>| {
-            if let Some(key) = &batch
-                && inbox::see_batch(tx, key, now)? == Noted::Again
-            {
+            let repeated = match &batch {
+                Some(key) => inbox::see_batch(tx, key, now)? == Noted::Again,
+                None => false,
+            };
+            // The same bytes may come for another of our domains, whose devices have joined meanwhile.
+            if repeated && again.is_empty() {
                 return Ok(());
             }
             follower::know(tx, &room, now)?;
