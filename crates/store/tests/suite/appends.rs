@@ -1,8 +1,5 @@
 //! Messages that share a transaction: what one of them comes to never depends on the others.
 
-use std::sync::mpsc::{Sender, channel};
-use std::thread::JoinHandle;
-
 use portcullis_core::time::Millis;
 use portcullis_core::wire::uri::RoomUri;
 use portcullis_store::answers::{self, Recognised, StoredAnswer, scope};
@@ -32,25 +29,9 @@ impl Message {
     }
 }
 
-/// Keeps the lane busy until the sender is dropped.
-fn busy(store: &Store) -> (Sender<()>, JoinHandle<Result<(), StoreError>>) {
-    let (entered, busy) = channel();
-    let (release, released) = channel::<()>();
-    let store = store.clone();
-    let job = std::thread::spawn(move || {
-        store.write("x", move |_| {
-            entered.send(()).unwrap();
-            let _ = released.recv();
-            Ok(())
-        })
-    });
-    busy.recv().unwrap();
-    (release, job)
-}
-
 /// Accepts the messages in one transaction, in this order.
 fn together(store: &Store, messages: Vec<Message>) -> Vec<Result<u64, StoreError>> {
-    let (release, first) = busy(store);
+    let (release, first) = block(store, "x");
     let accepting: Vec<_> = messages
         .into_iter()
         .enumerate()

@@ -1,8 +1,7 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Sender, channel};
-use std::thread::JoinHandle;
+use std::sync::mpsc::channel;
 
 use portcullis_core::time::Millis;
 use portcullis_store::devices::{register_user, user_exists};
@@ -10,22 +9,6 @@ use portcullis_store::rooms::Seen;
 use portcullis_store::{Options, Store, StoreError, Topic, Tx, rooms};
 
 use crate::harness::*;
-
-/// Keeps the lane of `key` busy; the jobs that come meanwhile are grouped once the sender is dropped.
-fn block(store: &Store, key: &'static str) -> (Sender<()>, JoinHandle<Result<(), StoreError>>) {
-    let (entered, busy) = channel();
-    let (release, released) = channel::<()>();
-    let store = store.clone();
-    let waiting = std::thread::spawn(move || {
-        store.write(key, move |_| {
-            entered.send(()).unwrap();
-            let _ = released.recv();
-            Ok(())
-        })
-    });
-    busy.recv().unwrap();
-    (release, waiting)
-}
 
 fn registering(name: &'static str) -> impl FnMut(&mut Tx<'_>) -> Result<(), StoreError> {
     move |tx| register_user(tx, &user(name), NOW)

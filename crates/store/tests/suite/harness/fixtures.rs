@@ -1,3 +1,6 @@
+use std::sync::mpsc::{Sender, channel};
+use std::thread::JoinHandle;
+
 use portcullis_core::time::Millis;
 use portcullis_core::wire::uri::{ClientUri, Domain, GroupUri, RoomUri, UserUri};
 use portcullis_store::audit::{AuditRecord, Filter, Outcome, entries, sequence};
@@ -79,4 +82,20 @@ pub(crate) fn all() -> Filter {
 pub(crate) fn kinds(store: &Store) -> Vec<String> {
     let log = store.read(|conn| entries(conn, &all())).unwrap();
     log.into_iter().map(|entry| entry.record.kind).filter(|kind| kind != "writer.begin").collect()
+}
+
+/// Keeps the lane of `key` busy; the jobs that come meanwhile are grouped once the sender is dropped.
+pub(crate) fn block(store: &Store, key: &'static str) -> (Sender<()>, JoinHandle<Result<(), StoreError>>) {
+    let (entered, busy) = channel();
+    let (release, released) = channel::<()>();
+    let store = store.clone();
+    let waiting = std::thread::spawn(move || {
+        store.write(key, move |_| {
+            entered.send(()).unwrap();
+            let _ = released.recv();
+            Ok(())
+        })
+    });
+    busy.recv().unwrap();
+    (release, waiting)
 }
