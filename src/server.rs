@@ -88,7 +88,7 @@ impl Server {
     pub async fn start(config: &Config, sockets: Sockets, clock: Clock) -> anyhow::Result<Self> {
         let collector = Collector::of(&config.telemetry)?;
         let policy = Policy::open(&config.policies)?;
-        let keys = HubKeys::read(&config.keys.hub, &config.keys.franking)?;
+        let keys = HubKeys::read(&config.keys)?;
         let peers = Peers::new(config)?;
         let store = open_store(config).await?;
         let claims = Claims::new(&config.limits);
@@ -101,6 +101,7 @@ impl Server {
         }
         record_bundle(&gateway, &gateway.policy().active(), "policy.loaded").await?;
         gateway.refresh_peers().await?;
+        gateway.open_hub_keys().await.context("cannot open the keys that messages are franked with")?;
 
         let (close, closed) = watch::channel(false);
         telemetry::watch(gateway.store(), audit::SINK);

@@ -1,9 +1,9 @@
-//! Forgets what has served its time: answers, tickets, routes, spent KeyPackages, and what hubs have sent us. Gives up
+//! Forgets what has served its time: answers, tickets, routes, spent KeyPackages, old hub keys, and what hubs have sent us. Gives up
 //! waiting for commits that hubs have not sent.
 
 use std::time::Duration;
 
-use portcullis_store::{StoreError, Tx, admission, answers, inbox, key_packages, routes};
+use portcullis_store::{StoreError, Tx, admission, answers, hub_keys, inbox, key_packages, routes};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
@@ -54,7 +54,9 @@ pub async fn once(gateway: &Gateway) -> Result<(), StoreError> {
     forget(gateway, move |tx| routes::expire(tx, now, STEP_ROWS)).await?;
     forget(gateway, move |tx| key_packages::expire(tx, now, now.minus(UNDER_WAY), STEP_ROWS)).await?;
     forget(gateway, move |tx| inbox::expire_batches(tx, now.minus(REPEATS), STEP_ROWS)).await?;
-    forget(gateway, move |tx| inbox::expire_messages(tx, now.minus(REPEATS), STEP_ROWS)).await
+    forget(gateway, move |tx| inbox::expire_messages(tx, now.minus(REPEATS), STEP_ROWS)).await?;
+    let kept = gateway.hub_key_kept();
+    forget(gateway, move |tx| hub_keys::expire(tx, now.minus(kept))).await
 }
 
 async fn forget(

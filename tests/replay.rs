@@ -129,7 +129,7 @@ impl House {
             store: Store::open(&config.database, &store_options(&config)).unwrap(),
             policy: Policy::open(&config.policies).unwrap(),
             peers: Peers::new(&config).unwrap(),
-            keys: HubKeys::read(&config.keys.hub, &config.keys.franking).unwrap(),
+            keys: HubKeys::read(&config.keys).unwrap(),
             clock: Clock::default(),
             claims: Claims::new(&config.limits),
         };

@@ -155,6 +155,7 @@ fn every_reason_and_every_kind_of_record_is_documented() {
         "decision.",
         "delivery.",
         "follower.",
+        "key.",
         "moderation.",
         "outbox.",
         "policy.",

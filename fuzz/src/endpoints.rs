@@ -7,16 +7,17 @@ use portcullis_core::mls::{ComponentOperation, GroupView, Outline};
 use portcullis_core::room::{self, RoomState};
 use portcullis_core::wire::Wire;
 use portcullis_core::wire::components::{
-    AppComponents, AssetPolicy, BaseRoomPolicy, BotPolicy, ComponentId, ContentMediaTypes, Dictionary, FrankingAgent,
-    HistoryPolicy, JoinLinkPolicy, JoinLinks, JoinLinksUpdate, LinkPreviewPolicy, LoggingPolicy,
-    MessageExpirationPolicy, OperationalParameters, ParticipantList, ParticipantListUpdate, PreauthList, RolesList,
-    RoomMetadata, SafeAadComponents, StatusNotificationPolicy,
+    AppComponents, ApplicationFraming, AssetPolicy, BaseRoomPolicy, BotPolicy, ComponentId, ContentMediaTypes,
+    Dictionary, FrankingAgent, HistoryPolicy, JoinLinkPolicy, JoinLinks, JoinLinksUpdate, LinkPreviewPolicy,
+    LoggingPolicy, MessageExpirationPolicy, OperationalParameters, ParticipantList, ParticipantListUpdate, PreauthList,
+    RolesList, RoomMetadata, SafeAadComponents, StatusNotificationPolicy,
 };
 use portcullis_core::wire::external_sender::ExternalSender;
 use portcullis_core::wire::frank::{Frank, FrankingContext, FrankingTbs, SafeAad};
 use portcullis_core::wire::group_info::{GroupInfoRatchetTree, GroupInfoRequest, GroupInfoResponse};
 use portcullis_core::wire::key_material::{KeyMaterialRequest, KeyMaterialResponse, RequiredCapabilities};
 use portcullis_core::wire::notify::{FanoutMessage, decode_batch};
+use portcullis_core::wire::report_abuse::{AbuseReport, AbusiveMessage};
 use portcullis_core::wire::submit::{SubmitMessageRequest, SubmitMessageResponse};
 use portcullis_core::wire::update::{
     Extension, GroupInfoOption, PartialGroupInfo, RatchetTreeOption, UpdateRequest, UpdateResponse,
@@ -93,6 +94,9 @@ pub(super) const BODIES: &[Decoder] = &[
     decoder("GroupInfoRatchetTree", through::<GroupInfoRatchetTree>),
     decoder("ExternalSender", through::<ExternalSender>),
     decoder("batch of FanoutMessages", batch),
+    decoder("AbuseReport", through::<AbuseReport>),
+    decoder("AbusiveMessage", through::<AbusiveMessage>),
+    decoder("ApplicationFraming", through::<ApplicationFraming>),
 ];
 
 fn key_material_request(bytes: &[u8]) -> bool {

@@ -40,6 +40,7 @@ keys:
   tls: [{ domain: a.example, certificate: a.crt, key: a.key }]
   hub: hub.key
   franking: franking.key
+  sealing: [sealing.key]
 limits:
   user: { per_minute: 1000000000, burst: 1000000000 }
 ";
@@ -114,6 +115,8 @@ impl Gate {
         for name in ["hub.key", "franking.key"] {
             write(name, KeyPair::generate_for(&PKCS_ED25519)?.serialize_pem())?;
         }
+        // 32 octets of zero in base64.
+        write("sealing.key", format!("{}=", "A".repeat(43)))?;
         let key = KeyPair::generate_for(&PKCS_ED25519)?;
         let signer = TokenKey::from_pem(&key.serialize_pem())?;
         let jwks = serde_json::to_value(signer.jwks())?;

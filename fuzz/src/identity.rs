@@ -1,8 +1,8 @@
 //! Who speaks, where a provider is found, what a request is about and what a message says.
 
+use portcullis_core::content::Content;
 use portcullis_core::identity::certificate::{host_tenant, peer_domain, spki_sha256};
 use portcullis_core::identity::credential::{client_of, provider_credential, provider_of};
-use portcullis_core::member::content::Content;
 use portcullis_core::mls::SigningKey;
 use portcullis_core::wire::Wire;
 use portcullis_core::wire::directory::{Directory, lifetime};

@@ -1,13 +1,15 @@
 //! Inputs that start a corpus: the published vectors, the shipped bundle, and what real members make.
 
-use portcullis_core::member::content::Content;
+use portcullis_core::content::Content;
+use portcullis_core::time::Millis;
 use portcullis_core::wire::Wire;
 use portcullis_core::wire::components::{
-    AppComponents, ComponentId, ContentMediaTypes, Dictionary, JoinLinks, JoinLinksUpdate, MediaType, Participant,
-    ParticipantList, ParticipantListUpdate, PreauthList, RolesList, SafeAadComponents,
+    AppComponents, ApplicationFraming, ComponentId, ContentMediaTypes, Dictionary, JoinLinks, JoinLinksUpdate,
+    MediaType, Participant, ParticipantList, ParticipantListUpdate, PreauthList, RolesList, SafeAadComponents,
 };
-use portcullis_core::wire::frank::SafeAad;
+use portcullis_core::wire::frank::{Frank, SafeAad};
 use portcullis_core::wire::key_material::RequiredCapabilities;
+use portcullis_core::wire::report_abuse::AbusiveMessage;
 use serde_json::Value;
 
 use super::{TARGETS, documents, doors, rooms};
@@ -96,6 +98,7 @@ fn by_hand() -> Vec<(&'static str, Vec<u8>)> {
         (Ok(user), Ok(room)) => Content::text(&user, &room, "hello", [7; 16]).encode(),
         _ => Vec::new(),
     };
+    let frank = Frank { server_frank: [1; 32], signature_suite: 1, signature: vec![2; 64] };
     let names = [user, "mimi://a.example", "mimi://a.example/d/alice/phone", room, "mimi://b.example/g/b%2Fb"];
     let sender = |identity: &str| [&[1, 7, 0, 1][..], &opaque(identity.as_bytes())].concat();
     let certificate = [sized(b"mimi@A.example").as_slice(), include_bytes!("../seeds/certificate.der")].concat();
@@ -104,12 +107,14 @@ fn by_hand() -> Vec<(&'static str, Vec<u8>)> {
     let mut seeds = vec![
         ("AppComponents", AppComponents { components: vec![ComponentId::ROLES_LIST] }.encode()),
         ("SafeAadComponents", SafeAadComponents { components: vec![ComponentId::FRANK_AAD] }.encode()),
-        ("ContentMediaTypes", ContentMediaTypes { media_types: vec![plain] }.encode()),
+        ("ContentMediaTypes", ContentMediaTypes { media_types: vec![plain.clone()] }.encode()),
         ("JoinLinksUpdate", links.encode()),
         ("preauth_list beside roles_list", preauth),
         ("updates of components", update),
         ("RequiredCapabilities", RequiredCapabilities { proposal_types: vec![8, 10], ..Default::default() }.encode()),
         ("SafeAad", SafeAad::with_frank(&[9; 32]).encode()),
+        ("AbusiveMessage", AbusiveMessage { content: text.clone(), frank, accepted_at: Millis(1) }.encode()),
+        ("ApplicationFraming", ApplicationFraming { media_type: plain.clone(), content: text.clone() }.encode()),
         ("ExternalSender", sender("mimi://a.example")),
         ("credential", sender("mimi://a.example")),
         ("credential", sender("mimi://a.example/d/alice/phone")),

@@ -51,8 +51,11 @@ pub(super) fn everything(path: &Path) -> Result<Config, Failure> {
 type Fault = (String, anyhow::Error);
 
 fn keys_and_peers(config: &Config) -> Vec<Fault> {
-    let hub = HubKeys::read(&config.keys.hub, &config.keys.franking).err();
-    let hub = hub.map(|error| (key_of(config, error.path()), error.into()));
+    let hub = HubKeys::read(&config.keys).err();
+    let hub = hub.map(|error| {
+        let key = error.path().map_or_else(|| "keys.sealing".to_owned(), |file| key_of(config, file));
+        (key, error.into())
+    });
     let peers = Peers::new(config).err().map(|error| {
         let position =
             |domain: &Domain| config.peers.iter().position(|peer| peer.domain == *domain).unwrap_or_default();
@@ -72,7 +75,7 @@ fn keys_and_peers(config: &Config) -> Vec<Fault> {
 
 /// The key that names a key file.
 fn key_of(config: &Config, file: &Path) -> String {
-    let Keys { trust, tls, hub, .. } = &config.keys;
+    let Keys { trust, tls, hub, sealing, .. } = &config.keys;
     let of_tls = tls.iter().enumerate().find_map(|(number, files)| {
         let named = [("certificate", &files.certificate), ("key", &files.key)];
         let (key, _) = named.into_iter().find(|(_, named)| *named == file)?;
@@ -82,6 +85,7 @@ fn key_of(config: &Config, file: &Path) -> String {
         Some(key) => key,
         None if file == trust => "keys.trust".to_owned(),
         None if file == hub => "keys.hub".to_owned(),
+        None if sealing.iter().any(|named| *named == file) => "keys.sealing".to_owned(),
         None => "keys.franking".to_owned(),
     }
 }

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::Context as _;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use portcullis_core::wire::uri::Domain;
 use rcgen::{KeyPair, PKCS_ED25519};
 
@@ -156,6 +158,7 @@ fn plan(args: &Args) -> anyhow::Result<Vec<File>> {
     for name in ["hub.key", "franking.key"] {
         files.push(File::private(keys.join(name), KeyPair::generate_for(&PKCS_ED25519)?.serialize_pem()));
     }
+    files.push(File::private(keys.join("sealing.key"), sealing_key()?));
     let token = KeyPair::generate_for(&PKCS_ED25519)?.serialize_pem();
     let jwks = serde_json::to_string_pretty(&TokenKey::from_pem(&token)?.jwks())?;
     files.push(File::public(keys.join("jwks.json"), jwks));
@@ -163,6 +166,13 @@ fn plan(args: &Args) -> anyhow::Result<Vec<File>> {
     let policies = args.dir.join("policies");
     files.extend(BUNDLE.iter().map(|(path, content)| File::public(policies.join(path), *content)));
     Ok(files)
+}
+
+/// 32 random octets in base64.
+fn sealing_key() -> anyhow::Result<String> {
+    let mut octets = [0; 32];
+    aws_lc_rs::rand::fill(&mut octets)?;
+    Ok(format!("{}\n", STANDARD.encode(octets)))
 }
 
 fn made(authority: Authority, folder: &Path, files: &mut Vec<File>) -> Authority {
@@ -197,7 +207,9 @@ mod tests {
         assert_eq!(config.domains, args.domains);
         assert_eq!(config.peers[0].connect, Some(args.peers[0].address));
         let keys = &config.keys;
-        for file in [&keys.trust, &keys.hub, &keys.franking, &keys.tls[0].certificate, &keys.tls[0].key] {
+        for file in
+            [&keys.trust, &keys.hub, &keys.franking, &keys.sealing[0], &keys.tls[0].certificate, &keys.tls[0].key]
+        {
             assert!(file.is_file(), "{}", file.display());
         }
         assert!(Path::new(&config.listeners.provider.jwks).is_file());

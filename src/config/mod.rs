@@ -117,7 +117,7 @@ pub struct Peer {
     pub spki: Option<String>,
 }
 
-/// Key material, all PEM files.
+/// Key material: PEM files but for the sealing keys.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Keys {
@@ -129,6 +129,26 @@ pub struct Keys {
     pub hub: PathBuf,
     /// Ed25519 key (PKCS#8) of the franking agent.
     pub franking: PathBuf,
+    /// Keys that seal what must not be read in a copy of the database: 32 octets in base64 each. The first seals, all open.
+    pub sealing: Vec<PathBuf>,
+    /// How long the hub franks messages with one key of its own, in days (reading D-34).
+    #[serde(default = "hub_key_days")]
+    pub hub_key_days: NonZeroU32,
+    /// How long such a key is kept after its days, and so for how long messages can be reported, in days.
+    #[serde(default = "hub_key_kept_days")]
+    pub hub_key_kept_days: NonZeroU32,
+}
+
+const fn number(number: u32) -> NonZeroU32 {
+    NonZeroU32::MIN.saturating_add(number - 1)
+}
+
+fn hub_key_days() -> NonZeroU32 {
+    number(90)
+}
+
+fn hub_key_kept_days() -> NonZeroU32 {
+    number(730)
 }
 
 /// The certificate chain and key of one domain.
@@ -201,9 +221,6 @@ impl Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        const fn number(number: u32) -> NonZeroU32 {
-            NonZeroU32::MIN.saturating_add(number - 1)
-        }
         Self {
             peer: Rate { per_minute: number(60_000), burst: number(5_000) },
             user: Rate { per_minute: number(3_000), burst: number(500) },
@@ -254,6 +271,9 @@ impl Config {
                 return expected(&format!("domains.{number}"), &what);
             }
         }
+        if config.keys.sealing.is_empty() {
+            return expected("keys.sealing", "at least one key file");
+        }
         if !["sqlite:", "postgres:", "postgresql:"].iter().any(|scheme| config.database.starts_with(scheme)) {
             return expected("database", "`sqlite:PATH` or `postgres://…`");
         }
@@ -282,8 +302,9 @@ impl Config {
         let keys = &mut self.keys;
         let files = [&mut self.policies, &mut keys.trust, &mut keys.hub, &mut keys.franking];
         let identities = keys.tls.iter_mut().flat_map(|identity| [&mut identity.certificate, &mut identity.key]);
+        let sealing = keys.sealing.iter_mut();
         let secrets = self.telemetry.headers.values_mut().filter_map(|secret| secret.file.as_mut());
-        for file in files.into_iter().chain(identities).chain(secrets) {
+        for file in files.into_iter().chain(identities).chain(sealing).chain(secrets) {
             *file = folder.join(&*file);
         }
         if let Some(file) = self.database.strip_prefix("sqlite:") {
@@ -319,6 +340,7 @@ keys:
   tls: [{ domain: a.example, certificate: a.crt, key: a.key }]
   hub: hub.key
   franking: franking.key
+  sealing: [sealing.key]
 ";
 
     fn load(text: &str) -> Result<Config, ConfigError> {
@@ -348,7 +370,7 @@ keys:
     #[test]
     fn an_unknown_key_is_an_error_at_its_line() {
         let error = load(&format!("{GOOD}polices: x\n")).unwrap_err();
-        assert_eq!(error.position(), Some((12, 1)));
+        assert_eq!(error.position(), Some((13, 1)));
         assert!(error.to_string().contains("polices"), "{error}");
     }
 
@@ -368,10 +390,10 @@ peers:
     spki: beef
 ";
         let position = |text: &str| load(text).unwrap_err().position();
-        assert_eq!(position(&format!("{GOOD}{peers}")), Some((16, 11)));
+        assert_eq!(position(&format!("{GOOD}{peers}")), Some((17, 11)));
         assert_eq!(position(&GOOD.replace("sqlite:portcullis.db", "mysql://x")), Some((2, 11)));
         assert_eq!(position(&GOOD.replace("https://a", "http://a")), Some((4, 46)));
-        assert_eq!(position(&format!("{GOOD}telemetry: {{ log: 'info,=,' }}\n")), Some((12, 19)));
-        assert_eq!(position(&format!("{GOOD}peers: [{{ domain: a.example }}]\n")), Some((12, 19)));
+        assert_eq!(position(&format!("{GOOD}telemetry: {{ log: 'info,=,' }}\n")), Some((13, 19)));
+        assert_eq!(position(&format!("{GOOD}peers: [{{ domain: a.example }}]\n")), Some((13, 19)));
     }
 }

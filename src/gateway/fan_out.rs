@@ -7,6 +7,7 @@ use portcullis_core::mls::{Change, Effect, Leaf, StagedChange};
 use portcullis_core::time::Millis;
 use portcullis_core::wire::Wire;
 use portcullis_core::wire::components::Capability;
+use portcullis_core::wire::frank::Frank;
 use portcullis_core::wire::mls::{MlsMessage, RatchetTree};
 use portcullis_core::wire::notify::{FanoutBody, FanoutMessage};
 use portcullis_core::wire::update::{CommitBundle, RatchetTreeOption};
@@ -55,25 +56,32 @@ impl Audience {
 impl Delivery {
     /// Appends the event to the room and owes it to everyone, in the caller's transaction.
     pub(super) fn write(&self, tx: &mut Tx<'_>, room: &RoomUri, accepted_at: Millis) -> Result<(), StoreError> {
-        let event = self.event(accepted_at);
+        let event = self.event(accepted_at, self.body.clone());
         let appended = events::append(tx, room, &event)?;
         self.owe(tx, room, appended, event)
     }
 
-    /// The same with a number that the room has given.
-    pub(super) fn write_as(&self, tx: &mut Tx<'_>, room: &RoomUri, accepted: Accepted) -> Result<(), StoreError> {
-        let event = self.event(accepted.at);
+    /// The same for an application message, with the number that the room has given it and the hub's frank.
+    pub(super) fn write_as(
+        &self,
+        tx: &mut Tx<'_>,
+        room: &RoomUri,
+        accepted: Accepted,
+        frank: Option<Frank>,
+    ) -> Result<(), StoreError> {
+        let message = self.body.message().clone();
+        let event = self.event(accepted.at, FanoutBody::Application { message, frank });
         let appended = events::put(tx, room, accepted.seq, &event)?;
         self.owe(tx, room, appended, event)
     }
 
-    fn event(&self, accepted_at: Millis) -> NewEvent {
+    fn event(&self, accepted_at: Millis, body: FanoutBody) -> NewEvent {
         NewEvent {
             kind: self.kind,
             epoch: self.epoch,
             accepted_at,
-            message_hash: self.body.message().hash(),
-            fanout: FanoutMessage { timestamp: accepted_at, body: self.body.clone() }.encode(),
+            message_hash: body.message().hash(),
+            fanout: FanoutMessage { timestamp: accepted_at, body }.encode(),
         }
     }
 

@@ -1,18 +1,28 @@
 //! The gateway's own keys, read once at start.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use portcullis_core::mls::{NotASigningKey, SigningKey};
 use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject;
 
-/// What the hub signs with.
+use super::seal::Sealer;
+use crate::config::Keys;
+
+/// What the hub signs with, and what keeps its secrets in the database.
 #[derive(Debug)]
 pub struct HubKeys {
     /// External sender of our rooms' groups; also signs groupInfo answers.
     pub hub: SigningKey,
     /// Named as franking agent in our rooms' groups.
     pub franking: SigningKey,
+    /// Seals what must not be read in a copy of the database.
+    pub sealer: Sealer,
+    /// How long the hub franks messages with one key (reading D-34).
+    pub hub_key_period: Duration,
+    /// How long such a key is kept after it was last used, and so how long messages can be reported.
+    pub hub_key_kept: Duration,
 }
 
 /// A key file that cannot be used.
@@ -34,26 +44,48 @@ pub enum KeyError {
         /// Why.
         source: NotASigningKey,
     },
+    /// It does not hold a sealing key.
+    #[error("`{}` does not hold a key of 32 octets in base64", path.display())]
+    Sealing {
+        /// The file.
+        path: PathBuf,
+        /// Why it cannot be read; `None` when it can.
+        source: Option<std::io::Error>,
+    },
+    /// No sealing key is named.
+    #[error("no sealing key is named")]
+    NoSealing,
 }
 
 impl KeyError {
     /// The file.
-    pub fn path(&self) -> &Path {
+    pub fn path(&self) -> Option<&Path> {
         match self {
-            Self::Read { path, .. } | Self::Kind { path, .. } => path,
+            Self::Read { path, .. } | Self::Kind { path, .. } | Self::Sealing { path, .. } => Some(path),
+            Self::NoSealing => None,
         }
     }
 }
 
 impl HubKeys {
-    /// Reads both keys from PEM files.
+    /// Reads the files that a configuration names.
     ///
     /// # Errors
     ///
     /// [`KeyError`] naming the file that cannot be used.
-    pub fn read(hub: &Path, franking: &Path) -> Result<Self, KeyError> {
-        Ok(Self { hub: read(hub)?, franking: read(franking)? })
+    pub fn read(keys: &Keys) -> Result<Self, KeyError> {
+        Ok(Self {
+            hub: read(&keys.hub)?,
+            franking: read(&keys.franking)?,
+            sealer: Sealer::read(&keys.sealing)?,
+            hub_key_period: days(keys.hub_key_days.get()),
+            hub_key_kept: days(keys.hub_key_kept_days.get()),
+        })
     }
+}
+
+fn days(days: u32) -> Duration {
+    Duration::from_secs(u64::from(days) * 24 * 60 * 60)
 }
 
 fn read(path: &Path) -> Result<SigningKey, KeyError> {

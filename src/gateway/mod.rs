@@ -13,6 +13,7 @@ pub mod exports;
 mod fan_out;
 mod follow;
 mod forward;
+mod franking;
 mod group_info;
 mod key_material;
 mod keys;
@@ -23,6 +24,7 @@ mod policy;
 mod reissue;
 mod replay;
 mod rooms;
+mod seal;
 mod streams;
 mod submit;
 mod update;
@@ -35,6 +37,7 @@ pub use error::GatewayError;
 pub use keys::{HubKeys, KeyError};
 pub use once::{Content, Kept, Once, Reply, ShowRefusal, Shown};
 pub use policy::{Active, Policy, PolicyError};
+pub use seal::{Closed, Purpose, Sealer};
 pub use streams::{DeviceStream, Wake};
 
 use std::sync::{Arc, Mutex};
@@ -49,6 +52,7 @@ use uuid::Uuid;
 
 use crate::limits::Limiter;
 use crate::peer::Peers;
+use franking::HubKeyCache;
 use places::{Of, Places};
 use rooms::RoomCache;
 use streams::Streams;
@@ -120,6 +124,7 @@ struct Inner {
     streams: Arc<Streams>,
     /// Reads of a room's GroupInfo by one user.
     reads: Limiter<(RoomUri, UserUri)>,
+    hub_keys: HubKeyCache,
 }
 
 impl Gateway {
@@ -132,6 +137,7 @@ impl Gateway {
             places: Arc::default(),
             streams: Arc::default(),
             reads: Limiter::new(group_info::USER_READS),
+            hub_keys: HubKeyCache::default(),
         }))
     }
 

@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lru::LruCache;
+use portcullis_core::franking::Scheme;
 use portcullis_core::mls::{Group, GroupView};
 use portcullis_core::policy::{RoomFacts, Side};
 use portcullis_core::room::{Effective, RoomState};
@@ -34,6 +35,8 @@ pub(super) struct Hosted {
     pub(super) pending: Vec<PendingProposal>,
     /// What accepted proposals that no commit carries yet have made of it already (reading D-51).
     pub(super) effective: Effective,
+    /// How its messages are franked; `None` when its group does not say so in a way that can be read.
+    pub(super) franking: Option<Scheme>,
 }
 
 pub(super) struct RoomCache {
@@ -68,6 +71,7 @@ impl Hosted {
             seen,
             facts: known_facts(room, side, &state, restrictions),
             effective: state.effective(&group.pending()),
+            franking: Scheme::of(&group.view().components, group.view().suite).ok(),
             group,
             state,
             pending,

@@ -14,6 +14,7 @@ use serde_json::json;
 
 use super::decide::{Case, Decision};
 use super::fan_out;
+use super::franking::Franker;
 use super::once::{Kept, Once};
 use super::replay::Replay;
 use super::rooms::Hosted;
@@ -48,7 +49,7 @@ pub(super) fn accept(
 
 /// `None` when the room moved on and nothing was written.
 fn attempt(
-    inner: &Inner,
+    inner: &Arc<Inner>,
     caller: &Caller,
     hosted: &Hosted,
     request: &SubmitMessageRequest,
@@ -83,14 +84,16 @@ fn attempt(
         let body = answer(SubmitOutcome::NotAllowed);
         return inner.answer_refusal(once, hosted.room.as_str(), decision, body).map(Some);
     }
+    let franker = Franker::of(inner, hosted, request, now)?;
     let delivery = fan_out::of_message(inner, hosted, epoch, message);
     let (id, seen, room) = (decision.id(), hosted.seen, hosted.room.clone());
     let record = decision.record.seal()?;
     let written = inner.store.append(hosted.room.as_str(), move |tx: &mut Tx<'_>| {
         let accepted = rooms::accept_message(tx, &room, seen, now)?;
-        delivery.write_as(tx, &room, accepted)?;
+        let frank = franker.as_ref().map(|franker| franker.frank(accepted.at)).transpose()?;
+        delivery.write_as(tx, &room, accepted, frank.clone())?;
         tx.stage_sealed(&record)?;
-        let body = answer(SubmitOutcome::Accepted { accepted_at: accepted.at, frank: None });
+        let body = answer(SubmitOutcome::Accepted { accepted_at: accepted.at, frank });
         replay.store(tx, &body, id, now)?;
         once.keep(tx, Answer { body, decision: Some(id) })
     });

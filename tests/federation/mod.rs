@@ -5,6 +5,7 @@ mod claims;
 mod delivery;
 mod domains;
 mod forged;
+mod franking;
 mod joins;
 mod notify;
 mod policy;

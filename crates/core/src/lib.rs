@@ -16,4 +16,8 @@ pub mod policy;
 
 pub mod fanout;
 
+pub mod content;
+
+pub mod franking;
+
 pub mod member;

@@ -34,6 +34,7 @@ pub mod bundles;
 pub mod devices;
 pub mod events;
 pub mod follower;
+pub mod hub_keys;
 pub mod inbox;
 pub mod key_packages;
 pub mod outbox;

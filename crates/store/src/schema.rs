@@ -341,6 +341,14 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    hub_keys (domain, starts_at) {
+        domain -> Text,
+        starts_at -> BigInt,
+        sealed -> Binary,
+    }
+}
+
 diesel::joinable!(audit_openings -> audit_entries (seq));
 diesel::joinable!(stream_rows -> stream_payloads (payload));
 diesel::allow_tables_to_appear_in_same_query!(audit_entries, audit_openings);

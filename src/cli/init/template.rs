@@ -67,6 +67,14 @@ keys:
   hub: keys/hub.key
   # Ed25519 key of the franking agent.
   franking: keys/franking.key
+  # Keys that seal what must not be read in a copy of the database: the keys by which reports of abuse are proven, and
+  # what is reported. The first seals, all open; each file holds 32 octets in base64 (openssl rand -base64 32).
+  # Without them reports cannot be read or proven any more: keep them where the database is not.
+  sealing: [keys/sealing.key]
+  # How many days the hub franks messages with one key, and how many it keeps that afterwards: what is older cannot be
+  # reported. These are the defaults.
+  # hub_key_days: 90
+  # hub_key_kept_days: 730
 
 # Traces, metrics and the export of the audit log go to an OTLP/HTTP collector.
 # telemetry:

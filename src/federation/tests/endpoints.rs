@@ -35,6 +35,8 @@ fn configuration(folder: &Path, authority: &Authority) -> Config {
     for name in ["hub.key", "franking.key"] {
         fs::write(folder.join(name), KeyPair::generate_for(&PKCS_ED25519).unwrap().serialize_pem()).unwrap();
     }
+    // 32 octets of zero in base64.
+    std::fs::write(folder.join("sealing.key"), format!("{}=", "A".repeat(43))).unwrap();
     let text = format!(
         "domains: [a.example]\n\
          database: sqlite:portcullis.db\n\
@@ -47,7 +49,8 @@ fn configuration(folder: &Path, authority: &Authority) -> Config {
            trust: ca.pem\n  \
            tls: [{{ domain: a.example, certificate: a.example.crt, key: a.example.key }}]\n  \
            hub: hub.key\n  \
-           franking: franking.key\n",
+           franking: franking.key\n  \
+           sealing: [sealing.key]\n",
         env!("CARGO_MANIFEST_DIR")
     );
     let path = folder.join("gateway.yaml");
@@ -67,7 +70,7 @@ impl Running {
             store: store.unwrap(),
             policy: Policy::open(&config.policies).unwrap(),
             peers: Peers::new(&config).unwrap(),
-            keys: HubKeys::read(&config.keys.hub, &config.keys.franking).unwrap(),
+            keys: HubKeys::read(&config.keys).unwrap(),
             clock: Clock::default(),
             claims: Claims::new(&config.limits),
         });

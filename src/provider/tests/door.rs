@@ -54,6 +54,8 @@ pub(super) fn configuration(folder: &Path) -> Config {
         let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
         std::fs::write(folder.join(name), key.serialize_pem()).unwrap();
     }
+    // 32 octets of zero in base64.
+    std::fs::write(folder.join("sealing.key"), format!("{}=", "A".repeat(43))).unwrap();
     let text = format!(
         "domains: [a.example]\n\
          database: sqlite:portcullis.db\n\
@@ -65,7 +67,8 @@ pub(super) fn configuration(folder: &Path) -> Config {
            trust: ca.pem\n  \
            tls: [{{ domain: a.example, certificate: a.example.crt, key: a.example.key }}]\n  \
            hub: hub.key\n  \
-           franking: franking.key\n",
+           franking: franking.key\n  \
+           sealing: [sealing.key]\n",
         env!("CARGO_MANIFEST_DIR")
     );
     std::fs::write(folder.join("gateway.yaml"), text).unwrap();
@@ -82,7 +85,7 @@ impl Lab {
             store: Store::open(&config.database, &Options::default()).unwrap(),
             policy: Policy::open(&config.policies).unwrap(),
             peers: Peers::new(&config).unwrap(),
-            keys: HubKeys::read(&config.keys.hub, &config.keys.franking).unwrap(),
+            keys: HubKeys::read(&config.keys).unwrap(),
             clock: Clock::default(),
             claims: Claims::new(&config.limits),
         });

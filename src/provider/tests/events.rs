@@ -35,7 +35,7 @@ impl Door {
             store: world.store.clone(),
             policy: Policy::open(&config.policies).unwrap(),
             peers: Peers::new(&config).unwrap(),
-            keys: HubKeys::read(&config.keys.hub, &config.keys.franking).unwrap(),
+            keys: HubKeys::read(&config.keys).unwrap(),
             clock: world.clock.clone(),
             claims: Claims::new(&config.limits),
         });

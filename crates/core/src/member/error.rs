@@ -8,7 +8,7 @@ use crate::mls::labels::LabelError;
 use crate::wire::DecodeError;
 use crate::wire::uri::{RoomUri, UserUri};
 
-use super::content::ContentError;
+use crate::content::ContentError;
 
 /// Why a member could not build or read something.
 #[derive(Debug, thiserror::Error)]

@@ -8,6 +8,7 @@ use openmls::prelude::{LeafNodeIndex, MlsGroup, OpenMlsProvider};
 use openmls_basic_credential::SignatureKeyPair;
 use openmls_rust_crypto::OpenMlsRustCrypto;
 
+use crate::franking::Scheme;
 use crate::identity::credential::client_of;
 use crate::mls::component_updates::dictionary;
 use crate::wire::components::{Component, Dictionary, Participant, ParticipantList};
@@ -76,6 +77,11 @@ impl Membership {
 
     pub(super) fn component<T: Component>(&self) -> Result<Option<T>, MemberError> {
         Ok(self.components().read::<T>()?)
+    }
+
+    /// How messages of the group are framed and franked.
+    pub(super) fn franking(&self) -> Result<Scheme, MemberError> {
+        Ok(Scheme::of(&self.components(), self.group.ciphersuite().into())?)
     }
 
     pub(super) fn participants(&self) -> Result<Vec<Participant>, MemberError> {

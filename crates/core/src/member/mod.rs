@@ -9,12 +9,9 @@
 
 mod client;
 mod commit;
-pub mod content;
-pub mod content_part;
 mod draft;
 mod error;
 mod external;
-mod franking;
 mod membership;
 mod receive;
 mod requests;
@@ -28,5 +25,4 @@ pub use client::{FirstGroup, Member};
 pub use commit::Bundling;
 pub use draft::Draft;
 pub use error::MemberError;
-pub use franking::{Evidence, Franking};
 pub use receive::{Message, Proposer, Received};

@@ -5,9 +5,11 @@ use openmls::prelude::{
     OpenMlsProvider, ProcessedMessage, ProcessedMessageContent, QueuedProposal, Sender, StagedCommit, StagedWelcome,
 };
 
+use crate::content::Content;
+use crate::franking::{Decrypted, Franking};
 use crate::identity::credential::{client_of, provider_of};
 use crate::time::Millis;
-use crate::wire::components::{ComponentId, FrankingAgent};
+use crate::wire::components::ComponentId;
 use crate::wire::frank::Frank;
 use crate::wire::mls::{MlsKind, MlsMessage};
 use crate::wire::notify::{FanoutBody, FanoutMessage};
@@ -16,10 +18,8 @@ use crate::wire::uri::{ClientUri, Domain, RoomUri, UserUri};
 
 use super::Member;
 use super::client::join_config;
-use super::content::Content;
 use super::error::{MemberError, refused};
 use super::external::whole;
-use super::franking::{Franked, Franking};
 use super::membership::{Membership, Waiting};
 use super::resolve::resolve;
 
@@ -168,12 +168,12 @@ impl Membership {
             return Ok(Vec::new());
         };
         let application_data = plaintext.into_bytes();
-        let content = Content::decode(&application_data)?;
+        let scheme = self.franking()?;
+        let content = scheme.content(&application_data)?;
         if content.sender()? != user || content.room()? != *room {
             return Err(MemberError::Impostor);
         }
-        let agent = self.component::<FrankingAgent>()?;
-        let franking = Franked {
+        let decrypted = Decrypted {
             room,
             sender: &user,
             content: &content,
@@ -181,8 +181,8 @@ impl Membership {
             tag: tag.as_deref(),
             frank,
             accepted_at,
-        }
-        .check(self.store.crypto(), u16::from(self.group.ciphersuite()), agent.as_ref());
+        };
+        let franking = scheme.received(self.store.crypto(), decrypted);
         Ok(vec![Received::Message(Box::new(Message { sender: user, client, accepted_at, content, franking }))])
     }
 

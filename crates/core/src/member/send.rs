@@ -4,7 +4,8 @@ use openmls::framing::SafeAadItem;
 use openmls::prelude::{OpenMlsProvider, OpenMlsRand};
 use tls_codec::Serialize as _;
 
-use crate::wire::components::{ComponentId, SafeAadComponents};
+use crate::content::{Content, SALT_BYTES};
+use crate::wire::components::ComponentId;
 use crate::wire::frank::franking_tag;
 use crate::wire::mls::MlsMessage;
 use crate::wire::submit::SubmitMessageRequest;
@@ -12,7 +13,6 @@ use crate::wire::uri::RoomUri;
 use crate::wire::{Protocol, Wire};
 
 use super::Member;
-use super::content::{Content, SALT_BYTES};
 use super::error::{MemberError, refused};
 use super::membership::Membership;
 
@@ -37,10 +37,10 @@ impl Member {
     pub fn encrypt(&mut self, room: &RoomUri, content: &Content) -> Result<SubmitMessageRequest, MemberError> {
         let sender = self.user.clone();
         let (membership, signer) = self.seat(room)?;
-        let application_data = content.encode();
-        let allowed = membership.component::<SafeAadComponents>()?;
+        let scheme = membership.franking()?;
+        let application_data = scheme.application_data(content);
         let Membership { group, store, .. } = &mut *membership;
-        if allowed.is_some_and(|allowed| allowed.components.contains(&ComponentId::FRANK_AAD)) {
+        if scheme.tagged {
             let tag = franking_tag(&content.salt, &application_data);
             let item = SafeAadItem::new(ComponentId::FRANK_AAD.0, tag.to_vec());
             group.set_safe_aad(vec![item]).map_err(refused("set the franking tag"))?;

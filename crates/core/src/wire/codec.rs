@@ -160,6 +160,36 @@ pub(super) mod room_or_empty {
     }
 }
 
+/// A user identifier that is empty where nobody is named (reading D-56).
+pub(super) mod user_or_empty {
+    use std::io::{Read, Write};
+
+    use tls_codec::Error;
+
+    use crate::wire::uri::UserUri;
+
+    use super::{malformed, opaque};
+
+    fn bytes(user: &Option<UserUri>) -> &[u8] {
+        user.as_ref().map(UserUri::as_bytes).unwrap_or_default()
+    }
+
+    pub(in crate::wire) fn tls_serialized_len(user: &Option<UserUri>) -> usize {
+        opaque::tls_serialized_len(bytes(user))
+    }
+
+    pub(in crate::wire) fn tls_serialize<W: Write>(user: &Option<UserUri>, writer: &mut W) -> Result<usize, Error> {
+        opaque::tls_serialize(bytes(user), writer)
+    }
+
+    pub(in crate::wire) fn tls_deserialize<R: Read>(reader: &mut R) -> Result<Option<UserUri>, Error> {
+        match opaque::tls_deserialize(reader)?.as_slice() {
+            [] => Ok(None),
+            uri => UserUri::from_bytes(uri).map(Some).map_err(malformed),
+        }
+    }
+}
+
 /// `T x<V>` with at most one entry (reading P-2).
 pub(super) mod at_most_one {
     use std::io::{Read, Write};

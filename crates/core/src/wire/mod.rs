@@ -14,6 +14,7 @@ pub mod group_info;
 pub mod key_material;
 pub mod mls;
 pub mod notify;
+pub mod report_abuse;
 pub mod submit;
 pub mod target;
 pub mod update;

@@ -12,6 +12,7 @@ use portcullis_core::wire::frank::{Frank, SafeAad};
 use portcullis_core::wire::group_info::{GroupInfoRequest, GroupInfoResponse};
 use portcullis_core::wire::key_material::{KeyMaterialRequest, KeyMaterialResponse};
 use portcullis_core::wire::notify::{FanoutMessage, decode_batch};
+use portcullis_core::wire::report_abuse::AbuseReport;
 use portcullis_core::wire::submit::{SubmitMessageRequest, SubmitMessageResponse};
 use portcullis_core::wire::update::{UpdateRequest, UpdateResponse};
 use portcullis_core::wire::{DecodeError, Wire};
@@ -43,7 +44,7 @@ impl Vector {
 
     /// How its struct is read; `None` for the endpoints that this crate does not decode.
     fn codec(&self) -> Option<Codec> {
-        if matches!(self.group.as_str(), "consent" | "identifierQuery" | "reportAbuse") {
+        if matches!(self.group.as_str(), "consent" | "identifierQuery") {
             return None;
         }
         let name = self.text("struct");
@@ -77,6 +78,7 @@ impl Vector {
             "GroupInfoRequest" => through::<GroupInfoRequest>,
             "GroupInfoResponse" => through::<GroupInfoResponse>,
             "AppDataDictionary" => through::<Dictionary>,
+            "AbuseReport" => through::<AbuseReport>,
             unknown => panic!("no codec for `{unknown}`"),
         })
     }

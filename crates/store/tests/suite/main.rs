@@ -9,6 +9,7 @@ mod audit;
 mod crash;
 mod devices;
 mod follower;
+mod hub_keys;
 mod lanes;
 mod leases;
 mod outbox;

@@ -1,5 +1,5 @@
 use super::*;
-use crate::member::content::Content;
+use crate::content::Content;
 
 #[test]
 fn texts_go_both_ways() {
@@ -19,7 +19,7 @@ fn p256_clients_talk_too() {
     let mut table = Table::seated(Hub::new(2), members.into_iter().collect());
     let received = table.say(1, "hello");
     assert_eq!(message(&received[0]).content.body.as_text(), Some("hello"));
-    assert!(matches!(message(&received[0]).franking, crate::member::Franking::Verified(_)));
+    assert!(matches!(message(&received[0]).franking, crate::franking::Franking::Verified(_)));
     table.assert_in_step();
 }
 

@@ -15,13 +15,13 @@ use crate::mls::{Group, labels};
 use crate::room::{Template, TemplateInput};
 use crate::time::Millis;
 use crate::wire::Wire;
-use crate::wire::components::FrankingAgent;
+use crate::wire::components::{Component, Dictionary, FrankingAgent};
 use crate::wire::external_sender::ExternalSender;
 use crate::wire::frank::{Frank, FrankingContext, FrankingTbs, SafeAad, server_frank};
 use crate::wire::mls::KeyPackage;
 use crate::wire::notify::{FanoutBody, FanoutMessage};
 use crate::wire::submit::SubmitMessageRequest;
-use crate::wire::update::{RatchetTreeOption, UpdateRequest};
+use crate::wire::update::{Extension, RatchetTreeOption, UpdateRequest};
 use crate::wire::uri::{ClientUri, GroupUri, RoomUri, UserUri};
 
 use super::{Bundling, Member, MemberError, Message, Received};
@@ -108,12 +108,26 @@ impl Table {
         Self::seated(Hub::new(1), names.iter().map(|name| member(name)).collect())
     }
 
-    fn seated(hub: Hub, mut members: Vec<Member>) -> Self {
+    fn seated(hub: Hub, members: Vec<Member>) -> Self {
+        let extensions = hub.extensions(members[0].user());
+        Self::in_room(hub, members, &extensions)
+    }
+
+    /// In a room that has one component more than the template gives it.
+    fn with_component(hub: Hub, members: Vec<Member>, component: &impl Component) -> Self {
+        let mut extensions = Vec::<Extension>::decode(&hub.extensions(members[0].user())).unwrap();
+        let dictionary = extensions.iter_mut().find(|extension| extension.extension_type == 6).unwrap();
+        let mut components = Dictionary::decode(&dictionary.data).unwrap();
+        components.write(component);
+        dictionary.data = components.encode();
+        Self::in_room(hub, members, &extensions.encode())
+    }
+
+    fn in_room(hub: Hub, mut members: Vec<Member>, extensions: &[u8]) -> Self {
         let guests = members.split_off(1);
         let mut creator = members.remove(0);
         let group = GroupUri::parse("mimi://a.example/g/lobby").unwrap();
-        let extensions = hub.extensions(creator.user());
-        let first = creator.create_room(&room(), &group, &extensions).unwrap();
+        let first = creator.create_room(&room(), &group, extensions).unwrap();
         let group = Group::found(first.group_info.as_bytes(), first.tree.as_bytes()).unwrap();
         let clock = now(&mut creator).0;
         let mut table = Self { hub, group, members: vec![creator], clock };

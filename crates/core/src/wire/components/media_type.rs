@@ -2,7 +2,7 @@
 
 use tls_codec::{TlsDeserialize, TlsSerialize, TlsSize};
 
-use crate::wire::codec;
+use crate::wire::{codec, wire};
 
 /// `MediaType`, such as `text/plain` with the parameter charset.
 #[derive(Clone, Debug, PartialEq, Eq, TlsSize, TlsSerialize, TlsDeserialize)]
@@ -24,3 +24,16 @@ pub struct MediaTypeParameter {
     #[tls_codec(with = "codec::text")]
     pub value: String,
 }
+
+/// `ApplicationFraming`: what stands around the content of an application message in a group that lists its media types
+/// (draft-ietf-mls-extensions, content_media_types).
+#[derive(Clone, Debug, PartialEq, Eq, TlsSize, TlsSerialize, TlsDeserialize)]
+pub struct ApplicationFraming {
+    /// What the content is.
+    pub media_type: MediaType,
+    /// The content.
+    #[tls_codec(with = "codec::opaque")]
+    pub content: Vec<u8>,
+}
+
+wire!(ApplicationFraming);

@@ -36,7 +36,7 @@ pub use join_links::{JoinLinkPolicy, JoinLinks, JoinLinksUpdate};
 pub use link_preview::{LinkPreviewPolicy, Proxies};
 pub use lists::{AppComponents, ContentMediaTypes, SafeAadComponents};
 pub use logging::{Logging, LoggingPolicy};
-pub use media_type::{MediaType, MediaTypeParameter};
+pub use media_type::{ApplicationFraming, MediaType, MediaTypeParameter};
 pub use metadata::{RichDescription, RoomMetadata};
 pub use operational::{
     AppMessagePolicy, ExtendedCapabilities, MinDefaultMaxTime, OperationalParameters, PendingProposalPolicy,

@@ -10,7 +10,9 @@ use minicbor::{Decoder, Encoder};
 
 use crate::wire::uri::{RoomUri, UserUri};
 
-use super::content_part::Part;
+pub mod part;
+
+use part::Part;
 
 /// Octets of the salt, which is also the key of the franking tag.
 pub const SALT_BYTES: usize = 16;
@@ -192,10 +194,10 @@ impl Content {
 }
 
 /// The error of a writer that cannot fail.
-pub(super) type Never = std::convert::Infallible;
+type Never = std::convert::Infallible;
 
 /// Drops the encoder that every writing method returns.
-pub(super) fn put<T>(written: Result<T, minicbor::encode::Error<Never>>) -> Result<(), Never> {
+fn put<T>(written: Result<T, minicbor::encode::Error<Never>>) -> Result<(), Never> {
     // The only other cause is a value that refuses to be written, and none of ours does.
     written.map(drop).or(Ok(()))
 }
@@ -207,7 +209,7 @@ fn encoded<T: minicbor::Encode<()> + ?Sized>(value: &T) -> Vec<u8> {
 }
 
 /// Refuses indefinite lengths and other lengths than `length`.
-pub(super) fn expect_array(from: &mut Decoder<'_>, length: u64) -> Result<(), ContentError> {
+fn expect_array(from: &mut Decoder<'_>, length: u64) -> Result<(), ContentError> {
     if from.array()? == Some(length) { Ok(()) } else { Err(ContentError::Malformed) }
 }
 
@@ -257,7 +259,7 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
-    use crate::member::content_part::Body;
+    use crate::content::part::Body;
 
     fn hello() -> Content {
         Content::text(

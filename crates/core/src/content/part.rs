@@ -4,7 +4,7 @@
 
 use minicbor::{Decoder, Encoder};
 
-use super::content::{ContentError, Never, put};
+use super::{ContentError, Never, put};
 
 /// Media type of the texts we write; what it may contain is shown by every MIMI client.
 pub const MARKDOWN: &str = "text/markdown;variant=GFM-MIMI";
