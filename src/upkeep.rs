@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use portcullis_store::{StoreError, Tx, admission, answers, hub_keys, inbox, key_packages, routes};
+use portcullis_store::{StoreError, Tx, admission, answers, consents, hub_keys, inbox, key_packages, routes};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
@@ -53,6 +53,7 @@ pub async fn once(gateway: &Gateway) -> Result<(), StoreError> {
     forget(gateway, move |tx| admission::expire(tx, now.minus(EVERY), STEP_ROWS)).await?;
     forget(gateway, move |tx| routes::expire(tx, now, STEP_ROWS)).await?;
     forget(gateway, move |tx| key_packages::expire(tx, now, now.minus(UNDER_WAY), STEP_ROWS)).await?;
+    forget(gateway, move |tx| consents::expire(tx, now.minus(REPEATS), STEP_ROWS)).await?;
     forget(gateway, move |tx| inbox::expire_batches(tx, now.minus(REPEATS), STEP_ROWS)).await?;
     forget(gateway, move |tx| inbox::expire_messages(tx, now.minus(REPEATS), STEP_ROWS)).await?;
     let kept = gateway.hub_key_kept();

@@ -8,9 +8,9 @@ use serde_json::Value;
 /// Who, decision or code of the refusal, deciding policy.
 const STEPS: [(&str, &str, &str); 24] = [
     ("alice/phone", "accepted", "mimi.create-room"),
-    ("alice/phone", "accepted", "mimi.claim-key-material"),
+    ("alice/phone", "accepted", "mimi.claim-elsewhere"),
     ("alice/phone", "accepted", "mimi.role-capability"),
-    ("bob/phone", "accepted", "mimi.claim-key-material"),
+    ("bob/phone", "accepted", "mimi.claim-elsewhere"),
     ("bob/phone", "accepted", "mimi.role-capability"),
     ("alice/phone", "accepted", "mimi.role-capability"),
     ("bob/phone", "accepted", "mimi.role-capability"),

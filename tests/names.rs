@@ -82,7 +82,27 @@ impl World {
     fn cases(&mut self, method: &Method, path: &str) -> Vec<Case> {
         let phone = format!("mimi://{PHONE}");
         match (method.as_str(), path) {
-            ("GET", "/v1/openapi.json") | ("PUT", "/v1/users/{user}") | ("POST", "/v1/rooms") => Vec::new(),
+            ("GET", "/v1/openapi.json" | "/v1/consent") | ("PUT", "/v1/users/{user}") | ("POST", "/v1/rooms") => {
+                Vec::new()
+            }
+            ("POST", "/v1/consent") => {
+                let with = |of| {
+                    let packages = serde_json::from_slice::<serde_json::Value>(&key_package(of)).unwrap();
+                    let (user, packages) = (self.bob.user(), &packages["key_packages"]);
+                    json(&serde_json::json!({ "operation": "grant", "user": user, "key_packages": packages }))
+                };
+                let malformed = |status, _: &[u8]| status == 400;
+                vec![
+                    case("a credential of another user", Who::Carol, "", &with(PHONE), malformed),
+                    case(
+                        "a client that is not registered",
+                        Who::Carol,
+                        "",
+                        &with("a.example/d/carol/watch"),
+                        forbidden,
+                    ),
+                ]
+            }
             ("PUT", "/v1/devices/{device}") => vec![
                 case("another user's client", Who::Carol, "mimi://a.example/d/alice/watch", &[], forbidden),
                 case("another company's client", Who::Carol, "mimi://b.example/d/carol/phone", &[], forbidden),
@@ -170,8 +190,10 @@ impl World {
         let caller = self.device(case.by);
         let gateway = self.lab.gateway(caller.client().domain().as_str());
         let named = case.named.replace(':', "%3A").replace('/', "%2F");
-        let (before, after) = path.split_once('{').unwrap();
-        let path = format!("{before}{named}{}", after.split_once('}').unwrap().1);
+        let path = match path.split_once('{') {
+            Some((before, after)) => format!("{before}{named}{}", after.split_once('}').unwrap().1),
+            None => path.to_owned(),
+        };
         let response = Client::new()
             .request(method.as_str().parse().unwrap(), format!("http://{}{path}", gateway.provider))
             .header(IDEMPOTENCY_KEY, Uuid::new_v4().to_string())

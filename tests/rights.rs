@@ -7,7 +7,8 @@ use actix_web::http::Method;
 use portcullis::gateway::Clock;
 use portcullis::http::IDEMPOTENCY_KEY;
 use portcullis::http::token::{ADMIN_AUDIENCE, AUDIENCE, Grant};
-use portcullis::member::Device;
+use portcullis::member::{Device, KEY_PACKAGE_LIFETIME};
+use portcullis::provider::Base64;
 use portcullis::{admin, federation, provider};
 use portcullis_core::wire::Wire;
 use portcullis_core::wire::group_info::{GroupInfoOutcome, GroupInfoResponse};
@@ -157,6 +158,16 @@ fn in_the_place_of_alice(method: &Method, path: &str, alice: &mut Device) -> Ins
     let plain =
         |body: Value| Instead { body: body.to_string().into_bytes(), refused: |status, _| matches!(status, 403 | 404) };
     match (method.as_str(), path) {
+        // A step of Mallory's own, with a key package of Alice's; and the list is Mallory's.
+        ("POST", "/v1/consent") => {
+            let packages = alice.member_mut().key_packages(1, KEY_PACKAGE_LIFETIME).unwrap();
+            let packages: Vec<Base64> = packages.iter().map(|package| Base64(package.as_bytes().to_vec())).collect();
+            let grant = json!({ "operation": "grant", "user": "mimi://b.example/u/bob", "key_packages": packages });
+            Instead { body: grant.to_string().into_bytes(), refused: |status, _| status == 400 }
+        }
+        ("GET", "/v1/consent") => {
+            Instead { body: Vec::new(), refused: |status, body| (status, body) == (200, br#"{"items":[]}"#) }
+        }
         ("PUT", "/v1/users/{user}" | "/v1/devices/{device}")
         | ("GET", "/v1/devices/{device}/key-packages" | "/v1/devices/{device}/events") => plain(json!({})),
         ("POST", "/v1/devices/{device}/key-packages") => plain(json!({ "key_packages": [] })),

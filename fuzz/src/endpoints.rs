@@ -12,9 +12,11 @@ use portcullis_core::wire::components::{
     LoggingPolicy, MessageExpirationPolicy, OperationalParameters, ParticipantList, ParticipantListUpdate, PreauthList,
     RolesList, RoomMetadata, SafeAadComponents, StatusNotificationPolicy,
 };
+use portcullis_core::wire::consent::ConsentEntry;
 use portcullis_core::wire::external_sender::ExternalSender;
 use portcullis_core::wire::frank::{Frank, FrankingContext, FrankingTbs, SafeAad};
 use portcullis_core::wire::group_info::{GroupInfoRatchetTree, GroupInfoRequest, GroupInfoResponse};
+use portcullis_core::wire::identifier_query::{IdentifierRequest, IdentifierResponse};
 use portcullis_core::wire::key_material::{KeyMaterialRequest, KeyMaterialResponse, RequiredCapabilities};
 use portcullis_core::wire::notify::{FanoutMessage, decode_batch};
 use portcullis_core::wire::report_abuse::{AbuseReport, AbusiveMessage};
@@ -97,6 +99,9 @@ pub(super) const BODIES: &[Decoder] = &[
     decoder("AbuseReport", through::<AbuseReport>),
     decoder("AbusiveMessage", through::<AbusiveMessage>),
     decoder("ApplicationFraming", through::<ApplicationFraming>),
+    decoder("ConsentEntry", through::<ConsentEntry>),
+    decoder("IdentifierRequest", through::<IdentifierRequest>),
+    decoder("IdentifierResponse", through::<IdentifierResponse>),
 ];
 
 fn key_material_request(bytes: &[u8]) -> bool {

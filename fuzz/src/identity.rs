@@ -97,7 +97,7 @@ fn content(bytes: &[u8]) -> bool {
 fn directory(bytes: &[u8]) -> bool {
     let Ok(directory) = Directory::parse(bytes) else { return false };
     let value = "mimi://a.example/r/lobby";
-    let Ok(Some(url)) = directory.url("update", "roomId", value) else { return false };
+    let Ok(Some(url)) = directory.url("update", &[("roomId", value)]) else { return false };
     assert!(url.contains("mimi%3A%2F%2Fa.example%2Fr%2Flobby"));
     true
 }

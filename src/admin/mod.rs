@@ -3,6 +3,7 @@
 mod decisions;
 mod exports;
 mod lanes;
+mod letters;
 mod openapi;
 mod operator;
 mod page;

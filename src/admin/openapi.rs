@@ -6,7 +6,7 @@ use utoipa::{Modify, OpenApi};
 
 use super::problems::CODES;
 use super::routes::RESOURCES;
-use super::{decisions, exports, lanes, peers, rooms, status};
+use super::{decisions, exports, lanes, letters, peers, rooms, status};
 use crate::http::{ProblemDetails, openapi};
 
 #[derive(OpenApi)]
@@ -33,6 +33,9 @@ use crate::http::{ProblemDetails, openapi};
         lanes::retry,
         lanes::skip,
         lanes::resend,
+        letters::list,
+        letters::retry,
+        letters::skip,
         decisions::list,
         decisions::show,
         exports::dead_letters,
@@ -44,7 +47,7 @@ use crate::http::{ProblemDetails, openapi};
         (name = "status", description = "How the gateway is"),
         (name = "rooms", description = "Rooms this gateway is hub of"),
         (name = "peers", description = "Who federates with us"),
-        (name = "lanes", description = "What rooms owe to other providers"),
+        (name = "lanes", description = "What rooms, and users who consent, owe to other providers"),
         (name = "decisions", description = "What was decided, and why"),
         (name = "exports", description = "The audit log on its way to a collector")
     )

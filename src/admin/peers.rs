@@ -215,7 +215,7 @@ async fn shown(operator: Operator, domain: Domain, gateway: &Gateway) -> Result<
     Ok(PeerShown::of(found.ok_or(GatewayError::NotFound)?))
 }
 
-fn parsed(domain: &str) -> Result<Domain, Problem> {
+pub(super) fn parsed(domain: &str) -> Result<Domain, Problem> {
     let malformed = |_| Problem::Malformed("the path segment is no provider domain".to_owned());
     Domain::parse(domain).map_err(malformed)
 }

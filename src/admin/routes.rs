@@ -3,7 +3,7 @@
 use actix_web::http::Method;
 use actix_web::web;
 
-use super::{decisions, exports, lanes, openapi, peers, rooms, status};
+use super::{decisions, exports, lanes, letters, openapi, peers, rooms, status};
 use crate::http::{Resource, listed};
 
 /// Longest body, in bytes: a reason and a number.
@@ -55,6 +55,17 @@ pub(super) const RESOURCES: &[Resource] = &[
         path: "/v1/lanes/{room}/{peer}/resend",
         limit_bytes: SMALL,
         methods: &[(Method::POST, || web::post().to(lanes::resend))],
+    },
+    Resource { path: "/v1/letters", limit_bytes: 0, methods: &[(Method::GET, || web::get().to(letters::list))] },
+    Resource {
+        path: "/v1/letters/{peer}/retry",
+        limit_bytes: SMALL,
+        methods: &[(Method::POST, || web::post().to(letters::retry))],
+    },
+    Resource {
+        path: "/v1/letters/{peer}/skip",
+        limit_bytes: SMALL,
+        methods: &[(Method::POST, || web::post().to(letters::skip))],
     },
     Resource { path: "/v1/decisions", limit_bytes: 0, methods: &[(Method::GET, || web::get().to(decisions::list))] },
     Resource {

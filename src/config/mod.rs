@@ -191,6 +191,8 @@ pub struct Limits {
     /// Claims of one user's KeyPackages by all requesters that one provider speaks for, our own users included
     /// (reading D-21).
     pub claims_by_provider: Rate,
+    /// Steps of one user towards the consent of others, or to give its own (reading D-48).
+    pub consents: Rate,
     /// How long a caller may take over its TLS handshake, and again over the head of a request, in seconds.
     pub head_seconds: NonZeroU32,
     /// How long a caller may take over the body of a request, in seconds.
@@ -226,6 +228,7 @@ impl Default for Limits {
             user: Rate { per_minute: number(3_000), burst: number(500) },
             claims: Rate { per_minute: number(10), burst: number(20) },
             claims_by_provider: Rate { per_minute: number(30), burst: number(60) },
+            consents: Rate { per_minute: number(20), burst: number(40) },
             head_seconds: number(10),
             body_seconds: number(60),
         }

@@ -71,16 +71,27 @@ fn outcome(batch: &Batch, error: Option<&PeerError>, now: Millis, random: u32) -
     if matches!(error, PeerError::Permanent { .. }) && batch.items.len() > 1 {
         return Outcome::SingledOut { why: causes(error) };
     }
-    if !may_pass(error) {
-        return Outcome::Parked { status, why: causes(error) };
+    match again(error, batch.attempts, batch.first_tried, now, random) {
+        Ok(at) => Outcome::Later { at, why: causes(error) },
+        Err(why) => Outcome::Parked { status, why },
     }
-    let retry = u32::try_from(batch.attempts.saturating_add(1)).unwrap_or(u32::MAX);
-    match retry_delay(retry, batch.first_tried, now) {
-        Ok(delay) => {
-            let delay = no_sooner_than(jittered(delay, random), error.retry_after());
-            Outcome::Later { at: now.plus(delay), why: causes(error) }
-        }
-        Err(gave_up @ GaveUp) => Outcome::Parked { status, why: format!("{gave_up}: {}", causes(error)) },
+}
+
+/// When an exchange that failed is tried again after `attempts` attempts, the first of them at `first_tried`; else why not.
+pub(super) fn again(
+    error: &PeerError,
+    attempts: u64,
+    first_tried: Millis,
+    now: Millis,
+    random: u32,
+) -> Result<Millis, String> {
+    if !may_pass(error) {
+        return Err(causes(error));
+    }
+    let retry = u32::try_from(attempts.saturating_add(1)).unwrap_or(u32::MAX);
+    match retry_delay(retry, first_tried, now) {
+        Ok(delay) => Ok(now.plus(no_sooner_than(jittered(delay, random), error.retry_after()))),
+        Err(gave_up @ GaveUp) => Err(format!("{gave_up}: {}", causes(error))),
     }
 }
 

@@ -1,8 +1,11 @@
 //! Delivers what the outbox owes to other providers: each lane (room, peer) in order, one batch of frozen bytes at a
 //! time; lanes side by side (readings D-38, D-39). A lane that its peer refuses for good stands still until a person
 //! looks at it: nothing in it is skipped or overtaken.
+//!
+//! Consent goes to each provider in a lane of its own, letter by letter: what is refused for good is set aside there.
 
 mod attempt;
+mod letters;
 mod slots;
 
 use std::time::Duration;
@@ -36,7 +39,8 @@ type Attempts = JoinSet<Result<(), StoreError>>;
 /// Delivers what the gateway owes until `closing` becomes true; then ends the exchanges that are under way and returns.
 /// Any number of replicas may do this on one database.
 pub async fn run(gateway: Gateway, closing: watch::Receiver<bool>) {
-    Delivery::new(gateway.store().clone(), gateway.peers().clone(), gateway.clock().clone()).run(closing).await;
+    let delivery = Delivery::new(gateway.store().clone(), gateway.peers().clone(), gateway.clock().clone());
+    tokio::join!(delivery.run(closing.clone()), delivery.run_letters(closing));
 }
 
 fn report(ended: Result<Result<(), StoreError>, JoinError>) {

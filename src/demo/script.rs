@@ -18,7 +18,7 @@ const GROUP_ADMIN: u32 = 3;
 const PROPOSALS_TO_LEAVE: usize = 3;
 
 const CREATED: Wanted = Wanted::accepted(&["mimi.create-room"], "OWN_USER");
-const CLAIMED: Wanted = Wanted::accepted(&["mimi.claim-key-material"], "CONSENT_IMPLIED");
+const CLAIMED: Wanted = Wanted::accepted(&["mimi.claim-elsewhere"], "PROVIDER_OF_TARGET_DECIDES");
 const BY_ROLE: Wanted = Wanted::accepted(&["mimi.role-capability"], "ROLE_GRANTS");
 const UPKEEP: Wanted = Wanted::accepted(&["mimi.alternative"], "ROLE_GRANTS_OTHERWISE");
 const OPERATOR: Wanted = Wanted::recorded("part of the demo");

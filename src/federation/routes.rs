@@ -9,8 +9,8 @@ use super::body::{Body, NOTIFY_BYTES, OTHER_BYTES, SUBMIT_BYTES, UPDATE_BYTES};
 use super::caller::{ForUs, Peer};
 use super::door::Door;
 use super::idempotency::IdempotencyKey;
-use super::target::Target;
-use crate::gateway::{Caller, Gateway, Kept, Once};
+use super::target::{OfDomain, Target};
+use crate::gateway::{Caller, ConsentEndpoint, Gateway, Kept, Once};
 use crate::peer::{DIRECTORY_PATH, directory_json};
 
 /// Path of an endpoint and what makes its route.
@@ -23,6 +23,8 @@ const ENDPOINTS: &[Endpoint] = &[
     ("/v1/submitMessage/{tail:.*}", || post().to(submit_message)),
     ("/v1/groupInfo/{tail:.*}", || post().to(group_info)),
     ("/v1/notify/{tail:.*}", || post().to(notify)),
+    ("/v1/requestConsent/{tail:.*}", || post().to(request_consent)),
+    ("/v1/updateConsent/{tail:.*}", || post().to(update_consent)),
 ];
 
 /// Method and path of every route.
@@ -109,6 +111,34 @@ async fn notify(
 ) -> Result<HttpResponse, FederationError> {
     gateway.notify(from, room, body).await?;
     Ok(HttpResponse::Created().finish())
+}
+
+/// Takes what a user of the caller asks of one of ours. 201 whoever that is, and whatever becomes of it.
+async fn request_consent(
+    Peer(from): Peer,
+    Target(OfDomain(domain)): Target<OfDomain>,
+    key: IdempotencyKey,
+    Body(body): Body<OTHER_BYTES>,
+    gateway: Data<Gateway>,
+) -> Result<HttpResponse, FederationError> {
+    let work = |once| gateway.take_consent(once, from.clone(), ConsentEndpoint::Request, domain, body.clone());
+    Ok(created(key.once(&gateway, &from, &body, work).await?))
+}
+
+/// Takes what a user of the caller answers one of ours. As [`request_consent`].
+async fn update_consent(
+    Peer(from): Peer,
+    Target(OfDomain(domain)): Target<OfDomain>,
+    key: IdempotencyKey,
+    Body(body): Body<OTHER_BYTES>,
+    gateway: Data<Gateway>,
+) -> Result<HttpResponse, FederationError> {
+    let work = |once| gateway.take_consent(once, from.clone(), ConsentEndpoint::Update, domain, body.clone());
+    Ok(created(key.once(&gateway, &from, &body, work).await?))
+}
+
+fn created(_kept: Kept) -> HttpResponse {
+    HttpResponse::Created().finish()
 }
 
 fn ok(kept: Kept) -> HttpResponse {

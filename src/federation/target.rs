@@ -4,7 +4,7 @@ use std::str::FromStr;
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest};
 use portcullis_core::wire::target::{TargetError, target};
-use portcullis_core::wire::uri::UriError;
+use portcullis_core::wire::uri::{Domain, UriError, UserUri};
 
 use super::FederationError;
 
@@ -18,6 +18,18 @@ impl<T: FromStr<Err = UriError>> FromRequest for Target<T> {
     fn from_request(request: &HttpRequest, _payload: &mut Payload) -> Self::Future {
         // The router's own view of the path is decoded in part; the exact bytes are needed here.
         ready(target(request.uri().path()).map(Self).map_err(FederationError::from))
+    }
+}
+
+/// A provider domain, or that of the user who stands in its place: the draft has both (reading D-16).
+pub(super) struct OfDomain(pub(super) Domain);
+
+impl FromStr for OfDomain {
+    type Err = UriError;
+
+    fn from_str(text: &str) -> Result<Self, UriError> {
+        let domain = if text.starts_with("mimi:") { UserUri::parse(text)?.domain() } else { Domain::parse(text)? };
+        Ok(Self(domain))
     }
 }
 

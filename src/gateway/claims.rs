@@ -3,19 +3,25 @@ use portcullis_core::wire::uri::{Domain, UserUri};
 use crate::config::Limits;
 use crate::limits::{Limiter, TooMany};
 
-/// How often KeyPackages may be claimed (reading D-21). A peer that says it is a hub chooses the requester, so that a
+/// How often one may ask for what users have: their KeyPackages (reading D-21) and their consent (reading D-48). A peer that says it is a hub chooses the requester, so that a
 /// limit of each requester alone would not keep it from taking everything a user has.
 pub struct Claims {
     /// By caller, requester and target.
     requesters: Limiter<(Domain, UserUri, UserUri)>,
     /// By caller and target.
     providers: Limiter<(Domain, UserUri)>,
+    /// By who acts.
+    consents: Limiter<UserUri>,
 }
 
 impl Claims {
     /// Full buckets.
     pub fn new(limits: &Limits) -> Self {
-        Self { requesters: Limiter::new(limits.claims), providers: Limiter::new(limits.claims_by_provider) }
+        Self {
+            requesters: Limiter::new(limits.claims),
+            providers: Limiter::new(limits.claims_by_provider),
+            consents: Limiter::new(limits.consents),
+        }
     }
 
     /// Counts one claim of `target`'s KeyPackages by `requester`, handed in by `caller`.
@@ -26,5 +32,14 @@ impl Claims {
     pub(super) fn take(&self, caller: &Domain, requester: &UserUri, target: &UserUri) -> Result<(), TooMany> {
         self.requesters.take(&(caller.clone(), requester.clone(), target.clone()))?;
         self.providers.take(&(caller.clone(), target.clone()))
+    }
+
+    /// Counts one step of `actor` towards the consent of another user.
+    ///
+    /// # Errors
+    ///
+    /// [`TooMany`].
+    pub(super) fn take_consent(&self, actor: &UserUri) -> Result<(), TooMany> {
+        self.consents.take(actor)
     }
 }

@@ -87,7 +87,13 @@ impl Case<'_> {
     /// Asks the policy about something outside of rooms.
     pub(super) fn decide_door(&self, active: &Active, question: &DoorQuestion<'_>) -> Decision {
         let verdict = self.timed(1, || active.engine.decide_door(question));
-        let detail = json!({ "act": question.act.name(), "actor": question.actor, "verdict": told(&verdict) });
+        let detail = json!({
+            "act": question.act.name(),
+            "actor": question.actor,
+            "about": question.act.about(),
+            "detail": question.act.detail(),
+            "verdict": told(&verdict),
+        });
         self.judged(active, &[verdict], vec![detail])
     }
 

@@ -91,7 +91,7 @@ impl Delivery {
             outbox::enqueue(tx, room, peer, &own, appended)?;
         }
         let devices: Vec<ClientUri> = self.audience.devices.iter().cloned().collect();
-        let (room, kind) = (room.clone(), stream_kind(self.kind).to_owned());
+        let (room, kind) = (Some(room.clone()), stream_kind(self.kind).to_owned());
         streams::push(tx, &devices, &StreamItem { room, kind, payload: event.fanout, at: event.accepted_at })
     }
 }

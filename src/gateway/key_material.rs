@@ -4,10 +4,11 @@
 use std::sync::Arc;
 
 use actix_web::web::Bytes;
+use portcullis_core::consent::{Decided, Standing};
 use portcullis_core::identity::credential::bound_client;
 use portcullis_core::mls::crypto::HubCrypto;
 use portcullis_core::mls::{key_package, labels};
-use portcullis_core::policy::{DoorAct, DoorQuestion};
+use portcullis_core::policy::{self, DoorAct, DoorQuestion};
 use portcullis_core::time::Millis;
 use portcullis_core::wire::key_material::{
     ClientKeyMaterial, KeyMaterialRequest, KeyMaterialResponse, KeyMaterialUserCode,
@@ -16,7 +17,7 @@ use portcullis_core::wire::mls::KeyPackage;
 use portcullis_core::wire::uri::{ClientUri, Domain, UserUri};
 use portcullis_core::wire::{Protocol, Wire};
 use portcullis_store::key_packages::{Candidate, StoredKeyPackage};
-use portcullis_store::{StoreError, Tx, answers, devices, key_packages, routes};
+use portcullis_store::{StoreError, Tx, answers, consents, devices, key_packages, routes};
 use serde_json::json;
 
 use super::decide::{Case, Decision};
@@ -97,6 +98,7 @@ fn decide(
     caller: &Caller,
     request: &KeyMaterialRequest,
     body: &[u8],
+    consent: Standing,
     now: Millis,
 ) -> Result<Decision, GatewayError> {
     let case = Case {
@@ -118,7 +120,11 @@ fn decide(
     }
     let (door, source) = (request.target_user.domain(), caller.domain());
     let question = DoorQuestion {
-        act: DoorAct::ClaimKeyMaterial(&request.target_user),
+        act: DoorAct::ClaimKeyMaterial(policy::Claim {
+            target: &request.target_user,
+            room: request.room.as_ref(),
+            consent,
+        }),
         actor: &request.requesting_user,
         door: &door,
         source: &source,
@@ -144,17 +150,23 @@ fn claim(
     body: &[u8],
 ) -> Result<Kept, GatewayError> {
     let now = inner.clock.now();
-    let decision = decide(inner, caller, request, body, now)?;
+    let decided = inner.store.read(|conn| consents::decided(conn, &request.requesting_user, &request.target_user));
+    let decided: Vec<Decided> = decided.map_err(|error: StoreError| GatewayError::from(error))?;
+    let consent = Standing::of(&decided, request.room.as_ref());
+    let decision = decide(inner, caller, request, body, consent, now)?;
     let lane = request.target_user.to_string();
     if !decision.allow {
-        let body = response(&request.target_user, KeyMaterialUserCode::NoConsent, Vec::new());
+        let body = response(&request.target_user, refusal(&decision, request, consent), Vec::new());
         return inner.answer_refusal(once, &lane, decision, body);
     }
     let (id, request, hash) = (decision.id(), request.clone(), answers::scope(&[body]));
     let is_hub = request.room.as_ref().is_some_and(|room| inner.hosts(room));
     let (kept, given) = inner.store.write(&lane, move |tx: &mut Tx<'_>| {
-        tx.stage(&decision.record)?;
         let target = &request.target_user;
+        if consents::decided(tx, &request.requesting_user, target)? != decided {
+            return Err(GatewayError::busy("consent has changed since it was decided"));
+        }
+        tx.stage(&decision.record)?;
         let keep = |tx: &mut Tx<'_>, body| once.keep(tx, Answer { body, decision: Some(id) });
         if !devices::user_exists(tx, target)? {
             return Ok((keep(tx, response(target, KeyMaterialUserCode::UserUnknown, Vec::new()))?, Vec::new()));
@@ -163,12 +175,22 @@ fn claim(
         let devices = devices::devices_of(tx, target)?;
         let clients: Vec<_> = devices.into_iter().map(|client| claim.one_of(tx, client)).collect::<Result<_, _>>()?;
         let given: Vec<&'static str> = clients.iter().map(outcome).collect();
-        Ok::<_, StoreError>((keep(tx, response(target, code(&clients), clients))?, given))
+        Ok((keep(tx, response(target, code(&clients), clients))?, given))
     })?;
     for outcome in given {
         metrics::key_package(outcome);
     }
     Ok(kept)
+}
+
+/// What a refused requester is told: that there is consent to another room where only that is missing.
+fn refusal(decision: &Decision, request: &KeyMaterialRequest, consent: Standing) -> KeyMaterialUserCode {
+    let nothing_forbids = decision.record.policy.is_empty() && decision.record.reason == "NOT_PERMITTED";
+    if nothing_forbids && consent == Standing::AnotherRoom && request.room.is_some() {
+        KeyMaterialUserCode::NoConsentForThisRoom
+    } else {
+        KeyMaterialUserCode::NoConsent
+    }
 }
 
 /// What became of a device's KeyPackages, for the counter.
@@ -290,7 +312,7 @@ async fn pass_on(
     let decided = inner
         .blocking(vec![Of::from(&caller)], move |inner| {
             let (request, body) = asked;
-            let decision = decide(inner, &caller, &request, &body, inner.clock.now())?;
+            let decision = decide(inner, &caller, &request, &body, Standing::Elsewhere, inner.clock.now())?;
             let target = &request.target_user;
             if decision.allow {
                 inner.record(target.as_str(), &decision)?;

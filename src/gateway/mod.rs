@@ -5,6 +5,7 @@ mod added;
 pub mod admin;
 mod claims;
 mod clock;
+mod consent;
 mod create_room;
 mod decide;
 mod devices;
@@ -31,6 +32,7 @@ mod update;
 
 pub use claims::Claims;
 pub use clock::Clock;
+pub use consent::{ConsentChange, ConsentEndpoint};
 pub use create_room::{CreatedRoom, NewRoom};
 pub use devices::Unclaimed;
 pub use error::GatewayError;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use portcullis_core::member::{Member, Message, Received};
 use portcullis_core::wire::Wire;
+use portcullis_core::wire::consent::{ConsentEntry, ConsentOperation};
 use portcullis_core::wire::notify::FanoutMessage;
 use portcullis_core::wire::uri::RoomUri;
 
@@ -22,6 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(super) struct Feed {
     stream: EventStream,
     heard: Vec<(RoomUri, Received)>,
+    consents: Vec<ConsentEntry>,
     /// Hash of the MLSMessage that came last.
     last: Option<[u8; 32]>,
     /// Rooms of other providers whose group the gateway is to be told.
@@ -32,12 +34,24 @@ pub(super) struct Feed {
 
 impl Feed {
     pub(super) fn new(stream: EventStream) -> Self {
-        Self { stream, heard: Vec::new(), last: None, untold: BTreeSet::new(), leaving: BTreeMap::new() }
+        Self {
+            stream,
+            heard: Vec::new(),
+            consents: Vec::new(),
+            last: None,
+            untold: BTreeSet::new(),
+            leaving: BTreeMap::new(),
+        }
     }
 
-    /// Takes in the next event, and gives its room.
-    async fn step(&mut self, member: &mut Member) -> Result<RoomUri, DeviceError> {
+    /// Takes in the next event, and gives its room where it is of one.
+    async fn step(&mut self, member: &mut Member) -> Result<Option<RoomUri>, DeviceError> {
         let Event { room, kind, payload, .. } = self.stream.next().await?.event;
+        if kind.starts_with("consent_") {
+            self.consents.push(ConsentEntry::decode(&payload.0).map_err(DeviceError::Event)?);
+            return Ok(None);
+        }
+        let Some(room) = room else { return Ok(None) };
         match kind.as_str() {
             "group_info_wanted" => drop(self.untold.insert(room.clone())),
             "leave" => drop(self.leaving.entry(room.clone()).or_default()),
@@ -52,7 +66,7 @@ impl Feed {
             }
             _ => {}
         }
-        Ok(room)
+        Ok(Some(room))
     }
 
     /// The gateway has no other way to know the group of a room that it does not host (correction C-2).
@@ -120,6 +134,23 @@ impl Device {
         self.until(&format!("{count} proposals"), proposed).await
     }
 
+    /// Follows its stream until somebody has taken this step towards its user, `count` times in all; gives the last.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::until_epoch`].
+    pub async fn until_consent(
+        &mut self,
+        operation: ConsentOperation,
+        count: usize,
+    ) -> Result<ConsentEntry, DeviceError> {
+        let told = |device: &Self| {
+            let mut told = device.feed.consents.iter().filter(|entry| entry.operation == operation);
+            told.nth(count.saturating_sub(1)).cloned()
+        };
+        self.until(&format!("{count} times `{}`", operation.name()), told).await
+    }
+
     /// Follows its stream until it has been removed from `room`.
     ///
     /// # Errors
@@ -144,7 +175,7 @@ impl Device {
 
     /// Takes in the next event and does what it asks for.
     async fn step(&mut self) -> Result<(), DeviceError> {
-        let room = self.feed.step(&mut self.member).await?;
+        let Some(room) = self.feed.step(&mut self.member).await? else { return Ok(()) };
         self.tell_group(&room).await?;
         self.obey(&room).await
     }

@@ -152,10 +152,9 @@ impl Exchange<'_> {
         let response = request.send().await.map_err(PeerError::Unreachable)?;
         let status = response.status();
         if status.is_success() {
-            let body = match self.endpoint {
-                Endpoint::Notify(_) => Bytes::new(),
-                endpoint => {
-                    let limit_bytes = endpoint.answer_limit_bytes();
+            let body = match self.endpoint.answer_limit_bytes() {
+                0 => Bytes::new(),
+                limit_bytes => {
                     let body = read(response, limit_bytes).await.map_err(PeerError::Unreachable)?;
                     body.ok_or(PeerError::Oversize { limit_bytes })?
                 }

@@ -56,8 +56,9 @@ pub enum DirectoryError {
 /// The address of `endpoint` in a provider's directory.
 pub(super) fn url_of(directory: &Directory, endpoint: &Endpoint) -> Result<Url, DirectoryError> {
     let key = endpoint.key();
-    let (name, value) = endpoint.variable();
-    let url = directory.url(key, name, value).map_err(|source| DirectoryError::Template { key, source })?;
+    let variables = endpoint.variables();
+    let variables: Vec<(&str, &str)> = variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let url = directory.url(key, &variables).map_err(|source| DirectoryError::Template { key, source })?;
     match Url::parse(&url.ok_or(DirectoryError::Missing(key))?) {
         Ok(url) if url.scheme() == "https" && url.username().is_empty() && url.password().is_none() => Ok(url),
         Ok(_) | Err(_) => Err(DirectoryError::Url(key)),
@@ -73,6 +74,8 @@ pub fn directory_json(origin: &str) -> serde_json::Value {
         "notify": format!("{origin}/v1/notify/{{roomId}}"),
         "submitMessage": format!("{origin}/v1/submitMessage/{{roomId}}"),
         "groupInfo": format!("{origin}/v1/groupInfo/{{roomId}}"),
+        "requestConsent": format!("{origin}/v1/requestConsent/{{targetDomain}}"),
+        "updateConsent": format!("{origin}/v1/updateConsent/{{requesterDomain}}"),
     })
 }
 
@@ -85,6 +88,10 @@ mod tests {
         RoomUri::parse("mimi://a.example/r/clubhouse").unwrap()
     }
 
+    fn alice() -> UserUri {
+        UserUri::parse("mimi://a.example/u/alice").unwrap()
+    }
+
     #[test]
     fn our_own_directory_serves_every_endpoint() {
         let directory = Directory::parse(directory_json("https://a.example:8443/").to_string().as_bytes()).unwrap();
@@ -94,11 +101,22 @@ mod tests {
         assert_eq!(url(Endpoint::Notify(room())), format!("https://a.example:8443/v1/notify/{path}"));
         assert_eq!(url(Endpoint::SubmitMessage(room())), format!("https://a.example:8443/v1/submitMessage/{path}"));
         assert_eq!(url(Endpoint::GroupInfo(room())), format!("https://a.example:8443/v1/groupInfo/{path}"));
-        let alice = UserUri::parse("mimi://a.example/u/alice").unwrap();
         assert_eq!(
-            url(Endpoint::KeyMaterial(alice)),
+            url(Endpoint::KeyMaterial(alice())),
             "https://a.example:8443/v1/keyMaterial/mimi%3A%2F%2Fa.example%2Fu%2Falice"
         );
+        assert_eq!(url(Endpoint::RequestConsent(alice())), "https://a.example:8443/v1/requestConsent/a.example");
+        assert_eq!(url(Endpoint::UpdateConsent(alice())), "https://a.example:8443/v1/updateConsent/a.example");
+    }
+
+    #[test]
+    fn a_directory_may_name_the_user_where_another_names_the_domain() {
+        let text = br#"{"requestConsent": "https://a.example/{targetUser}", "updateConsent": "https://a.example/{requesterUser}"}"#;
+        let directory = Directory::parse(text).unwrap();
+        for endpoint in [Endpoint::RequestConsent(alice()), Endpoint::UpdateConsent(alice())] {
+            let url = url_of(&directory, &endpoint).unwrap();
+            assert_eq!(url.as_str(), "https://a.example/mimi%3A%2F%2Fa.example%2Fu%2Falice");
+        }
     }
 
     #[test]

@@ -35,6 +35,10 @@ pub enum Endpoint {
     Notify(RoomUri),
     /// Asks for the GroupInfo of this room.
     GroupInfo(RoomUri),
+    /// Asks this user for consent, or no longer. Its answer has no body.
+    RequestConsent(UserUri),
+    /// Gives this user consent, or takes it back. Its answer has no body.
+    UpdateConsent(UserUri),
 }
 
 impl Endpoint {
@@ -46,15 +50,23 @@ impl Endpoint {
             Self::SubmitMessage(_) => "submitMessage",
             Self::Notify(_) => "notify",
             Self::GroupInfo(_) => "groupInfo",
+            Self::RequestConsent(_) => "requestConsent",
+            Self::UpdateConsent(_) => "updateConsent",
         }
     }
 
-    /// Name and value of the template's variable.
-    fn variable(&self) -> (&'static str, &str) {
+    /// Names and values that the template may have as its variable (reading D-16).
+    fn variables(&self) -> Vec<(&'static str, String)> {
         match self {
-            Self::KeyMaterial(user) => ("targetUser", user.as_str()),
+            Self::KeyMaterial(user) => vec![("targetUser", user.to_string())],
             Self::Update(room) | Self::SubmitMessage(room) | Self::Notify(room) | Self::GroupInfo(room) => {
-                ("roomId", room.as_str())
+                vec![("roomId", room.to_string())]
+            }
+            Self::RequestConsent(user) => {
+                vec![("targetDomain", user.domain().to_string()), ("targetUser", user.to_string())]
+            }
+            Self::UpdateConsent(user) => {
+                vec![("requesterDomain", user.domain().to_string()), ("requesterUser", user.to_string())]
             }
         }
     }
@@ -64,7 +76,7 @@ impl Endpoint {
         match self {
             Self::KeyMaterial(_) => 1 << 20,
             Self::Update(_) | Self::SubmitMessage(_) => 256 << 10,
-            Self::Notify(_) => 0,
+            Self::Notify(_) | Self::RequestConsent(_) | Self::UpdateConsent(_) => 0,
             Self::GroupInfo(_) => 16 << 20,
         }
     }
@@ -75,7 +87,7 @@ impl Endpoint {
 pub struct PeerAnswer {
     /// HTTP status, 200 to 299.
     pub status: u16,
-    /// The body; empty for [`Endpoint::Notify`].
+    /// The body; empty for endpoints whose answer has none.
     pub body: Bytes,
 }
 

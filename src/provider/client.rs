@@ -19,7 +19,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
-use super::{ACTING_USER, Base64, CreateRoom, DECISION, FirstGroup, IDEMPOTENCY_KEY, KeyPackageCount, KeyPackages};
+use super::{
+    ACTING_USER, Base64, ChangeConsent, Consents, CreateRoom, DECISION, FirstGroup, IDEMPOTENCY_KEY, KeyPackageCount,
+    KeyPackages,
+};
 use super::{ProblemDetails, RoomCreated};
 
 /// Speaks for one user at one gateway. Clones share the connections.
@@ -180,6 +183,29 @@ impl Client {
         self.mimi(&["key-material", user.as_str()], body).await
     }
 
+    /// Takes a step towards another user's consent, or gives one's own. Gives the decision.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`].
+    pub async fn change_consent(&self, change: &ChangeConsent) -> Result<Option<Uuid>, ClientError> {
+        let request = self.post(&["consent"])?.json(change);
+        Ok(decision(self.call(request).await?.headers()))
+    }
+
+    /// What stands between the user this client speaks for and others, after number `after`; 0 is the beginning.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`].
+    pub async fn consents(&self, after: u64) -> Result<Consents, ClientError> {
+        let mut url = self.url(&["consent"])?;
+        url.query_pairs_mut().append_pair("after", &after.to_string());
+        let request = self.authorized(Method::GET, url);
+        let page: Answered<Consents> = json(self.call(request).await?).await?;
+        Ok(page.value)
+    }
+
     /// The events of a device after a position; 0 is the beginning. Nothing is asked before the first `next`.
     pub fn events(&self, device: &ClientUri, after: u64) -> EventStream {
         EventStream::new(self.clone(), device.clone(), after)
@@ -198,13 +224,21 @@ impl Client {
 
     /// A request with the caller's credentials. Each segment is percent-encoded.
     fn request(&self, method: Method, segments: &[&str]) -> Result<RequestBuilder, ClientError> {
+        Ok(self.authorized(method, self.url(segments)?))
+    }
+
+    fn url(&self, segments: &[&str]) -> Result<Url, ClientError> {
         let mut url = self.origin.clone();
         url.path_segments_mut().map_err(|()| ClientError::Origin)?.pop_if_empty().push("v1").extend(segments);
+        Ok(url)
+    }
+
+    fn authorized(&self, method: Method, url: Url) -> RequestBuilder {
         let request = self.http.request(method, url).bearer_auth(&self.token);
-        Ok(match &self.user {
+        match &self.user {
             Some(user) => request.header(ACTING_USER, user.as_str()),
             None => request,
-        })
+        }
     }
 
     fn post(&self, segments: &[&str]) -> Result<RequestBuilder, ClientError> {

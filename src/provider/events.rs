@@ -42,17 +42,22 @@ pub(super) struct Streams {
 /// One event of a device; stands in the `data` of a server-sent event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Event {
-    /// The room it happened in.
-    #[schema(value_type = String)]
-    pub room: RoomUri,
+    /// The room it happened in, or that it is about; absent where it is about none.
+    #[schema(value_type = Option<String>)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub room: Option<RoomUri>,
     /// What it is. From the hub: `commit`, `proposal`, `application` or `welcome`. From this gateway, of rooms that
     /// other providers host: `group_info_wanted`, it no longer knows the group and asks for an upload; `leave`, the
     /// company wants its users out: the client proposes that it leaves, in every epoch anew until that is committed.
+    /// Between users: `consent_request` and `consent_cancel`, somebody asks for the user's consent, or no longer does;
+    /// `consent_grant` and `consent_revoke`, somebody gives the user consent, or takes it back. A grant may hold
+    /// KeyPackages, by which the one who gives it is added to a room that this gateway hosts; each is good for one use.
     /// Clients pass over kinds that they do not know.
     pub kind: String,
     /// When the hub accepted it, or the gateway said so, in milliseconds since the UNIX epoch.
     pub at: u64,
-    /// The `FanoutMessage` of the hub, TLS-encoded, in base64; empty for what the gateway says itself.
+    /// The `FanoutMessage` of the hub, TLS-encoded, in base64; between users a `ConsentEntry`; empty for what the gateway
+    /// says itself.
     #[schema(value_type = String, format = Byte)]
     pub payload: Base64,
 }

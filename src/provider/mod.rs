@@ -1,6 +1,7 @@
 //! The provider door: HTTP and JSON for the company's chat backend and its clients, with bearer tokens.
 
 mod auth;
+mod consent;
 mod devices;
 mod events;
 mod group_info;
@@ -22,6 +23,7 @@ pub use crate::http::{
     AuthError, Base64, CODES, DECISION, IDEMPOTENCY_KEY, KeysError, MEDIA_TYPE, Problem, ProblemDetails, token,
 };
 pub use auth::{ACTING_USER, Tokens, User};
+pub use consent::{ChangeConsent, Consents, StandingConsent};
 pub use events::Event;
 pub use key_packages::{KeyPackageCount, KeyPackages};
 pub use rooms::{CreateRoom, FirstGroup, RoomCreated};

@@ -6,7 +6,7 @@ use utoipa::{Modify, OpenApi};
 
 use super::auth::ACTING_USER;
 use super::routes::RESOURCES;
-use super::{devices, events, group_info, key_material, key_packages, messages, rooms, updates, users};
+use super::{consent, devices, events, group_info, key_material, key_packages, messages, rooms, updates, users};
 use crate::http::{CODES, ProblemDetails, openapi};
 
 #[derive(OpenApi)]
@@ -22,6 +22,8 @@ use crate::http::{CODES, ProblemDetails, openapi};
         document,
         users::register,
         key_material::claim,
+        consent::change,
+        consent::list,
         devices::register,
         key_packages::upload,
         key_packages::count,

@@ -3,7 +3,9 @@
 use actix_web::http::Method;
 use actix_web::web;
 
-use super::{devices, events, group_info, key_material, key_packages, messages, openapi, rooms, updates, users};
+use super::{
+    consent, devices, events, group_info, key_material, key_packages, messages, openapi, rooms, updates, users,
+};
 use crate::http::{Resource, listed};
 
 const KIB: usize = 1024;
@@ -24,6 +26,12 @@ pub(super) const RESOURCES: &[Resource] = &[
         limit_bytes: 256 * KIB,
         methods: &[(Method::POST, || web::post().to(key_material::claim))],
     },
+    Resource {
+        path: "/v1/consent",
+        limit_bytes: 256 * KIB,
+        methods: &[(Method::POST, || web::post().to(consent::change))],
+    },
+    Resource { path: "/v1/consent", limit_bytes: 0, methods: &[(Method::GET, || web::get().to(consent::list))] },
     Resource {
         path: "/v1/devices/{device}",
         limit_bytes: 0,

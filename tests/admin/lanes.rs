@@ -1,4 +1,6 @@
 use portcullis::member::Device;
+use portcullis::provider::ChangeConsent;
+use portcullis_core::wire::consent::ConsentOperation;
 use serde_json::{Value, json};
 
 use super::{Person, ROOM};
@@ -99,4 +101,34 @@ async fn who_may_only_look_at_lanes_changes_none() {
             assert_eq!(refused.refusal(), (403, "not_allowed"), "{roles:?} {change}");
         }
     }
+}
+
+#[tokio::test]
+async fn what_a_provider_refuses_to_be_told_of_consent_is_shown_tried_again_and_given_up() {
+    let lab = Lab::open(&TWO).await;
+    let (a, b) = (lab.gateway("a.example"), lab.gateway("b.example"));
+    let alice = lab.device("a.example/d/alice/phone").await;
+    let mut bob = lab.device("b.example/d/bob/phone").await;
+    let (ops, at_b) = (Person::at(a, &["operator"]), Person::at(b, &["operator"]));
+    at_b.decide("a.example", "block").await.good();
+    let ask = |operation, room| ChangeConsent { operation, user: bob.user().clone(), room, key_packages: Vec::new() };
+    let door = a.client(alice.user());
+    for room in [None, Some(room())] {
+        door.change_consent(&ask(ConsentOperation::Request, room)).await.unwrap();
+    }
+    let letters = eventually("both are parked", async || {
+        let letters = ops.get("letters").await.good().body["items"].clone();
+        letters.as_array()?.iter().filter(|letter| letter["state"] == "parked").count().eq(&2).then_some(letters)
+    })
+    .await;
+    assert_eq!((&letters[0]["operation"], &letters[0]["http_status"]), (&"request".into(), &403.into()));
+    assert_eq!((&letters[1]["room"], &letters[1]["peer"]), (&room().as_str().into(), &"b.example".into()));
+    at_b.decide("a.example", "allow").await.good();
+    let tried = ops.post("letters/b.example/retry", json!({ "reason": "they let us in again" })).await.good();
+    assert_eq!(tried.body, json!({ "messages": 2 }));
+    bob.until_consent(ConsentOperation::Request, 2).await.unwrap();
+    lab.quiet().await;
+    assert_eq!(ops.get("letters").await.good().body["items"], json!([]));
+    let none = ops.post("letters/b.example/skip", json!({ "reason": "there is nothing left" })).await;
+    assert_eq!(none.refusal(), (404, "not_found"));
 }

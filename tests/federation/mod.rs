@@ -2,6 +2,7 @@
 
 mod audit;
 mod claims;
+mod consent;
 mod delivery;
 mod domains;
 mod forged;

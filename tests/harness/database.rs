@@ -69,7 +69,8 @@ impl Database {
     pub(crate) fn waiting(&self) -> i64 {
         self.number(
             "(SELECT count(*) FROM audit_stage) + (SELECT count(*) FROM stream_stage) \
-             + (SELECT count(*) FROM outbox_lanes WHERE status = 0 AND (head < tail OR lease_until > 0))",
+             + (SELECT count(*) FROM outbox_lanes WHERE status = 0 AND (head < tail OR lease_until > 0)) \
+             + (SELECT count(*) FROM consent_lanes WHERE owed > 0 OR lease_until > 0)",
         )
     }
 

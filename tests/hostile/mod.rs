@@ -1,5 +1,6 @@
 //! A peer that means harm, on every endpoint: it is answered as the protocol says, and nobody else notices.
 
+mod consents;
 mod slow;
 
 use portcullis::member::Device;

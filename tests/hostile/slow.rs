@@ -17,6 +17,8 @@ pub(super) async fn assert_given_up(by: &Gateway, to: &Gateway, endpoint: &Endpo
         Endpoint::SubmitMessage(room) => format!("submitMessage/{}", tail(room.as_str())),
         Endpoint::Notify(room) => format!("notify/{}", tail(room.as_str())),
         Endpoint::GroupInfo(room) => format!("groupInfo/{}", tail(room.as_str())),
+        Endpoint::RequestConsent(user) => format!("requestConsent/{}", user.domain()),
+        Endpoint::UpdateConsent(user) => format!("updateConsent/{}", user.domain()),
     };
     let url = format!("https://{}:{}/v1/{path}", to.domain, to.federation.port());
     let request = client(by, to).post(url).header("from", format!("mimi@{}", by.domain)).body(Body::wrap_stream(body));

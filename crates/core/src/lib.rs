@@ -12,6 +12,8 @@ pub mod mls;
 
 pub mod room;
 
+pub mod consent;
+
 pub mod policy;
 
 pub mod fanout;

@@ -279,11 +279,11 @@ pub fn rooms(conn: &mut Conn, device: &ClientUri) -> Result<Vec<RoomUri>, StoreE
 /// [`StoreError`] of the database.
 pub fn keep(tx: &mut Tx<'_>, kept: &Kept) -> Result<(), StoreError> {
     let Kept { why, epoch, item, kept_at, devices } = kept;
-    let last = of_room(item.room.as_str()).select(max(kept_events::ordinal));
+    let last = of_room(item.room_name()).select(max(kept_events::ordinal));
     let last = db!(tx, |c| last.first::<Option<i64>>(c))?;
     let devices: Vec<&str> = devices.iter().map(ClientUri::as_str).collect();
     let row = (
-        kept_events::room.eq(item.room.as_str()),
+        kept_events::room.eq(item.room_name()),
         kept_events::ordinal.eq(last.map_or(0, |last| last + 1)),
         kept_events::why.eq(why_code(*why)),
         kept_events::epoch.eq(to_db(*epoch)?),
@@ -304,7 +304,7 @@ pub fn keep(tx: &mut Tx<'_>, kept: &Kept) -> Result<(), StoreError> {
 ///
 /// [`StoreError`] of the database.
 pub fn keep_proposal(tx: &mut Tx<'_>, kept: &Kept, most: u64, most_bytes: u64) -> Result<bool, StoreError> {
-    let there = of_room(kept.item.room.as_str()).filter(kept_events::why.eq(why_code(Why::Proposal)));
+    let there = of_room(kept.item.room_name()).filter(kept_events::why.eq(why_code(Why::Proposal)));
     let bytes = diesel::dsl::sql::<diesel::sql_types::BigInt>("CAST(coalesce(sum(length(fanout)), 0) AS BIGINT)");
     let (count, bytes) = db!(tx, |c| there.select((count_star(), bytes)).first::<(i64, i64)>(c))?;
     let bytes = number(bytes)?.saturating_add(kept.item.payload.len() as u64);
@@ -334,7 +334,7 @@ pub fn kept(conn: &mut Conn, room: &RoomUri, why: Why, limit: u32) -> Result<Vec
     let rows = db!(conn, |c| query.limit(limit.into()).load::<Row>(c))?;
     rows.into_iter()
         .map(|(ordinal, epoch, kind, payload, at, kept_at, devices)| {
-            let item = StreamItem { room: room.clone(), kind, payload, at: millis(at)? };
+            let item = StreamItem { room: Some(room.clone()), kind, payload, at: millis(at)? };
             let devices = devices.lines().map(client).collect::<Result<_, _>>()?;
             let (epoch, kept_at) = (number(epoch)?, millis(kept_at)?);
             Ok(KeptRow { ordinal: number(ordinal)?, kept: Kept { why, epoch, item, kept_at, devices } })

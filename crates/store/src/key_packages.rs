@@ -150,6 +150,16 @@ pub fn owners(conn: &mut Conn, references: &[Vec<u8>]) -> Result<Vec<ClientUri>,
     db!(conn, |c| query.load::<String>(c))?.iter().map(|device| client(device)).collect()
 }
 
+/// Whether a KeyPackage with this reference was ever uploaded and is still kept.
+///
+/// # Errors
+///
+/// [`StoreError`] of the database.
+pub fn exists(conn: &mut Conn, reference: &[u8]) -> Result<bool, StoreError> {
+    let query = key_packages::table.filter(key_packages::reference.eq(reference)).select(key_packages::client);
+    Ok(db!(conn, |c| query.first::<String>(c).optional())?.is_some())
+}
+
 /// The devices of those of `references` that were given out.
 ///
 /// # Errors

@@ -31,6 +31,7 @@ pub mod answers;
 pub mod audit;
 pub mod backlog;
 pub mod bundles;
+pub mod consents;
 pub mod devices;
 pub mod events;
 pub mod follower;

@@ -21,7 +21,7 @@ use crate::{StoreError, Topic, Tx};
 const CLASS: i32 = 0x706f_7274;
 
 /// Leases that may be of dead processes.
-const LEASES: [&str; 2] = ["outbox_lanes", "sink_leases"];
+const LEASES: [&str; 3] = ["outbox_lanes", "consent_lanes", "sink_leases"];
 
 /// What the session that listens says of the process `name`, which is a UUID.
 pub(crate) fn announcement(name: &str) -> String {

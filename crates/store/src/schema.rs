@@ -349,6 +349,50 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    consents (id) {
+        id -> BigInt,
+        requester -> Text,
+        target -> Text,
+        room -> Text,
+        requested_at -> Nullable<BigInt>,
+        told -> Integer,
+        told_at -> BigInt,
+        asked_at -> Nullable<BigInt>,
+        verdict -> Integer,
+        decided_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    consent_lanes (peer) {
+        peer -> Text,
+        tail -> BigInt,
+        owed -> BigInt,
+        attempts -> BigInt,
+        first_tried -> BigInt,
+        next_at -> BigInt,
+        lease -> BigInt,
+        lease_owner -> Text,
+        lease_until -> BigInt,
+    }
+}
+
+diesel::table! {
+    consent_letters (peer, position) {
+        peer -> Text,
+        position -> BigInt,
+        idempotency_key -> Text,
+        requester -> Text,
+        target -> Text,
+        entry -> Binary,
+        owed_at -> BigInt,
+        parked_at -> Nullable<BigInt>,
+        http_status -> Integer,
+        error -> Text,
+    }
+}
+
 diesel::joinable!(audit_openings -> audit_entries (seq));
 diesel::joinable!(stream_rows -> stream_payloads (payload));
 diesel::allow_tables_to_appear_in_same_query!(audit_entries, audit_openings);
@@ -356,3 +400,4 @@ diesel::allow_tables_to_appear_in_same_query!(stream_rows, stream_payloads);
 diesel::allow_tables_to_appear_in_same_query!(rooms, room_states);
 diesel::allow_tables_to_appear_in_same_query!(outbox_items, events);
 diesel::allow_tables_to_appear_in_same_query!(outbox_lanes, peer_standings);
+diesel::allow_tables_to_appear_in_same_query!(consent_lanes, peer_standings);

@@ -7,9 +7,8 @@ use portcullis_core::wire::uri::Domain;
 use uuid::Uuid;
 
 use crate::convert::{domain, millis, time, uuid};
-use crate::outbox;
 use crate::schema::peer_standings;
-use crate::{Conn, StoreError, Topic, Tx};
+use crate::{Conn, StoreError, Topic, Tx, consents, outbox};
 
 /// How we stand with another provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,7 +76,10 @@ pub fn decide(tx: &mut Tx<'_>, decided: &Decided) -> Result<(), StoreError> {
             .execute(c)
     })?;
     match decided.standing {
-        Standing::Allowed | Standing::Suspended => outbox::resume(tx, &decided.domain, decided.at)?,
+        Standing::Allowed | Standing::Suspended => {
+            outbox::resume(tx, &decided.domain, decided.at)?;
+            consents::resume(tx, &decided.domain, decided.at)?;
+        }
         Standing::Blocked => {}
     }
     tx.touch(Topic::Peers);

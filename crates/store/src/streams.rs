@@ -14,14 +14,21 @@ use crate::{Conn, StoreError, Topic, Tx};
 /// Something to be sent to devices.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamItem {
-    /// The room it is about.
-    pub room: RoomUri,
+    /// The room it is about, where it is about one.
+    pub room: Option<RoomUri>,
     /// What the payload is.
     pub kind: String,
     /// The payload.
     pub payload: Vec<u8>,
     /// When it happened.
     pub at: Millis,
+}
+
+impl StreamItem {
+    /// The room as it stands in the database.
+    pub(crate) fn room_name(&self) -> &str {
+        self.room.as_ref().map_or("", RoomUri::as_str)
+    }
 }
 
 /// An item of a device's stream.
@@ -45,7 +52,7 @@ pub fn push(tx: &mut Tx<'_>, devices: &[ClientUri], item: &StreamItem) -> Result
     let id = Uuid::now_v7();
     tx.later.payloads.push(PayloadRow {
         id: id.as_bytes().to_vec(),
-        room: item.room.to_string(),
+        room: item.room_name().to_owned(),
         kind: item.kind.clone(),
         payload: item.payload.clone(),
         at: time(item.at)?,
@@ -79,7 +86,8 @@ pub fn read(conn: &mut Conn, device: &ClientUri, after: u64, limit: u32) -> Resu
     let rows = db!(conn, |c| query.load::<Row>(c))?;
     rows.into_iter()
         .map(|(position, uri, kind, payload, at)| {
-            let item = StreamItem { room: room(&uri)?, kind, payload, at: millis(at)? };
+            let room = if uri.is_empty() { None } else { Some(room(&uri)?) };
+            let item = StreamItem { room, kind, payload, at: millis(at)? };
             Ok(StreamRow { position: number(position)?, item })
         })
         .collect()

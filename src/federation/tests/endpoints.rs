@@ -120,6 +120,10 @@ async fn what_does_not_decode_to_the_last_byte_is_malformed_everywhere() {
         ("submitMessage", ROOM),
         ("groupInfo", ROOM),
         ("notify", ROOM_OF_THE_PEER),
+        ("requestConsent", "a.example"),
+        ("requestConsent", ALICE),
+        ("updateConsent", "a.example"),
+        ("updateConsent", "a.example/u/alice"),
     ] {
         for body in [vec![], vec![0xff; 64]] {
             let (status, answer) = running.post(endpoint, target, None, body).await;

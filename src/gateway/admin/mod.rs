@@ -3,11 +3,13 @@
 
 mod exports;
 mod lanes;
+mod letters;
 mod peers;
 mod rooms;
 
 pub use exports::Records;
 pub use lanes::LaneChange;
+pub use letters::LetterChange;
 pub use peers::{PeerChange, watch};
 pub use rooms::{GroupPart, RoomView};
 

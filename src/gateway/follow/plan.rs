@@ -197,7 +197,7 @@ impl<'a> Plan<'a> {
     }
 
     pub(super) fn item(&self, kind: &str, payload: Vec<u8>, at: Millis) -> StreamItem {
-        StreamItem { room: self.room.clone(), kind: kind.to_owned(), payload, at }
+        StreamItem { room: Some(self.room.clone()), kind: kind.to_owned(), payload, at }
     }
 
     /// Sends something of the hub to devices, or keeps it for them while the room is withheld.

@@ -125,7 +125,7 @@ impl Lab {
         let now = self.gateway.clock().now();
         audit::sequence_async(self.gateway.store(), 1000, now).await.unwrap();
         let event = events.next().await.unwrap().event;
-        member.receive(&event.room, &FanoutMessage::decode(&event.payload.0).unwrap()).unwrap()
+        member.receive(&event.room.unwrap(), &FanoutMessage::decode(&event.payload.0).unwrap()).unwrap()
     }
 
     /// What the audit log has of a decision.

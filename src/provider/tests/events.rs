@@ -65,7 +65,7 @@ impl Door {
         let room: RoomUri = "mimi://a.example/r/clubhouse".parse().unwrap();
         let now = self.world.clock.now();
         let items = payloads.map(|byte| StreamItem {
-            room: room.clone(),
+            room: Some(room.clone()),
             kind: "application".to_owned(),
             payload: vec![byte],
             at: now,

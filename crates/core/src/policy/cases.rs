@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
+use crate::consent::Standing;
 use crate::room::Actor;
 use crate::time::Millis;
 use crate::wire::components::Capability;
+use crate::wire::consent::ConsentOperation;
 use crate::wire::uri::{Domain, RoomUri, UserUri};
 
 mod admin;
@@ -15,7 +17,7 @@ mod admin;
 use super::bundle::Bundle;
 use super::diagnostic::{Diagnostic, Source};
 use super::engine::Engine;
-use super::facts::{DoorAct, DoorQuestion, Membership, Question, RoleFacts, RoomFacts, Side};
+use super::facts::{Claim, ConsentStep, DoorAct, DoorQuestion, Membership, Question, RoleFacts, RoomFacts, Side};
 use super::settings::{Settings, parse_yaml};
 use super::verdict::Verdict;
 use admin::AdminCase;
@@ -111,6 +113,11 @@ struct Case {
     epoch: u64,
     #[serde(default)]
     bytes: u64,
+    /// How the target of a claim stands to the actor.
+    #[serde(default)]
+    consent: Standing,
+    /// Which step towards the target is taken.
+    operation: Option<ConsentOperation>,
     /// Absent: the actor's provider.
     source: Option<Domain>,
     /// Absent: the actor's provider.
@@ -196,8 +203,9 @@ impl Suite {
                 }
             }
             None if case.door_act().is_none() => {
-                let help = "expected `claimKeyMaterial` with a target, `registerDevice`, `publishKeyPackages` or \
-                            `readStream`; with a `room`, a capability";
+                let help = "expected `claimKeyMaterial` with a target, `requestConsent`, `grantConsent`, \
+                            `receiveConsentRequest` or `receiveConsent` with a target and an operation, \
+                            `registerDevice`, `publishKeyPackages` or `readStream`; with a `room`, a capability";
                 let message = format!("no action `{}` at the door", case.action);
                 wrong.push(source.near(start, &case.action, message, Some(help.to_owned())));
             }
@@ -234,11 +242,19 @@ impl RoomFixture {
 
 impl Case {
     fn door_act(&self) -> Option<DoorAct<'_>> {
-        match (self.action.as_str(), &self.target) {
-            ("claimKeyMaterial", Some(target)) => Some(DoorAct::ClaimKeyMaterial(target)),
-            ("registerDevice", None) => Some(DoorAct::RegisterDevice),
-            ("publishKeyPackages", None) => Some(DoorAct::PublishKeyPackages),
-            ("readStream", None) => Some(DoorAct::ReadStream),
+        let (target, consent) = (self.target.as_ref(), self.consent);
+        let step = target.zip(self.operation).map(|(about, operation)| ConsentStep { about, room: None, operation });
+        match (self.action.as_str(), target, step) {
+            ("claimKeyMaterial", Some(target), None) => {
+                Some(DoorAct::ClaimKeyMaterial(Claim { target, room: None, consent }))
+            }
+            ("requestConsent", _, Some(step)) => Some(DoorAct::RequestConsent(step)),
+            ("grantConsent", _, Some(step)) => Some(DoorAct::GrantConsent(step)),
+            ("receiveConsentRequest", _, Some(step)) => Some(DoorAct::ReceiveConsentRequest(step)),
+            ("receiveConsent", _, Some(step)) => Some(DoorAct::ReceiveConsent(step)),
+            ("registerDevice", None, _) => Some(DoorAct::RegisterDevice),
+            ("publishKeyPackages", None, _) => Some(DoorAct::PublishKeyPackages),
+            ("readStream", None, _) => Some(DoorAct::ReadStream),
             _ => None,
         }
     }

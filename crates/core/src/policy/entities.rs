@@ -11,14 +11,16 @@ use crate::time::Millis;
 use crate::wire::components::Capability;
 use crate::wire::uri::{Domain, RoomUri, UserUri};
 
-use super::facts::{DoorAct, DoorQuestion, Membership, Question, RoleFacts, RoomFacts, Side};
+use super::facts::{Membership, Question, RoleFacts, RoomFacts, Side};
 use super::settings::Directory;
 use super::slices::{Described, Key, Slices};
 use super::vocabulary::{Act, Vocabulary, uid};
 
 mod admin;
+mod door;
 
 pub(super) use admin::of_admin;
+pub(super) use door::of_door;
 
 /// Why the facts do not suffice to evaluate.
 #[derive(Debug, thiserror::Error)]
@@ -82,13 +84,16 @@ impl Asked {
     }
 }
 
+/// A room of sample questions.
+const SAMPLE_ROOM: &str = "mimi://sample.example/r/a";
+
 /// Checks that what the gateway builds is what the schema of the bundle declares: sample questions with everything that
 /// a question can hold.
 pub(super) fn conform(vocabulary: &Vocabulary, directory: &Directory, schema: &Schema) -> Result<(), FactsError> {
     let domain = Domain::parse("sample.example").map_err(FactsError::cedar("sample"))?;
     let user = UserUri::parse("mimi://sample.example/u/a").map_err(FactsError::cedar("sample"))?;
     let target = UserUri::parse("mimi://sample.example/u/b").map_err(FactsError::cedar("sample"))?;
-    let room = RoomUri::parse("mimi://sample.example/r/a").map_err(FactsError::cedar("sample"))?;
+    let room = RoomUri::parse(SAMPLE_ROOM).map_err(FactsError::cedar("sample"))?;
     let capabilities = BTreeSet::from([Capability::SEND_MESSAGE]);
     let role = |index| Arc::new(RoleFacts { index, name: "sample".to_owned(), capabilities: capabilities.clone() });
     let people = [user.clone(), target.clone()];
@@ -129,14 +134,7 @@ pub(super) fn conform(vocabulary: &Vocabulary, directory: &Directory, schema: &S
             asked.entities_conform(schema)?;
         }
     }
-    let acts =
-        [DoorAct::ClaimKeyMaterial(&target), DoorAct::RegisterDevice, DoorAct::PublishKeyPackages, DoorAct::ReadStream];
-    for act in acts {
-        let question = DoorQuestion { act, actor: &user, door: &domain, source: &domain, now: Millis(0) };
-        if let Some(act) = vocabulary.door(act) {
-            of_door(vocabulary, directory, act, &question)?.request_conforms(schema)?;
-        }
-    }
+    door::conform(vocabulary, directory, schema, (&user, &target))?;
     admin::conform(vocabulary, directory, schema)
 }
 
@@ -208,24 +206,6 @@ fn request(
     let context = context.into_iter().map(|(key, value)| (key.to_owned(), value));
     let context = Context::from_pairs(context).map_err(FactsError::cedar("context"))?;
     Request::new(principal, act.uid.clone(), resource, context, None).map_err(FactsError::cedar("request"))
-}
-
-/// Turns a question at our door into a request with its entities.
-pub(super) fn of_door(
-    vocabulary: &Vocabulary,
-    directory: &Directory,
-    act: &Act,
-    question: &DoorQuestion<'_>,
-) -> Result<Asked, FactsError> {
-    let mut slice = Slice::new(vocabulary, directory, act);
-    let principal = slice.user(question.actor)?;
-    let source = slice.provider(question.source)?;
-    let resource = match question.act {
-        DoorAct::ClaimKeyMaterial(target) => slice.user(target)?,
-        DoorAct::RegisterDevice | DoorAct::PublishKeyPackages | DoorAct::ReadStream => slice.provider(question.door)?,
-    };
-    let context = vec![("now", datetime(question.now)?), ("source", RestrictedExpression::new_entity_uid(source))];
-    slice.ask(principal, resource, context)
 }
 
 /// The entities that one question can reach.

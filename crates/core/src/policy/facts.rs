@@ -4,9 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
+use crate::consent::Standing;
 use crate::room::{Actor, RoomState};
 use crate::time::Millis;
 use crate::wire::components::{Capability, Role};
+use crate::wire::consent::ConsentOperation;
 use crate::wire::uri::{Domain, RoomUri, UserUri};
 
 /// On which side of a room we are.
@@ -123,11 +125,41 @@ pub struct Question<'a> {
     pub now: Millis,
 }
 
+/// A claim of key packages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Claim<'a> {
+    /// Whose.
+    pub target: &'a UserUri,
+    /// The room they are for.
+    pub room: Option<&'a RoomUri>,
+    /// How the target stands to the actor.
+    pub consent: Standing,
+}
+
+/// A step of the actor towards another user, or of another user towards ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConsentStep<'a> {
+    /// The user it is about, who is not the actor.
+    pub about: &'a UserUri,
+    /// The room it is for; `None` for every room.
+    pub room: Option<&'a RoomUri>,
+    /// Which step.
+    pub operation: ConsentOperation,
+}
+
 /// What is asked outside of any room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DoorAct<'a> {
-    /// Take key packages of this user.
-    ClaimKeyMaterial(&'a UserUri),
+    /// Take key packages of a user.
+    ClaimKeyMaterial(Claim<'a>),
+    /// Ask for the consent of a user, or take that back: the actor is ours.
+    RequestConsent(ConsentStep<'a>),
+    /// Give consent to a user, or take it back: the actor is ours.
+    GrantConsent(ConsentStep<'a>),
+    /// Reach a user of ours with a request, or with its end.
+    ReceiveConsentRequest(ConsentStep<'a>),
+    /// Reach a user of ours with consent, or with its end.
+    ReceiveConsent(ConsentStep<'a>),
     /// Register a device of the actor.
     RegisterDevice,
     /// Upload key packages for a device of the actor.
@@ -136,14 +168,42 @@ pub enum DoorAct<'a> {
     ReadStream,
 }
 
-impl DoorAct<'_> {
+impl<'a> DoorAct<'a> {
     /// The name of the action in the schema.
     pub fn name(self) -> &'static str {
         match self {
             Self::ClaimKeyMaterial(_) => "claimKeyMaterial",
+            Self::RequestConsent(_) => "requestConsent",
+            Self::GrantConsent(_) => "grantConsent",
+            Self::ReceiveConsentRequest(_) => "receiveConsentRequest",
+            Self::ReceiveConsent(_) => "receiveConsent",
             Self::RegisterDevice => "registerDevice",
             Self::PublishKeyPackages => "publishKeyPackages",
             Self::ReadStream => "readStream",
+        }
+    }
+
+    /// The user it is about, where it is about one.
+    pub fn about(self) -> Option<&'a UserUri> {
+        match self {
+            Self::ClaimKeyMaterial(claim) => Some(claim.target),
+            Self::RequestConsent(step)
+            | Self::GrantConsent(step)
+            | Self::ReceiveConsentRequest(step)
+            | Self::ReceiveConsent(step) => Some(step.about),
+            Self::RegisterDevice | Self::PublishKeyPackages | Self::ReadStream => None,
+        }
+    }
+
+    /// How its target stands to the actor, or which step is taken.
+    pub fn detail(self) -> Option<&'static str> {
+        match self {
+            Self::ClaimKeyMaterial(claim) => Some(claim.consent.name()),
+            Self::RequestConsent(step)
+            | Self::GrantConsent(step)
+            | Self::ReceiveConsentRequest(step)
+            | Self::ReceiveConsent(step) => Some(step.operation.name()),
+            Self::RegisterDevice | Self::PublishKeyPackages | Self::ReadStream => None,
         }
     }
 }

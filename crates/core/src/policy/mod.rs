@@ -21,10 +21,13 @@ pub use bundle::Bundle;
 pub use cases::{CaseOutcome, run_cases};
 pub use diagnostic::Diagnostic;
 pub use engine::Engine;
-pub use facts::{AdminAct, AdminQuestion, DoorAct, DoorQuestion, Membership, Question, RoleFacts, RoomFacts, Side};
+pub use facts::{
+    AdminAct, AdminQuestion, Claim, ConsentStep, DoorAct, DoorQuestion, Membership, Question, RoleFacts, RoomFacts,
+    Side,
+};
 pub use settings::{
-    Defaults, DeniedCommit, Employment, FollowerSettings, ProviderSettings, RoomSettings, Settings, UserDefaults,
-    UserSettings,
+    ConsentSettings, Defaults, DeniedCommit, Employment, FollowerSettings, ImpliedConsent, ProviderSettings,
+    RoomSettings, Settings, UserDefaults, UserSettings,
 };
 pub use verdict::{NEUTRAL_SENTENCE, Verdict};
 

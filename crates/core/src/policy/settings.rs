@@ -19,6 +19,8 @@ pub struct Settings {
     pub defaults: Defaults,
     /// Rooms of other hubs.
     pub follower: FollowerSettings,
+    /// Who may reach whom.
+    pub consent: ConsentSettings,
     /// Providers.
     pub providers: Vec<ProviderSettings>,
     /// Users.
@@ -51,6 +53,38 @@ impl Default for Defaults {
 pub struct FollowerSettings {
     /// What is done about a commit that policy denies.
     pub denied_commit: DeniedCommit,
+}
+
+/// Who may reach whom.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ConsentSettings {
+    /// Who has a user's consent as long as the user has not decided (reading D-47).
+    pub implied: ImpliedConsent,
+}
+
+/// Who has a user's consent as long as the user has not decided. A user who has revoked it has decided.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ImpliedConsent {
+    /// All users of all providers that we federate with.
+    #[default]
+    Peers,
+    /// Users of the same provider.
+    Provider,
+    /// Nobody.
+    Nobody,
+}
+
+impl ImpliedConsent {
+    /// As policies and settings spell it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Peers => "peers",
+            Self::Provider => "provider",
+            Self::Nobody => "nobody",
+        }
+    }
 }
 
 /// What is done about a commit that policy denies and that another hub has accepted: it has happened, and no follower
@@ -210,6 +244,7 @@ pub(super) fn parse_yaml<T: serde::de::DeserializeOwned>(source: Source<'_>) -> 
 pub(super) struct Directory {
     pub(super) defaults: Defaults,
     follower: FollowerSettings,
+    consent: ConsentSettings,
     providers: BTreeMap<Domain, ProviderSettings>,
     users: BTreeMap<UserUri, UserSettings>,
     rooms: BTreeMap<RoomUri, RoomSettings>,
@@ -222,6 +257,7 @@ impl Directory {
         Self {
             defaults: settings.defaults,
             follower: settings.follower,
+            consent: settings.consent,
             providers: settings.providers.into_iter().map(|entry| (entry.domain.clone(), entry)).collect(),
             users: settings.users.into_iter().map(|entry| (entry.uri.clone(), entry)).collect(),
             rooms: settings.rooms.into_iter().map(|entry| (entry.uri.clone(), entry)).collect(),
@@ -252,6 +288,10 @@ impl Directory {
 
     pub(super) fn room(&self, room: &RoomUri) -> Option<&RoomSettings> {
         self.rooms.get(room)
+    }
+
+    pub(super) fn implied_consent(&self) -> ImpliedConsent {
+        self.consent.implied
     }
 
     pub(super) fn denied_commit(&self, room: &RoomUri) -> DeniedCommit {

@@ -124,7 +124,16 @@ impl Vocabulary {
 }
 
 /// Every [`DoorAct`] by name.
-const DOOR_ACTS: &[&str] = &["claimKeyMaterial", "registerDevice", "publishKeyPackages", "readStream"];
+const DOOR_ACTS: &[&str] = &[
+    "claimKeyMaterial",
+    "requestConsent",
+    "grantConsent",
+    "receiveConsentRequest",
+    "receiveConsent",
+    "registerDevice",
+    "publishKeyPackages",
+    "readStream",
+];
 
 /// The identifier of an entity.
 pub(super) fn uid(entity_type: &EntityTypeName, id: &str) -> EntityUid {

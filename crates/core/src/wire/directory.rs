@@ -23,15 +23,15 @@ impl Directory {
         serde_json::from_slice(bytes).map(Self)
     }
 
-    /// The URL of the endpoint called `key`, with `value` for the variable `name`. That it is one is not checked. `None`
-    /// when this provider does not offer it, or not as text.
+    /// The URL of the endpoint called `key`, with the value of each of `variables` for its name; a template may have any of
+    /// them, and has at least one. That it is one is not checked. `None` when this provider does not offer it, or not as text.
     ///
     /// # Errors
     ///
     /// [`TemplateError`] when what stands there is no template for this endpoint.
-    pub fn url(&self, key: &str, name: &str, value: &str) -> Result<Option<String>, TemplateError> {
+    pub fn url(&self, key: &str, variables: &[(&str, &str)]) -> Result<Option<String>, TemplateError> {
         let template = self.0.get(key).and_then(serde_json::Value::as_str);
-        template.map(|template| expand(template, name, value)).transpose()
+        template.map(|template| expand(template, variables)).transpose()
     }
 }
 
@@ -64,13 +64,15 @@ pub enum TemplateError {
     Missing,
 }
 
-/// Puts `value` in the place of `{name}`, percent-encoded as a whole; the rest is taken literally (reading D-16).
+/// Puts the value of a variable in the place of `{name}`, percent-encoded as a whole; the rest is taken literally (reading
+/// D-16).
 ///
 /// # Errors
 ///
 /// [`TemplateError`] when the template has other expressions or none.
-fn expand(template: &str, name: &str, value: &str) -> Result<String, TemplateError> {
-    let mut expanded = String::with_capacity(template.len() + value.len() * 3);
+fn expand(template: &str, variables: &[(&str, &str)]) -> Result<String, TemplateError> {
+    let longest = variables.iter().map(|(_, value)| value.len()).max().unwrap_or_default();
+    let mut expanded = String::with_capacity(template.len() + longest * 3);
     let mut found = false;
     let mut rest = template;
     while let Some((literal, expression)) = rest.split_once('{') {
@@ -78,9 +80,7 @@ fn expand(template: &str, name: &str, value: &str) -> Result<String, TemplateErr
         if literal.contains('}') || !variable.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
             return Err(TemplateError::Level);
         }
-        if variable != name {
-            return Err(TemplateError::Unknown);
-        }
+        let (_, value) = variables.iter().find(|(name, _)| *name == variable).ok_or(TemplateError::Unknown)?;
         expanded.push_str(literal);
         encode_into(&mut expanded, value);
         (found, rest) = (true, after);
@@ -112,7 +112,7 @@ mod tests {
     #[test]
     fn the_whole_value_is_percent_encoded() {
         assert_eq!(
-            expand("https://a.example/v1/update/{roomId}", "roomId", "mimi://a.example/r/club%2Fhouse").unwrap(),
+            expand("https://a.example/v1/update/{roomId}", &[("roomId", "mimi://a.example/r/club%2Fhouse")]).unwrap(),
             "https://a.example/v1/update/mimi%3A%2F%2Fa.example%2Fr%2Fclub%252Fhouse"
         );
     }
@@ -120,7 +120,7 @@ mod tests {
     #[test]
     fn literals_stay_as_they_are_even_without_the_slash() {
         assert_eq!(
-            expand("https://a.example/v1/update{roomId}?x=1", "roomId", "r").unwrap(),
+            expand("https://a.example/v1/update{roomId}?x=1", &[("roomId", "r")]).unwrap(),
             "https://a.example/v1/updater?x=1"
         );
     }
@@ -135,7 +135,7 @@ mod tests {
             ("https://a.example/{roomId}/{other}", TemplateError::Unknown),
             ("https://a.example/update", TemplateError::Missing),
         ] {
-            assert_eq!(expand(template, "roomId", "r"), Err(error), "{template}");
+            assert_eq!(expand(template, &[("roomId", "r")]), Err(error), "{template}");
         }
     }
 

@@ -7,10 +7,12 @@
 mod codec;
 
 pub mod components;
+pub mod consent;
 pub mod directory;
 pub mod external_sender;
 pub mod frank;
 pub mod group_info;
+pub mod identifier_query;
 pub mod key_material;
 pub mod mls;
 pub mod notify;

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::*;
 
 fn known() -> impl Iterator<Item = (Vector, Codec)> {
-    vectors().into_iter().filter_map(|vector| vector.codec().map(|codec| (vector, codec)))
+    vectors().into_iter().map(|vector| (vector.codec(), vector)).map(|(codec, vector)| (vector, codec))
 }
 
 #[test]

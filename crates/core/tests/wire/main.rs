@@ -8,8 +8,10 @@ mod real;
 mod vectors;
 
 use portcullis_core::wire::components::*;
+use portcullis_core::wire::consent::ConsentEntry;
 use portcullis_core::wire::frank::{Frank, SafeAad};
 use portcullis_core::wire::group_info::{GroupInfoRequest, GroupInfoResponse};
+use portcullis_core::wire::identifier_query::{IdentifierRequest, IdentifierResponse};
 use portcullis_core::wire::key_material::{KeyMaterialRequest, KeyMaterialResponse};
 use portcullis_core::wire::notify::{FanoutMessage, decode_batch};
 use portcullis_core::wire::report_abuse::AbuseReport;
@@ -42,13 +44,10 @@ impl Vector {
         &self.json["fields"]
     }
 
-    /// How its struct is read; `None` for the endpoints that this crate does not decode.
-    fn codec(&self) -> Option<Codec> {
-        if matches!(self.group.as_str(), "consent" | "identifierQuery") {
-            return None;
-        }
+    /// How its struct is read.
+    fn codec(&self) -> Codec {
         let name = self.text("struct");
-        Some(match name.split(" (").next().unwrap() {
+        match name.split(" (").next().unwrap() {
             "RoleData" => through::<RolesList>,
             "ParticipantListData" => through::<ParticipantList>,
             "ParticipantListUpdate" => through::<ParticipantListUpdate>,
@@ -79,8 +78,11 @@ impl Vector {
             "GroupInfoResponse" => through::<GroupInfoResponse>,
             "AppDataDictionary" => through::<Dictionary>,
             "AbuseReport" => through::<AbuseReport>,
+            "ConsentEntry" => through::<ConsentEntry>,
+            "IdentifierRequest" => through::<IdentifierRequest>,
+            "IdentifierResponse" => through::<IdentifierResponse>,
             unknown => panic!("no codec for `{unknown}`"),
-        })
+        }
     }
 }
 

@@ -47,7 +47,8 @@ fn accept(store: &Store) {
         .write("x", move |tx| {
             let seq = events::append(tx, &uri, &event(b"one "))?;
             outbox::enqueue(tx, &uri, &domain("b"), &domain("a"), seq)?;
-            let item = StreamItem { room: uri.clone(), kind: "event".to_owned(), payload: b"one ".to_vec(), at: NOW };
+            let item =
+                StreamItem { room: Some(uri.clone()), kind: "event".to_owned(), payload: b"one ".to_vec(), at: NOW };
             streams::push(tx, &[device("bob", "phone")], &item)?;
             tx.stage(&record("decision.message"))
         })

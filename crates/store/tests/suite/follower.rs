@@ -22,7 +22,7 @@ fn version(store: &Store, uri: &RoomUri) -> u64 {
 }
 
 fn kept(uri: &RoomUri, why: Why, text: &str) -> Kept {
-    let item = StreamItem { room: uri.clone(), kind: "application".to_owned(), payload: text.into(), at: NOW };
+    let item = StreamItem { room: Some(uri.clone()), kind: "application".to_owned(), payload: text.into(), at: NOW };
     Kept { why, epoch: 4, item, kept_at: NOW, devices: vec![device("bob", "phone"), device("bob", "tablet")] }
 }
 

@@ -6,6 +6,7 @@ mod harness;
 
 mod appends;
 mod audit;
+mod consents;
 mod crash;
 mod devices;
 mod follower;

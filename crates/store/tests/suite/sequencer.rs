@@ -8,7 +8,7 @@ use portcullis_store::{Store, StoreError};
 use crate::harness::*;
 
 fn item(body: &str) -> StreamItem {
-    StreamItem { room: room("clubhouse"), kind: "event".to_owned(), payload: body.as_bytes().to_vec(), at: NOW }
+    StreamItem { room: Some(room("clubhouse")), kind: "event".to_owned(), payload: body.as_bytes().to_vec(), at: NOW }
 }
 
 fn push(store: &Store, key: &str, devices: &[&str], body: &str) {
