@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use crate::config::Config;
-use crate::gateway::{Active, Claims, Clock, Gateway, HubKeys, Parts, Policy, PolicyError};
+use crate::gateway::{Active, Claims, Clock, Gateway, HubKeys, Parts, Policy, PolicyError, Reporters};
 use crate::peer::Peers;
 use crate::telemetry::{self, Collector};
 use crate::{admin, audit, delivery, federation, gateway, provider, upkeep};
@@ -91,9 +91,9 @@ impl Server {
         let keys = HubKeys::read(&config.keys)?;
         let peers = Peers::new(config)?;
         let store = open_store(config).await?;
-        let claims = Claims::new(&config.limits);
-        let gateway =
-            Gateway::new(Parts { domains: config.domains.clone(), store, policy, peers, keys, clock, claims });
+        let (claims, reporters) = (Claims::new(&config.limits), Reporters::new(&config.limits));
+        let domains = config.domains.clone();
+        let gateway = Gateway::new(Parts { domains, store, policy, peers, keys, clock, claims, reporters });
         let store = gateway.store().clone();
         let freed = tokio::task::spawn_blocking(move || store.appear()).await?.context("cannot take leases")?;
         if freed > 0 {

@@ -12,12 +12,13 @@ use crate::harness::{Gateway, Lab, edit, portcullis, room, user};
 const TWO: [&str; 2] = ["a.example", "b.example"];
 
 /// Endpoints of a.example that b.example calls, and the longest body that each takes, in bytes.
-fn endpoints() -> [(Endpoint, usize); 4] {
+fn endpoints() -> [(Endpoint, usize); 5] {
     [
         (Endpoint::KeyMaterial(user("a.example/u/alice")), 256 << 10),
         (Endpoint::Update(room()), 16 << 20),
         (Endpoint::SubmitMessage(room()), 1 << 20),
         (Endpoint::GroupInfo(room()), 256 << 10),
+        (Endpoint::ReportAbuse(room()), 5 << 20),
     ]
 }
 
@@ -51,7 +52,8 @@ async fn peers_get_400_for_what_does_not_decode_and_413_for_what_is_too_long() {
     let ask = bob.member_mut().group_info_request(&room(), None).unwrap().encode();
     let message = bob.member_mut().text(&room(), "hello").unwrap().encode();
     let commit = bob.member_mut().commit_pending(&room()).unwrap().encode();
-    for ((endpoint, _), body) in endpoints().into_iter().zip([claim, commit, message, ask]) {
+    let complaint = crate::rights::complaint(bob.user(), alice.user()).encode();
+    for ((endpoint, _), body) in endpoints().into_iter().zip([claim, commit, message, ask, complaint]) {
         assert_eq!(refused(b, "a.example", endpoint, trailing(body)).await, 400);
     }
     let event = a.database().events().pop().unwrap().event.fanout;
@@ -115,6 +117,7 @@ async fn users_get_documented_codes_for_what_does_not_decode_and_what_is_too_lon
     let malformed = (400, "malformed".to_owned());
     assert_eq!(refused(door.update(&room(), b"no TLS".to_vec()).await.unwrap_err()), malformed);
     assert_eq!(refused(door.submit(&room(), b"no TLS".to_vec()).await.unwrap_err()), malformed);
+    assert_eq!(refused(door.report(&room(), b"no TLS".to_vec()).await.unwrap_err()), malformed);
     assert_eq!(refused(door.group_info(&room(), b"no TLS".to_vec()).await.unwrap_err()), malformed);
     assert_eq!(refused(door.key_material(bob.user(), vec![]).await.unwrap_err()), malformed);
     let too_long = door.submit(&room(), vec![0; (16 << 20) + 1]).await.unwrap_err();

@@ -1,6 +1,7 @@
 //! One binary for all integration tests, so that it is linked once.
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
 
+mod abuse;
 mod admin;
 mod bad_input;
 mod crash;

@@ -168,6 +168,10 @@ impl World {
                     status == 200 && matches!(outcome, SubmitOutcome::NotAllowed)
                 })]
             }
+            ("POST", "/v1/rooms/{room}/reports") => {
+                let complaint = crate::rights::complaint(self.alice.user(), self.bob.user()).encode();
+                vec![case("a reporter that is another user", Who::Carol, room().as_str(), &complaint, forbidden)]
+            }
             ("POST", "/v1/rooms/{room}/group-info") => {
                 let asked = self.alice.member_mut().group_info_request(&room(), None).unwrap().encode();
                 vec![case("a requester that is another user", Who::Carol, room().as_str(), &asked, |status, body| {

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 
 use actix_web::web::Bytes;
-use portcullis::gateway::{Caller, Claims, Clock, Gateway, HubKeys, NewRoom, Once, Parts, Policy};
+use portcullis::gateway::{Caller, Claims, Clock, Gateway, HubKeys, NewRoom, Once, Parts, Policy, Reporters};
 use portcullis::peer::Peers;
 use portcullis::provider::RoomCreated;
 use portcullis::server::store_options;
@@ -132,6 +132,7 @@ impl House {
             keys: HubKeys::read(&config.keys).unwrap(),
             clock: Clock::default(),
             claims: Claims::new(&config.limits),
+            reporters: Reporters::new(&config.limits),
         };
         Self { gateway: Gateway::new(parts), runtime, _lab: lab }
     }

@@ -13,6 +13,8 @@ use portcullis::{admin, federation, provider};
 use portcullis_core::wire::Wire;
 use portcullis_core::wire::group_info::{GroupInfoOutcome, GroupInfoResponse};
 use portcullis_core::wire::key_material::{KeyMaterialResponse, KeyMaterialUserCode};
+use portcullis_core::wire::report_abuse::{AbuseReport, AbuseType};
+use portcullis_core::wire::uri::UserUri;
 use rcgen::{BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair};
 use reqwest::{Certificate, Client, Identity, Response};
 use serde_json::{Value, json};
@@ -43,6 +45,7 @@ pub(crate) fn filled(path: &str, alice: &Device) -> String {
         .replace("{peer}", "b.example")
         .replace("{sink}", "otlp")
         .replace("{decision}", &Uuid::nil().to_string())
+        .replace("{report}", &Uuid::nil().to_string())
 }
 
 async fn refusal(response: Response) -> (u16, String) {
@@ -131,11 +134,13 @@ async fn every_route_of_the_admin_door_is_closed_to_whoever_has_no_right_to_it()
             Method::POST => nobody.post(short, json!({ "reason": "why not", "from": 1 })).await,
             _ => panic!("the route `{method} {path}` has no case"),
         };
-        // Of the changes only one takes a number; the others are refused for it, with the same right to do so.
-        let told = if told.refusal() == (400, "malformed") {
-            nobody.post(short, json!({ "reason": "why not" })).await
-        } else {
-            told
+        // Of the changes some take a number, and each its own; what does not fit is refused first.
+        let told = match told.refusal() {
+            (400, "malformed") if short.starts_with("reports/") => {
+                nobody.post(short, json!({ "reason": "why not", "version": 1 })).await
+            }
+            (400, "malformed") => nobody.post(short, json!({ "reason": "why not" })).await,
+            _ => told,
         };
         assert_eq!(told.refusal(), (403, "not_allowed"), "{method} {path}");
         assert!(told.decision.is_some(), "{method} {path}");
@@ -151,6 +156,18 @@ async fn every_route_of_the_admin_door_is_closed_to_whoever_has_no_right_to_it()
 struct Instead {
     body: Vec<u8>,
     refused: fn(u16, &[u8]) -> bool,
+}
+
+/// A report without a message.
+pub(crate) fn complaint(by: &UserUri, about: &UserUri) -> AbuseReport {
+    AbuseReport {
+        reporter: Some(by.clone()),
+        alleged: about.clone(),
+        reason: AbuseType(0),
+        note: Vec::new(),
+        messages: Vec::new(),
+        extensions: Default::default(),
+    }
 }
 
 /// The case of one route, made of what Alice herself would send.
@@ -193,6 +210,9 @@ fn in_the_place_of_alice(method: &Method, path: &str, alice: &mut Device) -> Ins
             body: alice.member_mut().text(&room(), "in her name").unwrap().encode(),
             refused: |status, _| status == 404,
         },
+        ("POST", "/v1/rooms/{room}/reports") => {
+            Instead { body: complaint(alice.user(), alice.user()).encode(), refused: |status, _| status == 404 }
+        }
         ("POST", "/v1/rooms/{room}/group-info") => Instead {
             body: alice.member_mut().group_info_request(&room(), None).unwrap().encode(),
             refused: |_, body| {

@@ -159,6 +159,7 @@ fn every_reason_and_every_kind_of_record_is_documented() {
         "moderation.",
         "outbox.",
         "policy.",
+        "report.",
         "user.",
         "writer.",
     ];
@@ -172,6 +173,7 @@ fn every_reason_and_every_kind_of_record_is_documented() {
         });
         names.extend(kinds.map(str::to_owned));
     }
+    names.extend(portcullis_core::franking::Flaw::ALL.map(|flaw| flaw.code().to_owned()));
     assert!(names.len() > 40, "{names:#?}");
     let missing: Vec<&String> = names.iter().filter(|name| !page.contains(&format!("`{name}`"))).collect();
     assert!(missing.is_empty(), "{missing:#?}");

@@ -9,6 +9,7 @@ mod operator;
 mod page;
 mod peers;
 mod problems;
+mod reports;
 mod rooms;
 mod routes;
 mod status;

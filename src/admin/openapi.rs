@@ -6,7 +6,7 @@ use utoipa::{Modify, OpenApi};
 
 use super::problems::CODES;
 use super::routes::RESOURCES;
-use super::{decisions, exports, lanes, letters, peers, rooms, status};
+use super::{decisions, exports, lanes, letters, peers, reports, rooms, status};
 use crate::http::{ProblemDetails, openapi};
 
 #[derive(OpenApi)]
@@ -14,7 +14,7 @@ use crate::http::{ProblemDetails, openapi};
     info(
         title = "Portcullis admin door",
         description = "What the company's people see and change: status, rooms, peers, lanes of the outbox, \
-            decisions, and exports of the audit log. Cedar decides by the roles in the token. MIMI identifiers stand in paths as one percent-encoded \
+            decisions, exports of the audit log, and reports of abuse. Cedar decides by the roles in the token. MIMI identifiers stand in paths as one percent-encoded \
             segment. Lists come in pages; `next` of one is the `cursor` of the following.",
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
@@ -39,7 +39,13 @@ use crate::http::{ProblemDetails, openapi};
         decisions::list,
         decisions::show,
         exports::dead_letters,
-        exports::redeliver
+        exports::redeliver,
+        reports::list,
+        reports::show,
+        reports::content,
+        reports::review,
+        reports::uphold,
+        reports::dismiss
     ),
     components(schemas(ProblemDetails)),
     modifiers(&Shared),
@@ -49,7 +55,8 @@ use crate::http::{ProblemDetails, openapi};
         (name = "peers", description = "Who federates with us"),
         (name = "lanes", description = "What rooms, and users who consent, owe to other providers"),
         (name = "decisions", description = "What was decided, and why"),
-        (name = "exports", description = "The audit log on its way to a collector")
+        (name = "exports", description = "The audit log on its way to a collector"),
+        (name = "reports", description = "What users complain about, and what moderators make of it")
     )
 )]
 struct Api;

@@ -3,7 +3,7 @@
 use actix_web::http::Method;
 use actix_web::web;
 
-use super::{decisions, exports, lanes, letters, openapi, peers, rooms, status};
+use super::{decisions, exports, lanes, letters, openapi, peers, reports, rooms, status};
 use crate::http::{Resource, listed};
 
 /// Longest body, in bytes: a reason and a number.
@@ -82,6 +82,32 @@ pub(super) const RESOURCES: &[Resource] = &[
         path: "/v1/exports/{sink}/redeliver",
         limit_bytes: SMALL,
         methods: &[(Method::POST, || web::post().to(exports::redeliver))],
+    },
+    Resource { path: "/v1/reports", limit_bytes: 0, methods: &[(Method::GET, || web::get().to(reports::list))] },
+    Resource {
+        path: "/v1/reports/{report}",
+        limit_bytes: 0,
+        methods: &[(Method::GET, || web::get().to(reports::show))],
+    },
+    Resource {
+        path: "/v1/reports/{report}/content",
+        limit_bytes: 0,
+        methods: &[(Method::GET, || web::get().to(reports::content))],
+    },
+    Resource {
+        path: "/v1/reports/{report}/review",
+        limit_bytes: SMALL,
+        methods: &[(Method::POST, || web::post().to(reports::review))],
+    },
+    Resource {
+        path: "/v1/reports/{report}/uphold",
+        limit_bytes: SMALL,
+        methods: &[(Method::POST, || web::post().to(reports::uphold))],
+    },
+    Resource {
+        path: "/v1/reports/{report}/dismiss",
+        limit_bytes: SMALL,
+        methods: &[(Method::POST, || web::post().to(reports::dismiss))],
     },
 ];
 

@@ -8,7 +8,7 @@ use portcullis_store::{Store, StoreError, Tx};
 
 use super::Failure;
 use crate::config::Config;
-use crate::gateway::Clock;
+use crate::gateway::{Clock, Sealer};
 use crate::server::store_options;
 
 /// Which gateway.
@@ -25,6 +25,12 @@ impl Host {
         let config = Config::load(&self.config)?;
         let store = Store::open(&config.database, &store_options(&config)).context("cannot open the database")?;
         Ok(store)
+    }
+
+    /// The keys that seal what must not be read in a copy of the database.
+    pub(super) fn sealer(&self) -> Result<Sealer, Failure> {
+        let config = Config::load(&self.config)?;
+        Ok(Sealer::read(&config.keys.sealing).context("cannot read the sealing keys")?)
     }
 }
 

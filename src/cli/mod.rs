@@ -12,6 +12,7 @@ mod host;
 mod init;
 mod outbox;
 mod output;
+mod report;
 mod room;
 mod serve;
 mod token;
@@ -47,6 +48,8 @@ enum Command {
     Init(init::Args),
     /// List and mend what waits to be delivered to other providers.
     Outbox(outbox::Args),
+    /// List, read and decide reports of abuse.
+    Report(report::Args),
     /// Show rooms, mute or unmute users in them, and release what is withheld.
     Room(room::Args),
     /// Run one gateway until SIGTERM, then drain.
@@ -71,6 +74,7 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Init(args) => init::run(&args),
         Command::Outbox(args) => outbox::run(&args),
+        Command::Report(args) => report::run(&args),
         Command::Room(args) => room::run(&args),
         Command::Serve(args) => serve::run(&args),
         Command::Token(args) => token::run(&args),

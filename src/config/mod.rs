@@ -193,6 +193,10 @@ pub struct Limits {
     pub claims_by_provider: Rate,
     /// Steps of one user towards the consent of others, or to give its own (reading D-48).
     pub consents: Rate,
+    /// Reports of abuse by one user, or by one provider for users who do not want to be named.
+    pub reports: Rate,
+    /// Reported messages that cannot be proven and are taken of one reporter in a day.
+    pub unproven_per_day: NonZeroU32,
     /// How long a caller may take over its TLS handshake, and again over the head of a request, in seconds.
     pub head_seconds: NonZeroU32,
     /// How long a caller may take over the body of a request, in seconds.
@@ -229,6 +233,8 @@ impl Default for Limits {
             claims: Rate { per_minute: number(10), burst: number(20) },
             claims_by_provider: Rate { per_minute: number(30), burst: number(60) },
             consents: Rate { per_minute: number(20), burst: number(40) },
+            reports: Rate { per_minute: number(10), burst: number(20) },
+            unproven_per_day: number(100),
             head_seconds: number(10),
             body_seconds: number(60),
         }

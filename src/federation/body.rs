@@ -20,6 +20,9 @@ pub(super) const SUBMIT_BYTES: usize = 1 << 20;
 /// what a hub takes as an update, so that nothing it accepts is refused here.
 pub(super) const NOTIFY_BYTES: usize = 24 << 20;
 
+/// Longest `reportAbuse`, in bytes: sixteen messages as long as policies usually let them be.
+pub(super) const REPORT_BYTES: usize = 5 << 20;
+
 /// Longest body of every other endpoint, in bytes.
 pub(super) const OTHER_BYTES: usize = 256 << 10;
 

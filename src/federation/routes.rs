@@ -5,7 +5,7 @@ use actix_web::{HttpResponse, Responder, Route};
 use portcullis_core::wire::uri::{RoomUri, UserUri};
 
 use super::FederationError;
-use super::body::{Body, NOTIFY_BYTES, OTHER_BYTES, SUBMIT_BYTES, UPDATE_BYTES};
+use super::body::{Body, NOTIFY_BYTES, OTHER_BYTES, REPORT_BYTES, SUBMIT_BYTES, UPDATE_BYTES};
 use super::caller::{ForUs, Peer};
 use super::door::Door;
 use super::idempotency::IdempotencyKey;
@@ -25,6 +25,7 @@ const ENDPOINTS: &[Endpoint] = &[
     ("/v1/notify/{tail:.*}", || post().to(notify)),
     ("/v1/requestConsent/{tail:.*}", || post().to(request_consent)),
     ("/v1/updateConsent/{tail:.*}", || post().to(update_consent)),
+    ("/v1/reportAbuse/{tail:.*}", || post().to(report_abuse)),
 ];
 
 /// Method and path of every route.
@@ -139,6 +140,18 @@ async fn update_consent(
 
 fn created(_kept: Kept) -> HttpResponse {
     HttpResponse::Created().finish()
+}
+
+/// Takes a report of messages in a room of ours. 201 without a body, whatever the messages prove (readings D-13, D-56).
+async fn report_abuse(
+    Peer(from): Peer,
+    Target(room): Target<RoomUri>,
+    key: IdempotencyKey,
+    Body(body): Body<REPORT_BYTES>,
+    gateway: Data<Gateway>,
+) -> Result<HttpResponse, FederationError> {
+    let work = |once| gateway.report_abuse(once, Caller::Peer(from.clone()), room, body.clone());
+    Ok(created(key.once(&gateway, &from, &body, work).await?))
 }
 
 fn ok(kept: Kept) -> HttpResponse {

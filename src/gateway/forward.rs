@@ -9,6 +9,7 @@ use std::sync::Arc;
 use actix_web::web::Bytes;
 use portcullis_core::identity::credential::bound_client;
 use portcullis_core::mls::Outline;
+use portcullis_core::policy::NEUTRAL_SENTENCE;
 use portcullis_core::wire::Wire;
 use portcullis_core::wire::group_info::{GroupInfoRequest, GroupInfoResponse};
 use portcullis_core::wire::mls::MlsMessage;
@@ -22,8 +23,9 @@ use uuid::Uuid;
 
 use super::decide::Case;
 use super::follow::{self, Judged};
-use super::once::{Kept, Once};
+use super::once::{Kept, Once, Shown};
 use super::places::Of;
+use super::report::{self, Reported};
 use super::{Answer, Caller, GatewayError, Inner, group_info, submit};
 use crate::limits::TooMany;
 use crate::peer::{Endpoint, PeerError};
@@ -122,6 +124,45 @@ pub(super) async fn group_info(
     outbound.keep(inner, once, Answer { body: answer, decision: Some(decision) }).await
 }
 
+/// Sends an AbuseReport of one of our users to the room's hub. One without a name is the user's all the same, here.
+pub(super) async fn report(
+    inner: &Arc<Inner>,
+    once: Once,
+    caller: Caller,
+    room: RoomUri,
+    body: Bytes,
+) -> Result<Kept, GatewayError> {
+    let user = own_user(caller)?;
+    let report = report::decode(&body)?;
+    if report.reporter.as_ref().is_some_and(|named| *named != user) {
+        return Err(GatewayError::WrongIdentity);
+    }
+    let exchange = Some(answers::scope(&[&body]));
+    let outbound = Outbound { kind: "decision.report", user, room, exchange, epoch: None };
+    let (user, room) = (outbound.user.clone(), outbound.room.clone());
+    let decided = move |inner: &Arc<Inner>| {
+        let case = Case {
+            kind: "decision.report",
+            room: Some(&room),
+            actor: Some(user.to_string()),
+            peer: user.domain(),
+            epoch: None,
+            exchange,
+            now: inner.clock.now(),
+        };
+        inner.within_limits(&user, case.now)?;
+        let decision = follow::report(inner, &case, &user, &room, &report)?;
+        if !decision.allow {
+            return inner.refuse(once, room.as_str(), &decision);
+        }
+        inner.record(room.as_str(), &decision)?;
+        Ok(decision.id())
+    };
+    let decision = inner.blocking(outbound.of(), decided).await?;
+    outbound.send(inner, once, Endpoint::ReportAbuse(outbound.room.clone()), body).await?;
+    outbound.keep(inner, once, Reported { decision }).await
+}
+
 /// An attempt of a client to join by an external commit.
 struct Attempt {
     client: ClientUri,
@@ -218,7 +259,12 @@ impl Outbound {
         inner.blocking(self.of(), move |inner| Ok(inner.store.write(&lane, ended)?)).await
     }
 
-    async fn keep(&self, inner: &Inner, once: Once, answer: Answer) -> Result<Kept, GatewayError> {
+    async fn keep(
+        &self,
+        inner: &Inner,
+        once: Once,
+        answer: impl Shown + Clone + Send + 'static,
+    ) -> Result<Kept, GatewayError> {
         inner.keep_passed_on(once, self.room.as_str(), answer).await
     }
 
@@ -255,11 +301,16 @@ pub(super) async fn send(
     body: Bytes,
 ) -> Result<Vec<u8>, GatewayError> {
     let key = once.passed_on();
+    // Whether a report is taken is the hub's own decision, and an HTTP status is all it has to say so.
+    let has_no_answer = matches!(endpoint, Endpoint::ReportAbuse(_));
     let answer =
         inner.peers.post(own, to, endpoint, body, key.as_deref()).await.map_err(|error: PeerError| {
             match (error.status(), error.retry_after()) {
                 (Some(404), _) => GatewayError::NotFound,
                 (Some(429), Some(wait)) => TooMany { wait }.into(),
+                (Some(403), _) if has_no_answer => {
+                    GatewayError::Refused { code: "not_allowed", sentence: NEUTRAL_SENTENCE.to_owned(), decision: None }
+                }
                 _ => GatewayError::peer(error),
             }
         })?;

@@ -134,7 +134,8 @@ impl Inner {
         )?)
     }
 
-    fn unsealed(&self, stored: &StoredHubKey) -> Result<HubKey, GatewayError> {
+    /// A stored key, opened.
+    pub(super) fn unsealed(&self, stored: &StoredHubKey) -> Result<HubKey, GatewayError> {
         let opened = self.keys.sealer.open(Purpose::HubKey, stored.domain.as_str().as_bytes(), &stored.sealed);
         let opened = opened.map_err(GatewayError::internal)?;
         opened.try_into().map_err(|_| GatewayError::internal("a hub key has another length"))

@@ -24,6 +24,8 @@ mod places;
 mod policy;
 mod reissue;
 mod replay;
+mod report;
+pub mod reports;
 mod rooms;
 mod seal;
 mod streams;
@@ -39,6 +41,7 @@ pub use error::GatewayError;
 pub use keys::{HubKeys, KeyError};
 pub use once::{Content, Kept, Once, Reply, ShowRefusal, Shown};
 pub use policy::{Active, Policy, PolicyError};
+pub use report::{Reporters, code as verdict_code};
 pub use seal::{Closed, Purpose, Sealer};
 pub use streams::{DeviceStream, Wake};
 
@@ -111,6 +114,8 @@ pub struct Parts {
     pub clock: Clock,
     /// How often key packages of a user may be claimed.
     pub claims: Claims,
+    /// How much one reporter may report.
+    pub reporters: Reporters,
 }
 
 /// A handle on the whole gateway; clones share everything.
@@ -249,6 +254,31 @@ impl Gateway {
                 .await
         } else {
             forward::group_info(&self.0, once, caller, room, body).await
+        }
+    }
+
+    /// Takes an AbuseReport: as hub, or decides and forwards it to the room's hub. Muted, suspended and frozen users may
+    /// report too.
+    ///
+    /// # Errors
+    ///
+    /// [`GatewayError::Refused`] by policy, [`GatewayError::TooMany`] for a reporter that is over its limit. What a
+    /// message proves is no reason for an error.
+    pub async fn report_abuse(
+        &self,
+        once: Once,
+        caller: Caller,
+        room: RoomUri,
+        body: Bytes,
+    ) -> Result<Kept, GatewayError> {
+        if self.0.hosts(&room) {
+            self.0
+                .blocking(vec![Of::Room(room.clone()), Of::from(&caller)], move |inner| {
+                    report::accept(inner, once, &caller, &room, &body)
+                })
+                .await
+        } else {
+            forward::report(&self.0, once, caller, room, body).await
         }
     }
 

@@ -261,7 +261,12 @@ impl Inner {
 
     /// Keeps what another provider has answered. It is not told before: who repeats the request then has it passed on
     /// under the same key.
-    pub(super) async fn keep_passed_on(&self, once: Once, lane: &str, answer: Answer) -> Result<Kept, GatewayError> {
+    pub(super) async fn keep_passed_on(
+        &self,
+        once: Once,
+        lane: &str,
+        answer: impl Shown + Clone + Send + 'static,
+    ) -> Result<Kept, GatewayError> {
         let kept = self.store.write_async(lane, move |tx: &mut Tx<'_>| once.keep(tx, answer.clone()));
         Ok(kept.await?)
     }

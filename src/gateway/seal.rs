@@ -21,12 +21,15 @@ const VERSION: u8 = 1;
 pub enum Purpose {
     /// A key with which the hub franks messages.
     HubKey,
+    /// What is reported, and what the reporter says about it.
+    Report,
 }
 
 impl Purpose {
     fn name(self) -> &'static str {
         match self {
             Self::HubKey => "hub key",
+            Self::Report => "report",
         }
     }
 }
@@ -129,6 +132,7 @@ mod tests {
         assert!(!sealed.windows(6).any(|part| part == b"secret"));
         assert_eq!(keys.open(Purpose::HubKey, b"a.example", &sealed).as_deref(), Ok(b"secret".as_slice()));
         assert_eq!(keys.open(Purpose::HubKey, b"b.example", &sealed), Err(Closed));
+        assert_eq!(keys.open(Purpose::Report, b"a.example", &sealed), Err(Closed));
         for at in 0..sealed.len() {
             let mut changed = sealed.clone();
             changed[at] ^= 1;

@@ -76,6 +76,7 @@ pub fn directory_json(origin: &str) -> serde_json::Value {
         "groupInfo": format!("{origin}/v1/groupInfo/{{roomId}}"),
         "requestConsent": format!("{origin}/v1/requestConsent/{{targetDomain}}"),
         "updateConsent": format!("{origin}/v1/updateConsent/{{requesterDomain}}"),
+        "reportAbuse": format!("{origin}/v1/reportAbuse/{{roomId}}"),
     })
 }
 
@@ -101,6 +102,7 @@ mod tests {
         assert_eq!(url(Endpoint::Notify(room())), format!("https://a.example:8443/v1/notify/{path}"));
         assert_eq!(url(Endpoint::SubmitMessage(room())), format!("https://a.example:8443/v1/submitMessage/{path}"));
         assert_eq!(url(Endpoint::GroupInfo(room())), format!("https://a.example:8443/v1/groupInfo/{path}"));
+        assert_eq!(url(Endpoint::ReportAbuse(room())), format!("https://a.example:8443/v1/reportAbuse/{path}"));
         assert_eq!(
             url(Endpoint::KeyMaterial(alice())),
             "https://a.example:8443/v1/keyMaterial/mimi%3A%2F%2Fa.example%2Fu%2Falice"

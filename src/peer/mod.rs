@@ -39,6 +39,8 @@ pub enum Endpoint {
     RequestConsent(UserUri),
     /// Gives this user consent, or takes it back. Its answer has no body.
     UpdateConsent(UserUri),
+    /// Reports messages of this room. Its answer has no body.
+    ReportAbuse(RoomUri),
 }
 
 impl Endpoint {
@@ -52,6 +54,7 @@ impl Endpoint {
             Self::GroupInfo(_) => "groupInfo",
             Self::RequestConsent(_) => "requestConsent",
             Self::UpdateConsent(_) => "updateConsent",
+            Self::ReportAbuse(_) => "reportAbuse",
         }
     }
 
@@ -59,9 +62,11 @@ impl Endpoint {
     fn variables(&self) -> Vec<(&'static str, String)> {
         match self {
             Self::KeyMaterial(user) => vec![("targetUser", user.to_string())],
-            Self::Update(room) | Self::SubmitMessage(room) | Self::Notify(room) | Self::GroupInfo(room) => {
-                vec![("roomId", room.to_string())]
-            }
+            Self::Update(room)
+            | Self::SubmitMessage(room)
+            | Self::Notify(room)
+            | Self::GroupInfo(room)
+            | Self::ReportAbuse(room) => vec![("roomId", room.to_string())],
             Self::RequestConsent(user) => {
                 vec![("targetDomain", user.domain().to_string()), ("targetUser", user.to_string())]
             }
@@ -76,7 +81,7 @@ impl Endpoint {
         match self {
             Self::KeyMaterial(_) => 1 << 20,
             Self::Update(_) | Self::SubmitMessage(_) => 256 << 10,
-            Self::Notify(_) | Self::RequestConsent(_) | Self::UpdateConsent(_) => 0,
+            Self::Notify(_) | Self::RequestConsent(_) | Self::UpdateConsent(_) | Self::ReportAbuse(_) => 0,
             Self::GroupInfo(_) => 16 << 20,
         }
     }

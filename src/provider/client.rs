@@ -161,6 +161,17 @@ impl Client {
         self.mimi(&["rooms", room.as_str(), "messages"], body).await
     }
 
+    /// Sends an encoded AbuseReport. Gives the decision.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`].
+    pub async fn report(&self, room: &RoomUri, body: Vec<u8>) -> Result<Option<Uuid>, ClientError> {
+        let request = self.post(&["rooms", room.as_str(), "reports"])?;
+        let request = request.header(CONTENT_TYPE, "application/octet-stream").body(body);
+        Ok(decision(self.call(request).await?.headers()))
+    }
+
     /// Sends an encoded GroupInfoRequest.
     ///
     /// # Errors

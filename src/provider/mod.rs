@@ -9,6 +9,7 @@ mod key_material;
 mod key_packages;
 mod messages;
 mod openapi;
+mod reports;
 mod rooms;
 mod routes;
 mod updates;

@@ -6,7 +6,9 @@ use utoipa::{Modify, OpenApi};
 
 use super::auth::ACTING_USER;
 use super::routes::RESOURCES;
-use super::{consent, devices, events, group_info, key_material, key_packages, messages, rooms, updates, users};
+use super::{
+    consent, devices, events, group_info, key_material, key_packages, messages, reports, rooms, updates, users,
+};
 use crate::http::{CODES, ProblemDetails, openapi};
 
 #[derive(OpenApi)]
@@ -32,6 +34,7 @@ use crate::http::{CODES, ProblemDetails, openapi};
         rooms::start,
         updates::submit,
         messages::submit,
+        reports::submit,
         group_info::request,
         group_info::upload
     ),

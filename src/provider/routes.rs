@@ -4,7 +4,7 @@ use actix_web::http::Method;
 use actix_web::web;
 
 use super::{
-    consent, devices, events, group_info, key_material, key_packages, messages, openapi, rooms, updates, users,
+    consent, devices, events, group_info, key_material, key_packages, messages, openapi, reports, rooms, updates, users,
 };
 use crate::http::{Resource, listed};
 
@@ -69,6 +69,11 @@ pub(super) const RESOURCES: &[Resource] = &[
         path: "/v1/rooms/{room}/messages",
         limit_bytes: MIB,
         methods: &[(Method::POST, || web::post().to(messages::submit))],
+    },
+    Resource {
+        path: "/v1/rooms/{room}/reports",
+        limit_bytes: 5 * MIB,
+        methods: &[(Method::POST, || web::post().to(reports::submit))],
     },
     Resource {
         path: "/v1/rooms/{room}/group-info",

@@ -1,6 +1,7 @@
 //! A peer that means harm, on every endpoint: it is answered as the protocol says, and nobody else notices.
 
 mod consents;
+mod reports;
 mod slow;
 
 use portcullis::member::Device;

@@ -19,6 +19,7 @@ pub(super) async fn assert_given_up(by: &Gateway, to: &Gateway, endpoint: &Endpo
         Endpoint::GroupInfo(room) => format!("groupInfo/{}", tail(room.as_str())),
         Endpoint::RequestConsent(user) => format!("requestConsent/{}", user.domain()),
         Endpoint::UpdateConsent(user) => format!("updateConsent/{}", user.domain()),
+        Endpoint::ReportAbuse(room) => format!("reportAbuse/{}", tail(room.as_str())),
     };
     let url = format!("https://{}:{}/v1/{path}", to.domain, to.federation.port());
     let request = client(by, to).post(url).header("from", format!("mimi@{}", by.domain)).body(Body::wrap_stream(body));

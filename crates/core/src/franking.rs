@@ -182,6 +182,11 @@ impl Flaw {
             Self::Signature => "signature_invalid",
         }
     }
+
+    /// The one with this code.
+    pub fn from_code(code: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|flaw| flaw.code() == code)
+    }
 }
 
 impl From<ContentError> for Flaw {
@@ -338,6 +343,14 @@ impl Scheme {
         let is_hub = provider_of(&agent.credential).is_some_and(|hub| hub == room.domain());
         if is_hub { Ok(agent) } else { Err(Flaw::Agent) }
     }
+}
+
+/// The content of something that was reported, in a room with framing or in one without, for whoever is to read it. It
+/// proves nothing.
+pub fn read(application_data: &[u8]) -> Option<Content> {
+    let framed = |framing: ApplicationFraming| Content::decode(&framing.content).ok();
+    let bare = Content::decode(application_data).ok();
+    bare.or_else(|| ApplicationFraming::decode(application_data).ok().and_then(framed))
 }
 
 fn signed(

@@ -41,6 +41,7 @@ pub mod key_packages;
 pub mod outbox;
 pub mod overview;
 pub mod proposals;
+pub mod reports;
 pub mod restrictions;
 pub mod rooms;
 pub mod routes;

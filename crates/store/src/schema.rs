@@ -393,6 +393,41 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    reports (id) {
+        id -> Binary,
+        room -> Text,
+        reporter -> Text,
+        alleged -> Text,
+        reason -> Integer,
+        received_at -> BigInt,
+        messages -> BigInt,
+        proven -> BigInt,
+        repeats -> BigInt,
+        note -> Binary,
+        decision -> Binary,
+        state -> Integer,
+        version -> BigInt,
+        case_number -> Text,
+        decided_by -> Text,
+        decided_at -> BigInt,
+        decided_why -> Text,
+    }
+}
+
+diesel::table! {
+    report_messages (report, position) {
+        report -> Binary,
+        position -> BigInt,
+        reporter -> Text,
+        digest -> Binary,
+        accepted_at -> Nullable<BigInt>,
+        message_id -> Nullable<Binary>,
+        flaw -> Nullable<Text>,
+        content -> Binary,
+    }
+}
+
 diesel::joinable!(audit_openings -> audit_entries (seq));
 diesel::joinable!(stream_rows -> stream_payloads (payload));
 diesel::allow_tables_to_appear_in_same_query!(audit_entries, audit_openings);

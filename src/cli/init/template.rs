@@ -93,6 +93,10 @@ keys:
 #   claims: {{ per_minute: 10, burst: 20 }}
 #   # Claims of one user's key packages by everybody that one provider speaks for.
 #   claims_by_provider: {{ per_minute: 30, burst: 60 }}
+#   # Reports of abuse by one user, or by one provider for users who do not want to be named; and how many messages that
+#   # cannot be proven are taken of one of them in a day.
+#   reports: {{ per_minute: 10, burst: 20 }}
+#   unproven_per_day: 100
 #   # How long a caller may take over its TLS handshake and over the head of a request, and over its body.
 #   head_seconds: 10
 #   body_seconds: 60

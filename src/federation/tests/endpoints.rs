@@ -12,7 +12,7 @@ use rcgen::{KeyPair, PKCS_ED25519};
 
 use super::*;
 use crate::config::Config;
-use crate::gateway::{Claims, Clock, HubKeys, Once, Parts, Policy};
+use crate::gateway::{Claims, Clock, HubKeys, Once, Parts, Policy, Reporters};
 use crate::peer::Peers;
 
 /// Of a KeyPackage: well above the month that must remain when it is claimed.
@@ -73,6 +73,7 @@ impl Running {
             keys: HubKeys::read(&config.keys).unwrap(),
             clock: Clock::default(),
             claims: Claims::new(&config.limits),
+            reporters: Reporters::new(&config.limits),
         });
         let listener = TcpListener::bind(config.listeners.federation.bind).unwrap();
         let address = listener.local_addr().unwrap();

@@ -5,6 +5,7 @@ mod exports;
 mod lanes;
 mod letters;
 mod peers;
+mod reports;
 mod rooms;
 
 pub use exports::Records;

@@ -11,7 +11,7 @@ mod outbound;
 mod plan;
 mod take_up;
 
-pub(super) use outbound::{Judged, group_info, message, update};
+pub(super) use outbound::{Judged, group_info, message, report, update};
 pub(super) use take_up::take_up;
 
 use std::collections::{BTreeMap, BTreeSet};

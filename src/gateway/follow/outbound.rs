@@ -10,6 +10,7 @@ use portcullis_core::room::{self, Action, Actor, Admission, Violation};
 use portcullis_core::wire::components::Capability;
 use portcullis_core::wire::group_info::GroupInfoRequest;
 use portcullis_core::wire::mls::MlsMessage;
+use portcullis_core::wire::report_abuse::AbuseReport;
 use portcullis_core::wire::submit::SubmitMessageRequest;
 use portcullis_core::wire::update::{UpdateRequest, UpdateResponse};
 use portcullis_core::wire::uri::{ClientUri, RoomUri, UserUri};
@@ -20,7 +21,7 @@ use serde_json::json;
 use super::super::added;
 use super::super::decide::{Case, Decision, bare_facts, bare_question, question};
 use super::super::rooms::Hosted;
-use super::super::{GatewayError, Inner, submit};
+use super::super::{GatewayError, Inner, report, submit};
 
 /// A decision, and what the user is told where the protocol has a word for the refusal.
 pub(in super::super) struct Judged {
@@ -112,6 +113,25 @@ pub(in super::super) fn group_info(
     }
     let actor = Actor::User(user.clone());
     untracked(inner, case, room, &actor, &[(Capability::ADD_OWN_CLIENT, None)], 0)
+}
+
+/// Decides a report of abuse of one of our users. Whoever is to leave the room may still report what was said there.
+pub(in super::super) fn report(
+    inner: &Inner,
+    case: &Case<'_>,
+    user: &UserUri,
+    room: &RoomUri,
+    report: &AbuseReport,
+) -> Result<Decision, GatewayError> {
+    let actor = Actor::User(user.clone());
+    if let Some(tracked) = inner.tracked(room)? {
+        let source = user.domain();
+        // One without a name is decided by the role of the user who hands it in here.
+        let named = AbuseReport { reporter: Some(user.clone()), messages: Vec::new(), ..report.clone() };
+        let question = report::question(&tracked, &actor, &named, &source, case);
+        return Ok(case.decide(&inner.policy.active(), &[question]));
+    }
+    untracked(inner, case, room, &actor, &[(Capability::REPORT_ABUSE, Some(report.alleged.clone()))], 0)
 }
 
 /// `None` when the tracked group cannot tell: the commit is of another epoch, or cites what has not come here yet. The

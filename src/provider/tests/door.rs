@@ -29,7 +29,7 @@ use super::super::client::{Client, ClientError, EventStream};
 use super::super::{ACTING_USER, CreateRoom, IDEMPOTENCY_KEY, MEDIA_TYPE, ProblemDetails};
 use super::{ALICE, BOB, token_key};
 use crate::config::Config;
-use crate::gateway::{Claims, Clock, Gateway, HubKeys, Parts, Policy};
+use crate::gateway::{Claims, Clock, Gateway, HubKeys, Parts, Policy, Reporters};
 use crate::peer::Peers;
 use crate::peer::testing::Authority;
 use crate::provider::token::{ACT, AUDIENCE, Grant, TokenKey};
@@ -88,6 +88,7 @@ impl Lab {
             keys: HubKeys::read(&config.keys).unwrap(),
             clock: Clock::default(),
             claims: Claims::new(&config.limits),
+            reporters: Reporters::new(&config.limits),
         });
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let origin = format!("http://{}", listener.local_addr().unwrap());

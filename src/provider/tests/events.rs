@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 use super::door::configuration;
 use super::{ALICE, BOB, PHONE, World, alice, phone};
-use crate::gateway::{Claims, Gateway, HubKeys, Parts, Policy};
+use crate::gateway::{Claims, Gateway, HubKeys, Parts, Policy, Reporters};
 use crate::peer::Peers;
 use crate::provider::client::{Client, ClientError, EventStream};
 use crate::provider::events::{Streams, stream};
@@ -38,6 +38,7 @@ impl Door {
             keys: HubKeys::read(&config.keys).unwrap(),
             clock: world.clock.clone(),
             claims: Claims::new(&config.limits),
+            reporters: Reporters::new(&config.limits),
         });
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let (port, closing) = (listener.local_addr().unwrap().port(), watch::Sender::new(false));

@@ -93,6 +93,7 @@ fn what_the_hub_has_franked_is_proven_and_named() {
         assert_eq!(scene.prove(), Ok(Proof { message: scene.content.id().unwrap() }));
         let Franking::Verified(evidence) = scene.receive(&scene.message.content) else { panic!("not verified") };
         assert_eq!(evidence.message(), scene.message);
+        assert_eq!(read(&scene.message.content), Some(scene.content));
     }
 }
 
@@ -198,6 +199,7 @@ fn a_signature_of_somebody_else_proves_nothing() {
 fn every_flaw_has_a_code_of_its_own() {
     let codes: std::collections::BTreeSet<&str> = Flaw::ALL.into_iter().map(Flaw::code).collect();
     assert_eq!(codes.len(), Flaw::ALL.len());
+    assert!(Flaw::ALL.into_iter().all(|flaw| Flaw::from_code(flaw.code()) == Some(flaw)));
 }
 
 #[test]

@@ -205,7 +205,8 @@ impl Suite {
             None if case.door_act().is_none() => {
                 let help = "expected `claimKeyMaterial` with a target, `requestConsent`, `grantConsent`, \
                             `receiveConsentRequest` or `receiveConsent` with a target and an operation, \
-                            `registerDevice`, `publishKeyPackages` or `readStream`; with a `room`, a capability";
+                            `registerDevice`, `publishKeyPackages`, `readStream` or `reportAnonymously`; with a `room`, \
+                            a capability";
                 let message = format!("no action `{}` at the door", case.action);
                 wrong.push(source.near(start, &case.action, message, Some(help.to_owned())));
             }
@@ -255,6 +256,7 @@ impl Case {
             ("registerDevice", None, _) => Some(DoorAct::RegisterDevice),
             ("publishKeyPackages", None, _) => Some(DoorAct::PublishKeyPackages),
             ("readStream", None, _) => Some(DoorAct::ReadStream),
+            ("reportAnonymously", None, _) => Some(DoorAct::ReportAnonymously),
             _ => None,
         }
     }

@@ -280,6 +280,7 @@ impl<'a> Slice<'a> {
                 ("domain", text(domain.as_str())),
                 ("jurisdiction", text(jurisdiction)),
                 ("suspended", boolean(self.directory.is_suspended(domain))),
+                ("anonymousReports", boolean(settings.is_some_and(|settings| settings.anonymous_reports))),
             ];
             self.insert(&uid, attributes, parents, Vec::new())?;
         }

@@ -166,6 +166,8 @@ pub enum DoorAct<'a> {
     PublishKeyPackages,
     /// Read the event stream of a device of the actor.
     ReadStream,
+    /// Report messages for a user who does not want to be named. The actor is that user's provider.
+    ReportAnonymously,
 }
 
 impl<'a> DoorAct<'a> {
@@ -180,6 +182,7 @@ impl<'a> DoorAct<'a> {
             Self::RegisterDevice => "registerDevice",
             Self::PublishKeyPackages => "publishKeyPackages",
             Self::ReadStream => "readStream",
+            Self::ReportAnonymously => "reportAnonymously",
         }
     }
 
@@ -191,7 +194,7 @@ impl<'a> DoorAct<'a> {
             | Self::GrantConsent(step)
             | Self::ReceiveConsentRequest(step)
             | Self::ReceiveConsent(step) => Some(step.about),
-            Self::RegisterDevice | Self::PublishKeyPackages | Self::ReadStream => None,
+            Self::RegisterDevice | Self::PublishKeyPackages | Self::ReadStream | Self::ReportAnonymously => None,
         }
     }
 
@@ -203,7 +206,7 @@ impl<'a> DoorAct<'a> {
             | Self::GrantConsent(step)
             | Self::ReceiveConsentRequest(step)
             | Self::ReceiveConsent(step) => Some(step.operation.name()),
-            Self::RegisterDevice | Self::PublishKeyPackages | Self::ReadStream => None,
+            Self::RegisterDevice | Self::PublishKeyPackages | Self::ReadStream | Self::ReportAnonymously => None,
         }
     }
 }
@@ -237,11 +240,21 @@ pub enum AdminAct {
     ViewExports,
     /// Send once more what a collector refused.
     RedeliverExport,
+    /// See who complains about whom, and what that proves.
+    ViewReports,
+    /// Read what was reported.
+    ViewReportedContent,
+    /// Begin to look at a report, or look at it again.
+    ReviewReport,
+    /// Find that a report is right.
+    UpholdReport,
+    /// Find that a report is not right, or shows nothing.
+    DismissReport,
 }
 
 impl AdminAct {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 18] = [
         Self::ViewStatus,
         Self::ViewRooms,
         Self::ViewPeers,
@@ -255,6 +268,11 @@ impl AdminAct {
         Self::ViewDecisions,
         Self::ViewExports,
         Self::RedeliverExport,
+        Self::ViewReports,
+        Self::ViewReportedContent,
+        Self::ReviewReport,
+        Self::UpholdReport,
+        Self::DismissReport,
     ];
 
     /// The name of the action in the schema.
@@ -269,6 +287,9 @@ impl AdminAct {
             Self::ViewDecisions => "viewDecisions",
             Self::ViewExports => "viewExports",
             Self::RedeliverExport => "manageExports",
+            Self::ViewReports => "viewReports",
+            Self::ViewReportedContent => "viewReportedContent",
+            Self::ReviewReport | Self::UpholdReport | Self::DismissReport => "handleReports",
         }
     }
 
@@ -280,7 +301,9 @@ impl AdminAct {
             | Self::ViewPeers
             | Self::ViewLanes
             | Self::ViewDecisions
-            | Self::ViewExports => "read",
+            | Self::ViewExports
+            | Self::ViewReports
+            | Self::ViewReportedContent => "read",
             Self::AllowPeer => "allow",
             Self::SuspendPeer => "suspend",
             Self::BlockPeer => "block",
@@ -288,6 +311,9 @@ impl AdminAct {
             Self::SkipLane => "skip",
             Self::ResendLane => "resend",
             Self::RedeliverExport => "redeliver",
+            Self::ReviewReport => "review",
+            Self::UpholdReport => "uphold",
+            Self::DismissReport => "dismiss",
         }
     }
 }

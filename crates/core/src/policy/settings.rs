@@ -159,6 +159,9 @@ pub struct ProviderSettings {
     /// Whose law it is under, such as `EU`.
     #[serde(default)]
     pub jurisdiction: String,
+    /// Whether it may report abuse for users who do not want to be named.
+    #[serde(default)]
+    pub anonymous_reports: bool,
     /// Groups of providers that it is in.
     #[serde(default)]
     pub groups: BTreeSet<String>,

@@ -133,6 +133,7 @@ const DOOR_ACTS: &[&str] = &[
     "registerDevice",
     "publishKeyPackages",
     "readStream",
+    "reportAnonymously",
 ];
 
 /// The identifier of an entity.

@@ -16,6 +16,7 @@ mod leases;
 mod outbox;
 mod postgres;
 mod records;
+mod reports;
 mod rooms;
 mod sequencer;
 mod standings;

@@ -31,6 +31,7 @@ pub(super) fn conform(
         DoorAct::RegisterDevice,
         DoorAct::PublishKeyPackages,
         DoorAct::ReadStream,
+        DoorAct::ReportAnonymously,
     ];
     let domain = actor.domain();
     for act in acts {
@@ -70,7 +71,9 @@ pub(in crate::policy) fn of_door(
             context.push(("operation", text(step.operation.name())));
             step.room
         }
-        DoorAct::RegisterDevice | DoorAct::PublishKeyPackages | DoorAct::ReadStream => None,
+        DoorAct::RegisterDevice | DoorAct::PublishKeyPackages | DoorAct::ReadStream | DoorAct::ReportAnonymously => {
+            None
+        }
     };
     context.extend(room.map(|room| ("room", text(room.as_str()))));
     slice.ask(principal, resource, context)
