@@ -197,6 +197,8 @@ pub struct Limits {
     pub reports: Rate,
     /// Reported messages that cannot be proven and are taken of one reporter in a day.
     pub unproven_per_day: NonZeroU32,
+    /// Queries for users by one user of ours, or by one provider (reading D-49).
+    pub searches: Rate,
     /// How long a caller may take over its TLS handshake, and again over the head of a request, in seconds.
     pub head_seconds: NonZeroU32,
     /// How long a caller may take over the body of a request, in seconds.
@@ -235,6 +237,7 @@ impl Default for Limits {
             consents: Rate { per_minute: number(20), burst: number(40) },
             reports: Rate { per_minute: number(10), burst: number(20) },
             unproven_per_day: number(100),
+            searches: Rate { per_minute: number(60), burst: number(60) },
             head_seconds: number(10),
             body_seconds: number(60),
         }

@@ -26,6 +26,7 @@ const ENDPOINTS: &[Endpoint] = &[
     ("/v1/requestConsent/{tail:.*}", || post().to(request_consent)),
     ("/v1/updateConsent/{tail:.*}", || post().to(update_consent)),
     ("/v1/reportAbuse/{tail:.*}", || post().to(report_abuse)),
+    ("/v1/identifierQuery/{tail:.*}", || post().to(identifier_query)),
 ];
 
 /// Method and path of every route.
@@ -136,6 +137,17 @@ async fn update_consent(
 ) -> Result<HttpResponse, FederationError> {
     let work = |once| gateway.take_consent(once, from.clone(), ConsentEndpoint::Update, domain, body.clone());
     Ok(created(key.once(&gateway, &from, &body, work).await?))
+}
+
+async fn identifier_query(
+    Peer(from): Peer,
+    Target(OfDomain(domain)): Target<OfDomain>,
+    key: IdempotencyKey,
+    Body(body): Body<OTHER_BYTES>,
+    gateway: Data<Gateway>,
+) -> Result<HttpResponse, FederationError> {
+    let work = |once| gateway.search(once, Caller::Peer(from.clone()), domain, body.clone());
+    Ok(ok(key.once(&gateway, &from, &body, work).await?))
 }
 
 fn created(_kept: Kept) -> HttpResponse {

@@ -3,7 +3,8 @@ use portcullis_core::wire::uri::{Domain, UserUri};
 use crate::config::Limits;
 use crate::limits::{Limiter, TooMany};
 
-/// How often one may ask for what users have: their KeyPackages (reading D-21) and their consent (reading D-48). A peer that says it is a hub chooses the requester, so that a
+/// How often one may ask for what users have: their KeyPackages (reading D-21), their consent (reading D-48)
+/// and their names (reading D-49). A peer that says it is a hub chooses the requester, so that a
 /// limit of each requester alone would not keep it from taking everything a user has.
 pub struct Claims {
     /// By caller, requester and target.
@@ -12,6 +13,8 @@ pub struct Claims {
     providers: Limiter<(Domain, UserUri)>,
     /// By who acts.
     consents: Limiter<UserUri>,
+    /// By who asks: a user, or a provider as such.
+    searches: Limiter<UserUri>,
 }
 
 impl Claims {
@@ -21,6 +24,7 @@ impl Claims {
             requesters: Limiter::new(limits.claims),
             providers: Limiter::new(limits.claims_by_provider),
             consents: Limiter::new(limits.consents),
+            searches: Limiter::new(limits.searches),
         }
     }
 
@@ -32,6 +36,15 @@ impl Claims {
     pub(super) fn take(&self, caller: &Domain, requester: &UserUri, target: &UserUri) -> Result<(), TooMany> {
         self.requesters.take(&(caller.clone(), requester.clone(), target.clone()))?;
         self.providers.take(&(caller.clone(), target.clone()))
+    }
+
+    /// Counts one query of `actor`.
+    ///
+    /// # Errors
+    ///
+    /// [`TooMany`].
+    pub(super) fn take_search(&self, actor: &UserUri) -> Result<(), TooMany> {
+        self.searches.take(actor)
     }
 
     /// Counts one step of `actor` towards the consent of another user.

@@ -121,7 +121,7 @@ pub(super) fn count_key_packages(inner: &Inner, user: &UserUri, device: &ClientU
 }
 
 /// A decision that allows; one that denies is recorded and becomes an error.
-fn allowed(
+pub(super) fn allowed(
     inner: &Inner,
     once: Once,
     user: &UserUri,

@@ -28,6 +28,7 @@ mod report;
 pub mod reports;
 mod rooms;
 mod seal;
+mod search;
 mod streams;
 mod submit;
 mod update;

@@ -77,6 +77,7 @@ pub fn directory_json(origin: &str) -> serde_json::Value {
         "requestConsent": format!("{origin}/v1/requestConsent/{{targetDomain}}"),
         "updateConsent": format!("{origin}/v1/updateConsent/{{requesterDomain}}"),
         "reportAbuse": format!("{origin}/v1/reportAbuse/{{roomId}}"),
+        "identifierQuery": format!("{origin}/v1/identifierQuery/{{domain}}"),
     })
 }
 
@@ -109,6 +110,8 @@ mod tests {
         );
         assert_eq!(url(Endpoint::RequestConsent(alice())), "https://a.example:8443/v1/requestConsent/a.example");
         assert_eq!(url(Endpoint::UpdateConsent(alice())), "https://a.example:8443/v1/updateConsent/a.example");
+        let query = Endpoint::IdentifierQuery(alice().domain());
+        assert_eq!(url(query), "https://a.example:8443/v1/identifierQuery/a.example");
     }
 
     #[test]

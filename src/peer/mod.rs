@@ -20,7 +20,7 @@ pub use tls::{Identity, TlsMaterial, same_pin};
 use std::time::Duration;
 
 use actix_web::web::Bytes;
-use portcullis_core::wire::uri::{RoomUri, UserUri};
+use portcullis_core::wire::uri::{Domain, RoomUri, UserUri};
 
 /// What of another provider is called, and about what.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +41,8 @@ pub enum Endpoint {
     UpdateConsent(UserUri),
     /// Reports messages of this room. Its answer has no body.
     ReportAbuse(RoomUri),
+    /// Looks for users of this provider.
+    IdentifierQuery(Domain),
 }
 
 impl Endpoint {
@@ -55,6 +57,7 @@ impl Endpoint {
             Self::RequestConsent(_) => "requestConsent",
             Self::UpdateConsent(_) => "updateConsent",
             Self::ReportAbuse(_) => "reportAbuse",
+            Self::IdentifierQuery(_) => "identifierQuery",
         }
     }
 
@@ -73,6 +76,7 @@ impl Endpoint {
             Self::UpdateConsent(user) => {
                 vec![("requesterDomain", user.domain().to_string()), ("requesterUser", user.to_string())]
             }
+            Self::IdentifierQuery(domain) => vec![("domain", domain.to_string())],
         }
     }
 
@@ -82,6 +86,7 @@ impl Endpoint {
             Self::KeyMaterial(_) => 1 << 20,
             Self::Update(_) | Self::SubmitMessage(_) => 256 << 10,
             Self::Notify(_) | Self::RequestConsent(_) | Self::UpdateConsent(_) | Self::ReportAbuse(_) => 0,
+            Self::IdentifierQuery(_) => 4 << 20,
             Self::GroupInfo(_) => 16 << 20,
         }
     }

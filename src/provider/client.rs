@@ -9,10 +9,11 @@ pub use events::{EventStream, Positioned};
 
 use portcullis_core::wire::Wire;
 use portcullis_core::wire::group_info::GroupInfoResponse;
+use portcullis_core::wire::identifier_query::IdentifierResponse;
 use portcullis_core::wire::key_material::KeyMaterialResponse;
 use portcullis_core::wire::submit::SubmitMessageResponse;
 use portcullis_core::wire::update::UpdateResponse;
-use portcullis_core::wire::uri::{ClientUri, RoomUri, UserUri};
+use portcullis_core::wire::uri::{ClientUri, Domain, RoomUri, UserUri};
 use reqwest::header::{CONTENT_TYPE, HeaderMap};
 use reqwest::{Method, RequestBuilder, Response, Url};
 use serde::Serialize;
@@ -23,7 +24,7 @@ use super::{
     ACTING_USER, Base64, ChangeConsent, Consents, CreateRoom, DECISION, FirstGroup, IDEMPOTENCY_KEY, KeyPackageCount,
     KeyPackages,
 };
-use super::{ProblemDetails, RoomCreated};
+use super::{ProblemDetails, Profile, RoomCreated};
 
 /// Speaks for one user at one gateway. Clones share the connections.
 #[derive(Clone, Debug)]
@@ -215,6 +216,35 @@ impl Client {
         let request = self.authorized(Method::GET, url);
         let page: Answered<Consents> = json(self.call(request).await?).await?;
         Ok(page.value)
+    }
+
+    /// Says what the user this client speaks for wants to be found by. Gives the decision.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`].
+    pub async fn put_profile(&self, user: &UserUri, profile: &Profile) -> Result<Option<Uuid>, ClientError> {
+        let request = self.request(Method::PUT, &["users", user.as_str(), "profile"])?.json(profile);
+        Ok(decision(self.call(request).await?.headers()))
+    }
+
+    /// What the user this client speaks for wants to be found by.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`].
+    pub async fn profile(&self, user: &UserUri) -> Result<Profile, ClientError> {
+        let request = self.request(Method::GET, &["users", user.as_str(), "profile"])?;
+        Ok(json(self.call(request).await?).await?.value)
+    }
+
+    /// Looks for users of a provider, here or elsewhere, with an encoded IdentifierRequest.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`]; what the protocol can refuse is an answer.
+    pub async fn search(&self, domain: &Domain, body: Vec<u8>) -> Result<Answered<IdentifierResponse>, ClientError> {
+        self.mimi(&["search", domain.as_str()], body).await
     }
 
     /// The events of a device after a position; 0 is the beginning. Nothing is asked before the first `next`.

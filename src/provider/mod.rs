@@ -9,6 +9,7 @@ mod key_material;
 mod key_packages;
 mod messages;
 mod openapi;
+mod profile;
 mod reports;
 mod rooms;
 mod routes;
@@ -27,6 +28,7 @@ pub use auth::{ACTING_USER, Tokens, User};
 pub use consent::{ChangeConsent, Consents, StandingConsent};
 pub use events::Event;
 pub use key_packages::{KeyPackageCount, KeyPackages};
+pub use profile::{Profile, ProfileField};
 pub use rooms::{CreateRoom, FirstGroup, RoomCreated};
 pub use routes::routes;
 

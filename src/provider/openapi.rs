@@ -7,7 +7,7 @@ use utoipa::{Modify, OpenApi};
 use super::auth::ACTING_USER;
 use super::routes::RESOURCES;
 use super::{
-    consent, devices, events, group_info, key_material, key_packages, messages, reports, rooms, updates, users,
+    consent, devices, events, group_info, key_material, key_packages, messages, profile, reports, rooms, updates, users,
 };
 use crate::http::{CODES, ProblemDetails, openapi};
 
@@ -23,6 +23,9 @@ use crate::http::{CODES, ProblemDetails, openapi};
     paths(
         document,
         users::register,
+        profile::put,
+        profile::show,
+        profile::search,
         key_material::claim,
         consent::change,
         consent::list,

@@ -4,7 +4,8 @@ use actix_web::http::Method;
 use actix_web::web;
 
 use super::{
-    consent, devices, events, group_info, key_material, key_packages, messages, openapi, reports, rooms, updates, users,
+    consent, devices, events, group_info, key_material, key_packages, messages, openapi, profile, reports, rooms,
+    updates, users,
 };
 use crate::http::{Resource, listed};
 
@@ -21,6 +22,16 @@ pub(super) const RESOURCES: &[Resource] = &[
         methods: &[(Method::GET, || web::get().to(openapi::document))],
     },
     Resource { path: "/v1/users/{user}", limit_bytes: 0, methods: &[(Method::PUT, || web::put().to(users::register))] },
+    Resource {
+        path: "/v1/users/{user}/profile",
+        limit_bytes: 128 * KIB,
+        methods: &[(Method::PUT, || web::put().to(profile::put)), (Method::GET, || web::get().to(profile::show))],
+    },
+    Resource {
+        path: "/v1/search/{domain}",
+        limit_bytes: 256 * KIB,
+        methods: &[(Method::POST, || web::post().to(profile::search))],
+    },
     Resource {
         path: "/v1/key-material/{user}",
         limit_bytes: 256 * KIB,

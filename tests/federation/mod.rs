@@ -12,6 +12,7 @@ mod notify;
 mod policy;
 mod postgres;
 mod rights;
+mod search;
 mod strangers;
 mod updates;
 mod x509;

@@ -2,8 +2,8 @@
 
 mod consents;
 mod reports;
+mod searches;
 mod slow;
-
 use portcullis::member::Device;
 use portcullis::peer::{Endpoint, PeerError};
 use portcullis_core::wire::Wire;

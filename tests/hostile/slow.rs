@@ -18,6 +18,7 @@ pub(super) async fn assert_given_up(by: &Gateway, to: &Gateway, endpoint: &Endpo
         Endpoint::Notify(room) => format!("notify/{}", tail(room.as_str())),
         Endpoint::GroupInfo(room) => format!("groupInfo/{}", tail(room.as_str())),
         Endpoint::RequestConsent(user) => format!("requestConsent/{}", user.domain()),
+        Endpoint::IdentifierQuery(domain) => format!("identifierQuery/{domain}"),
         Endpoint::UpdateConsent(user) => format!("updateConsent/{}", user.domain()),
         Endpoint::ReportAbuse(room) => format!("reportAbuse/{}", tail(room.as_str())),
     };

@@ -40,6 +40,7 @@ pub mod inbox;
 pub mod key_packages;
 pub mod outbox;
 pub mod overview;
+pub mod profiles;
 pub mod proposals;
 pub mod reports;
 pub mod restrictions;

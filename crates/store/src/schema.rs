@@ -428,11 +428,32 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    profiles (user_uri) {
+        user_uri -> Text,
+        hidden -> Integer,
+        updated_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    profile_fields (user_uri, ordinal) {
+        user_uri -> Text,
+        ordinal -> BigInt,
+        source -> Integer,
+        name -> Text,
+        value -> Text,
+        folded -> Text,
+        searchable -> Integer,
+    }
+}
+
 diesel::joinable!(audit_openings -> audit_entries (seq));
 diesel::joinable!(stream_rows -> stream_payloads (payload));
 diesel::allow_tables_to_appear_in_same_query!(audit_entries, audit_openings);
 diesel::allow_tables_to_appear_in_same_query!(stream_rows, stream_payloads);
 diesel::allow_tables_to_appear_in_same_query!(rooms, room_states);
 diesel::allow_tables_to_appear_in_same_query!(outbox_items, events);
+diesel::allow_tables_to_appear_in_same_query!(profiles, profile_fields);
 diesel::allow_tables_to_appear_in_same_query!(outbox_lanes, peer_standings);
 diesel::allow_tables_to_appear_in_same_query!(consent_lanes, peer_standings);

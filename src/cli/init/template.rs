@@ -97,6 +97,10 @@ keys:
 #   # cannot be proven are taken of one of them in a day.
 #   reports: {{ per_minute: 10, burst: 20 }}
 #   unproven_per_day: 100
+#   # Steps of one user towards the consent of others, or to give its own.
+#   consents: {{ per_minute: 20, burst: 40 }}
+#   # Queries for users by one user of ours, or by one provider.
+#   searches: {{ per_minute: 60, burst: 60 }}
 #   # How long a caller may take over its TLS handshake and over the head of a request, and over its body.
 #   head_seconds: 10
 #   body_seconds: 60

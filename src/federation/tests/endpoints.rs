@@ -124,6 +124,7 @@ async fn what_does_not_decode_to_the_last_byte_is_malformed_everywhere() {
         ("requestConsent", "a.example"),
         ("requestConsent", ALICE),
         ("updateConsent", "a.example"),
+        ("identifierQuery", "a.example"),
         ("updateConsent", "a.example/u/alice"),
     ] {
         for body in [vec![], vec![0xff; 64]] {

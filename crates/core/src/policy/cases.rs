@@ -205,6 +205,7 @@ impl Suite {
             None if case.door_act().is_none() => {
                 let help = "expected `claimKeyMaterial` with a target, `requestConsent`, `grantConsent`, \
                             `receiveConsentRequest` or `receiveConsent` with a target and an operation, \
+                            `findUser` with a target, `search`, `publishProfile`, \
                             `registerDevice`, `publishKeyPackages`, `readStream` or `reportAnonymously`; with a `room`, \
                             a capability";
                 let message = format!("no action `{}` at the door", case.action);
@@ -253,6 +254,9 @@ impl Case {
             ("grantConsent", _, Some(step)) => Some(DoorAct::GrantConsent(step)),
             ("receiveConsentRequest", _, Some(step)) => Some(DoorAct::ReceiveConsentRequest(step)),
             ("receiveConsent", _, Some(step)) => Some(DoorAct::ReceiveConsent(step)),
+            ("search", None, _) => Some(DoorAct::Search),
+            ("findUser", Some(target), None) => Some(DoorAct::FindUser(target)),
+            ("publishProfile", None, _) => Some(DoorAct::PublishProfile),
             ("registerDevice", None, _) => Some(DoorAct::RegisterDevice),
             ("publishKeyPackages", None, _) => Some(DoorAct::PublishKeyPackages),
             ("readStream", None, _) => Some(DoorAct::ReadStream),

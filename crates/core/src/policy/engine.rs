@@ -12,7 +12,7 @@ use super::entities::{self, Asked, FactsError};
 use super::facts::{AdminQuestion, DoorQuestion, Question, RoomFacts, Side};
 use super::index::{Findings, Index};
 use super::policies::PolicyMeta;
-use super::settings::{DeniedCommit, Directory, Settings};
+use super::settings::{DeniedCommit, Directory, SearchSettings, Settings};
 use super::slices::Slices;
 use super::verdict::Verdict;
 use super::vocabulary::{Act, Vocabulary};
@@ -69,6 +69,11 @@ impl Engine {
     /// The digest of the bundle that decides.
     pub fn bundle_digest(&self) -> [u8; 32] {
         self.digest
+    }
+
+    /// What users may be found by.
+    pub fn search(&self) -> &SearchSettings {
+        self.directory.search()
     }
 
     /// What is done about a commit of another hub that these policies deny.

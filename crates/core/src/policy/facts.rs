@@ -160,6 +160,12 @@ pub enum DoorAct<'a> {
     ReceiveConsentRequest(ConsentStep<'a>),
     /// Reach a user of ours with consent, or with its end.
     ReceiveConsent(ConsentStep<'a>),
+    /// Look for users of a provider: ours, or, where the actor is ours, another one.
+    Search,
+    /// Find this user, who wants to be found by what was looked for.
+    FindUser(&'a UserUri),
+    /// Say what others may find the actor by.
+    PublishProfile,
     /// Register a device of the actor.
     RegisterDevice,
     /// Upload key packages for a device of the actor.
@@ -179,6 +185,9 @@ impl<'a> DoorAct<'a> {
             Self::GrantConsent(_) => "grantConsent",
             Self::ReceiveConsentRequest(_) => "receiveConsentRequest",
             Self::ReceiveConsent(_) => "receiveConsent",
+            Self::Search => "search",
+            Self::FindUser(_) => "findUser",
+            Self::PublishProfile => "publishProfile",
             Self::RegisterDevice => "registerDevice",
             Self::PublishKeyPackages => "publishKeyPackages",
             Self::ReadStream => "readStream",
@@ -190,11 +199,17 @@ impl<'a> DoorAct<'a> {
     pub fn about(self) -> Option<&'a UserUri> {
         match self {
             Self::ClaimKeyMaterial(claim) => Some(claim.target),
+            Self::FindUser(user) => Some(user),
             Self::RequestConsent(step)
             | Self::GrantConsent(step)
             | Self::ReceiveConsentRequest(step)
             | Self::ReceiveConsent(step) => Some(step.about),
-            Self::RegisterDevice | Self::PublishKeyPackages | Self::ReadStream | Self::ReportAnonymously => None,
+            Self::Search
+            | Self::PublishProfile
+            | Self::RegisterDevice
+            | Self::PublishKeyPackages
+            | Self::ReadStream
+            | Self::ReportAnonymously => None,
         }
     }
 
@@ -206,7 +221,13 @@ impl<'a> DoorAct<'a> {
             | Self::GrantConsent(step)
             | Self::ReceiveConsentRequest(step)
             | Self::ReceiveConsent(step) => Some(step.operation.name()),
-            Self::RegisterDevice | Self::PublishKeyPackages | Self::ReadStream | Self::ReportAnonymously => None,
+            Self::Search
+            | Self::FindUser(_)
+            | Self::PublishProfile
+            | Self::RegisterDevice
+            | Self::PublishKeyPackages
+            | Self::ReadStream
+            | Self::ReportAnonymously => None,
         }
     }
 }

@@ -27,7 +27,7 @@ pub use facts::{
 };
 pub use settings::{
     ConsentSettings, Defaults, DeniedCommit, Employment, FollowerSettings, ImpliedConsent, ProviderSettings,
-    RoomSettings, Settings, UserDefaults, UserSettings,
+    RoomSettings, SearchSettings, Settings, UserDefaults, UserSettings,
 };
 pub use verdict::{NEUTRAL_SENTENCE, Verdict};
 

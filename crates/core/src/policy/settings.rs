@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Deserialize;
 
 use super::diagnostic::{Diagnostic, Source};
+use crate::search::{Field, usual_fields};
 use crate::wire::uri::{Domain, RoomUri, UserUri};
 use crate::yaml;
 
@@ -21,6 +22,8 @@ pub struct Settings {
     pub follower: FollowerSettings,
     /// Who may reach whom.
     pub consent: ConsentSettings,
+    /// What users may be found by.
+    pub search: SearchSettings,
     /// Providers.
     pub providers: Vec<ProviderSettings>,
     /// Users.
@@ -61,6 +64,22 @@ pub struct FollowerSettings {
 pub struct ConsentSettings {
     /// Who has a user's consent as long as the user has not decided (reading D-47).
     pub implied: ImpliedConsent,
+}
+
+/// What users may be found by. Each field of a profile must be opened by its user, too (reading D-49).
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SearchSettings {
+    /// Fields that may be searched, such as `oidc.nickname` and `vcard.FN`.
+    pub fields: BTreeSet<Field>,
+    /// Most users that a query finds.
+    pub results: u32,
+}
+
+impl Default for SearchSettings {
+    fn default() -> Self {
+        Self { fields: usual_fields(), results: 20 }
+    }
 }
 
 /// Who has a user's consent as long as the user has not decided. A user who has revoked it has decided.
@@ -248,6 +267,7 @@ pub(super) struct Directory {
     pub(super) defaults: Defaults,
     follower: FollowerSettings,
     consent: ConsentSettings,
+    search: SearchSettings,
     providers: BTreeMap<Domain, ProviderSettings>,
     users: BTreeMap<UserUri, UserSettings>,
     rooms: BTreeMap<RoomUri, RoomSettings>,
@@ -261,6 +281,7 @@ impl Directory {
             defaults: settings.defaults,
             follower: settings.follower,
             consent: settings.consent,
+            search: settings.search,
             providers: settings.providers.into_iter().map(|entry| (entry.domain.clone(), entry)).collect(),
             users: settings.users.into_iter().map(|entry| (entry.uri.clone(), entry)).collect(),
             rooms: settings.rooms.into_iter().map(|entry| (entry.uri.clone(), entry)).collect(),
@@ -291,6 +312,10 @@ impl Directory {
 
     pub(super) fn room(&self, room: &RoomUri) -> Option<&RoomSettings> {
         self.rooms.get(room)
+    }
+
+    pub(super) fn search(&self) -> &SearchSettings {
+        &self.search
     }
 
     pub(super) fn implied_consent(&self) -> ImpliedConsent {

@@ -75,6 +75,22 @@ pub enum QueryElement {
     },
 }
 
+impl QueryElement {
+    /// As records spell it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Handle { .. } => "handle",
+            Self::Nick { .. } => "nick",
+            Self::Email { .. } => "email",
+            Self::Phone { .. } => "phone",
+            Self::PartialName { .. } => "partial_name",
+            Self::WholeProfile { .. } => "whole_profile",
+            Self::OidcStdClaim { .. } => "oidc_std_claim",
+            Self::VcardField { .. } => "vcard_field",
+        }
+    }
+}
+
 /// A query: who is meant is what all elements fit.
 #[derive(Clone, Debug, Default, PartialEq, Eq, TlsSize, TlsSerialize, TlsDeserialize)]
 pub struct IdentifierRequest {
@@ -98,6 +114,19 @@ pub enum IdentifierQueryCode {
     Forbidden = 3,
     /// The provider does not search such a field.
     UnsupportedField = 4,
+}
+
+impl IdentifierQueryCode {
+    /// As records spell it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::NotFound => "not_found",
+            Self::Ambiguous => "ambiguous",
+            Self::Forbidden => "forbidden",
+            Self::UnsupportedField => "unsupported_field",
+        }
+    }
 }
 
 /// Where the name of a field comes from.

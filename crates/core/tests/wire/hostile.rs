@@ -6,7 +6,10 @@ use proptest::prelude::*;
 use super::*;
 
 fn known() -> impl Iterator<Item = (Vector, Codec)> {
-    vectors().into_iter().map(|vector| (vector.codec(), vector)).map(|(codec, vector)| (vector, codec))
+    vectors().into_iter().map(|vector| {
+        let codec = vector.codec();
+        (vector, codec)
+    })
 }
 
 #[test]

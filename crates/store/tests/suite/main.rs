@@ -15,6 +15,7 @@ mod lanes;
 mod leases;
 mod outbox;
 mod postgres;
+mod profiles;
 mod records;
 mod reports;
 mod rooms;

@@ -28,6 +28,9 @@ pub(super) fn conform(
         DoorAct::GrantConsent(step),
         DoorAct::ReceiveConsentRequest(step),
         DoorAct::ReceiveConsent(step),
+        DoorAct::Search,
+        DoorAct::FindUser(about),
+        DoorAct::PublishProfile,
         DoorAct::RegisterDevice,
         DoorAct::PublishKeyPackages,
         DoorAct::ReadStream,
@@ -71,9 +74,13 @@ pub(in crate::policy) fn of_door(
             context.push(("operation", text(step.operation.name())));
             step.room
         }
-        DoorAct::RegisterDevice | DoorAct::PublishKeyPackages | DoorAct::ReadStream | DoorAct::ReportAnonymously => {
-            None
-        }
+        DoorAct::Search
+        | DoorAct::FindUser(_)
+        | DoorAct::PublishProfile
+        | DoorAct::RegisterDevice
+        | DoorAct::PublishKeyPackages
+        | DoorAct::ReadStream
+        | DoorAct::ReportAnonymously => None,
     };
     context.extend(room.map(|room| ("room", text(room.as_str()))));
     slice.ask(principal, resource, context)

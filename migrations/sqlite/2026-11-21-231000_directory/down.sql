@@ -1,0 +1,2 @@
+DROP TABLE profile_fields;
+DROP TABLE profiles;
