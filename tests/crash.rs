@@ -65,7 +65,17 @@ impl Case {
         assert_eq!(lab.gateway("a.example").database().effects(request.hash()), (0, 0));
 
         std::fs::write(lab.gateway(self.ends).folder.join("armed"), "").unwrap();
+        // The sequencer has something to do only while its heads are held.
+        let sequencer = self.point.starts_with("sequence.").then(|| lab.gateway(self.ends).database());
+        sequencer.iter().for_each(|database| database.hold_heads());
         let first = request.send(by).await;
+        if let Some(database) = sequencer {
+            eventually("something is staged", async || {
+                (database.number("SELECT count(*) FROM audit_stage") > 0).then_some(())
+            })
+            .await;
+            database.free_heads();
+        }
         lab.gateway_mut(self.ends).crashed().await;
         self.restart(&mut lab).await;
         self.check_all_or_nothing(&lab, &request, first.is_ok()).await;

@@ -1,7 +1,7 @@
 //! Who speaks, where a provider is found, what a request is about and what a message says.
 
 use portcullis_core::content::Content;
-use portcullis_core::identity::certificate::{host_tenant, peer_domain, spki_sha256};
+use portcullis_core::identity::certificate::{PeerCertificate, host_tenant, spki_sha256};
 use portcullis_core::identity::credential::{client_of, provider_credential, provider_of};
 use portcullis_core::mls::SigningKey;
 use portcullis_core::wire::Wire;
@@ -63,14 +63,12 @@ fn credential(bytes: &[u8]) -> bool {
 /// `From`, then a certificate.
 fn certificate(mut bytes: &[u8]) -> bool {
     let Some(from) = part(&mut bytes).and_then(|from| std::str::from_utf8(from).ok()) else { return false };
-    let pin = spki_sha256(bytes);
-    match peer_domain(bytes, from) {
-        Ok(domain) => {
-            assert!(pin.is_ok() && from.to_ascii_lowercase() == format!("mimi@{domain}"));
-            true
-        }
-        Err(_) => pin.is_ok(),
+    let Ok(certificate) = PeerCertificate::read(bytes) else { return false };
+    assert_eq!(spki_sha256(bytes), Ok(certificate.spki_sha256));
+    if let Ok(domain) = certificate.speaks_for(from) {
+        assert_eq!(from.to_ascii_lowercase(), format!("mimi@{domain}"));
     }
+    true
 }
 
 fn host(bytes: &[u8]) -> bool {

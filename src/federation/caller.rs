@@ -4,9 +4,8 @@ use actix_web::dev::Payload;
 use actix_web::http::header::{FROM, HOST, HeaderName};
 use actix_web::web::Data;
 use actix_web::{FromRequest, HttpRequest};
-use portcullis_core::identity::certificate::{host_tenant, peer_domain};
+use portcullis_core::identity::certificate::{IdentityError, PeerCertificate, host_tenant};
 use portcullis_core::wire::uri::Domain;
-use rustls::pki_types::CertificateDer;
 
 use super::FederationError;
 use super::door::Door;
@@ -14,7 +13,7 @@ use crate::gateway::GatewayError;
 use crate::peer::same_pin;
 
 /// The leaf certificate of a connection, verified against our trust anchors.
-pub(super) struct Certificate(pub(super) CertificateDer<'static>);
+pub(super) struct Certificate(pub(super) Result<PeerCertificate, IdentityError>);
 
 /// A request that is for one of our domains (reading D-11).
 pub(super) struct ForUs;
@@ -56,10 +55,11 @@ fn for_us(request: &HttpRequest) -> Result<ForUs, FederationError> {
 fn peer(request: &HttpRequest) -> Result<Peer, FederationError> {
     for_us(request)?;
     let Certificate(certificate) = request.conn_data().ok_or(FederationError::NoCertificate)?;
-    let domain = peer_domain(certificate, only(request, FROM)?)?;
+    let certificate = certificate.as_ref().map_err(Clone::clone)?;
+    let domain = certificate.speaks_for(only(request, FROM)?)?;
     let door = door(request)?;
     let pin = door.peers.list().admits(&domain).ok_or(FederationError::NotAPeer)?;
-    if pin.is_some_and(|pin| !same_pin(certificate, pin)) {
+    if pin.is_some_and(|pin| !same_pin(certificate.spki_sha256, pin)) {
         return Err(FederationError::NotAPeer);
     }
     door.rate.take(&domain).map_err(GatewayError::from)?;

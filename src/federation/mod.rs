@@ -24,6 +24,7 @@ use actix_web::middleware::from_fn;
 use actix_web::rt::net::TcpStream;
 use actix_web::web::{Data, ServiceConfig};
 use actix_web::{App, HttpServer};
+use portcullis_core::identity::certificate::PeerCertificate;
 use rustls::ServerConfig;
 
 use crate::config::Config;
@@ -84,12 +85,12 @@ fn listen(
     Ok(server.run())
 }
 
-/// Keeps the leaf of the caller's verified chain beside the connection.
+/// Keeps what the leaf of the caller's verified chain says beside the connection.
 fn remember_certificate(connection: &dyn Any, extensions: &mut Extensions) {
     let tls = connection.downcast_ref::<TlsStream<TcpStream>>();
-    let leaf = tls.and_then(|tls| tls.get_ref().1.peer_certificates()?.first().cloned());
+    let leaf = tls.and_then(|tls| tls.get_ref().1.peer_certificates()?.first());
     if let Some(leaf) = leaf {
-        extensions.insert(Certificate(leaf.into_owned()));
+        extensions.insert(Certificate(PeerCertificate::read(leaf)));
     }
 }
 

@@ -214,7 +214,7 @@ impl Outbound {
     /// A client knows its own commit before the hub has fanned it out to us: waits for the tracked group to get there.
     async fn catch_up(&self, inner: &Arc<Inner>) -> Result<(), GatewayError> {
         let Some(epoch) = self.epoch else { return Ok(()) };
-        let mut changed = inner.store.changes(Topic::Staged);
+        let mut changed = inner.store.changes(Topic::Followed);
         let caught_up = async {
             loop {
                 changed.mark_unchanged();

@@ -112,6 +112,11 @@ impl RoomCache {
         self.rooms().put(hosted.room.clone(), Arc::new(hosted));
     }
 
+    /// The room as it was last seen here, which it may no longer be: enough for what is checked where it is written.
+    pub(super) fn recent(&self, room: &RoomUri) -> Option<Arc<Hosted>> {
+        self.rooms().get(room).cloned()
+    }
+
     /// Lets the next request read the room from the database.
     pub(super) fn forget(&self, room: &RoomUri) {
         self.rooms().pop(room);
@@ -127,10 +132,10 @@ impl Inner {
     pub(super) fn hosted(&self, room: &RoomUri) -> Result<Arc<Hosted>, GatewayError> {
         // Another process, or another request of this one, may have moved the room on.
         let head = self.store.read_one(|conn| rooms::head(conn, room))?.ok_or(GatewayError::NotFound)?;
-        if let Some(hosted) = self.rooms.rooms().get(room)
+        if let Some(hosted) = self.rooms.recent(room)
             && hosted.seen == head.seen()
         {
-            return Ok(Arc::clone(hosted));
+            return Ok(hosted);
         }
         let hosted = tracing::info_span!("room.load").in_scope(|| self.read_hosted(room)).map(Arc::new)?;
         self.rooms.rooms().put(room.clone(), Arc::clone(&hosted));

@@ -38,55 +38,78 @@ pub(super) fn accept(
         if let Some(answer) = replay.stored(inner)? {
             return inner.keep_again(once, room.as_str(), answer);
         }
-        let hosted = inner.hosted(room)?;
-        match attempt(inner, caller, &hosted, &request, (replay, once))? {
-            Some(kept) => return Ok(kept),
-            None => inner.rooms.forget(room),
-        }
+        let case = Case {
+            kind: "decision.message",
+            room: Some(room),
+            actor: Some(request.sender.to_string()),
+            peer: caller.domain(),
+            epoch: request.message.epoch(),
+            exchange: Some(request.message.hash()),
+            now: inner.clock.now(),
+        };
+        let judge = |hosted: &Hosted| judge(inner, caller, hosted, &request, &case);
+        // A room that has moved on since takes nothing, so that it is read anew only where it does not allow it.
+        let allowed = inner.rooms.recent(room).map(|hosted| (judge(&hosted), hosted));
+        let (judged, hosted) = match allowed {
+            Some((judged @ Judged::Allowed(_), hosted)) => (judged, hosted),
+            _ => {
+                let hosted = inner.hosted(room)?;
+                (judge(&hosted), hosted)
+            }
+        };
+        let (decision, outcome) = match judged {
+            Judged::Allowed(decision) => match write(inner, &hosted, &request, decision, (replay, once))? {
+                Some(kept) => return Ok(kept),
+                None => {
+                    inner.rooms.forget(room);
+                    continue;
+                }
+            },
+            Judged::Hidden => return inner.hide(once, room, &case),
+            Judged::Refused(decision) => (decision, SubmitOutcome::NotAllowed),
+            Judged::TooOld(decision) => (decision, SubmitOutcome::EpochTooOld { current: hosted.view().epoch }),
+        };
+        return inner.answer_refusal(once, room.as_str(), decision, answer(outcome));
     }
     Err(GatewayError::busy("the room changes faster than this message can be decided"))
 }
 
-/// `None` when the room moved on and nothing was written.
-fn attempt(
-    inner: &Arc<Inner>,
-    caller: &Caller,
-    hosted: &Hosted,
-    request: &SubmitMessageRequest,
-    (replay, once): (Replay, Once),
-) -> Result<Option<Kept>, GatewayError> {
-    let now = inner.clock.now();
-    let message = &request.message;
-    let epoch = message.epoch().unwrap_or_default();
-    let case = Case {
-        kind: "decision.message",
-        room: Some(&hosted.room),
-        actor: Some(request.sender.to_string()),
-        peer: caller.domain(),
-        epoch: message.epoch(),
-        exchange: Some(message.hash()),
-        now,
-    };
+/// What is to be done with a message.
+enum Judged {
+    Allowed(Decision),
+    Refused(Decision),
+    TooOld(Decision),
+    Hidden,
+}
+
+fn judge(inner: &Inner, caller: &Caller, hosted: &Hosted, request: &SubmitMessageRequest, case: &Case<'_>) -> Judged {
     if !hosted.knows(caller) {
-        inner.hide(once, &hosted.room, &case)?;
+        return Judged::Hidden;
     }
     let oldest = hosted.view().epoch.saturating_sub(hosted.state.epoch_tolerance());
-    let decision = match unfit(caller, hosted, request) {
-        Some(reason) => case.refuse("not_allowed", reason, json!({})),
-        None if epoch < oldest => {
-            let decision = case.refuse("epoch_too_old", "epoch_too_old", json!({ "oldest": oldest }));
-            let body = answer(SubmitOutcome::EpochTooOld { current: hosted.view().epoch });
-            return inner.answer_refusal(once, hosted.room.as_str(), decision, body).map(Some);
+    match unfit(caller, hosted, request) {
+        Some(reason) => Judged::Refused(case.refuse("not_allowed", reason, json!({}))),
+        None if request.message.epoch() < Some(oldest) => {
+            Judged::TooOld(case.refuse("epoch_too_old", "epoch_too_old", json!({ "oldest": oldest })))
         }
-        None => decide(inner, &caller.domain(), hosted, request, &case),
-    };
-    if !decision.allow {
-        let body = answer(SubmitOutcome::NotAllowed);
-        return inner.answer_refusal(once, hosted.room.as_str(), decision, body).map(Some);
+        None => {
+            let decision = decide(inner, &caller.domain(), hosted, request, case);
+            if decision.allow { Judged::Allowed(decision) } else { Judged::Refused(decision) }
+        }
     }
+}
+
+/// `None` when the room has moved on and nothing was written.
+fn write(
+    inner: &Arc<Inner>,
+    hosted: &Hosted,
+    request: &SubmitMessageRequest,
+    decision: Decision,
+    (replay, once): (Replay, Once),
+) -> Result<Option<Kept>, GatewayError> {
+    let (id, now, seen, room) = (decision.id(), decision.record.at, hosted.seen, hosted.room.clone());
     let franker = Franker::of(inner, hosted, request, now)?;
-    let delivery = fan_out::of_message(inner, hosted, epoch, message);
-    let (id, seen, room) = (decision.id(), hosted.seen, hosted.room.clone());
+    let delivery = fan_out::of_message(inner, hosted, request.message.epoch().unwrap_or_default(), &request.message);
     let record = decision.record.seal()?;
     let written = inner.store.append(hosted.room.as_str(), move |tx: &mut Tx<'_>| {
         let accepted = rooms::accept_message(tx, &room, seen, now)?;

@@ -137,11 +137,9 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, SetupError>
     }
 }
 
-/// Whether the SHA-256 of the certificate's SubjectPublicKeyInfo is `pin` (64 hexadecimal digits). Of a certificate
-/// that cannot be parsed it is not.
-pub fn same_pin(certificate: &CertificateDer<'_>, pin: &str) -> bool {
-    let Ok(found) = spki_sha256(certificate) else { return false };
-    let found: String = found.iter().map(|byte| format!("{byte:02x}")).collect();
+/// Whether the SHA-256 of a certificate's SubjectPublicKeyInfo is `pin` (64 hexadecimal digits).
+pub fn same_pin(spki_sha256: [u8; 32], pin: &str) -> bool {
+    let found: String = spki_sha256.iter().map(|byte| format!("{byte:02x}")).collect();
     found.eq_ignore_ascii_case(pin)
 }
 
@@ -188,7 +186,7 @@ impl ServerCertVerifier for DemandingVerifier {
             Demand::AlsoValidFor(domain) => {
                 self.webpki.verify_server_cert(end_entity, intermediates, domain, ocsp_response, now)
             }
-            Demand::Pinned(pin) if !same_pin(end_entity, pin) => {
+            Demand::Pinned(pin) if !spki_sha256(end_entity).is_ok_and(|found| same_pin(found, pin)) => {
                 Err(rustls::Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure))
             }
             Demand::Pinned(_) | Demand::Nothing => Ok(verified),

@@ -152,7 +152,7 @@ async fn what_cannot_be_recorded_is_not_changed_and_not_refused_either() {
     let (_alice, mut bob) = lab.alice_and_bob().await;
     lab.quiet().await;
     let hub = lab.gateway("a.example");
-    let broken = "CREATE TRIGGER full BEFORE INSERT ON audit_stage BEGIN SELECT RAISE(ABORT, 'disk is full'); END";
+    let broken = "CREATE TRIGGER full BEFORE INSERT ON audit_entries BEGIN SELECT RAISE(ABORT, 'disk is full'); END";
     hub.database().sql(broken);
     let refused = Person::at(hub, &["operator"]).decide("b.example", "suspend").await;
     assert_eq!(refused.refusal(), (503, "unavailable"));

@@ -7,7 +7,7 @@ use crate::harness::{Gateway, Lab, eventually, room};
 const TWO: [&str; 2] = ["a.example", "b.example"];
 
 fn break_audit(gateway: &Gateway) {
-    let broken = "CREATE TRIGGER full BEFORE INSERT ON audit_stage BEGIN SELECT RAISE(ABORT, 'disk is full'); END";
+    let broken = "CREATE TRIGGER full BEFORE INSERT ON audit_entries BEGIN SELECT RAISE(ABORT, 'disk is full'); END";
     gateway.database().sql(broken);
 }
 

@@ -38,6 +38,16 @@ impl Database {
         self.sqlite().batch_execute(statements).unwrap();
     }
 
+    /// Has everything staged from now on, as if another process held the heads, until [`Self::free_heads`].
+    pub(crate) fn hold_heads(&self) {
+        self.sql("UPDATE heads SET name = 'held ' || name");
+    }
+
+    /// Lets the sequencer go on.
+    pub(crate) fn free_heads(&self) {
+        self.sql("UPDATE heads SET name = replace(name, 'held ', '')");
+    }
+
     /// The number that a query gives.
     pub(crate) fn number(&self, query: &str) -> i64 {
         let query = format!("SELECT ({query}) AS number");

@@ -14,6 +14,8 @@ pub enum Topic {
     Streams,
     /// Somebody has decided how we stand with another provider.
     Peers,
+    /// More is known of a room that another provider hosts.
+    Followed,
 }
 
 /// A set of topics.
@@ -50,9 +52,11 @@ pub(crate) struct Changes {
     audit: watch::Sender<u64>,
     streams: watch::Sender<u64>,
     peers: watch::Sender<u64>,
+    followed: watch::Sender<u64>,
 }
 
-pub(crate) const TOPICS: [Topic; 5] = [Topic::Outbox, Topic::Staged, Topic::Audit, Topic::Streams, Topic::Peers];
+pub(crate) const TOPICS: [Topic; 6] =
+    [Topic::Outbox, Topic::Staged, Topic::Audit, Topic::Streams, Topic::Peers, Topic::Followed];
 
 impl Changes {
     pub(crate) fn new() -> Self {
@@ -64,6 +68,7 @@ impl Changes {
             audit: sender(),
             streams: sender(),
             peers: sender(),
+            followed: sender(),
         }
     }
 
@@ -79,6 +84,7 @@ impl Changes {
             Topic::Audit => &self.audit,
             Topic::Streams => &self.streams,
             Topic::Peers => &self.peers,
+            Topic::Followed => &self.followed,
         }
     }
 

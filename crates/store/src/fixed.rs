@@ -8,12 +8,13 @@ use diesel::prelude::*;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::result::QueryResult;
 use diesel::serialize::ToSql;
-use diesel::sql_types::{BigInt, HasSqlType, Text};
+use diesel::sql_types::{BigInt, Binary, HasSqlType, Text};
 
 /// A value that stands between two parts of a statement.
 pub(crate) enum Bind<'a> {
     Text(&'a str),
     Number(i64),
+    Bytes(&'a [u8]),
 }
 
 /// The parts of a statement with what stands between them; its rows are of the SQL type `Row`.
@@ -40,9 +41,10 @@ impl<Row> QueryId for Fixed<'_, Row> {
 
 impl<Row, DB> QueryFragment<DB> for Fixed<'_, Row>
 where
-    DB: Backend + HasSqlType<Text> + HasSqlType<BigInt>,
+    DB: Backend + HasSqlType<Text> + HasSqlType<BigInt> + HasSqlType<Binary>,
     str: ToSql<Text, DB>,
     i64: ToSql<BigInt, DB>,
+    [u8]: ToSql<Binary, DB>,
 {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, DB>) -> QueryResult<()> {
         let mut binds = self.binds.iter();
@@ -51,6 +53,7 @@ where
             match binds.next() {
                 Some(Bind::Text(text)) => out.push_bind_param::<Text, str>(text)?,
                 Some(Bind::Number(number)) => out.push_bind_param::<BigInt, i64>(number)?,
+                Some(Bind::Bytes(bytes)) => out.push_bind_param::<Binary, [u8]>(bytes)?,
                 None => {}
             }
         }

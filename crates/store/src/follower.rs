@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::convert::{client, millis, number, room as room_uri, time, to_db};
 use crate::schema::{followed, followed_rooms, kept_events};
 use crate::streams::{self, StreamItem};
-use crate::{Conn, StoreError, Tx};
+use crate::{Conn, StoreError, Topic, Tx};
 
 /// Rows that are read at once.
 const PAGE: u32 = 64;
@@ -162,7 +162,10 @@ pub fn advance(tx: &mut Tx<'_>, room: &RoomUri, version: u64, to: &Progress) -> 
             Some(now) => Err(StoreError::EpochMoved { epoch: now.progress.seen_epoch, version: now.version }),
             None => Err(StoreError::NoRoom),
         },
-        _ => Ok(()),
+        _ => {
+            tx.touch(Topic::Followed);
+            Ok(())
+        }
     }
 }
 

@@ -265,12 +265,13 @@ fn transact(
     let mut wanted = false;
     let mut later = Later::default();
     let alone = batch.len() == 1;
+    let known = Arc::clone(writer.known());
     conn.begin_write().map_err(before)?;
     for job in batch {
         // All that such a job does is kept back, so that there is nothing to save or to undo.
         let kept_back = job.only_appends() && !alone;
         if !kept_back {
-            later.flush(conn).map_err(Stop::Before)?;
+            touched.join(later.flush(conn, &known).map_err(Stop::Before)?);
         }
         let mark = (writer.mark(), later.mark());
         conn.take_erred();
@@ -279,13 +280,15 @@ fn transact(
         }
         let mut tx = Tx::new(conn, writer, &mut later);
         let mut keep = job.run(&mut tx);
-        let changed = tx.touched();
-        if keep
-            && !kept_back
-            && let Err(error) = later.flush(conn)
-        {
-            job.fail(error);
-            keep = false;
+        let mut changed = tx.touched();
+        if keep && !kept_back {
+            match later.flush(conn, &known) {
+                Ok(written) => changed.join(written),
+                Err(error) => {
+                    job.fail(error);
+                    keep = false;
+                }
+            }
         }
         match conn.take_trouble() {
             Trouble::None => {}
@@ -309,7 +312,7 @@ fn transact(
         conn.rollback().map_err(before)?;
         return Ok(touched);
     }
-    later.flush(conn).map_err(Stop::Before)?;
+    touched.join(later.flush(conn, &known).map_err(Stop::Before)?);
     if !touched.is_empty() {
         conn.announce(&changes.announce(touched)).map_err(before)?;
     }

@@ -6,9 +6,13 @@ use std::collections::BTreeMap;
 use diesel::prelude::*;
 
 use crate::answers::{self, AnswerRow};
+use crate::audit::known::Known;
+use crate::audit::place::{self, Written};
+use crate::changes::Touched;
 use crate::outbox::{self, OwedRow};
 use crate::rooms::{self, Cursor};
-use crate::schema::{audit_stage, audit_writers, events, stream_payloads, stream_stage};
+use crate::schema::{audit_writers, events, stream_payloads, stream_stage};
+use crate::streams;
 use crate::{Conn, StoreError};
 
 /// Most rows of one statement; PostgreSQL takes 65,535 parameters.
@@ -41,14 +45,6 @@ pub(crate) struct PayloadRow {
 pub(crate) struct StagedRow {
     pub(crate) device: String,
     pub(crate) payload: Vec<u8>,
-}
-
-#[derive(Insertable)]
-#[diesel(table_name = audit_stage)]
-pub(crate) struct RecordRow {
-    pub(crate) core: Vec<u8>,
-    pub(crate) signature: Vec<u8>,
-    pub(crate) openings: String,
 }
 
 #[derive(Insertable)]
@@ -87,7 +83,7 @@ pub(crate) struct Later {
     pub(crate) payloads: Vec<PayloadRow>,
     pub(crate) staged: Vec<StagedRow>,
     pub(crate) writers: Vec<WriterRow>,
-    pub(crate) records: Vec<RecordRow>,
+    pub(crate) records: Vec<Written>,
 }
 
 /// How much was kept back at a time.
@@ -114,17 +110,20 @@ impl Later {
         self.records.truncate(records);
     }
 
-    /// Writes all of it.
-    pub(crate) fn flush(&mut self, conn: &mut Conn) -> Result<(), StoreError> {
+    /// Writes all of it, and tells what that has touched.
+    pub(crate) fn flush(&mut self, conn: &mut Conn, known: &Known) -> Result<Touched, StoreError> {
         let Self { rooms, answers, events, owed, payloads, staged, writers, records } = std::mem::take(self);
         rooms::write(conn, &rooms)?;
         answers::write(conn, &answers)?;
         insert_rows!(conn, events::table, events)?;
         outbox::write(conn, &owed)?;
         insert_rows!(conn, stream_payloads::table, payloads)?;
-        insert_rows!(conn, stream_stage::table, staged)?;
-        insert_rows!(conn, audit_writers::table, writers)
-            .map_err(|error| StoreError::AuditUnavailable(error.into()))?;
-        insert_rows!(conn, audit_stage::table, records).map_err(|error| StoreError::AuditUnavailable(error.into()))
+        let streams = streams::write(conn, staged)?;
+        let unavailable = |error: StoreError| StoreError::AuditUnavailable(error.into());
+        insert_rows!(conn, audit_writers::table, writers).map_err(|error| unavailable(error.into()))?;
+        let audit = place::write(conn, known, records).map_err(unavailable)?;
+        let mut touched = Touched::default();
+        streams.into_iter().chain(audit).for_each(|topic| touched.add(topic));
+        Ok(touched)
     }
 }

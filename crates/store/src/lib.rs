@@ -12,6 +12,7 @@ mod convert;
 mod error;
 mod failpoint;
 mod fixed;
+mod heads;
 mod lane;
 #[macro_use]
 mod later;

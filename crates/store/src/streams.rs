@@ -5,10 +5,10 @@ use portcullis_core::time::Millis;
 use portcullis_core::wire::uri::{ClientUri, RoomUri};
 use uuid::Uuid;
 
-use crate::audit::{lock_head, move_head};
 use crate::convert::{client, millis, number, room, time, to_db};
+use crate::heads::{self, Head};
 use crate::later::{PayloadRow, StagedRow};
-use crate::schema::{heads, stream_payloads, stream_rows, stream_stage};
+use crate::schema::{stream_payloads, stream_rows, stream_stage};
 use crate::{Conn, StoreError, Topic, Tx};
 
 /// Something to be sent to devices.
@@ -59,7 +59,6 @@ pub fn push(tx: &mut Tx<'_>, devices: &[ClientUri], item: &StreamItem) -> Result
     });
     let staged = devices.iter().map(|device| StagedRow { device: device.to_string(), payload: id.as_bytes().to_vec() });
     tx.later.staged.extend(staged);
-    tx.touch(Topic::Staged);
     Ok(())
 }
 
@@ -145,8 +144,38 @@ pub fn devices_after(conn: &mut Conn, after: u64) -> Result<Vec<(ClientUri, u64)
 ///
 /// [`StoreError`] of the database.
 pub fn last_position(conn: &mut Conn) -> Result<u64, StoreError> {
-    let head = heads::table.filter(heads::name.eq("streams")).select(heads::size);
-    number(db!(conn, |c| head.first::<i64>(c))?)
+    heads::size(conn, Head::Streams)
+}
+
+/// Gives rows of a lane their positions at once, or stages them.
+pub(crate) fn write(conn: &mut Conn, rows: Vec<StagedRow>) -> Result<Option<Topic>, StoreError> {
+    if rows.is_empty() {
+        return Ok(None);
+    }
+    if let Some(size) = heads::seize(conn, Head::Streams)? {
+        place(conn, size, rows.iter().map(|row| (row.device.as_str(), row.payload.as_slice())))?;
+        return Ok(Some(Topic::Streams));
+    }
+    insert_rows!(conn, stream_stage::table, rows)?;
+    Ok(Some(Topic::Staged))
+}
+
+#[derive(Insertable)]
+#[diesel(table_name = stream_rows)]
+struct PositionedRow<'r> {
+    position: i64,
+    device: &'r str,
+    payload: &'r [u8],
+}
+
+/// Writes rows, each a device with what it is sent, from the position after `size` on and moves the head, which is held.
+fn place<'r>(conn: &mut Conn, size: u64, rows: impl Iterator<Item = (&'r str, &'r [u8])>) -> Result<(), StoreError> {
+    let rows = (size + 1..)
+        .zip(rows)
+        .map(|(position, (device, payload))| Ok(PositionedRow { position: to_db(position)?, device, payload }))
+        .collect::<Result<Vec<_>, StoreError>>()?;
+    insert_rows!(conn, stream_rows::table, rows)?;
+    heads::advance(conn, Head::Streams, size + rows.len() as u64)
 }
 
 /// Gives at most `limit` staged rows their positions. Gives their number.
@@ -155,7 +184,7 @@ pub(crate) fn sequence(tx: &mut Tx<'_>, limit: i64) -> Result<usize, StoreError>
     if limit == 0 || db!(tx, |c| oldest.first::<i64>(c).optional())?.is_none() {
         return Ok(0); // so that an idle sequencer writes nothing
     }
-    let size = lock_head(tx, "streams")?;
+    let size = heads::lock(tx, Head::Streams)?;
     let staged = stream_stage::table.order(stream_stage::id).limit(limit).select((
         stream_stage::id,
         stream_stage::device,
@@ -165,21 +194,10 @@ pub(crate) fn sequence(tx: &mut Tx<'_>, limit: i64) -> Result<usize, StoreError>
     if staged.is_empty() {
         return Ok(0);
     }
-    let rows = (size + 1..)
-        .zip(&staged)
-        .map(|(position, (_, device, payload))| {
-            Ok((
-                stream_rows::position.eq(to_db(position)?),
-                stream_rows::device.eq(device),
-                stream_rows::payload.eq(payload),
-            ))
-        })
-        .collect::<Result<Vec<_>, StoreError>>()?;
-    insert_rows!(tx, stream_rows::table, rows)?;
+    place(tx, size, staged.iter().map(|(_, device, payload)| (device.as_str(), payload.as_slice())))?;
     let ids: Vec<i64> = staged.iter().map(|(id, _, _)| *id).collect();
     let moved = stream_stage::table.filter(stream_stage::id.eq_any(ids));
     db!(tx, |c| diesel::delete(moved).execute(c))?;
-    move_head(tx, "streams", size + staged.len() as u64)?;
     tx.touch(Topic::Streams);
     Ok(staged.len())
 }

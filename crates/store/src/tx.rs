@@ -22,7 +22,7 @@ impl<'a> Tx<'a> {
         Self { conn, writer, later, touched: Touched::default(), unaudited: false }
     }
 
-    /// Writes `record` with this job's effects; the sequencer puts it into the log afterwards.
+    /// Writes `record` with this job's effects, into the log or for the sequencer to put it there.
     ///
     /// # Errors
     ///
@@ -45,9 +45,7 @@ impl<'a> Tx<'a> {
 
     fn staged(&mut self, staged: Result<(), StoreError>) -> Result<(), StoreError> {
         self.unaudited |= staged.is_err();
-        staged.map_err(|error| StoreError::AuditUnavailable(error.into()))?;
-        self.touch(Topic::Staged);
-        Ok(())
+        staged.map_err(|error| StoreError::AuditUnavailable(error.into()))
     }
 
     /// Whether this process itself has staged exactly this.

@@ -48,7 +48,7 @@ pub(in super::super) async fn take_up(
     if inner.hosts(&room) {
         return Err(GatewayError::Conflict);
     }
-    let mut changed = inner.store.changes(Topic::Staged);
+    let mut changed = inner.store.changes(Topic::Followed);
     let until = Instant::now() + CATCHING_UP;
     loop {
         changed.mark_unchanged();

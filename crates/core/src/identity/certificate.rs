@@ -25,25 +25,48 @@ pub enum IdentityError {
     Host,
 }
 
-/// The provider that speaks: the domain in `from`, provided the certificate has it among its dNSName subject
-/// alternative names. Upper and lower case are the same; a wildcard names nobody (reading D-10).
-///
-/// That the certificate is valid and trusted is for TLS; that the provider is one of our peers is for the caller.
-///
-/// # Errors
-///
-/// [`IdentityError::From`] for anything but an addr-spec `mimi@domain`, [`IdentityError::Certificate`] for a certificate
-/// that does not decode, [`IdentityError::Mismatch`] for one of somebody else.
-pub fn peer_domain(certificate_der: &[u8], from: &str) -> Result<Domain, IdentityError> {
+/// What a peer's certificate says, read once for all requests of a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerCertificate {
+    /// SHA-256 over the DER of its SubjectPublicKeyInfo: what a pin is compared with.
+    pub spki_sha256: [u8; 32],
+    names: Vec<String>,
+}
+
+impl PeerCertificate {
+    /// Reads DER. That the certificate is valid and trusted is for TLS.
+    ///
+    /// # Errors
+    ///
+    /// [`IdentityError::Certificate`] for a certificate that does not decode.
+    pub fn read(der: &[u8]) -> Result<Self, IdentityError> {
+        let certificate = parse(der)?;
+        let names = certificate.subject_alternative_name().map_err(|_| IdentityError::Certificate)?;
+        let names = names.iter().flat_map(|names| &names.value.general_names).filter_map(|name| match name {
+            GeneralName::DNSName(name) => Some((*name).to_owned()),
+            _ => None,
+        });
+        Ok(Self { spki_sha256: hash(&certificate), names: names.collect() })
+    }
+
+    /// The provider that speaks: the domain in `from`, provided the certificate has it among its dNSName subject
+    /// alternative names. Upper and lower case are the same; a wildcard names nobody (reading D-10). That the provider is
+    /// one of our peers is for the caller.
+    ///
+    /// # Errors
+    ///
+    /// [`IdentityError::From`] for anything but an addr-spec `mimi@domain`, [`IdentityError::Mismatch`] for the
+    /// certificate of somebody else.
+    pub fn speaks_for(&self, from: &str) -> Result<Domain, IdentityError> {
+        let claimed = claimed(from)?;
+        let named = self.names.iter().any(|name| name.eq_ignore_ascii_case(claimed.as_str()));
+        if named { Ok(claimed) } else { Err(IdentityError::Mismatch { claimed }) }
+    }
+}
+
+fn claimed(from: &str) -> Result<Domain, IdentityError> {
     let claimed = from.strip_prefix("mimi@").ok_or(IdentityError::From)?;
-    let claimed = Domain::parse(&claimed.to_ascii_lowercase()).map_err(|_| IdentityError::From)?;
-    let certificate = parse(certificate_der)?;
-    let names = certificate.subject_alternative_name().map_err(|_| IdentityError::Certificate)?;
-    let named = names.iter().flat_map(|names| &names.value.general_names).any(|name| match name {
-        GeneralName::DNSName(name) => name.eq_ignore_ascii_case(claimed.as_str()),
-        _ => false,
-    });
-    if named { Ok(claimed) } else { Err(IdentityError::Mismatch { claimed }) }
+    Domain::parse(&claimed.to_ascii_lowercase()).map_err(|_| IdentityError::From)
 }
 
 /// SHA-256 over the DER of the certificate's SubjectPublicKeyInfo: what a pin is compared with.
@@ -52,11 +75,14 @@ pub fn peer_domain(certificate_der: &[u8], from: &str) -> Result<Domain, Identit
 ///
 /// [`IdentityError::Certificate`] for a certificate that does not decode.
 pub fn spki_sha256(certificate_der: &[u8]) -> Result<[u8; 32], IdentityError> {
-    let certificate = parse(certificate_der)?;
+    parse(certificate_der).map(|certificate| hash(&certificate))
+}
+
+fn hash(certificate: &X509Certificate<'_>) -> [u8; 32] {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, certificate.public_key().raw);
     let mut hash = [0; 32];
     hash.copy_from_slice(digest.as_ref());
-    Ok(hash)
+    hash
 }
 
 /// Which of our `domains` is spoken to: the one that `host` names, or the first for one of the further `authorities`
@@ -113,6 +139,10 @@ mod tests {
 
     fn domain(name: &str) -> Domain {
         Domain::parse(name).unwrap()
+    }
+
+    fn peer_domain(der: &[u8], from: &str) -> Result<Domain, IdentityError> {
+        PeerCertificate::read(der)?.speaks_for(from)
     }
 
     #[test]
@@ -184,6 +214,7 @@ mod tests {
         let (der, key) = certificate(vec![dns("a.example")]);
         let expected = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &key.subject_public_key_info());
         assert_eq!(spki_sha256(&der).unwrap(), expected.as_ref());
+        assert_eq!(PeerCertificate::read(&der).unwrap().spki_sha256, expected.as_ref());
         let renewed = CertificateParams::new(vec!["a.example".into()]).unwrap().self_signed(&key).unwrap();
         assert_ne!(renewed.der().as_ref(), der);
         assert_eq!(spki_sha256(renewed.der()), spki_sha256(&der));

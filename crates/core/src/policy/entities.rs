@@ -162,7 +162,7 @@ pub(super) fn of_room(
     ])?;
     let reference = |uid: &EntityUid| RestrictedExpression::new_entity_uid(uid.clone());
     let mut context = vec![
-        ("now", datetime(question.now)?),
+        ("now", slices.moment(question.now)?),
         ("side", text(side)),
         ("source", reference(source)),
         ("suite", long(question.suite)),
@@ -415,15 +415,15 @@ fn record<const N: usize>(fields: [(&str, RestrictedExpression); N]) -> Result<R
     RestrictedExpression::new_record(fields).map_err(FactsError::cedar("record"))
 }
 
-/// `now` as Cedar writes points in time; its years have four digits.
-fn datetime(now: Millis) -> Result<RestrictedExpression, FactsError> {
-    let (days, millis) = (now.0 / 86_400_000, now.0 % 86_400_000);
+/// `now`, to the second, as Cedar writes points in time; its years have four digits.
+pub(super) fn datetime(now: Millis) -> Result<RestrictedExpression, FactsError> {
+    let (days, seconds) = (now.0 / 86_400_000, now.0 / 1000 % 86_400);
     let (year, month, day) = civil(days);
     if year > 9999 {
         return Err(FactsError::Time(now));
     }
-    let (hour, minute, second) = (millis / 3_600_000, millis / 60_000 % 60, millis / 1000 % 60);
-    let written = format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{:03}Z", millis % 1000);
+    let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    let written = format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z");
     Ok(RestrictedExpression::new_datetime(written))
 }
 

@@ -4,13 +4,14 @@
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use cedar_policy::{Entities, EntityUid};
+use cedar_policy::{Entities, EntityUid, RestrictedExpression};
 use lru::LruCache;
 
+use crate::time::Millis;
 use crate::wire::components::Capability;
 use crate::wire::uri::{Domain, RoomUri, UserUri};
 
-use super::entities::FactsError;
+use super::entities::{FactsError, datetime};
 use super::facts::{Question, RoleFacts, RoomFacts};
 
 /// How many are kept; one takes some ten kilobytes.
@@ -70,8 +71,12 @@ pub(super) struct Described {
     pub(super) entities: Arc<Entities>,
 }
 
-/// The entities of the latest questions, for one bundle.
-pub(super) struct Slices(Mutex<LruCache<Key, Arc<Described>>>);
+/// What the latest questions were made of, for one bundle.
+pub(super) struct Slices {
+    described: Mutex<LruCache<Key, Arc<Described>>>,
+    /// A second since the UNIX epoch and how Cedar writes it, which takes it longer than to evaluate most policies.
+    moment: Mutex<Option<(u64, RestrictedExpression)>>,
+}
 
 impl Slices {
     /// What was kept under `key`, or what `describe` makes of it.
@@ -80,7 +85,7 @@ impl Slices {
         key: Key,
         describe: impl FnOnce(&Key) -> Result<Described, FactsError>,
     ) -> Result<Arc<Described>, FactsError> {
-        let kept = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = || self.described.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(described) = kept().get(&key) {
             return Ok(Arc::clone(described));
         }
@@ -88,11 +93,25 @@ impl Slices {
         kept().put(key, Arc::clone(&described));
         Ok(described)
     }
+
+    /// The time of a question.
+    pub(super) fn moment(&self, now: Millis) -> Result<RestrictedExpression, FactsError> {
+        let second = now.0 / 1000;
+        let mut kept = self.moment.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*kept {
+            Some((at, written)) if *at == second => Ok(written.clone()),
+            _ => {
+                let written = datetime(now)?;
+                *kept = Some((second, written.clone()));
+                Ok(written)
+            }
+        }
+    }
 }
 
 impl Default for Slices {
     fn default() -> Self {
-        Self(Mutex::new(LruCache::new(KEPT)))
+        Self { described: Mutex::new(LruCache::new(KEPT)), moment: Mutex::default() }
     }
 }
 

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::commitment::sha256;
 use super::leaf::Leaf;
 use crate::convert::{digest, number, to_db};
+use crate::fixed::{Bind, fixed};
 use crate::later::{Later, WriterRow};
 use crate::schema::audit_writers;
 use crate::{Conn, StoreError};
@@ -31,6 +32,29 @@ pub(super) fn register(later: &mut Later, writer: Uuid, public_key: &[u8]) {
         next_seq: 0,
         last_hash: vec![0; 32],
     });
+}
+
+/// Moves the end of a chain from before `first` to `last`, a record with its core. `false` if the chain does not end
+/// there: the sequencer then says why.
+pub(super) fn extend(conn: &mut Conn, first: &Leaf, (last, core): (&Leaf, &[u8])) -> Result<bool, StoreError> {
+    let parts = &[
+        "UPDATE audit_writers SET next_seq = ",
+        ", last_hash = ",
+        " WHERE writer = ",
+        " AND next_seq = ",
+        " AND last_hash = ",
+        "",
+    ];
+    let (hash, next) = (sha256(&[core]), last.writer_seq + 1);
+    let binds = [
+        Bind::Number(to_db(next)?),
+        Bind::Bytes(&hash),
+        Bind::Bytes(first.writer.as_bytes()),
+        Bind::Number(to_db(first.writer_seq)?),
+        Bind::Bytes(&first.previous),
+    ];
+    let statement = fixed::<()>(parts, binds);
+    Ok(db!(conn, |c| statement.execute(c))? == 1)
 }
 
 struct Chain {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::digest::{Context, SHA256};
 use aws_lc_rs::rand;
 use portcullis_core::wire::uri::{Domain, RoomUri};
 use serde::{Deserialize, Serialize};
@@ -11,6 +11,11 @@ use serde_json::Value;
 use super::AuditRecord;
 use super::leaf::Leaf;
 use crate::StoreError;
+
+/// Fields that a record may have.
+const FIELDS: usize = 8;
+
+const SALT_BYTES: usize = 32;
 
 /// One field, and the salt that binds it to the leaf.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,23 +34,25 @@ pub struct Openings(pub BTreeMap<String, Opening>);
 impl Openings {
     /// Salts every field of `record` that has a value and does not stand in the leaf itself.
     pub(crate) fn of(record: &AuditRecord) -> Result<Self, StoreError> {
-        let mut fields = BTreeMap::new();
-        let mut add = |name: &str, value: Value| -> Result<(), StoreError> {
-            if !value.is_null() {
-                let mut salt = [0; 32];
-                rand::fill(&mut salt).map_err(|_| StoreError::AuditUnavailable("no random numbers".into()))?;
-                fields.insert(name.to_owned(), Opening { salt: hex(&salt), json: value.to_string() });
-            }
-            Ok(())
-        };
-        add("actor", record.actor.clone().into())?;
-        add("decision", record.decision.map(|id| id.to_string()).into())?;
-        add("detail", record.detail.clone())?;
-        add("peer", record.peer.as_ref().map(|peer| peer.as_str().to_owned()).into())?;
-        add("policy", if record.policy.is_empty() { Value::Null } else { record.policy.clone().into() })?;
-        add("reason", if record.reason.is_empty() { Value::Null } else { record.reason.clone().into() })?;
-        add("room", record.room.as_ref().map(|room| room.as_str().to_owned()).into())?;
-        add("trace", record.trace.clone().into())?;
+        let text = |text: &str| Value::String(text.to_owned());
+        let fields = [
+            ("actor", record.actor.as_deref().map_or(Value::Null, text)),
+            ("decision", record.decision.map_or(Value::Null, |id| Value::String(id.to_string()))),
+            ("detail", record.detail.clone()),
+            ("peer", record.peer.as_ref().map_or(Value::Null, |peer| text(peer.as_str()))),
+            ("policy", if record.policy.is_empty() { Value::Null } else { record.policy.clone().into() }),
+            ("reason", if record.reason.is_empty() { Value::Null } else { text(&record.reason) }),
+            ("room", record.room.as_ref().map_or(Value::Null, |room| text(room.as_str()))),
+            ("trace", record.trace.as_deref().map_or(Value::Null, text)),
+        ];
+        let mut salts = [[0; SALT_BYTES]; FIELDS];
+        rand::fill(salts.as_flattened_mut()).map_err(|_| StoreError::AuditUnavailable("no random numbers".into()))?;
+        let fields = fields
+            .into_iter()
+            .zip(salts)
+            .filter(|((_, value), _)| !value.is_null())
+            .map(|((name, value), salt)| (name.to_owned(), Opening { salt: hex(&salt), json: value.to_string() }))
+            .collect();
         Ok(Self(fields))
     }
 
@@ -116,12 +123,17 @@ fn root(leaves: &[[u8; 32]]) -> [u8; 32] {
 }
 
 pub(crate) fn sha256(parts: &[&[u8]]) -> [u8; 32] {
+    let mut context = Context::new(&SHA256);
+    parts.iter().for_each(|part| context.update(part));
     let mut hash = [0; 32];
-    hash.copy_from_slice(digest(&SHA256, &parts.concat()).as_ref());
+    hash.copy_from_slice(context.finish().as_ref());
     hash
 }
 
 pub(crate) fn hex(bytes: &[u8]) -> String {
-    let digit = |nibble: u8| char::from_digit(nibble.into(), 16);
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).flatten().collect()
+    let mut text = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        text.extend([byte >> 4, byte & 15].into_iter().filter_map(|digit| char::from_digit(digit.into(), 16)));
+    }
+    text
 }

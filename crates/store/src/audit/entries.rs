@@ -7,7 +7,8 @@ use super::commitment::Openings;
 use super::leaf::Leaf;
 use super::record::{AuditRecord, Outcome};
 use crate::convert::{number, time, to_db};
-use crate::schema::{audit_entries, audit_openings, heads};
+use crate::heads::{self, Head};
+use crate::schema::{audit_entries, audit_openings};
 use crate::{Conn, StoreError};
 
 /// An entry of the log.
@@ -138,8 +139,7 @@ pub fn entries(conn: &mut Conn, filter: &Filter) -> Result<Vec<AuditEntry>, Stor
 ///
 /// [`StoreError`] of the database.
 pub fn size(conn: &mut Conn) -> Result<u64, StoreError> {
-    let head = heads::table.filter(heads::name.eq("audit")).select(heads::size);
-    number(db!(conn, |c| head.first::<i64>(c))?)
+    heads::size(conn, Head::Audit)
 }
 
 fn read(

@@ -1,4 +1,4 @@
-//! The audit log: staged with its effects, then put into one gapless order by the sequencer.
+//! The audit log: written with its effects, in one gapless order.
 //!
 //! A record becomes a *leaf* of salted commitments and, beside it, the *openings* that a reader needs. Leaves are kept
 //! for ever; openings may be erased.
@@ -8,6 +8,7 @@ mod commitment;
 mod entries;
 pub(crate) mod known;
 mod leaf;
+pub(crate) mod place;
 mod record;
 mod sequence;
 mod tails;
@@ -19,5 +20,4 @@ pub use entries::{AuditEntry, Filter, Order, entries, size};
 pub use leaf::{Leaf, LeafError, Place};
 pub use record::{AuditRecord, Outcome};
 pub use sequence::{MAX_SEQUENCED, Sequenced, sequence, sequence_async};
-pub(crate) use sequence::{lock_head, move_head};
 pub use writer::Sealed;

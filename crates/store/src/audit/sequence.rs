@@ -1,11 +1,7 @@
-//! The sequencer: gives what was staged its place, after the commit that staged it (correction C-4).
-//!
-//! Numbers that a database hands out before a commit become visible out of order, so that whoever reads "everything
-//! after 7" loses rows. Here a row gets its number when it is moved, under a lock on the head that only one sequencer
-//! holds: numbers have no gaps, nothing appears before what is there already, and a row is moved once.
+//! The sequencer: gives what was staged its place, after the commit that staged it (correction C-4). Any number of them
+//! may run: a row is moved once, under the lock on the head.
 
 use diesel::prelude::*;
-use diesel::sql_types::BigInt;
 use portcullis_core::time::Millis;
 use serde_json::json;
 use uuid::Uuid;
@@ -13,12 +9,12 @@ use uuid::Uuid;
 use super::chain::{Chains, Finding};
 use super::commitment::{Openings, hex};
 use super::leaf::Leaf;
+use super::place::{Entry, place};
 use super::record::{AuditRecord, Outcome};
-use super::tails::{Names, Tails};
-use crate::convert::{number, to_db};
+use super::tails::Names;
 use crate::failpoint::failpoint;
-use crate::fixed::{Bind, fixed};
-use crate::schema::{audit_entries, audit_openings, audit_stage};
+use crate::heads::{self, Head};
+use crate::schema::audit_stage;
 use crate::{Conn, SEQUENCER, Store, StoreError, Topic, Tx, streams};
 
 /// Most rows of either kind that one call moves.
@@ -67,20 +63,6 @@ fn run(tx: &mut Tx<'_>, limit: u32, now: Millis) -> Result<Sequenced, StoreError
     Ok(Sequenced { entries, stream_rows, refused })
 }
 
-/// Holds the head until the transaction ends, and gives the number of rows before it.
-pub(crate) fn lock_head(conn: &mut Conn, name: &str) -> Result<u64, StoreError> {
-    let parts = &["UPDATE heads SET size = size WHERE name = ", " RETURNING size"];
-    let statement = fixed::<BigInt>(parts, [Bind::Text(name)]);
-    number(db!(conn, |c| statement.get_result::<i64>(c))?)
-}
-
-pub(crate) fn move_head(conn: &mut Conn, name: &str, size: u64) -> Result<(), StoreError> {
-    let parts = &["UPDATE heads SET size = ", " WHERE name = ", ""];
-    let statement = fixed::<()>(parts, [Bind::Number(to_db(size)?), Bind::Text(name)]);
-    db!(conn, |c| statement.execute(c))?;
-    Ok(())
-}
-
 struct Staged {
     id: i64,
     core: Vec<u8>,
@@ -100,23 +82,18 @@ fn staged(conn: &mut Conn, limit: i64) -> Result<Vec<Staged>, StoreError> {
     Ok(rows.into_iter().map(|(id, core, signature, openings)| Staged { id, core, signature, openings }).collect())
 }
 
-/// A staged record that goes into the log.
-struct Accepted<'s> {
-    leaf: Leaf,
-    openings: Openings,
-    names: Names,
-    staged: &'s Staged,
-}
-
 fn audit(tx: &mut Tx<'_>, limit: i64, now: Millis) -> Result<(usize, usize), StoreError> {
     let oldest = audit_stage::table.select(audit_stage::id).limit(1);
     if limit == 0 || db!(tx, |c| oldest.first::<i64>(c).optional())?.is_none() {
         return Ok((0, 0)); // so that an idle sequencer writes nothing
     }
-    let size = lock_head(tx, "audit")?;
+    let size = heads::lock(tx, Head::Audit)?;
     let staged = staged(tx, limit)?;
     let accepted = check(tx, &staged, now)?;
-    let entries = place(tx, size, &accepted)?;
+    let entries = accepted.len();
+    if entries > 0 {
+        place(tx, size, accepted)?;
+    }
     let ids = staged.iter().map(|row| row.id).collect::<Vec<_>>();
     let moved = audit_stage::table.filter(audit_stage::id.eq_any(ids));
     db!(tx, |c| diesel::delete(moved).execute(c))?;
@@ -127,7 +104,7 @@ fn audit(tx: &mut Tx<'_>, limit: i64, now: Millis) -> Result<(usize, usize), Sto
 }
 
 /// Sorts out what is not what its writer wrote, and stages a record about each gap and each stranger.
-fn check<'s>(tx: &mut Tx<'_>, staged: &'s [Staged], now: Millis) -> Result<Vec<Accepted<'s>>, StoreError> {
+fn check<'s>(tx: &mut Tx<'_>, staged: &'s [Staged], now: Millis) -> Result<Vec<Entry<'s>>, StoreError> {
     let mut writers: Vec<Uuid> =
         staged.iter().filter_map(|row| Leaf::decode(&row.core).ok()).map(|leaf| leaf.writer).collect();
     writers.sort_unstable();
@@ -164,7 +141,8 @@ fn check<'s>(tx: &mut Tx<'_>, staged: &'s [Staged], now: Millis) -> Result<Vec<A
         if let Some(leaf) = leaf {
             let names =
                 Names { room: openings.text("room")?, actor: openings.text("actor")?, peer: openings.text("peer")? };
-            accepted.push(Accepted { leaf, openings, names, staged: row });
+            let decision = openings.text("decision")?.and_then(|id| id.parse::<Uuid>().ok());
+            accepted.push(Entry { leaf, signature: &row.signature, openings: &row.openings, names, decision });
         }
     }
     chains.store(tx)?;
@@ -177,41 +155,4 @@ fn report(tx: &mut Tx<'_>, reason: &str, detail: serde_json::Value, now: Millis)
     record.reason = reason.to_owned();
     record.detail = detail;
     tx.stage(&record)
-}
-
-/// Writes the accepted records from number `size` on and moves the head.
-fn place(tx: &mut Tx<'_>, size: u64, accepted: &[Accepted<'_>]) -> Result<usize, StoreError> {
-    let names: Vec<Names> = accepted.iter().map(|entry| entry.names.clone()).collect();
-    let mut tails = Tails::load(tx, &names)?;
-    let mut entries = Vec::with_capacity(accepted.len());
-    let mut openings = Vec::with_capacity(accepted.len());
-    for (seq, entry) in (size..).zip(accepted) {
-        let mut leaf = entry.leaf.clone();
-        leaf.place = Some(tails.append(seq, &entry.names));
-        let encoded = leaf.encode().map_err(|_| StoreError::Corrupt("leaf"))?;
-        let decision = entry.openings.text("decision")?.and_then(|id| id.parse::<Uuid>().ok());
-        entries.push((
-            audit_entries::seq.eq(to_db(seq)?),
-            audit_entries::event.eq(leaf.event.as_bytes().to_vec()),
-            audit_entries::at.eq(to_db(leaf.at.0)?),
-            audit_entries::kind.eq(leaf.kind),
-            audit_entries::outcome.eq(i32::from(leaf.outcome.code())),
-            audit_entries::room.eq(entry.names.room.clone()),
-            audit_entries::actor.eq(entry.names.actor.clone()),
-            audit_entries::peer.eq(entry.names.peer.clone()),
-            audit_entries::decision.eq(decision.map(|id| id.as_bytes().to_vec())),
-            audit_entries::exchange.eq(leaf.exchange.map(|hash| hash.to_vec())),
-            audit_entries::leaf.eq(encoded),
-            audit_entries::signature.eq(entry.staged.signature.clone()),
-        ));
-        openings.push((audit_openings::seq.eq(to_db(seq)?), audit_openings::openings.eq(&entry.staged.openings)));
-    }
-    if accepted.is_empty() {
-        return Ok(0);
-    }
-    insert_rows!(tx, audit_entries::table, entries)?;
-    insert_rows!(tx, audit_openings::table, openings)?;
-    tails.store(tx)?;
-    move_head(tx, "audit", size + accepted.len() as u64)?;
-    Ok(accepted.len())
 }

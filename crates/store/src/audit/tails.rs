@@ -3,9 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use diesel::prelude::*;
+use diesel::upsert::excluded;
 
 use super::leaf::Place;
+use crate::conn::Kind;
 use crate::convert::{number, to_db};
+use crate::later::ROWS;
 use crate::schema::audit_tails;
 use crate::{Conn, StoreError};
 
@@ -30,11 +33,11 @@ impl Dimension {
 }
 
 /// The names by which one entry is linked.
-#[derive(Clone, Default)]
-pub(super) struct Names {
-    pub(super) room: Option<String>,
-    pub(super) actor: Option<String>,
-    pub(super) peer: Option<String>,
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Names {
+    pub(crate) room: Option<String>,
+    pub(crate) actor: Option<String>,
+    pub(crate) peer: Option<String>,
 }
 
 impl Names {
@@ -58,15 +61,14 @@ struct Tail {
 pub(super) struct Tails(BTreeMap<(Dimension, String), Tail>);
 
 impl Tails {
-    pub(super) fn load(conn: &mut Conn, batch: &[Names]) -> Result<Self, StoreError> {
+    pub(super) fn load<'n>(
+        conn: &mut Conn,
+        batch: impl Iterator<Item = &'n Names> + Clone,
+    ) -> Result<Self, StoreError> {
         let mut tails = BTreeMap::new();
         for dimension in DIMENSIONS {
-            let names: BTreeSet<&String> = batch.iter().filter_map(|names| names.of(dimension)).collect();
-            let query = audit_tails::table
-                .filter(audit_tails::dimension.eq(dimension.code()))
-                .filter(audit_tails::name.eq_any(names))
-                .select((audit_tails::name, audit_tails::number, audit_tails::seq));
-            for (name, count, seq) in db!(conn, |c| query.load::<(String, i64, i64)>(c))? {
+            let names: BTreeSet<&String> = batch.clone().filter_map(|names| names.of(dimension)).collect();
+            for (name, count, seq) in find(conn, dimension, &names)? {
                 tails.insert((dimension, name), Tail { number: number(count)?, seq: number(seq)? });
             }
         }
@@ -91,26 +93,60 @@ impl Tails {
     }
 
     pub(super) fn store(&self, conn: &mut Conn) -> Result<(), StoreError> {
-        for dimension in DIMENSIONS {
-            let names = self.0.keys().filter(|(of, _)| *of == dimension).map(|(_, name)| name);
-            let old = audit_tails::table
-                .filter(audit_tails::dimension.eq(dimension.code()))
-                .filter(audit_tails::name.eq_any(names.collect::<Vec<_>>()));
-            db!(conn, |c| diesel::delete(old).execute(c))?;
-        }
         let rows = self
             .0
             .iter()
             .map(|((dimension, name), tail)| {
-                Ok((
-                    audit_tails::dimension.eq(dimension.code()),
-                    audit_tails::name.eq(name),
-                    audit_tails::number.eq(to_db(tail.number)?),
-                    audit_tails::seq.eq(to_db(tail.seq)?),
-                ))
+                Ok(TailRow { dimension: dimension.code(), name, number: to_db(tail.number)?, seq: to_db(tail.seq)? })
             })
             .collect::<Result<Vec<_>, StoreError>>()?;
-        insert_rows!(conn, audit_tails::table, rows)?;
-        Ok(())
+        let key = (audit_tails::dimension, audit_tails::name);
+        let moved =
+            (audit_tails::number.eq(excluded(audit_tails::number)), audit_tails::seq.eq(excluded(audit_tails::seq)));
+        let answer = match &mut conn.kind {
+            Kind::Sqlite(conn) => rows.iter().try_for_each(|row| {
+                let row = diesel::insert_into(audit_tails::table).values(row);
+                row.on_conflict(key).do_update().set(moved).execute(conn).map(drop)
+            }),
+            Kind::Postgres(conn) => rows.chunks(ROWS).try_for_each(|rows| {
+                let rows = diesel::insert_into(audit_tails::table).values(rows);
+                rows.on_conflict(key).do_update().set(moved).execute(&mut **conn).map(drop)
+            }),
+        };
+        Ok(conn.note(answer)?)
     }
+}
+
+#[derive(Insertable)]
+#[diesel(table_name = audit_tails)]
+struct TailRow<'n> {
+    dimension: i32,
+    name: &'n str,
+    number: i64,
+    seq: i64,
+}
+
+/// SQLite is asked name by name, with a statement that it has prepared before; PostgreSQL for all at once, in one turn.
+fn find(
+    conn: &mut Conn,
+    dimension: Dimension,
+    names: &BTreeSet<&String>,
+) -> Result<Vec<(String, i64, i64)>, StoreError> {
+    if names.is_empty() {
+        return Ok(Vec::new());
+    }
+    let tails = audit_tails::table.filter(audit_tails::dimension.eq(dimension.code())).select((
+        audit_tails::name,
+        audit_tails::number,
+        audit_tails::seq,
+    ));
+    let found = match &mut conn.kind {
+        Kind::Sqlite(conn) => names
+            .iter()
+            .map(|name| tails.filter(audit_tails::name.eq(name)).first(conn).optional())
+            .filter_map(Result::transpose)
+            .collect(),
+        Kind::Postgres(conn) => tails.filter(audit_tails::name.eq_any(names)).load(&mut **conn),
+    };
+    Ok(conn.note(found)?)
 }

@@ -13,9 +13,11 @@ use super::chain;
 use super::commitment::{Openings, hex, sha256};
 use super::known::Known;
 use super::leaf::Leaf;
+use super::place::{StageRow, Written};
 use super::record::{AuditRecord, Outcome};
+use super::tails::Names;
 use crate::StoreError;
-use crate::later::{Later, RecordRow};
+use crate::later::Later;
 
 /// Most octets of a leaf: what an entry of a tile can hold.
 const MAX_LEAF_BYTES: usize = 65_535;
@@ -58,7 +60,7 @@ impl Writer {
     }
 
     /// What the writers of this process have written.
-    pub(crate) fn known(&self) -> &Known {
+    pub(crate) fn known(&self) -> &Arc<Known> {
         &self.known
     }
 
@@ -112,8 +114,8 @@ impl Writer {
         }
         self.mark = Mark { next_seq: self.mark.next_seq + 1, previous: sha256(&[&core]), ..self.mark };
         let signature = self.key.sign(&core).as_ref().to_vec();
-        self.known.add(&core, &signature, &record.openings);
-        later.records.push(RecordRow { core, signature, openings: record.openings.clone() });
+        let row = StageRow { core, signature, openings: record.openings.clone() };
+        later.records.push(Written { leaf, row, names: record.names.clone(), decision: record.decision });
         Ok(())
     }
 }
@@ -130,6 +132,8 @@ pub struct Sealed {
     exchange: Option<[u8; 32]>,
     disclosure: [u8; 32],
     openings: String,
+    names: Names,
+    decision: Option<Uuid>,
 }
 
 impl AuditRecord {
@@ -154,6 +158,12 @@ impl AuditRecord {
             exchange: self.exchange,
             disclosure: opened.root(),
             openings,
+            names: Names {
+                room: self.room.as_ref().map(ToString::to_string),
+                actor: self.actor.clone(),
+                peer: self.peer.as_ref().map(ToString::to_string),
+            },
+            decision: self.decision,
         })
     }
 }

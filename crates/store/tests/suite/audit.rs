@@ -101,7 +101,7 @@ on_both! {
 
     fn a_staged_record_that_somebody_deletes_is_missed(db) {
         let store = db.open();
-        stage_three(&store);
+        staged(db, || stage_three(&store));
         db.sql("DELETE FROM audit_stage WHERE id = (SELECT max(id) - 1 FROM audit_stage)");
         sequence_all(&store);
         assert_eq!(kinds(&store), ["decision.one", "decision.three", "audit.gap"]);
@@ -110,7 +110,7 @@ on_both! {
 
     fn a_chain_whose_beginning_somebody_deletes_is_still_checked(db) {
         let store = db.open();
-        stage_three(&store);
+        staged(db, || stage_three(&store));
         db.sql("DELETE FROM audit_stage WHERE id = (SELECT min(id) FROM audit_stage)");
         sequence_all(&store);
         stage_three(&store);
@@ -121,7 +121,7 @@ on_both! {
 
     fn a_chain_that_nobody_believes_is_reported_record_by_record_and_not_for_ever(db) {
         let store = db.open();
-        stage_three(&store);
+        staged(db, || stage_three(&store));
         db.sql("DELETE FROM audit_writers");
         sequence_all(&store);
         assert_eq!(reasons(&store), ["forged"; 4]);
@@ -129,7 +129,7 @@ on_both! {
 
     fn a_record_of_the_past_that_somebody_puts_in_again_is_refused(db) {
         let store = db.open();
-        stage_three(&store);
+        staged(db, || stage_three(&store));
         db.sql("CREATE TABLE kept AS SELECT * FROM audit_stage");
         sequence_all(&store);
         db.sql("INSERT INTO audit_stage (core, signature, openings) SELECT core, signature, openings FROM kept");
@@ -140,7 +140,7 @@ on_both! {
 
     fn a_staged_record_that_its_writer_did_not_sign_is_refused_and_reported(db) {
         let store = db.open();
-        stage_three(&store);
+        staged(db, || stage_three(&store));
         db.sql(
             "UPDATE audit_stage SET signature = (SELECT signature FROM audit_stage ORDER BY id LIMIT 1) \
              WHERE id = (SELECT max(id) FROM audit_stage)",
@@ -155,7 +155,7 @@ on_both! {
         let store = db.open();
         let mut edited = record("decision.commit");
         edited.reason = "suspended".to_owned();
-        store.write("x", staging(edited)).unwrap();
+        staged(db, || store.write("x", staging(edited)).unwrap());
         db.sql("UPDATE audit_stage SET openings = replace(openings, 'suspended', 'permitted')");
         sequence_all(&store);
         assert_eq!(reasons(&store), ["openings"]);

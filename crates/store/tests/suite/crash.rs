@@ -90,7 +90,7 @@ on_both! {
     fn a_crash_of_the_sequencer_loses_and_repeats_nothing(db) {
         let store = db.open();
         active_room(&store, "clubhouse");
-        accept(&store);
+        staged(db, || accept(&store));
         crash(db, "sequence", "sequence.before_commit");
         assert_eq!(db.number("SELECT count(*) FROM audit_entries"), 0);
         crash(db, "sequence", "lane.after_commit");

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
 
 use portcullis_core::time::Millis;
+use portcullis_store::audit::AuditRecord;
 use portcullis_store::devices::{register_user, user_exists};
 use portcullis_store::rooms::Seen;
 use portcullis_store::{Options, Store, StoreError, Topic, Tx, rooms};
@@ -121,15 +122,25 @@ on_both! {
         store.write("x", registering("bob")).unwrap();
     }
 
-    fn nothing_is_written_when_the_audit_record_cannot_be_staged(db) {
+    fn nothing_is_written_when_the_audit_record_can_neither_be_placed_nor_staged(db) {
         let store = db.open();
-        db.sql("ALTER TABLE audit_stage RENAME TO elsewhere");
-        let answer = store.write("x", |tx| {
+        let register = || store.write("x", |tx| {
             register_user(tx, &user("alice"), NOW)?;
-            tx.stage(&record("decision.commit"))
+            tx.stage(&AuditRecord { actor: Some("bob".to_owned()), ..record("decision.commit") })
         });
-        assert!(matches!(answer, Err(StoreError::AuditUnavailable(_))));
+        for table in ["audit_entries", "audit_openings", "audit_tails", "audit_writers", "heads"] {
+            db.sql(&format!("ALTER TABLE {table} RENAME TO elsewhere"));
+            assert!(matches!(register(), Err(StoreError::AuditUnavailable(_))), "{table}");
+            db.sql(&format!("ALTER TABLE elsewhere RENAME TO {table}"));
+        }
+        staged(db, || {
+            db.sql("ALTER TABLE audit_stage RENAME TO elsewhere");
+            assert!(matches!(register(), Err(StoreError::AuditUnavailable(_))));
+            db.sql("ALTER TABLE elsewhere RENAME TO audit_stage");
+        });
         assert!(!exists(&store, "alice"));
+        register().unwrap();
+        assert!(exists(&store, "alice"));
     }
 
     fn a_job_that_goes_on_without_its_audit_record_fails_all_the_same(db) {
@@ -147,14 +158,19 @@ on_both! {
 
     fn a_commit_signals_what_it_touched_and_a_rollback_signals_nothing(db) {
         let store = db.open();
-        let (staged, outbox) = (store.changes(Topic::Staged), store.changes(Topic::Outbox));
+        let (mut audit, stage, outbox) =
+            (store.changes(Topic::Audit), store.changes(Topic::Staged), store.changes(Topic::Outbox));
         store.write("x", |tx| {
             tx.stage(&record("decision.commit"))?;
             Err::<(), _>(StoreError::Missing)
         }).unwrap_err();
-        assert!(!staged.has_changed().unwrap());
+        assert!(!audit.has_changed().unwrap());
         store.write("x", staging(record("decision.commit"))).unwrap();
-        assert_eq!((staged.has_changed().unwrap(), outbox.has_changed().unwrap()), (true, false));
+        assert_eq!((audit.has_changed().unwrap(), stage.has_changed().unwrap()), (true, false));
+        audit.mark_unchanged();
+        staged(db, || store.write("x", staging(record("decision.commit"))).unwrap());
+        assert_eq!((audit.has_changed().unwrap(), stage.has_changed().unwrap()), (false, true));
+        assert!(!outbox.has_changed().unwrap());
     }
 
     fn async_code_writes_and_reads_and_lets_go(db) {

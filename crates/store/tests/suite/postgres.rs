@@ -53,10 +53,10 @@ fn a_lane_goes_on_after_the_server_dropped_its_connection() {
 fn a_replica_is_woken_by_the_commits_of_another() {
     let db = Db::postgres();
     let (ours, theirs) = (db.open(), db.open());
-    let mut staged = ours.changes(Topic::Staged);
+    let mut audit = ours.changes(Topic::Audit);
     let outbox = ours.changes(Topic::Outbox);
     theirs.write("x", staging(record("decision.commit"))).unwrap();
-    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(staged.changed()).unwrap();
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(audit.changed()).unwrap();
     assert!(!outbox.has_changed().unwrap());
 }
 

@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use portcullis_store::audit::{Leaf, entries, sequence, size};
+use portcullis_store::audit::{Leaf, Sequenced, entries, sequence, size};
 use portcullis_store::streams::{self, StreamItem};
 use portcullis_store::{Store, StoreError};
 
@@ -124,9 +124,11 @@ on_both! {
 
     fn positions_of_streams_have_no_gaps_and_payloads_are_kept_once(db) {
         let store = db.open();
-        push(&store, "x", &["phone", "tablet"], "one");
-        push(&store, "x", &["phone"], "two");
-        push(&store, "x", &[], "to nobody");
+        staged(db, || {
+            push(&store, "x", &["phone", "tablet"], "one");
+            push(&store, "x", &["phone"], "two");
+            push(&store, "x", &[], "to nobody");
+        });
         assert_eq!(store.read(|conn| streams::read(conn, &device("bob", "phone"), 0, 9)).unwrap(), []);
         sequence_all(&store);
         let read = |name, after| {
@@ -163,9 +165,36 @@ on_both! {
         assert_eq!((came(4), came(5)), (vec![(device("bob", "tablet"), 5)], vec![]));
     }
 
+    fn what_nothing_is_in_the_way_of_gets_its_position_with_its_effect(db) {
+        let store = db.open();
+        store.write("x", staging(record("decision.one"))).unwrap();
+        push(&store, "x", &["phone", "tablet"], "one");
+        let log = store.read(|conn| entries(conn, &all())).unwrap();
+        assert_eq!(log.iter().map(|entry| entry.record.kind.as_str()).collect::<Vec<_>>(), ["writer.begin", "decision.one"]);
+        assert_eq!(store.read(streams::last_position).unwrap(), 2);
+        assert_eq!(sequence(&store, 1000, NOW).unwrap(), Sequenced::default());
+    }
+
+    fn what_was_staged_before_goes_first(db) {
+        let store = db.open();
+        staged(db, || {
+            store.write("x", staging(record("decision.one"))).unwrap();
+            push(&store, "x", &["phone"], "one");
+        });
+        store.write("x", staging(record("decision.two"))).unwrap();
+        push(&store, "x", &["phone"], "two");
+        assert_eq!(store.read(size).unwrap(), 0);
+        sequence_all(&store);
+        store.write("x", staging(record("decision.three"))).unwrap();
+        push(&store, "x", &["phone"], "three");
+        assert_eq!(kinds(&store), ["decision.one", "decision.two", "decision.three"]);
+        let rows = store.read(|conn| streams::read(conn, &device("bob", "phone"), 0, 9)).unwrap();
+        assert_eq!(rows.iter().map(|row| row.item.payload.as_slice()).collect::<Vec<_>>(), [&b"one"[..], b"two", b"three"]);
+    }
+
     fn an_idle_sequencer_touches_nothing(db) {
         let store = db.open();
-        store.write("x", staging(record("decision.message"))).unwrap();
+        staged(db, || store.write("x", staging(record("decision.message"))).unwrap());
         sequence_all(&store);
         let (audit, staged) = (store.changes(portcullis_store::Topic::Audit), store.changes(portcullis_store::Topic::Staged));
         sequence_all(&store);

@@ -9,6 +9,8 @@ use portcullis_store::rooms::{GroupState, NewRoom, Seen};
 use portcullis_store::{Store, StoreError, Tx, rooms};
 use uuid::Uuid;
 
+use super::Db;
+
 pub(crate) const NOW: Millis = Millis(1_800_000_000_000);
 
 pub(crate) fn room(name: &str) -> RoomUri {
@@ -62,6 +64,14 @@ pub(crate) fn record(kind: &str) -> AuditRecord {
 /// A job that stages `record` and nothing else.
 pub(crate) fn staging(record: AuditRecord) -> impl FnMut(&mut Tx<'_>) -> Result<(), StoreError> {
     move |tx| tx.stage(&record)
+}
+
+/// Does `work` while the heads are out of reach, as if another process held them, so that what it writes is staged.
+pub(crate) fn staged<T>(db: &Db, work: impl FnOnce() -> T) -> T {
+    db.sql("UPDATE heads SET name = 'held ' || name");
+    let done = work();
+    db.sql("UPDATE heads SET name = replace(name, 'held ', '')");
+    done
 }
 
 /// Sequences until nothing is staged.

@@ -1,0 +1,134 @@
+//! How records get into the log: with the transaction that they come from where nothing is in the way, else by the
+//! sequencer, from the stage.
+
+use diesel::prelude::*;
+use uuid::Uuid;
+
+use super::chain;
+use super::known::Known;
+use super::leaf::Leaf;
+use super::tails::{Names, Tails};
+use crate::convert::to_db;
+use crate::heads::{self, Head};
+use crate::schema::{audit_entries, audit_openings, audit_stage};
+use crate::{Conn, StoreError, Topic};
+
+/// A record that its writer has chained and signed.
+pub(crate) struct Written {
+    pub(crate) leaf: Leaf,
+    pub(crate) row: StageRow,
+    pub(crate) names: Names,
+    pub(crate) decision: Option<Uuid>,
+}
+
+#[derive(Insertable)]
+#[diesel(table_name = audit_stage)]
+pub(crate) struct StageRow {
+    pub(crate) core: Vec<u8>,
+    pub(crate) signature: Vec<u8>,
+    pub(crate) openings: String,
+}
+
+/// A record on its way into the log.
+pub(super) struct Entry<'s> {
+    pub(super) leaf: Leaf,
+    pub(super) signature: &'s [u8],
+    pub(super) openings: &'s str,
+    pub(super) names: Names,
+    pub(super) decision: Option<Uuid>,
+}
+
+/// Puts what a lane has written into the log at once, or on the stage.
+pub(crate) fn write(conn: &mut Conn, known: &Known, records: Vec<Written>) -> Result<Option<Topic>, StoreError> {
+    if records.is_empty() {
+        return Ok(None);
+    }
+    if let Some(size) = head_for(conn, &records)? {
+        let entries: Vec<Entry<'_>> = records.iter().map(Entry::from).collect();
+        place(conn, size, entries)?;
+        return Ok(Some(Topic::Audit));
+    }
+    let rows: Vec<StageRow> = records.into_iter().map(|record| record.row).collect();
+    for row in &rows {
+        known.add(&row.core, &row.signature, &row.openings);
+    }
+    insert_rows!(conn, audit_stage::table, rows)?;
+    Ok(Some(Topic::Staged))
+}
+
+/// The head of the log, if the records may go there: they continue a chain whose records before them are there.
+fn head_for(conn: &mut Conn, records: &[Written]) -> Result<Option<u64>, StoreError> {
+    let (Some(first), Some(last)) = (records.first(), records.last()) else { return Ok(None) };
+    if first.leaf.writer != last.leaf.writer {
+        return Ok(None);
+    }
+    let Some(size) = heads::seize(conn, Head::Audit)? else { return Ok(None) };
+    Ok(chain::extend(conn, &first.leaf, (&last.leaf, &last.row.core))?.then_some(size))
+}
+
+impl<'s> From<&'s Written> for Entry<'s> {
+    fn from(Written { leaf, row, names, decision }: &'s Written) -> Self {
+        Self {
+            leaf: leaf.clone(),
+            signature: &row.signature,
+            openings: &row.openings,
+            names: names.clone(),
+            decision: *decision,
+        }
+    }
+}
+
+#[derive(Insertable)]
+#[diesel(table_name = audit_entries)]
+struct EntryRow<'s> {
+    seq: i64,
+    event: Vec<u8>,
+    at: i64,
+    kind: String,
+    outcome: i32,
+    room: Option<String>,
+    actor: Option<String>,
+    peer: Option<String>,
+    decision: Option<Vec<u8>>,
+    exchange: Option<Vec<u8>>,
+    leaf: Vec<u8>,
+    signature: &'s [u8],
+}
+
+#[derive(Insertable)]
+#[diesel(table_name = audit_openings)]
+struct OpeningsRow<'s> {
+    seq: i64,
+    openings: &'s str,
+}
+
+/// Writes the entries from number `size` on and moves the head, which is held.
+pub(super) fn place(conn: &mut Conn, size: u64, entries: Vec<Entry<'_>>) -> Result<(), StoreError> {
+    let end = size + entries.len() as u64;
+    let mut tails = Tails::load(conn, entries.iter().map(|entry| &entry.names))?;
+    let mut rows = Vec::with_capacity(entries.len());
+    let mut openings = Vec::with_capacity(entries.len());
+    for (seq, entry) in (size..).zip(entries) {
+        let leaf = Leaf { place: Some(tails.append(seq, &entry.names)), ..entry.leaf };
+        let encoded = leaf.encode().map_err(|_| StoreError::Corrupt("leaf"))?;
+        rows.push(EntryRow {
+            seq: to_db(seq)?,
+            event: leaf.event.as_bytes().to_vec(),
+            at: to_db(leaf.at.0)?,
+            kind: leaf.kind,
+            outcome: i32::from(leaf.outcome.code()),
+            room: entry.names.room,
+            actor: entry.names.actor,
+            peer: entry.names.peer,
+            decision: entry.decision.map(|id| id.as_bytes().to_vec()),
+            exchange: leaf.exchange.map(|hash| hash.to_vec()),
+            leaf: encoded,
+            signature: entry.signature,
+        });
+        openings.push(OpeningsRow { seq: to_db(seq)?, openings: entry.openings });
+    }
+    insert_rows!(conn, audit_entries::table, rows)?;
+    insert_rows!(conn, audit_openings::table, openings)?;
+    tails.store(conn)?;
+    heads::advance(conn, Head::Audit, end)
+}
