@@ -16,7 +16,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// Wait after rows were moved, so that under load one pass moves many: nobody waits for a position but streams.
 const PACE: Duration = Duration::from_millis(5);
 
-/// Gives staged audit records and stream events their gapless positions (correction C-4), until `closing` becomes
+/// Gives audit records and stream events that were staged their gapless positions (correction C-4), until `closing` becomes
 /// true; then once more, so that nothing acknowledged stays without one. Any number of replicas may do this.
 pub async fn sequence(gateway: Gateway, closing: watch::Receiver<bool>) {
     run(gateway.store(), gateway.clock(), closing).await;

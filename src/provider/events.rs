@@ -1,6 +1,6 @@
 //! What a device is sent, as a resumable stream of server-sent events.
 //!
-//! The cursor is the position in the store's stream. Positions are given after commit, in one order and without gaps
+//! The cursor is the position in the store's stream. Positions become visible in one order and without gaps
 //! (correction C-4), so whoever continues after the last position it has seen misses nothing and sees nothing twice.
 
 use std::time::Duration;
