@@ -44,6 +44,9 @@ const LEASE: Duration = Duration::from_secs(30);
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
+/// Wait after a sign of new entries, so that under load one request takes many.
+const PACE: Duration = Duration::from_millis(5);
+
 /// Longest time without looking for new records.
 const IDLE: Duration = Duration::from_secs(5);
 
@@ -190,7 +193,7 @@ impl Exporter {
             };
             tokio::select! {
                 _ = closing.wait_for(|closing| *closing) => {}
-                _ = changes.changed(), if pause.is_none() => {}
+                _ = changes.changed(), if pause.is_none() => sleep(PACE).await,
                 () = sleep(pause.unwrap_or(IDLE)) => {}
             }
         }

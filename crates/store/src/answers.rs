@@ -97,7 +97,7 @@ pub fn store(
 }
 
 #[derive(Insertable)]
-#[diesel(table_name = answers)]
+#[diesel(table_name = answers, treat_none_as_default_value = false)]
 pub(crate) struct AnswerRow {
     #[diesel(skip_insertion)]
     recognised: Recognised,

@@ -34,24 +34,26 @@ pub struct Openings(pub BTreeMap<String, Opening>);
 impl Openings {
     /// Salts every field of `record` that has a value and does not stand in the leaf itself.
     pub(crate) fn of(record: &AuditRecord) -> Result<Self, StoreError> {
-        let text = |text: &str| Value::String(text.to_owned());
+        let unavailable = |error: serde_json::Error| StoreError::AuditUnavailable(error.into());
+        let json = |text: Option<&str>| text.map(|text| serde_json::to_string(text).map_err(unavailable)).transpose();
+        let policy = (!record.policy.is_empty()).then(|| serde_json::to_string(&record.policy).map_err(unavailable));
         let fields = [
-            ("actor", record.actor.as_deref().map_or(Value::Null, text)),
-            ("decision", record.decision.map_or(Value::Null, |id| Value::String(id.to_string()))),
-            ("detail", record.detail.clone()),
-            ("peer", record.peer.as_ref().map_or(Value::Null, |peer| text(peer.as_str()))),
-            ("policy", if record.policy.is_empty() { Value::Null } else { record.policy.clone().into() }),
-            ("reason", if record.reason.is_empty() { Value::Null } else { text(&record.reason) }),
-            ("room", record.room.as_ref().map_or(Value::Null, |room| text(room.as_str()))),
-            ("trace", record.trace.as_deref().map_or(Value::Null, text)),
+            ("actor", json(record.actor.as_deref())?),
+            ("decision", json(record.decision.map(|id| id.to_string()).as_deref())?),
+            ("detail", (!record.detail.is_null()).then(|| record.detail.to_string())),
+            ("peer", json(record.peer.as_ref().map(Domain::as_str))?),
+            ("policy", policy.transpose()?),
+            ("reason", json(Some(record.reason.as_str()).filter(|reason| !reason.is_empty()))?),
+            ("room", json(record.room.as_ref().map(RoomUri::as_str))?),
+            ("trace", json(record.trace.as_deref())?),
         ];
         let mut salts = [[0; SALT_BYTES]; FIELDS];
-        rand::fill(salts.as_flattened_mut()).map_err(|_| StoreError::AuditUnavailable("no random numbers".into()))?;
+        rand::fill(salts.as_flattened_mut())
+            .map_err(|_| StoreError::AuditUnavailable("no random numbers".into()))?;
         let fields = fields
             .into_iter()
             .zip(salts)
-            .filter(|((_, value), _)| !value.is_null())
-            .map(|((name, value), salt)| (name.to_owned(), Opening { salt: hex(&salt), json: value.to_string() }))
+            .filter_map(|((name, json), salt)| Some((name.to_owned(), Opening { salt: hex(&salt), json: json? })))
             .collect();
         Ok(Self(fields))
     }

@@ -78,8 +78,9 @@ impl<'s> From<&'s Written> for Entry<'s> {
     }
 }
 
+/// What is not there is written as NULL, so that the statement is the same for all rows and prepared once.
 #[derive(Insertable)]
-#[diesel(table_name = audit_entries)]
+#[diesel(table_name = audit_entries, treat_none_as_default_value = false)]
 struct EntryRow<'s> {
     seq: i64,
     event: Vec<u8>,
