@@ -191,9 +191,13 @@ impl Exporter {
                     Some(pause)
                 }
             };
+            let woken = async {
+                let _ = changes.changed().await;
+                sleep(PACE).await;
+            };
             tokio::select! {
                 _ = closing.wait_for(|closing| *closing) => {}
-                _ = changes.changed(), if pause.is_none() => sleep(PACE).await,
+                () = woken, if pause.is_none() => {}
                 () = sleep(pause.unwrap_or(IDLE)) => {}
             }
         }

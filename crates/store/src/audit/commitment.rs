@@ -48,8 +48,7 @@ impl Openings {
             ("trace", json(record.trace.as_deref())?),
         ];
         let mut salts = [[0; SALT_BYTES]; FIELDS];
-        rand::fill(salts.as_flattened_mut())
-            .map_err(|_| StoreError::AuditUnavailable("no random numbers".into()))?;
+        rand::fill(salts.as_flattened_mut()).map_err(|_| StoreError::AuditUnavailable("no random numbers".into()))?;
         let fields = fields
             .into_iter()
             .zip(salts)
