@@ -89,6 +89,7 @@ impl Server {
         let collector = Collector::of(&config.telemetry)?;
         let policy = Policy::open(&config.policies)?;
         let keys = HubKeys::read(&config.keys)?;
+        let log = audit::log_signer(config)?;
         let peers = Peers::new(config)?;
         let store = open_store(config).await?;
         let (claims, reporters) = (Claims::new(&config.limits), Reporters::new(&config.limits));
@@ -121,6 +122,8 @@ impl Server {
         workers.run(upkeep::run(gateway.clone(), stopped));
         let (mut sequencer, stopped) = Stage::new();
         sequencer.run(audit::sequence(gateway.clone(), stopped));
+        let (mut signer, stopped) = Stage::new();
+        signer.run(audit::sign(gateway.clone(), log, stopped));
         let (mut exporter, stopped) = Stage::new();
         if let Some(collector) = collector {
             exporter.run(audit::export(gateway.clone(), collector, stopped));
@@ -136,7 +139,7 @@ impl Server {
         }
         let admin_address = admin.map(tracing::field::display);
         tracing::info!(%federation, %provider, admin = admin_address, domains = ?config.domains, "gateway is ready");
-        let stages = vec![workers, sequencer, exporter];
+        let stages = vec![workers, sequencer, signer, exporter];
         Ok(Self { gateway, federation, provider, admin, doors: handles, close, stages })
     }
 
@@ -216,8 +219,7 @@ pub async fn open_store(config: &Config) -> anyhow::Result<Store> {
 
 /// How the store of a configuration is set up.
 pub fn store_options(config: &Config) -> Options {
-    let origin = config.domains.first().map(ToString::to_string).unwrap_or_default();
-    Options { origin: format!("{origin}/audit"), ..Options::default() }
+    Options { origin: audit::origin(config), ..Options::default() }
 }
 
 /// The bundle that decides from now on is kept whole, so that every decision can be looked at again, and its

@@ -2,12 +2,14 @@
 //!
 //! Staging is not here: a record is written in the transaction of its effect, by whoever has the effect.
 
+mod checkpoints;
 mod export;
 mod otlp;
 mod query;
 mod record;
 mod sequencer;
 
+pub use checkpoints::{log_signer, origin, sign};
 pub use export::{ExportError, Exporter, SINK, Step, export};
 pub use otlp::collected;
 pub use query::list;

@@ -1,3 +1,7 @@
+mod verify;
+
+use std::path::PathBuf;
+
 use clap::{Subcommand, ValueEnum};
 use portcullis_core::wire::uri::{Domain, RoomUri};
 use portcullis_store::audit::{Filter, Outcome};
@@ -18,7 +22,11 @@ Examples:
   portcullis audit list --decision 01931c5e-7d5a-7b3e-9c6e-0d5a3b1f2e4d --json
   portcullis audit list --room mimi://a.example/r/clubhouse --from 120 --limit 50
   portcullis audit dead-letters
-  portcullis audit redeliver --from 120 --to 180")]
+  portcullis audit redeliver --from 120 --to 180
+  portcullis audit checkpoint
+  portcullis audit prove 120 > 120.tlog-proof
+  portcullis audit verify
+  portcullis audit verify --key \"$(cat log.vkey)\" --json")]
 pub(super) struct Args {
     #[command(flatten)]
     host: Host,
@@ -54,6 +62,37 @@ enum Command {
         #[arg(long, value_name = "POSITION")]
         to: Option<u64>,
     },
+    /// Print the last signed checkpoint, as C2SP has it. Whoever keeps it can tell later whether the log still begins so.
+    Checkpoint {
+        /// Print the public key that signs instead, as C2SP writes it.
+        #[arg(long)]
+        key: bool,
+    },
+    /// Print the proof that an entry is in the log, as C2SP has it.
+    Prove {
+        /// Position of the entry.
+        #[arg(value_name = "POSITION")]
+        seq: u64,
+    },
+    /// Check the whole log: leaves, tree, checkpoints, chains, pointers, openings and columns. Changes nothing.
+    Verify(Verify),
+}
+
+#[derive(Debug, clap::Args)]
+struct Verify {
+    /// The database, `sqlite:PATH` or `postgres://…`, in place of the configuration's.
+    #[arg(long, value_name = "FILE-OR-URL", requires = "key")]
+    database: Option<String>,
+    /// The public key of the log, as `portcullis audit checkpoint --key` prints it; that of the configuration where it is
+    /// left out. Whoever can change the database may be able to change that, too: keep the key elsewhere.
+    #[arg(long)]
+    key: Option<String>,
+    /// Checkpoints that were kept elsewhere, a file each: the log must still begin as they say.
+    #[arg(long, value_name = "FILE")]
+    kept: Vec<PathBuf>,
+    /// Print one JSON object a line.
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -100,13 +139,17 @@ enum OutcomeName {
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
-    let store = args.host.open()?;
+    let host = &args.host;
     match &args.command {
-        Command::List(wanted) => entries(&store, wanted),
-        Command::DeadLetters { from, limit, json } => dead_letters(&store, *from, *limit, *json),
+        Command::List(wanted) => entries(&host.open()?, wanted),
+        Command::DeadLetters { from, limit, json } => dead_letters(&host.open()?, *from, *limit, *json),
         Command::Redeliver { sink, from, to } => {
-            send_again(&store, Letters { sink: sink.clone(), from: *from, to: *to })
+            send_again(&host.open()?, Letters { sink: sink.clone(), from: *from, to: *to })
         }
+        Command::Checkpoint { key: true } => verify::print_key(host),
+        Command::Checkpoint { key: false } => verify::print_checkpoint(&host.open()?),
+        Command::Prove { seq } => verify::prove(&host.open()?, *seq),
+        Command::Verify(wanted) => verify::run(host, wanted),
     }
 }
 

@@ -7,6 +7,7 @@ use portcullis_core::wire::uri::Domain;
 
 use super::{Failure, output};
 use crate::config::{Config, Keys, Listeners, Source};
+use crate::audit::log_signer;
 use crate::gateway::{HubKeys, Policy, PolicyError};
 use crate::http::Verifier;
 use crate::http::token::{ADMIN_AUDIENCE, AUDIENCE};
@@ -51,7 +52,7 @@ pub(super) fn everything(path: &Path) -> Result<Config, Failure> {
 type Fault = (String, anyhow::Error);
 
 fn keys_and_peers(config: &Config) -> Vec<Fault> {
-    let hub = HubKeys::read(&config.keys).err();
+    let hub = HubKeys::read(&config.keys).err().or_else(|| log_signer(config).err());
     let hub = hub.map(|error| {
         let key = error.path().map_or_else(|| "keys.sealing".to_owned(), |file| key_of(config, file));
         (key, error.into())
@@ -75,7 +76,7 @@ fn keys_and_peers(config: &Config) -> Vec<Fault> {
 
 /// The key that names a key file.
 fn key_of(config: &Config, file: &Path) -> String {
-    let Keys { trust, tls, hub, sealing, .. } = &config.keys;
+    let Keys { trust, tls, hub, log, sealing, .. } = &config.keys;
     let of_tls = tls.iter().enumerate().find_map(|(number, files)| {
         let named = [("certificate", &files.certificate), ("key", &files.key)];
         let (key, _) = named.into_iter().find(|(_, named)| *named == file)?;
@@ -85,6 +86,7 @@ fn key_of(config: &Config, file: &Path) -> String {
         Some(key) => key,
         None if file == trust => "keys.trust".to_owned(),
         None if file == hub => "keys.hub".to_owned(),
+        None if file == log => "keys.log".to_owned(),
         None if sealing.iter().any(|named| *named == file) => "keys.sealing".to_owned(),
         None => "keys.franking".to_owned(),
     }

@@ -20,9 +20,14 @@ pub(super) struct Host {
 }
 
 impl Host {
+    /// The configuration.
+    pub(super) fn config(&self) -> Result<Config, Failure> {
+        Ok(Config::load(&self.config)?)
+    }
+
     /// Opens the database named by the configuration.
     pub(super) fn open(&self) -> Result<Store, Failure> {
-        let config = Config::load(&self.config)?;
+        let config = self.config()?;
         let store = Store::open(&config.database, &store_options(&config)).context("cannot open the database")?;
         Ok(store)
     }

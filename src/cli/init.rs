@@ -155,7 +155,7 @@ fn plan(args: &Args) -> anyhow::Result<Vec<File>> {
         files.push(File::public(keys.join(format!("{domain}.pem")), identity.certificate));
         files.push(File::private(keys.join(format!("{domain}.key")), identity.key));
     }
-    for name in ["hub.key", "franking.key"] {
+    for name in ["hub.key", "franking.key", "log.key"] {
         files.push(File::private(keys.join(name), KeyPair::generate_for(&PKCS_ED25519)?.serialize_pem()));
     }
     files.push(File::private(keys.join("sealing.key"), sealing_key()?));
@@ -208,7 +208,7 @@ mod tests {
         assert_eq!(config.peers[0].connect, Some(args.peers[0].address));
         let keys = &config.keys;
         for file in
-            [&keys.trust, &keys.hub, &keys.franking, &keys.sealing[0], &keys.tls[0].certificate, &keys.tls[0].key]
+            [&keys.trust, &keys.hub, &keys.franking, &keys.log, &keys.sealing[0], &keys.tls[0].certificate, &keys.tls[0].key]
         {
             assert!(file.is_file(), "{}", file.display());
         }

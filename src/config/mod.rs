@@ -129,6 +129,8 @@ pub struct Keys {
     pub hub: PathBuf,
     /// Ed25519 key (PKCS#8) of the franking agent.
     pub franking: PathBuf,
+    /// Ed25519 key (PKCS#8) that signs the checkpoints of the audit log.
+    pub log: PathBuf,
     /// Keys that seal what must not be read in a copy of the database: 32 octets in base64 each. The first seals, all open.
     pub sealing: Vec<PathBuf>,
     /// How long the hub franks messages with one key of its own, in days (reading D-34).
@@ -312,7 +314,7 @@ impl Config {
 
     fn relative_to(mut self, folder: &Path) -> Self {
         let keys = &mut self.keys;
-        let files = [&mut self.policies, &mut keys.trust, &mut keys.hub, &mut keys.franking];
+        let files = [&mut self.policies, &mut keys.trust, &mut keys.hub, &mut keys.franking, &mut keys.log];
         let identities = keys.tls.iter_mut().flat_map(|identity| [&mut identity.certificate, &mut identity.key]);
         let sealing = keys.sealing.iter_mut();
         let secrets = self.telemetry.headers.values_mut().filter_map(|secret| secret.file.as_mut());
@@ -352,6 +354,7 @@ keys:
   tls: [{ domain: a.example, certificate: a.crt, key: a.key }]
   hub: hub.key
   franking: franking.key
+  log: log.key
   sealing: [sealing.key]
 ";
 

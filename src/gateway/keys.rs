@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use aws_lc_rs::signature::Ed25519KeyPair;
 use portcullis_core::mls::{NotASigningKey, SigningKey};
 use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject;
@@ -55,6 +56,9 @@ pub enum KeyError {
     /// No sealing key is named.
     #[error("no sealing key is named")]
     NoSealing,
+    /// No domain is named that the log could be called by.
+    #[error("no domain is named")]
+    NoDomain,
 }
 
 impl KeyError {
@@ -62,7 +66,7 @@ impl KeyError {
     pub fn path(&self) -> Option<&Path> {
         match self {
             Self::Read { path, .. } | Self::Kind { path, .. } | Self::Sealing { path, .. } => Some(path),
-            Self::NoSealing => None,
+            Self::NoSealing | Self::NoDomain => None,
         }
     }
 }
@@ -89,6 +93,21 @@ fn days(days: u32) -> Duration {
 }
 
 fn read(path: &Path) -> Result<SigningKey, KeyError> {
-    let der = PrivateKeyDer::from_pem_file(path).map_err(|source| KeyError::Read { path: path.to_owned(), source })?;
+    let der = read_pem(path)?;
     SigningKey::from_pkcs8(der.secret_der()).map_err(|source| KeyError::Kind { path: path.to_owned(), source })
+}
+
+/// Reads the key that signs the checkpoints of the audit log.
+///
+/// # Errors
+///
+/// [`KeyError`] naming the file.
+pub fn log_key(path: &Path) -> Result<Ed25519KeyPair, KeyError> {
+    let der = read_pem(path)?;
+    let pair = Ed25519KeyPair::from_pkcs8_maybe_unchecked(der.secret_der());
+    pair.map_err(|_| KeyError::Kind { path: path.to_owned(), source: NotASigningKey })
+}
+
+fn read_pem(path: &Path) -> Result<PrivateKeyDer<'static>, KeyError> {
+    PrivateKeyDer::from_pem_file(path).map_err(|source| KeyError::Read { path: path.to_owned(), source })
 }

@@ -39,7 +39,7 @@ pub use consent::{ConsentChange, ConsentEndpoint};
 pub use create_room::{CreatedRoom, NewRoom};
 pub use devices::Unclaimed;
 pub use error::GatewayError;
-pub use keys::{HubKeys, KeyError};
+pub use keys::{HubKeys, KeyError, log_key};
 pub use once::{Content, Kept, Once, Reply, ShowRefusal, Shown};
 pub use policy::{Active, Policy, PolicyError};
 pub use report::{Reporters, code as verdict_code};

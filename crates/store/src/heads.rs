@@ -5,7 +5,7 @@
 //! numbers have no gaps, and nothing appears before what is there already.
 
 use diesel::prelude::*;
-use diesel::sql_types::BigInt;
+use diesel::sql_types::{BigInt, Binary};
 
 use crate::conn::Kind;
 use crate::convert::{number, to_db};
@@ -29,46 +29,60 @@ impl Head {
     }
 }
 
-/// How many rows have their number.
-pub(crate) fn size(conn: &mut Conn, head: Head) -> Result<u64, StoreError> {
-    let size = heads::table.filter(heads::name.eq(head.name())).select(heads::size);
-    number(db!(conn, |c| size.first::<i64>(c))?)
+/// A head as it stands.
+#[derive(Clone, Debug)]
+pub(crate) struct Held {
+    /// Number of rows before it.
+    pub(crate) size: u64,
+    /// Of the log: the roots of the complete subtrees of its tree, the largest first, 32 octets each.
+    pub(crate) peaks: Vec<u8>,
 }
 
-/// Waits for the head and holds it. Gives the number of rows before it.
-pub(crate) fn lock(conn: &mut Conn, head: Head) -> Result<u64, StoreError> {
-    let parts = &["UPDATE heads SET size = size WHERE name = ", " RETURNING size"];
-    let statement = fixed::<BigInt>(parts, [Bind::Text(head.name())]);
-    number(db!(conn, |c| statement.get_result::<i64>(c))?)
+/// The head, for whoever only reads.
+pub(crate) fn look(conn: &mut Conn, head: Head) -> Result<Held, StoreError> {
+    let row = heads::table.filter(heads::name.eq(head.name())).select((heads::size, heads::peaks));
+    held(db!(conn, |c| row.first::<(i64, Vec<u8>)>(c))?)
+}
+
+/// Waits for the head and holds it.
+pub(crate) fn lock(conn: &mut Conn, head: Head) -> Result<Held, StoreError> {
+    let parts = &["UPDATE heads SET size = size WHERE name = ", " RETURNING size, peaks"];
+    let statement = fixed::<(BigInt, Binary)>(parts, [Bind::Text(head.name())]);
+    held(db!(conn, |c| statement.get_result::<(i64, Vec<u8>)>(c))?)
 }
 
 /// As [`lock`], for the transaction that the rows come from. It waits for nobody, for it holds rooms; and what was
 /// staged before goes first, so that the order of a room's transactions is kept. `None` if its rows must be staged.
-pub(crate) fn seize(conn: &mut Conn, head: Head) -> Result<Option<u64>, StoreError> {
+pub(crate) fn seize(conn: &mut Conn, head: Head) -> Result<Option<Held>, StoreError> {
     let parts: &'static [&'static str] = match (&conn.kind, head) {
         (Kind::Sqlite(_), Head::Audit) => {
-            &["SELECT size FROM heads WHERE NOT EXISTS (SELECT 1 FROM audit_stage) AND name = ", ""]
+            &["SELECT size, peaks FROM heads WHERE NOT EXISTS (SELECT 1 FROM audit_stage) AND name = ", ""]
         }
         (Kind::Sqlite(_), Head::Streams) => {
-            &["SELECT size FROM heads WHERE NOT EXISTS (SELECT 1 FROM stream_stage) AND name = ", ""]
+            &["SELECT size, peaks FROM heads WHERE NOT EXISTS (SELECT 1 FROM stream_stage) AND name = ", ""]
         }
         (Kind::Postgres(_), Head::Audit) => &[
-            "SELECT size FROM heads WHERE NOT EXISTS (SELECT 1 FROM audit_stage) AND name = ",
+            "SELECT size, peaks FROM heads WHERE NOT EXISTS (SELECT 1 FROM audit_stage) AND name = ",
             " FOR UPDATE SKIP LOCKED",
         ],
         (Kind::Postgres(_), Head::Streams) => &[
-            "SELECT size FROM heads WHERE NOT EXISTS (SELECT 1 FROM stream_stage) AND name = ",
+            "SELECT size, peaks FROM heads WHERE NOT EXISTS (SELECT 1 FROM stream_stage) AND name = ",
             " FOR UPDATE SKIP LOCKED",
         ],
     };
-    let statement = fixed::<BigInt>(parts, [Bind::Text(head.name())]);
-    db!(conn, |c| statement.get_result::<i64>(c).optional())?.map(number).transpose()
+    let statement = fixed::<(BigInt, Binary)>(parts, [Bind::Text(head.name())]);
+    db!(conn, |c| statement.get_result::<(i64, Vec<u8>)>(c).optional())?.map(held).transpose()
+}
+
+fn held((size, peaks): (i64, Vec<u8>)) -> Result<Held, StoreError> {
+    Ok(Held { size: number(size)?, peaks })
 }
 
 /// Moves a head that is held.
-pub(crate) fn advance(conn: &mut Conn, head: Head, size: u64) -> Result<(), StoreError> {
-    let parts = &["UPDATE heads SET size = ", " WHERE name = ", ""];
-    let statement = fixed::<()>(parts, [Bind::Number(to_db(size)?), Bind::Text(head.name())]);
+pub(crate) fn advance(conn: &mut Conn, head: Head, to: &Held) -> Result<(), StoreError> {
+    let parts = &["UPDATE heads SET size = ", ", peaks = ", " WHERE name = ", ""];
+    let binds = [Bind::Number(to_db(to.size)?), Bind::Bytes(&to.peaks), Bind::Text(head.name())];
+    let statement = fixed::<()>(parts, binds);
     db!(conn, |c| statement.execute(c))?;
     Ok(())
 }

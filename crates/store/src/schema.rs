@@ -248,6 +248,7 @@ diesel::table! {
     heads (name) {
         name -> Text,
         size -> BigInt,
+        peaks -> Binary,
     }
 }
 
@@ -290,6 +291,22 @@ diesel::table! {
     audit_openings (seq) {
         seq -> BigInt,
         openings -> Text,
+    }
+}
+
+diesel::table! {
+    audit_nodes (level, number) {
+        level -> Integer,
+        number -> BigInt,
+        hash -> Binary,
+    }
+}
+
+diesel::table! {
+    audit_checkpoints (size) {
+        size -> BigInt,
+        signed_at -> BigInt,
+        note -> Text,
     }
 }
 

@@ -6,7 +6,7 @@ use portcullis_core::wire::uri::{ClientUri, RoomUri};
 use uuid::Uuid;
 
 use crate::convert::{client, millis, number, room, time, to_db};
-use crate::heads::{self, Head};
+use crate::heads::{self, Head, Held};
 use crate::later::{PayloadRow, StagedRow};
 use crate::schema::{stream_payloads, stream_rows, stream_stage};
 use crate::{Conn, StoreError, Topic, Tx};
@@ -144,7 +144,7 @@ pub fn devices_after(conn: &mut Conn, after: u64) -> Result<Vec<(ClientUri, u64)
 ///
 /// [`StoreError`] of the database.
 pub fn last_position(conn: &mut Conn) -> Result<u64, StoreError> {
-    heads::size(conn, Head::Streams)
+    Ok(heads::look(conn, Head::Streams)?.size)
 }
 
 /// Gives rows of a lane their positions at once, or stages them.
@@ -152,8 +152,8 @@ pub(crate) fn write(conn: &mut Conn, rows: Vec<StagedRow>) -> Result<Option<Topi
     if rows.is_empty() {
         return Ok(None);
     }
-    if let Some(size) = heads::seize(conn, Head::Streams)? {
-        place(conn, size, rows.iter().map(|row| (row.device.as_str(), row.payload.as_slice())))?;
+    if let Some(held) = heads::seize(conn, Head::Streams)? {
+        place(conn, held, rows.iter().map(|row| (row.device.as_str(), row.payload.as_slice())))?;
         return Ok(Some(Topic::Streams));
     }
     insert_rows!(conn, stream_stage::table, rows)?;
@@ -168,14 +168,14 @@ struct PositionedRow<'r> {
     payload: &'r [u8],
 }
 
-/// Writes rows, each a device with what it is sent, from the position after `size` on and moves the head, which is held.
-fn place<'r>(conn: &mut Conn, size: u64, rows: impl Iterator<Item = (&'r str, &'r [u8])>) -> Result<(), StoreError> {
-    let rows = (size + 1..)
+/// Writes rows, each a device with what it is sent, from the head on, and moves it.
+fn place<'r>(conn: &mut Conn, held: Held, rows: impl Iterator<Item = (&'r str, &'r [u8])>) -> Result<(), StoreError> {
+    let rows = (held.size + 1..)
         .zip(rows)
         .map(|(position, (device, payload))| Ok(PositionedRow { position: to_db(position)?, device, payload }))
         .collect::<Result<Vec<_>, StoreError>>()?;
     insert_rows!(conn, stream_rows::table, rows)?;
-    heads::advance(conn, Head::Streams, size + rows.len() as u64)
+    heads::advance(conn, Head::Streams, &Held { size: held.size + rows.len() as u64, ..held })
 }
 
 /// Gives at most `limit` staged rows their positions. Gives their number.
@@ -184,7 +184,7 @@ pub(crate) fn sequence(tx: &mut Tx<'_>, limit: i64) -> Result<usize, StoreError>
     if limit == 0 || db!(tx, |c| oldest.first::<i64>(c).optional())?.is_none() {
         return Ok(0); // so that an idle sequencer writes nothing
     }
-    let size = heads::lock(tx, Head::Streams)?;
+    let held = heads::lock(tx, Head::Streams)?;
     let staged = stream_stage::table.order(stream_stage::id).limit(limit).select((
         stream_stage::id,
         stream_stage::device,
@@ -194,7 +194,7 @@ pub(crate) fn sequence(tx: &mut Tx<'_>, limit: i64) -> Result<usize, StoreError>
     if staged.is_empty() {
         return Ok(0);
     }
-    place(tx, size, staged.iter().map(|(_, device, payload)| (device.as_str(), payload.as_slice())))?;
+    place(tx, held, staged.iter().map(|(_, device, payload)| (device.as_str(), payload.as_slice())))?;
     let ids: Vec<i64> = staged.iter().map(|(id, _, _)| *id).collect();
     let moved = stream_stage::table.filter(stream_stage::id.eq_any(ids));
     db!(tx, |c| diesel::delete(moved).execute(c))?;

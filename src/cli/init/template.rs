@@ -67,6 +67,8 @@ keys:
   hub: keys/hub.key
   # Ed25519 key of the franking agent.
   franking: keys/franking.key
+  # Ed25519 key that signs the checkpoints of the audit log; `portcullis audit checkpoint` shows its public half.
+  log: keys/log.key
   # Keys that seal what must not be read in a copy of the database: the keys by which reports of abuse are proven, and
   # what is reported. The first seals, all open; each file holds 32 octets in base64 (openssl rand -base64 32).
   # Without them reports cannot be read or proven any more: keep them where the database is not.

@@ -139,7 +139,7 @@ pub fn entries(conn: &mut Conn, filter: &Filter) -> Result<Vec<AuditEntry>, Stor
 ///
 /// [`StoreError`] of the database.
 pub fn size(conn: &mut Conn) -> Result<u64, StoreError> {
-    heads::size(conn, Head::Audit)
+    Ok(heads::look(conn, Head::Audit)?.size)
 }
 
 fn read(

@@ -12,6 +12,8 @@ pub(crate) mod place;
 mod record;
 mod sequence;
 mod tails;
+mod tree;
+mod verify;
 pub(crate) mod writer;
 
 pub use commitment::{Opening, Openings};
@@ -20,4 +22,8 @@ pub use entries::{AuditEntry, Filter, Order, entries, size};
 pub use leaf::{Leaf, LeafError, Place};
 pub use record::{AuditRecord, Outcome};
 pub use sequence::{MAX_SEQUENCED, Sequenced, sequence, sequence_async};
+pub use tree::{
+    StoredCheckpoint, checkpoints, consistency, head_at, inclusion, last_checkpoint, put_checkpoint, tree_head,
+};
+pub use verify::{Check, Finding, Report, verify};
 pub use writer::Sealed;

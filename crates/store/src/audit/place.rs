@@ -2,14 +2,16 @@
 //! sequencer, from the stage.
 
 use diesel::prelude::*;
+use portcullis_tlog::Hash;
 use uuid::Uuid;
 
 use super::chain;
 use super::known::Known;
 use super::leaf::Leaf;
 use super::tails::{Names, Tails};
+use super::tree;
 use crate::convert::to_db;
-use crate::heads::{self, Head};
+use crate::heads::{self, Head, Held};
 use crate::schema::{audit_entries, audit_openings, audit_stage};
 use crate::{Conn, StoreError, Topic};
 
@@ -43,9 +45,9 @@ pub(crate) fn write(conn: &mut Conn, known: &Known, records: Vec<Written>) -> Re
     if records.is_empty() {
         return Ok(None);
     }
-    if let Some(size) = head_for(conn, &records)? {
+    if let Some(held) = head_for(conn, &records)? {
         let entries: Vec<Entry<'_>> = records.iter().map(Entry::from).collect();
-        place(conn, size, entries)?;
+        place(conn, &held, entries)?;
         return Ok(Some(Topic::Audit));
     }
     let rows: Vec<StageRow> = records.into_iter().map(|record| record.row).collect();
@@ -57,13 +59,13 @@ pub(crate) fn write(conn: &mut Conn, known: &Known, records: Vec<Written>) -> Re
 }
 
 /// The head of the log, if the records may go there: they continue a chain whose records before them are there.
-fn head_for(conn: &mut Conn, records: &[Written]) -> Result<Option<u64>, StoreError> {
+fn head_for(conn: &mut Conn, records: &[Written]) -> Result<Option<Held>, StoreError> {
     let (Some(first), Some(last)) = (records.first(), records.last()) else { return Ok(None) };
     if first.leaf.writer != last.leaf.writer {
         return Ok(None);
     }
-    let Some(size) = heads::seize(conn, Head::Audit)? else { return Ok(None) };
-    Ok(chain::extend(conn, &first.leaf, (&last.leaf, &last.row.core))?.then_some(size))
+    let Some(held) = heads::seize(conn, Head::Audit)? else { return Ok(None) };
+    Ok(chain::extend(conn, &first.leaf, (&last.leaf, &last.row.core))?.then_some(held))
 }
 
 impl<'s> From<&'s Written> for Entry<'s> {
@@ -103,13 +105,12 @@ struct OpeningsRow<'s> {
     openings: &'s str,
 }
 
-/// Writes the entries from number `size` on and moves the head, which is held.
-pub(super) fn place(conn: &mut Conn, size: u64, entries: Vec<Entry<'_>>) -> Result<(), StoreError> {
-    let end = size + entries.len() as u64;
+/// Writes the entries from the head on, lets the tree grow by them, and moves the head.
+pub(super) fn place(conn: &mut Conn, held: &Held, entries: Vec<Entry<'_>>) -> Result<(), StoreError> {
     let mut tails = Tails::load(conn, entries.iter().map(|entry| &entry.names))?;
     let mut rows = Vec::with_capacity(entries.len());
     let mut openings = Vec::with_capacity(entries.len());
-    for (seq, entry) in (size..).zip(entries) {
+    for (seq, entry) in (held.size..).zip(entries) {
         let leaf = Leaf { place: Some(tails.append(seq, &entry.names)), ..entry.leaf };
         let encoded = leaf.encode().map_err(|_| StoreError::Corrupt("leaf"))?;
         rows.push(EntryRow {
@@ -131,5 +132,7 @@ pub(super) fn place(conn: &mut Conn, size: u64, entries: Vec<Entry<'_>>) -> Resu
     insert_rows!(conn, audit_entries::table, rows)?;
     insert_rows!(conn, audit_openings::table, openings)?;
     tails.store(conn)?;
-    heads::advance(conn, Head::Audit, end)
+    let size = held.size + rows.len() as u64;
+    let peaks = tree::append(conn, held, rows.iter().map(|row| Hash::leaf(&row.leaf)))?;
+    heads::advance(conn, Head::Audit, &Held { size, peaks })
 }

@@ -87,12 +87,12 @@ fn audit(tx: &mut Tx<'_>, limit: i64, now: Millis) -> Result<(usize, usize), Sto
     if limit == 0 || db!(tx, |c| oldest.first::<i64>(c).optional())?.is_none() {
         return Ok((0, 0)); // so that an idle sequencer writes nothing
     }
-    let size = heads::lock(tx, Head::Audit)?;
+    let held = heads::lock(tx, Head::Audit)?;
     let staged = staged(tx, limit)?;
     let accepted = check(tx, &staged, now)?;
     let entries = accepted.len();
     if entries > 0 {
-        place(tx, size, accepted)?;
+        place(tx, &held, accepted)?;
     }
     let ids = staged.iter().map(|row| row.id).collect::<Vec<_>>();
     let moved = audit_stage::table.filter(audit_stage::id.eq_any(ids));

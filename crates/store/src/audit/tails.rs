@@ -14,16 +14,16 @@ use crate::{Conn, StoreError};
 
 /// What entries are linked by.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Dimension {
+pub(super) enum Dimension {
     Room,
     Actor,
     Peer,
 }
 
-const DIMENSIONS: [Dimension; 3] = [Dimension::Room, Dimension::Actor, Dimension::Peer];
+pub(super) const DIMENSIONS: [Dimension; 3] = [Dimension::Room, Dimension::Actor, Dimension::Peer];
 
 impl Dimension {
-    fn code(self) -> i32 {
+    pub(super) fn code(self) -> i32 {
         match self {
             Self::Room => 0,
             Self::Actor => 1,
@@ -41,7 +41,7 @@ pub(crate) struct Names {
 }
 
 impl Names {
-    fn of(&self, dimension: Dimension) -> Option<&String> {
+    pub(super) fn of(&self, dimension: Dimension) -> Option<&String> {
         match dimension {
             Dimension::Room => self.room.as_ref(),
             Dimension::Actor => self.actor.as_ref(),

@@ -21,3 +21,4 @@ mod reports;
 mod rooms;
 mod sequencer;
 mod standings;
+mod tree;
