@@ -6,8 +6,8 @@ use portcullis_core::policy::Diagnostic;
 use portcullis_core::wire::uri::Domain;
 
 use super::{Failure, output};
-use crate::config::{Config, Keys, Listeners, Source};
 use crate::audit::log_signer;
+use crate::config::{Config, Keys, Listeners, Source};
 use crate::gateway::{HubKeys, Policy, PolicyError};
 use crate::http::Verifier;
 use crate::http::token::{ADMIN_AUDIENCE, AUDIENCE};

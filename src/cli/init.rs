@@ -207,9 +207,15 @@ mod tests {
         assert_eq!(config.domains, args.domains);
         assert_eq!(config.peers[0].connect, Some(args.peers[0].address));
         let keys = &config.keys;
-        for file in
-            [&keys.trust, &keys.hub, &keys.franking, &keys.log, &keys.sealing[0], &keys.tls[0].certificate, &keys.tls[0].key]
-        {
+        for file in [
+            &keys.trust,
+            &keys.hub,
+            &keys.franking,
+            &keys.log,
+            &keys.sealing[0],
+            &keys.tls[0].certificate,
+            &keys.tls[0].key,
+        ] {
             assert!(file.is_file(), "{}", file.display());
         }
         assert!(Path::new(&config.listeners.provider.jwks).is_file());

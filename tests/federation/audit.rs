@@ -86,3 +86,42 @@ async fn every_acceptance_and_every_refusal_is_on_the_record_of_both_gateways_by
     assert!(listed.lines().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()));
     assert_eq!(listed.lines().count(), lab.gateway("a.example").database().entries().len());
 }
+
+#[tokio::test]
+async fn the_log_is_signed_as_it_grows_proves_its_entries_and_shows_what_somebody_has_changed() {
+    let lab = Lab::open(&TWO).await;
+    let (mut alice, _bob) = lab.alice_and_bob().await;
+    assert_accepted(&alice.say(&room(), "on the record").await.unwrap());
+    lab.quiet().await;
+    let hub = lab.gateway("a.example");
+    let size = || hub.database().number("SELECT count(*) FROM audit_entries");
+    eventually("all of the log is signed", async || {
+        (hub.database().number("SELECT max(size) FROM audit_checkpoints") == size()).then_some(())
+    })
+    .await;
+    let kept = hub.folder.join("kept");
+    std::fs::write(&kept, hub.operated(&["audit", "checkpoint"])).unwrap();
+    let key = hub.operated(&["audit", "checkpoint", "--key"]);
+    let kept = kept.to_str().unwrap();
+
+    let good = hub.operated(&["audit", "verify", "--kept", kept]);
+    assert!(!good.contains("BAD") && good.contains(&format!("{} entries", size())), "{good}");
+    let database = hub.folder.join("portcullis.db").display().to_string();
+    hub.operated(&["audit", "verify", "--database", &database, "--key", &key]);
+
+    let policy = portcullis_tlog::Policy::parse(format!("log {key}quorum none\n").as_bytes()).unwrap();
+    let proof = hub.operated(&["audit", "prove", "3"]);
+    let proof = portcullis_tlog::LogProof::parse(proof.as_bytes()).unwrap();
+    let entries = hub.database().entries();
+    proof.verify(&portcullis_tlog::Hash::leaf(&entries[3].leaf), &policy).unwrap();
+    proof.verify(&portcullis_tlog::Hash::leaf(&entries[4].leaf), &policy).unwrap_err();
+    assert_eq!(hub.operate(&["audit", "prove", "100000"]).status.code(), Some(2));
+
+    hub.database().sql("UPDATE audit_entries SET outcome = 2 WHERE seq = 3");
+    let changed = hub.operate(&["audit", "verify", "--json"]);
+    assert_eq!(changed.status.code(), Some(2));
+    let lines = String::from_utf8(changed.stdout).unwrap();
+    let wrong = |line: &&str| serde_json::from_str::<serde_json::Value>(line).unwrap()["wrong"] == 1;
+    let wrong: Vec<_> = lines.lines().filter(wrong).collect();
+    assert!(wrong.len() == 1 && wrong[0].contains("columns") && wrong[0].contains("entry 3"), "{lines}");
+}

@@ -34,7 +34,8 @@ pub(super) fn print_checkpoint(store: &Store) -> Result<(), Failure> {
 pub(super) fn prove(store: &Store, seq: u64) -> Result<(), Failure> {
     let proof = store.read(|conn| {
         let last = audit::last_checkpoint(conn)?.filter(|last| seq < last.size).ok_or(StoreError::Missing)?;
-        let checkpoint = SignedCheckpoint::parse(last.note.as_bytes()).map_err(|_| StoreError::Corrupt("checkpoint"))?;
+        let checkpoint =
+            SignedCheckpoint::parse(last.note.as_bytes()).map_err(|_| StoreError::Corrupt("checkpoint"))?;
         Ok(LogProof { extra: None, index: seq, path: audit::inclusion(conn, seq, last.size)?, checkpoint })
     });
     match proof {

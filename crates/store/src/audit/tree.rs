@@ -74,7 +74,11 @@ fn leaves(conn: &mut Conn, from: u64, count: u64) -> Result<Vec<Hash>, StoreErro
         .select((audit_entries::seq, audit_entries::leaf));
     let rows = db!(conn, |c| query.load::<(i64, Vec<u8>)>(c))?;
     let contiguous = (from..).zip(&rows).all(|(seq, (stored, _))| i64::try_from(seq) == Ok(*stored));
-    if contiguous { Ok(rows.iter().map(|(_, leaf)| Hash::leaf(leaf)).collect()) } else { Err(StoreError::Corrupt("seq")) }
+    if contiguous {
+        Ok(rows.iter().map(|(_, leaf)| Hash::leaf(leaf)).collect())
+    } else {
+        Err(StoreError::Corrupt("seq"))
+    }
 }
 
 /// The bytes of a tile (c2sp.org/tlog-tiles): its hashes, one after the other.

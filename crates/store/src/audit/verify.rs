@@ -9,7 +9,7 @@ use portcullis_tlog::{Edge, Hash, SignedCheckpoint, TILE_WIDTH, TreeHead, Verifi
 use uuid::Uuid;
 
 use super::commitment::{Openings, sha256};
-use super::leaf::Leaf;
+use super::leaf::{Leaf, Place};
 use super::tails::{DIMENSIONS, Dimension, Names};
 use super::tree;
 use crate::convert::{number, to_db};
@@ -179,10 +179,16 @@ fn rows(conn: &mut Conn, from: i64) -> Result<Vec<Raw>, StoreError> {
     let rows = db!(conn, |c| query.load::<(Row, Named, (Vec<u8>, Vec<u8>, Option<String>))>(c))?;
     Ok(rows
         .into_iter()
-        .map(|((seq, event, at, kind, outcome), (room, actor, peer, decision, exchange), (leaf, signature, openings))| {
-            let names = Names { room, actor, peer };
-            Raw { seq, event, at, kind, outcome, names, decision, exchange, leaf, signature, openings }
-        })
+        .map(
+            |(
+                (seq, event, at, kind, outcome),
+                (room, actor, peer, decision, exchange),
+                (leaf, signature, openings),
+            )| {
+                let names = Names { room, actor, peer };
+                Raw { seq, event, at, kind, outcome, names, decision, exchange, leaf, signature, openings }
+            },
+        )
         .collect())
 }
 
@@ -201,7 +207,8 @@ struct Checks {
     /// Signed heads by size; of one size there may be several where somebody has forked the log.
     signed: BTreeMap<u64, Vec<TreeHead>>,
     covered: u64,
-    erased: u64,
+    /// Where entries stand that have no openings.
+    erased: BTreeMap<u64, Place>,
     next: i64,
     chains: BTreeMap<Uuid, Chain>,
     tails: BTreeMap<(Dimension, String), (u64, u64)>,
@@ -215,7 +222,7 @@ impl Checks {
             nodes: Vec::new(),
             signed: BTreeMap::new(),
             covered: 0,
-            erased: 0,
+            erased: BTreeMap::new(),
             next: 0,
             chains: BTreeMap::new(),
             tails: BTreeMap::new(),
@@ -267,6 +274,7 @@ impl Checks {
         let placed = leaf.as_ref().and_then(|leaf| leaf.place).is_some_and(|place| i64::try_from(place.seq) == Ok(seq));
         self.finds(Check::Leaves, placed, || format!("the leaf of entry {seq} is not one, or of another place"));
         let Some(leaf) = leaf else { return };
+        let Some(place) = leaf.place else { return };
         self.writer(seq, &leaf, row);
         let columns = row.event == leaf.event.as_bytes()
             && i64::try_from(leaf.at.0) == Ok(row.at)
@@ -275,18 +283,21 @@ impl Checks {
             && row.exchange.as_deref() == leaf.exchange.as_ref().map(<[u8; 32]>::as_slice);
         let opened = match &row.openings {
             None => {
-                self.erased += 1;
+                self.erased.insert(place.seq, place);
                 None
             }
             Some(json) => {
                 let opened = serde_json::from_str::<Openings>(json).ok();
                 let opened = opened.filter(|openings| openings.root() == leaf.disclosure);
-                self.finds(Check::Openings, opened.is_some(), || format!("the openings of entry {seq} are not its own"));
+                self.finds(Check::Openings, opened.is_some(), || {
+                    format!("the openings of entry {seq} are not its own")
+                });
                 opened
             }
         };
         let Some(openings) = opened else {
-            return self.finds(Check::Columns, columns, || format!("a column of entry {seq} is not what its leaf says"));
+            return self
+                .finds(Check::Columns, columns, || format!("a column of entry {seq} is not what its leaf says"));
         };
         let text = |name| openings.text(name).ok().flatten();
         let names = Names { room: text("room"), actor: text("actor"), peer: text("peer") };
@@ -294,8 +305,10 @@ impl Checks {
         let columns = columns
             && DIMENSIONS.into_iter().all(|dimension| names.of(dimension) == row.names.of(dimension))
             && row.decision.as_deref() == decision.as_ref().map(|id| id.as_bytes().as_slice());
-        self.finds(Check::Columns, columns, || format!("a column of entry {seq} is not what its leaf and openings say"));
-        self.pointers(seq, &leaf, &names);
+        self.finds(Check::Columns, columns, || {
+            format!("a column of entry {seq} is not what its leaf and openings say")
+        });
+        self.pointers(seq, place, &names);
     }
 
     /// Lets the tree grow by a leaf, and compares it with what was signed at that size.
@@ -332,23 +345,41 @@ impl Checks {
                 continues && named && key.verify(&core, &row.signature).is_ok()
             }
         };
-        self.finds(Check::Writers, good, || format!("entry {seq} does not continue the chain of its writer, or is not signed"));
+        self.finds(Check::Writers, good, || {
+            format!("entry {seq} does not continue the chain of its writer, or is not signed")
+        });
     }
 
-    fn pointers(&mut self, seq: i64, leaf: &Leaf, names: &Names) {
-        let Some(place) = leaf.place else { return };
-        let mut step = |dimension| {
-            let name = names.of(dimension)?.clone();
+    fn pointers(&mut self, seq: i64, place: Place, names: &Names) {
+        let mut good = true;
+        for dimension in DIMENSIONS {
+            let Some(name) = names.of(dimension) else {
+                good &= before(place, dimension).is_none();
+                continue;
+            };
             let last = self.tails.get(&(dimension, name.clone())).copied();
-            let number = last.map_or(0, |(number, _)| number + 1);
-            self.tails.insert((dimension, name), (number, place.seq));
-            Some((number, last.map(|(_, seq)| seq)))
-        };
-        let (room, actor, peer) = (step(Dimension::Room), step(Dimension::Actor), step(Dimension::Peer));
-        let good = place.room == room
-            && place.actor == actor.and_then(|(_, previous)| previous)
-            && place.peer == peer.and_then(|(_, previous)| previous);
+            let (reached, skipped) = self.past_erased(place, dimension);
+            let number = last.map_or(0, |(number, _)| number + 1) + skipped;
+            good &= reached == last.map(|(_, seq)| seq);
+            good &= dimension != Dimension::Room || place.room.map(|(number, _)| number) == Some(number);
+            self.tails.insert((dimension, name.clone()), (number, place.seq));
+        }
         self.finds(Check::Pointers, good, || format!("entry {seq} does not point back to what was before it"));
+    }
+
+    /// Where the pointer of an entry leads, past those of which nobody knows any more whose they are, and how many that
+    /// are.
+    fn past_erased(&self, place: Place, dimension: Dimension) -> (Option<u64>, u64) {
+        let (mut at, mut skipped) = (before(place, dimension), 0);
+        while let Some(erased) = at.and_then(|at| self.erased.get(&at)) {
+            let next = before(*erased, dimension);
+            if next >= at {
+                break; // it never was before itself
+            }
+            at = next;
+            skipped += 1;
+        }
+        (at, skipped)
     }
 
     /// Compares the stored tree with the one over the leaves.
@@ -407,9 +438,11 @@ impl Checks {
         // A writer whose first records are still staged has a row, and nothing in the log.
         for (key, (_, next, _)) in writers {
             let writer = Uuid::from_slice(&key).unwrap_or_default();
-            self.finds(Check::Ends, next == 0, || format!("nothing of writer {writer} is there, who wrote {next} records"));
+            self.finds(Check::Ends, next == 0, || {
+                format!("nothing of writer {writer} is there, who wrote {next} records")
+            });
         }
-        if self.erased > 0 {
+        if !self.erased.is_empty() {
             return Ok(()); // whose the entries without openings are is not known
         }
         let query = audit_tails::table.select((
@@ -439,8 +472,17 @@ impl Checks {
             findings: self.findings,
             head: self.edge.head(),
             covered: self.covered,
-            erased: self.erased,
+            erased: self.erased.len() as u64,
             staged: number(staged)?,
         })
+    }
+}
+
+/// The entry before it of the same room, actor or peer.
+fn before(place: Place, dimension: Dimension) -> Option<u64> {
+    match dimension {
+        Dimension::Room => place.room.and_then(|(_, previous)| previous),
+        Dimension::Actor => place.actor,
+        Dimension::Peer => place.peer,
     }
 }
