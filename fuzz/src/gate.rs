@@ -39,6 +39,7 @@ keys:
   trust: a.crt
   tls: [{ domain: a.example, certificate: a.crt, key: a.key }]
   hub: hub.key
+  log: log.key
   franking: franking.key
   sealing: [sealing.key]
 limits:
@@ -112,7 +113,7 @@ impl Gate {
         let of_domain = rcgen::generate_simple_self_signed(["a.example".to_owned()])?;
         write("a.crt", of_domain.cert.pem())?;
         write("a.key", of_domain.signing_key.serialize_pem())?;
-        for name in ["hub.key", "franking.key"] {
+        for name in ["hub.key", "franking.key", "log.key"] {
             write(name, KeyPair::generate_for(&PKCS_ED25519)?.serialize_pem())?;
         }
         // 32 octets of zero in base64.

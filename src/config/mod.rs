@@ -385,7 +385,7 @@ keys:
     #[test]
     fn an_unknown_key_is_an_error_at_its_line() {
         let error = load(&format!("{GOOD}polices: x\n")).unwrap_err();
-        assert_eq!(error.position(), Some((13, 1)));
+        assert_eq!(error.position(), Some((14, 1)));
         assert!(error.to_string().contains("polices"), "{error}");
     }
 
@@ -405,10 +405,10 @@ peers:
     spki: beef
 ";
         let position = |text: &str| load(text).unwrap_err().position();
-        assert_eq!(position(&format!("{GOOD}{peers}")), Some((17, 11)));
+        assert_eq!(position(&format!("{GOOD}{peers}")), Some((18, 11)));
         assert_eq!(position(&GOOD.replace("sqlite:portcullis.db", "mysql://x")), Some((2, 11)));
         assert_eq!(position(&GOOD.replace("https://a", "http://a")), Some((4, 46)));
-        assert_eq!(position(&format!("{GOOD}telemetry: {{ log: 'info,=,' }}\n")), Some((13, 19)));
-        assert_eq!(position(&format!("{GOOD}peers: [{{ domain: a.example }}]\n")), Some((13, 19)));
+        assert_eq!(position(&format!("{GOOD}telemetry: {{ log: 'info,=,' }}\n")), Some((14, 19)));
+        assert_eq!(position(&format!("{GOOD}peers: [{{ domain: a.example }}]\n")), Some((14, 19)));
     }
 }

@@ -32,7 +32,7 @@ struct Running {
 
 fn configuration(folder: &Path, authority: &Authority) -> Config {
     authority.write(folder, "a.example");
-    for name in ["hub.key", "franking.key"] {
+    for name in ["hub.key", "franking.key", "log.key"] {
         fs::write(folder.join(name), KeyPair::generate_for(&PKCS_ED25519).unwrap().serialize_pem()).unwrap();
     }
     // 32 octets of zero in base64.
@@ -50,6 +50,7 @@ fn configuration(folder: &Path, authority: &Authority) -> Config {
            tls: [{{ domain: a.example, certificate: a.example.crt, key: a.example.key }}]\n  \
            hub: hub.key\n  \
            franking: franking.key\n  \
+           log: log.key\n  \
            sealing: [sealing.key]\n",
         env!("CARGO_MANIFEST_DIR")
     );

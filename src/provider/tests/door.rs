@@ -50,7 +50,7 @@ struct Lab {
 
 pub(super) fn configuration(folder: &Path) -> Config {
     Authority::new().write(folder, "a.example");
-    for name in ["hub.key", "franking.key"] {
+    for name in ["hub.key", "franking.key", "log.key"] {
         let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
         std::fs::write(folder.join(name), key.serialize_pem()).unwrap();
     }
@@ -68,6 +68,7 @@ pub(super) fn configuration(folder: &Path) -> Config {
            tls: [{{ domain: a.example, certificate: a.example.crt, key: a.example.key }}]\n  \
            hub: hub.key\n  \
            franking: franking.key\n  \
+           log: log.key\n  \
            sealing: [sealing.key]\n",
         env!("CARGO_MANIFEST_DIR")
     );
