@@ -80,14 +80,13 @@ impl Sockets {
 }
 
 impl Server {
-    /// Opens the database, proves the policies, starts the workers and opens the doors.
+    /// Opens the database, starts the workers and opens the doors. `policy` is what the configuration names, proved.
     ///
     /// # Errors
     ///
     /// Whatever keeps the gateway from running; nothing is left open then.
-    pub async fn start(config: &Config, sockets: Sockets, clock: Clock) -> anyhow::Result<Self> {
+    pub async fn start(config: &Config, policy: Policy, sockets: Sockets, clock: Clock) -> anyhow::Result<Self> {
         let collector = Collector::of(&config.telemetry)?;
-        let policy = Policy::open(&config.policies)?;
         let keys = HubKeys::read(&config.keys)?;
         let log = audit::log_signer(config)?;
         let peers = Peers::new(config)?;

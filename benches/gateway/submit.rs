@@ -10,7 +10,7 @@ use actix_web::middleware::from_fn;
 use actix_web::web::{Bytes, Data, post};
 use actix_web::{App, HttpResponse, HttpServer};
 use portcullis::config::Config;
-use portcullis::gateway::Clock;
+use portcullis::gateway::{Clock, Policy};
 use portcullis::peer::{Endpoint, Peers, TlsMaterial};
 use portcullis::server::{Server, Sockets, open_store};
 use portcullis_core::wire::Wire;
@@ -45,7 +45,14 @@ async fn compare(name: &str, cluster: Option<&Cluster>) {
     }
     hub.configure(SETTINGS);
     let config = hub.config();
-    let server = Server::start(&config, Sockets::bind(&config).unwrap(), Clock::default()).await.unwrap();
+    let server = Server::start(
+        &config,
+        Policy::open(&config.policies).unwrap(),
+        Sockets::bind(&config).unwrap(),
+        Clock::default(),
+    )
+    .await
+    .unwrap();
     lab.gateway_mut("b.example").restart().await;
     let (_alice, mut bob) = lab.alice_and_bob().await;
     let member = bob.member_mut();

@@ -11,7 +11,7 @@ use actix_web::http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue}
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use portcullis::config::{Config, Source};
-use portcullis::gateway::Clock;
+use portcullis::gateway::{Clock, Policy};
 use portcullis::http::token::{ADMIN_AUDIENCE, AUDIENCE, Grant, TokenKey};
 use portcullis::http::{AuthError, IDEMPOTENCY_KEY};
 use portcullis::provider::{ACTING_USER, Tokens, User};
@@ -212,7 +212,9 @@ impl Gate {
             }
             let config = CONFIG.replace("policies: policies", &format!("policies: {}", policies()?.display()));
             let config = Config::parse(&Source::new(self.folder.path().join("gateway.yaml"), config))?;
-            let server = self.runtime.block_on(Server::start(&config, Sockets::bind(&config)?, Clock::default()))?;
+            let policy = Policy::open(&config.policies)?;
+            let server =
+                self.runtime.block_on(Server::start(&config, policy, Sockets::bind(&config)?, Clock::default()))?;
             let (provider, admin) = (server.provider(), server.admin().ok_or("no admin door")?);
             for target in [format!("/v1/users/{}", escaped(ALICE)), format!("/v1/devices/{}", escaped(PHONE))] {
                 let head = format!("PUT {target} HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {}\r\n\r\n", self.user);

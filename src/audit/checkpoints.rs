@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis_core::wire::uri::Domain;
-use portcullis_store::audit::{StoredCheckpoint, last_checkpoint, put_checkpoint, tree_head};
-use portcullis_store::{SEQUENCER, Store, StoreError, Topic, Tx};
+use portcullis_store::audit::{StoredCheckpoint, head_at, last_checkpoint, put_checkpoint, tree_head};
+use portcullis_store::{Store, StoreError, Topic, Tx};
 use portcullis_tlog::{Checkpoint, KeyName, SignedCheckpoint, Signer};
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use crate::config::Config;
 use crate::gateway::{Clock, Gateway, KeyError, log_key};
@@ -17,6 +17,12 @@ use crate::peer::causes;
 
 /// Time from one checkpoint to the next while the log grows.
 const EVERY: Duration = Duration::from_secs(1);
+
+/// Longest time without looking at the head.
+const IDLE: Duration = Duration::from_secs(10);
+
+/// The write lane of checkpoints.
+const LANE: &str = "checkpoints";
 
 /// Name of the log of a configuration: every leaf and every checkpoint says it.
 pub fn origin(config: &Config) -> String {
@@ -55,7 +61,8 @@ pub async fn sign(gateway: Gateway, signer: Signer, mut closing: watch::Receiver
         }
         let grown = async {
             sleep(EVERY).await;
-            let _ = changes.changed().await;
+            // Another replica may have made it grow, and a head that could not be signed is tried again.
+            let _ = timeout(IDLE, changes.changed()).await;
         };
         tokio::select! {
             _ = closing.wait_for(|closing| *closing) => {}
@@ -64,14 +71,20 @@ pub async fn sign(gateway: Gateway, signer: Signer, mut closing: watch::Receiver
     }
 }
 
-/// Signs the head, unless that has been done. Blocks.
+/// Signs the head, unless that has been done, or the log no longer begins as it did when it was signed last. Blocks.
 pub(super) fn checkpoint(store: &Store, clock: &Clock, signer: &Signer) -> Result<(), StoreError> {
-    let (head, last) = store.read(|conn| Ok::<_, StoreError>((tree_head(conn)?, last_checkpoint(conn)?)))?;
-    if head.size == 0 || last.is_some_and(|last| last.size >= head.size) {
-        return Ok(());
-    }
+    let unsigned = store.read(|conn| {
+        let (head, last) = (tree_head(conn)?, last_checkpoint(conn)?);
+        let Some(last) = last else { return Ok((head.size > 0).then_some(head)) };
+        let signed = SignedCheckpoint::parse(last.note.as_bytes()).map_err(|_| StoreError::Corrupt("checkpoint"))?;
+        if last.size <= head.size && head_at(conn, last.size)? != signed.head() {
+            return Err(StoreError::Corrupt("log"));
+        }
+        Ok((last.size < head.size).then_some(head))
+    })?;
+    let Some(head) = unsigned else { return Ok(()) };
     let signed = SignedCheckpoint::sign(Checkpoint::new(signer.key().name(), head), signer);
     let note = signed.map_err(|_| StoreError::Corrupt("checkpoint"))?.to_string();
     let stored = StoredCheckpoint { size: head.size, signed_at: clock.now(), note };
-    store.write(SEQUENCER, move |tx: &mut Tx<'_>| put_checkpoint(tx, &stored).map(drop))
+    store.write(LANE, move |tx: &mut Tx<'_>| put_checkpoint(tx, &stored).map(drop))
 }

@@ -74,13 +74,14 @@ enum Command {
         #[arg(value_name = "POSITION")]
         seq: u64,
     },
-    /// Check the whole log: leaves, tree, checkpoints, chains, pointers, openings and columns. Changes nothing.
+    /// Check the whole log: leaves, tree, checkpoints, chains, pointers, openings and columns.
     Verify(Verify),
 }
 
 #[derive(Debug, clap::Args)]
 struct Verify {
-    /// The database, `sqlite:PATH` or `postgres://…`, in place of the configuration's.
+    /// The database, `sqlite:PATH` or `postgres://…`, in place of the configuration's. Its schema is brought up to date:
+    /// of what is to stay as it is, give a copy.
     #[arg(long, value_name = "FILE-OR-URL", requires = "key")]
     database: Option<String>,
     /// The public key of the log, as `portcullis audit checkpoint --key` prints it; that of the configuration where it is

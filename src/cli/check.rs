@@ -26,7 +26,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
-    let config = everything(&args.config)?;
+    let (config, _) = everything(&args.config)?;
     let names: Vec<&str> = config.domains.iter().map(|domain| domain.as_str()).collect();
     output::line(format!("{}: good, for {}", args.config.display(), names.join(", ")));
     Ok(())
@@ -34,18 +34,20 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
 
 /// Reads the configuration, its keys and its policies; says everything that is wrong with them, each where the
 /// configuration names it.
-pub(super) fn everything(path: &Path) -> Result<Config, Failure> {
+pub(super) fn everything(path: &Path) -> Result<(Config, Policy), Failure> {
     let source = Source::read(path)?;
     let config = Config::parse(&source)?;
     let faults = keys_and_peers(&config).into_iter().chain(token_keys(&config)?).chain(collector(&config));
     let faults = faults.map(|(key, error)| Report::new(source.fault(&key, format!("{error:#}"))));
-    let policies = match Policy::open(&config.policies) {
-        Ok(_) => Vec::new(),
-        Err(PolicyError::Invalid { path, files, diagnostics }) => policy_reports(&path, &files, diagnostics),
-        Err(error) => vec![Report::new(source.fault("policies", format!("{:#}", anyhow::Error::from(error))))],
-    };
-    let faults: Vec<Report> = policies.into_iter().chain(faults).collect();
-    if faults.is_empty() { Ok(config) } else { Err(Failure::invalid(faults)) }
+    let opened = Policy::open(&config.policies).map_err(|error| match error {
+        PolicyError::Invalid { path, files, diagnostics } => policy_reports(&path, &files, diagnostics),
+        error => vec![Report::new(source.fault("policies", format!("{:#}", anyhow::Error::from(error))))],
+    });
+    let faults: Vec<Report> = faults.collect();
+    match opened {
+        Ok(policy) if faults.is_empty() => Ok((config, policy)),
+        opened => Err(Failure::invalid(opened.err().into_iter().flatten().chain(faults))),
+    }
 }
 
 /// What is wrong, and with the value of which key.

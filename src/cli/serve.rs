@@ -22,14 +22,14 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
-    let config = check::everything(&args.config)?;
+    let (config, policy) = check::everything(&args.config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start")?;
     let telemetry = telemetry::start(&config.telemetry).context("cannot start the telemetry")?;
     let served: anyhow::Result<()> = runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut hang_up = signal(SignalKind::hangup())?;
-        let server = Server::start(&config, Sockets::bind(&config)?, Clock::default()).await?;
+        let server = Server::start(&config, policy, Sockets::bind(&config)?, Clock::default()).await?;
         loop {
             tokio::select! {
                 _ = hang_up.recv() => server.reload().await,

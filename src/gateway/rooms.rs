@@ -117,6 +117,14 @@ impl RoomCache {
         self.rooms().get(room).cloned()
     }
 
+    /// Lets the next request read the room from the database, unless somebody has done so since it was `seen`.
+    pub(super) fn forget_as(&self, room: &RoomUri, seen: Seen) {
+        let mut rooms = self.rooms();
+        if rooms.peek(room).is_some_and(|hosted| hosted.seen == seen) {
+            rooms.pop(room);
+        }
+    }
+
     /// Lets the next request read the room from the database.
     pub(super) fn forget(&self, room: &RoomUri) {
         self.rooms().pop(room);

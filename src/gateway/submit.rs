@@ -61,7 +61,7 @@ pub(super) fn accept(
             Judged::Allowed(decision) => match write(inner, &hosted, &request, decision, (replay, once))? {
                 Some(kept) => return Ok(kept),
                 None => {
-                    inner.rooms.forget(room);
+                    inner.rooms.forget_as(room, hosted.seen);
                     continue;
                 }
             },

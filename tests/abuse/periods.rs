@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use portcullis::gateway::Clock;
+use portcullis::gateway::{Clock, Policy};
 use portcullis::server::{Server, Sockets};
 use portcullis::upkeep;
 
@@ -15,7 +15,10 @@ async fn a_message_is_proven_by_the_key_of_its_time_as_long_as_that_is_kept() {
     let a = lab.gateway("a.example");
     edit(&a.config_file(), "  hub: keys/hub.key", "  hub_key_days: 1\n  hub_key_kept_days: 5\n  hub: keys/hub.key");
     let (config, clock) = (a.config(), Clock::default());
-    let server = Server::start(&config, Sockets::bind(&config).unwrap(), clock.clone()).await.unwrap();
+    let server =
+        Server::start(&config, Policy::open(&config.policies).unwrap(), Sockets::bind(&config).unwrap(), clock.clone())
+            .await
+            .unwrap();
     let mut alice = lab.device("a.example/d/alice/phone").await;
     let mut dora = lab.device("a.example/d/dora/phone").await;
     assert!(alice.create_room(&room(), "strict", "Clubhouse").await.unwrap().answer.is_ok());

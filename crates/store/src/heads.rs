@@ -34,39 +34,43 @@ impl Head {
 pub(crate) struct Held {
     /// Number of rows before it.
     pub(crate) size: u64,
-    /// Of the log: the roots of the complete subtrees of its tree, the largest first, 32 octets each.
-    pub(crate) peaks: Vec<u8>,
+    /// Of the log: the right edge of its tree.
+    pub(crate) edge: Vec<u8>,
 }
 
 /// The head, for whoever only reads.
 pub(crate) fn look(conn: &mut Conn, head: Head) -> Result<Held, StoreError> {
-    let row = heads::table.filter(heads::name.eq(head.name())).select((heads::size, heads::peaks));
+    let row = heads::table.filter(heads::name.eq(head.name())).select((heads::size, heads::edge));
     held(db!(conn, |c| row.first::<(i64, Vec<u8>)>(c))?)
 }
 
 /// Waits for the head and holds it.
 pub(crate) fn lock(conn: &mut Conn, head: Head) -> Result<Held, StoreError> {
-    let parts = &["UPDATE heads SET size = size WHERE name = ", " RETURNING size, peaks"];
+    let parts = &["UPDATE heads SET size = size WHERE name = ", " RETURNING size, edge"];
     let statement = fixed::<(BigInt, Binary)>(parts, [Bind::Text(head.name())]);
     held(db!(conn, |c| statement.get_result::<(i64, Vec<u8>)>(c))?)
 }
 
 /// As [`lock`], for the transaction that the rows come from. It waits for nobody, for it holds rooms; and what was
-/// staged before goes first, so that the order of a room's transactions is kept. `None` if its rows must be staged.
-pub(crate) fn seize(conn: &mut Conn, head: Head) -> Result<Option<Held>, StoreError> {
+/// staged before goes first, so that the order of a room's transactions is kept. `None` if its rows must be staged: also
+/// where more than the commit may follow (`last`), for nobody is to wait for the head while its holder waits for a room.
+pub(crate) fn seize(conn: &mut Conn, head: Head, last: bool) -> Result<Option<Held>, StoreError> {
+    if !last && matches!(conn.kind, Kind::Postgres(_)) {
+        return Ok(None);
+    }
     let parts: &'static [&'static str] = match (&conn.kind, head) {
         (Kind::Sqlite(_), Head::Audit) => {
-            &["SELECT size, peaks FROM heads WHERE NOT EXISTS (SELECT 1 FROM audit_stage) AND name = ", ""]
+            &["SELECT size, edge FROM heads WHERE NOT EXISTS (SELECT 1 FROM audit_stage) AND name = ", ""]
         }
         (Kind::Sqlite(_), Head::Streams) => {
-            &["SELECT size, peaks FROM heads WHERE NOT EXISTS (SELECT 1 FROM stream_stage) AND name = ", ""]
+            &["SELECT size, edge FROM heads WHERE NOT EXISTS (SELECT 1 FROM stream_stage) AND name = ", ""]
         }
         (Kind::Postgres(_), Head::Audit) => &[
-            "SELECT size, peaks FROM heads WHERE NOT EXISTS (SELECT 1 FROM audit_stage) AND name = ",
+            "SELECT size, edge FROM heads WHERE NOT EXISTS (SELECT 1 FROM audit_stage) AND name = ",
             " FOR UPDATE SKIP LOCKED",
         ],
         (Kind::Postgres(_), Head::Streams) => &[
-            "SELECT size, peaks FROM heads WHERE NOT EXISTS (SELECT 1 FROM stream_stage) AND name = ",
+            "SELECT size, edge FROM heads WHERE NOT EXISTS (SELECT 1 FROM stream_stage) AND name = ",
             " FOR UPDATE SKIP LOCKED",
         ],
     };
@@ -74,14 +78,14 @@ pub(crate) fn seize(conn: &mut Conn, head: Head) -> Result<Option<Held>, StoreEr
     db!(conn, |c| statement.get_result::<(i64, Vec<u8>)>(c).optional())?.map(held).transpose()
 }
 
-fn held((size, peaks): (i64, Vec<u8>)) -> Result<Held, StoreError> {
-    Ok(Held { size: number(size)?, peaks })
+fn held((size, edge): (i64, Vec<u8>)) -> Result<Held, StoreError> {
+    Ok(Held { size: number(size)?, edge })
 }
 
 /// Moves a head that is held.
 pub(crate) fn advance(conn: &mut Conn, head: Head, to: &Held) -> Result<(), StoreError> {
-    let parts = &["UPDATE heads SET size = ", ", peaks = ", " WHERE name = ", ""];
-    let binds = [Bind::Number(to_db(to.size)?), Bind::Bytes(&to.peaks), Bind::Text(head.name())];
+    let parts = &["UPDATE heads SET size = ", ", edge = ", " WHERE name = ", ""];
+    let binds = [Bind::Number(to_db(to.size)?), Bind::Bytes(&to.edge), Bind::Text(head.name())];
     let statement = fixed::<()>(parts, binds);
     db!(conn, |c| statement.execute(c))?;
     Ok(())

@@ -264,14 +264,15 @@ fn transact(
     let mut touched = Touched::default();
     let mut wanted = false;
     let mut later = Later::default();
-    let alone = batch.len() == 1;
+    let count = batch.len();
+    let alone = count == 1;
     let known = Arc::clone(writer.known());
     conn.begin_write().map_err(before)?;
-    for job in batch {
+    for (number, job) in batch.iter_mut().enumerate() {
         // All that such a job does is kept back, so that there is nothing to save or to undo.
         let kept_back = job.only_appends() && !alone;
         if !kept_back {
-            touched.join(later.flush(conn, &known).map_err(Stop::Before)?);
+            touched.join(later.flush(conn, &known, false).map_err(Stop::Before)?);
         }
         let mark = (writer.mark(), later.mark());
         conn.take_erred();
@@ -282,7 +283,7 @@ fn transact(
         let mut keep = job.run(&mut tx);
         let mut changed = tx.touched();
         if keep && !kept_back {
-            match later.flush(conn, &known) {
+            match later.flush(conn, &known, number + 1 == count) {
                 Ok(written) => changed.join(written),
                 Err(error) => {
                     job.fail(error);
@@ -312,7 +313,7 @@ fn transact(
         conn.rollback().map_err(before)?;
         return Ok(touched);
     }
-    touched.join(later.flush(conn, &known).map_err(Stop::Before)?);
+    touched.join(later.flush(conn, &known, true).map_err(Stop::Before)?);
     if !touched.is_empty() {
         conn.announce(&changes.announce(touched)).map_err(before)?;
     }

@@ -110,18 +110,18 @@ impl Later {
         self.records.truncate(records);
     }
 
-    /// Writes all of it, and tells what that has touched.
-    pub(crate) fn flush(&mut self, conn: &mut Conn, known: &Known) -> Result<Touched, StoreError> {
+    /// Writes all of it, and tells what that has touched. `last` if nothing but the commit follows.
+    pub(crate) fn flush(&mut self, conn: &mut Conn, known: &Known, last: bool) -> Result<Touched, StoreError> {
         let Self { rooms, answers, events, owed, payloads, staged, writers, records } = std::mem::take(self);
         rooms::write(conn, &rooms)?;
         answers::write(conn, &answers)?;
         insert_rows!(conn, events::table, events)?;
         outbox::write(conn, &owed)?;
         insert_rows!(conn, stream_payloads::table, payloads)?;
-        let streams = streams::write(conn, staged)?;
+        let streams = streams::write(conn, staged, last)?;
         let unavailable = |error: StoreError| StoreError::AuditUnavailable(error.into());
         insert_rows!(conn, audit_writers::table, writers).map_err(|error| unavailable(error.into()))?;
-        let audit = place::write(conn, known, records).map_err(unavailable)?;
+        let audit = place::write(conn, known, records, last).map_err(unavailable)?;
         let mut touched = Touched::default();
         streams.into_iter().chain(audit).for_each(|topic| touched.add(topic));
         Ok(touched)

@@ -248,7 +248,7 @@ diesel::table! {
     heads (name) {
         name -> Text,
         size -> BigInt,
-        peaks -> Binary,
+        edge -> Binary,
     }
 }
 

@@ -148,11 +148,11 @@ pub fn last_position(conn: &mut Conn) -> Result<u64, StoreError> {
 }
 
 /// Gives rows of a lane their positions at once, or stages them.
-pub(crate) fn write(conn: &mut Conn, rows: Vec<StagedRow>) -> Result<Option<Topic>, StoreError> {
+pub(crate) fn write(conn: &mut Conn, rows: Vec<StagedRow>, last: bool) -> Result<Option<Topic>, StoreError> {
     if rows.is_empty() {
         return Ok(None);
     }
-    if let Some(held) = heads::seize(conn, Head::Streams)? {
+    if let Some(held) = heads::seize(conn, Head::Streams, last)? {
         place(conn, held, rows.iter().map(|row| (row.device.as_str(), row.payload.as_slice())))?;
         return Ok(Some(Topic::Streams));
     }

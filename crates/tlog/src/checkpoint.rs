@@ -112,6 +112,11 @@ impl SignedCheckpoint {
         self.checkpoint.origin()
     }
 
+    /// The head that it speaks of; worth nothing before it is verified.
+    pub fn head(&self) -> TreeHead {
+        self.checkpoint.head()
+    }
+
     /// All signatures, in their order.
     pub fn signatures(&self) -> &[Signature] {
         self.note.signatures()

@@ -1,3 +1,3 @@
 DROP TABLE audit_checkpoints;
 DROP TABLE audit_nodes;
-ALTER TABLE heads DROP COLUMN peaks;
+ALTER TABLE heads DROP COLUMN edge;

@@ -1,5 +1,5 @@
--- The complete subtrees at the right edge of the log's tree, the largest first; nothing for streams.
-ALTER TABLE heads ADD COLUMN peaks BLOB NOT NULL DEFAULT x'';
+-- The right edge of the log's tree: its size and the complete subtrees, the largest first; nothing for streams.
+ALTER TABLE heads ADD COLUMN edge BLOB NOT NULL DEFAULT x'';
 
 -- The tree above the hashes of its leaves: hash number `number` of a level is the root over 256^level entries.
 CREATE TABLE audit_nodes (

@@ -55,6 +55,10 @@ pub(super) fn run(host: &Host, wanted: &Verify) -> Result<(), Failure> {
     let store = match &wanted.database {
         Some(database) => {
             let url = if database.contains(':') { database.clone() } else { format!("sqlite:{database}") };
+            let file = url.strip_prefix("sqlite:").map(|file| file.strip_prefix("//").unwrap_or(file));
+            if file.is_some_and(|file| !Path::new(file).is_file()) {
+                return Err(Failure::usage(format!("there is no database `{database}`")));
+            }
             Store::open(&url, &Options::default()).context("cannot open the database")?
         }
         None => host.open()?,

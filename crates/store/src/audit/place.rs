@@ -41,11 +41,16 @@ pub(super) struct Entry<'s> {
 }
 
 /// Puts what a lane has written into the log at once, or on the stage.
-pub(crate) fn write(conn: &mut Conn, known: &Known, records: Vec<Written>) -> Result<Option<Topic>, StoreError> {
+pub(crate) fn write(
+    conn: &mut Conn,
+    known: &Known,
+    records: Vec<Written>,
+    last: bool,
+) -> Result<Option<Topic>, StoreError> {
     if records.is_empty() {
         return Ok(None);
     }
-    if let Some(held) = head_for(conn, &records)? {
+    if let Some(held) = head_for(conn, &records, last)? {
         let entries: Vec<Entry<'_>> = records.iter().map(Entry::from).collect();
         place(conn, &held, entries)?;
         return Ok(Some(Topic::Audit));
@@ -59,12 +64,15 @@ pub(crate) fn write(conn: &mut Conn, known: &Known, records: Vec<Written>) -> Re
 }
 
 /// The head of the log, if the records may go there: they continue a chain whose records before them are there.
-fn head_for(conn: &mut Conn, records: &[Written]) -> Result<Option<Held>, StoreError> {
+fn head_for(conn: &mut Conn, records: &[Written], before_commit: bool) -> Result<Option<Held>, StoreError> {
     let (Some(first), Some(last)) = (records.first(), records.last()) else { return Ok(None) };
     if first.leaf.writer != last.leaf.writer {
         return Ok(None);
     }
-    let Some(held) = heads::seize(conn, Head::Audit)? else { return Ok(None) };
+    let Some(held) = heads::seize(conn, Head::Audit, before_commit)? else { return Ok(None) };
+    if !tree::is_current(&held) {
+        return Ok(None); // making it anew takes time, and rooms are held here
+    }
     Ok(chain::extend(conn, &first.leaf, (&last.leaf, &last.row.core))?.then_some(held))
 }
 
@@ -133,6 +141,6 @@ pub(super) fn place(conn: &mut Conn, held: &Held, entries: Vec<Entry<'_>>) -> Re
     insert_rows!(conn, audit_openings::table, openings)?;
     tails.store(conn)?;
     let size = held.size + rows.len() as u64;
-    let peaks = tree::append(conn, held, rows.iter().map(|row| Hash::leaf(&row.leaf)))?;
-    heads::advance(conn, Head::Audit, &Held { size, peaks })
+    let edge = tree::append(conn, held, rows.iter().map(|row| Hash::leaf(&row.leaf)))?;
+    heads::advance(conn, Head::Audit, &Held { size, edge })
 }

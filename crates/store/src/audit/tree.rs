@@ -21,7 +21,8 @@ struct NodeRow {
     hash: Vec<u8>,
 }
 
-/// Appends leaves to the tree whose head is held; gives its new peaks.
+/// Appends leaves to the tree whose head is held; gives its new edge. A tree that has not grown with its log, because a
+/// build without trees has written, is made anew from the entries.
 pub(super) fn append(
     conn: &mut Conn,
     held: &Held,
@@ -29,17 +30,35 @@ pub(super) fn append(
 ) -> Result<Vec<u8>, StoreError> {
     let mut edge = match edge(held) {
         Some(edge) => edge,
-        // A log of before there were trees.
-        None if held.peaks.is_empty() => build(conn, held.size)?,
-        None => return Err(StoreError::Corrupt("tree")),
+        None => build(conn, held.size)?,
     };
     grow(conn, &mut edge, leaves)?;
-    Ok(edge.peaks().iter().flat_map(|peak| peak.0).collect())
+    Ok(encode(&edge))
+}
+
+/// Whether the tree has grown with its log.
+pub(super) fn is_current(held: &Held) -> bool {
+    edge(held).is_some()
+}
+
+/// An edge as it is stored: the size of its tree, then the roots of the complete subtrees, the largest first. Nothing for a
+/// tree without leaves.
+pub(super) fn encode(edge: &Edge) -> Vec<u8> {
+    match edge.head().size {
+        0 => Vec::new(),
+        size => size.to_be_bytes().into_iter().chain(edge.peaks().iter().flat_map(|peak| peak.0)).collect(),
+    }
 }
 
 fn edge(held: &Held) -> Option<Edge> {
-    let (peaks, rest) = held.peaks.as_chunks();
-    if rest.is_empty() { Edge::new(held.size, peaks.iter().copied().map(Hash).collect()).ok() } else { None }
+    let Some((size, peaks)) = held.edge.split_first_chunk() else {
+        return (held.size == 0 && held.edge.is_empty()).then(Edge::default);
+    };
+    let (peaks, rest) = peaks.as_chunks();
+    if u64::from_be_bytes(*size) != held.size || !rest.is_empty() {
+        return None;
+    }
+    Edge::new(held.size, peaks.iter().copied().map(Hash).collect()).ok()
 }
 
 /// The tree of the first `size` entries, made from nothing but these.

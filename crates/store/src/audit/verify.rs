@@ -111,7 +111,7 @@ pub struct Report {
     pub head: TreeHead,
     /// Entries that the last good checkpoint covers: what comes after them could be cut off unnoticed.
     pub covered: u64,
-    /// Entries whose openings are erased; their columns and pointers cannot be checked.
+    /// Entries without openings; whose they are cannot be checked.
     pub erased: u64,
     /// Records that have no position yet.
     pub staged: u64,
@@ -284,6 +284,7 @@ impl Checks {
         let opened = match &row.openings {
             None => {
                 self.erased.insert(place.seq, place);
+                self.finds(Check::Openings, false, || format!("entry {seq} has no openings"));
                 None
             }
             Some(json) => {
@@ -389,10 +390,12 @@ impl Checks {
         self.finds(Check::Numbers, held.size == head.size, || {
             format!("the head counts {} entries, and {} are there", held.size, head.size)
         });
-        let peaks: Vec<u8> = self.edge.peaks().iter().flat_map(|peak| peak.0).collect();
-        // A log of before there were trees gets its tree with its next entry.
-        let none = held.peaks.is_empty();
-        self.finds(Check::Tree, none || held.peaks == peaks, || "the head has another tree than the leaves".to_owned());
+        // A log of before there were trees gets its tree with its next entry, and was never signed.
+        let none =
+            held.edge.is_empty() && self.findings.get(&Check::Checkpoints).is_none_or(|found| found.checked == 0);
+        self.finds(Check::Tree, none || held.edge == tree::encode(&self.edge), || {
+            "the head has another tree than the leaves".to_owned()
+        });
         let query = audit_nodes::table.order((audit_nodes::level, audit_nodes::number)).select((
             audit_nodes::level,
             audit_nodes::number,
