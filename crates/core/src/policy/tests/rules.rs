@@ -197,7 +197,7 @@ fn a_policy_that_fails_denies_at_the_admin_door() {
         roles: &roles,
         about: &about,
         room: None,
-        now: Millis(2),
+        now: Millis(2000),
     };
     let verdict = engine.decide_admin(&question);
     assert_eq!((verdict.allow, verdict.reason.as_str()), (false, "POLICY_ERROR"));
