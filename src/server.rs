@@ -190,8 +190,8 @@ impl Server {
         }
     }
 
-    /// Closes the doors, lets what is under way end, then stops the workers: the sequencer once everything is staged, and
-    /// the export once everything has its position.
+    /// Closes the doors, lets what is under way end, then stops the workers: the sequencer once nothing more is staged,
+    /// the signer once everything has its position, and the export last.
     pub async fn drain(self) {
         let _ = self.close.send(true);
         let doors = self.doors.iter().map(|door| door.stop(true));

@@ -53,8 +53,12 @@ pub async fn sign(gateway: Gateway, signer: Signer, mut closing: watch::Receiver
         changes.mark_unchanged();
         let (store, clock, key) = (gateway.store().clone(), gateway.clock().clone(), Arc::clone(&signer));
         let signed = tokio::task::spawn_blocking(move || checkpoint(&store, &clock, &key)).await;
-        if let Err(error) = signed.unwrap_or(Err(StoreError::Panicked)) {
-            tracing::warn!(error = causes(&error), "head of the audit log is not signed");
+        match signed.unwrap_or(Err(StoreError::Panicked)) {
+            Ok(()) => {}
+            Err(error @ StoreError::Corrupt(_)) => {
+                tracing::error!(error = causes(&error), "audit log is not as it was written, and is not signed");
+            }
+            Err(error) => tracing::warn!(error = causes(&error), "head of the audit log is not signed"),
         }
         if last {
             return;
@@ -71,7 +75,7 @@ pub async fn sign(gateway: Gateway, signer: Signer, mut closing: watch::Receiver
     }
 }
 
-/// Signs the head, unless that has been done, or the log no longer begins as it did when it was signed last. Blocks.
+/// Signs the head, unless that has been done, or the tree no longer begins as it did when it was signed last. Blocks.
 pub(super) fn checkpoint(store: &Store, clock: &Clock, signer: &Signer) -> Result<(), StoreError> {
     let unsigned = store.read(|conn| {
         let (head, last) = (tree_head(conn)?, last_checkpoint(conn)?);

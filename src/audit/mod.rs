@@ -1,6 +1,6 @@
-//! The audit log after its records were staged: gapless positions, export to a collector, and queries.
+//! The audit log: positions for what was staged, signed checkpoints, export to a collector, and queries.
 //!
-//! Staging is not here: a record is written in the transaction of its effect, by whoever has the effect.
+//! Writing is not here: a record is written in the transaction of its effect, by whoever has the effect.
 
 mod checkpoints;
 mod export;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use actix_web::web::{self, Bytes, Data};
 use actix_web::{App, HttpResponse, HttpServer};
+use aws_lc_rs::signature::Ed25519KeyPair;
 use diesel::Connection as _;
 use diesel::connection::SimpleConnection as _;
 use diesel::sqlite::SqliteConnection;
@@ -18,14 +19,16 @@ use opentelemetry_proto::tonic::collector::logs::v1::{
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use portcullis_core::wire::uri::Domain;
-use portcullis_store::audit::{AuditRecord, Filter, Outcome};
+use portcullis_store::audit::{AuditRecord, Filter, Outcome, checkpoints};
 use portcullis_store::sinks::{self, DeadLetter};
 use portcullis_store::{Options, Store, StoreError, Tx};
+use portcullis_tlog::Signer;
 use prost::Message as _;
 use tempfile::TempDir;
 use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
+use super::checkpoints::checkpoint;
 use super::{ExportError, Exporter, SINK, Step, list, sequencer};
 use crate::gateway::Clock;
 use crate::gateway::exports::{Letters, redeliver};
@@ -467,4 +470,32 @@ async fn a_list_shows_only_what_was_asked_for() {
     let filter = Filter { limit: 10, outcome: Some(Outcome::Deny), ..Filter::default() };
     let shown = list(&world.store, filter).unwrap();
     assert_eq!(shown.iter().map(|entry| (entry.event, entry.outcome)).collect::<Vec<_>>(), [(event, "deny")]);
+}
+
+#[actix_web::test]
+async fn a_log_that_does_not_begin_as_it_was_signed_is_not_signed_again() {
+    let world = World::new().await;
+    let sign = async || {
+        let (store, clock) = (world.store.clone(), world.clock.clone());
+        let work = move || {
+            let pair = Ed25519KeyPair::from_seed_unchecked(&[7; 32]).unwrap();
+            checkpoint(&store, &clock, &Signer::new("a.example/audit".parse().unwrap(), pair))
+        };
+        tokio::task::spawn_blocking(work).await.unwrap()
+    };
+    let signed = || world.store.read(|conn| checkpoints(conn, 0, 9)).unwrap().into_iter().map(|it| it.size);
+    sign().await.unwrap();
+    assert_eq!(signed().count(), 0);
+    for size in [3, 4] {
+        world.append_many(size).await;
+        sign().await.unwrap();
+        sign().await.unwrap();
+    }
+    let before: Vec<_> = signed().collect();
+    assert_eq!(before.len(), 2);
+    assert_eq!(*before.last().unwrap(), world.log().len() as u64);
+    world.sql("UPDATE audit_entries SET leaf = (SELECT leaf FROM audit_entries WHERE seq = 1) WHERE seq = 2");
+    world.append_many(1).await;
+    assert!(matches!(sign().await, Err(StoreError::Corrupt(_))));
+    assert_eq!(signed().collect::<Vec<_>>(), before);
 }

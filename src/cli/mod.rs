@@ -38,7 +38,7 @@ Exit codes: 0 good, 1 internal fault, 2 deny or failed check, 3 invalid file, 64
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Show the audit log.
+    /// Show, prove and check the audit log.
     Audit(audit::Args),
     /// Check a configuration, its keys and its policy bundle without opening a door.
     Check(check::Args),

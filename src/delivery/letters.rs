@@ -19,7 +19,7 @@ impl Delivery {
     /// Does so until `closing` becomes true; then ends the exchanges that are under way and returns. Any number of
     /// replicas may do this on one database.
     pub(super) async fn run_letters(&self, mut closing: watch::Receiver<bool>) {
-        let mut changes = self.store.changes(Topic::Outbox);
+        let mut changes = self.store.changes(Topic::Letters);
         let mut under_way = Attempts::new();
         while !*closing.borrow() {
             // Seen before looking, so that what is owed meanwhile wakes us again.

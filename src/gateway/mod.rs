@@ -189,6 +189,18 @@ impl Gateway {
         key_material::answer(&self.0, once, caller, target, body).await
     }
 
+    async fn as_hub(
+        &self,
+        once: Once,
+        caller: Caller,
+        room: RoomUri,
+        body: Bytes,
+        work: impl Fn(&Arc<Inner>, Once, &Caller, &RoomUri, &[u8]) -> Result<Kept, GatewayError> + Send + 'static,
+    ) -> Result<Kept, GatewayError> {
+        let places = vec![Of::Room(room.clone()), Of::from(&caller)];
+        self.0.blocking(places, move |inner| work(inner, once, &caller, &room, &body)).await
+    }
+
     /// Takes an UpdateRequest: decides it as hub, or decides and forwards it to the room's hub.
     ///
     /// # Errors
@@ -202,11 +214,7 @@ impl Gateway {
         body: Bytes,
     ) -> Result<Kept, GatewayError> {
         if self.0.hosts(&room) {
-            self.0
-                .blocking(vec![Of::Room(room.clone()), Of::from(&caller)], move |inner| {
-                    update::accept(inner, once, &caller, &room, &body)
-                })
-                .await
+            self.as_hub(once, caller, room, body, update::accept).await
         } else {
             forward::update(&self.0, once, caller, room, body).await
         }
@@ -225,11 +233,7 @@ impl Gateway {
         body: Bytes,
     ) -> Result<Kept, GatewayError> {
         if self.0.hosts(&room) {
-            self.0
-                .blocking(vec![Of::Room(room.clone()), Of::from(&caller)], move |inner| {
-                    submit::accept(inner, once, &caller, &room, &body)
-                })
-                .await
+            self.as_hub(once, caller, room, body, submit::accept).await
         } else {
             forward::submit(&self.0, once, caller, room, body).await
         }
@@ -248,11 +252,7 @@ impl Gateway {
         body: Bytes,
     ) -> Result<Kept, GatewayError> {
         if self.0.hosts(&room) {
-            self.0
-                .blocking(vec![Of::Room(room.clone()), Of::from(&caller)], move |inner| {
-                    group_info::answer(inner, once, &caller, &room, &body)
-                })
-                .await
+            self.as_hub(once, caller, room, body, group_info::answer).await
         } else {
             forward::group_info(&self.0, once, caller, room, body).await
         }
@@ -273,11 +273,7 @@ impl Gateway {
         body: Bytes,
     ) -> Result<Kept, GatewayError> {
         if self.0.hosts(&room) {
-            self.0
-                .blocking(vec![Of::Room(room.clone()), Of::from(&caller)], move |inner| {
-                    report::accept(inner, once, &caller, &room, &body)
-                })
-                .await
+            self.as_hub(once, caller, room, body, report::accept).await
         } else {
             forward::report(&self.0, once, caller, room, body).await
         }

@@ -67,7 +67,7 @@ pub(super) struct Streams {
     arrivals: tokio::sync::Mutex<Arrivals>,
 }
 
-/// What came last for the devices that have a stream, as of one run of the sequencer: read once for all streams.
+/// What came last for the devices that have a stream, as of one growth of the streams: read once for all.
 #[derive(Default)]
 struct Arrivals {
     /// The count of [`Topic::Streams`] then; `None` before the first.

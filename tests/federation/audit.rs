@@ -109,6 +109,10 @@ async fn the_log_is_signed_as_it_grows_proves_its_entries_and_shows_what_somebod
     let database = hub.folder.join("portcullis.db").display().to_string();
     hub.operated(&["audit", "verify", "--database", &database, "--key", &key]);
 
+    let nowhere = hub.folder.join("nowhere.db");
+    let refused = hub.operate(&["audit", "verify", "--database", nowhere.to_str().unwrap(), "--key", &key]);
+    assert_eq!((refused.status.code(), nowhere.exists()), (Some(64), false));
+
     let policy = portcullis_tlog::Policy::parse(format!("log {key}quorum none\n").as_bytes()).unwrap();
     let proof = hub.operated(&["audit", "prove", "3"]);
     let proof = portcullis_tlog::LogProof::parse(proof.as_bytes()).unwrap();

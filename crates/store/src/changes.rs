@@ -16,6 +16,8 @@ pub enum Topic {
     Peers,
     /// More is known of a room that another provider hosts.
     Followed,
+    /// Another provider is to be told of consent.
+    Letters,
 }
 
 /// A set of topics.
@@ -53,10 +55,11 @@ pub(crate) struct Changes {
     streams: watch::Sender<u64>,
     peers: watch::Sender<u64>,
     followed: watch::Sender<u64>,
+    letters: watch::Sender<u64>,
 }
 
-pub(crate) const TOPICS: [Topic; 6] =
-    [Topic::Outbox, Topic::Staged, Topic::Audit, Topic::Streams, Topic::Peers, Topic::Followed];
+pub(crate) const TOPICS: [Topic; 7] =
+    [Topic::Outbox, Topic::Staged, Topic::Audit, Topic::Streams, Topic::Peers, Topic::Followed, Topic::Letters];
 
 impl Changes {
     pub(crate) fn new() -> Self {
@@ -69,6 +72,7 @@ impl Changes {
             streams: sender(),
             peers: sender(),
             followed: sender(),
+            letters: sender(),
         }
     }
 
@@ -85,6 +89,7 @@ impl Changes {
             Topic::Streams => &self.streams,
             Topic::Peers => &self.peers,
             Topic::Followed => &self.followed,
+            Topic::Letters => &self.letters,
         }
     }
 

@@ -72,8 +72,7 @@ pub(crate) fn free(tx: &mut Tx<'_>) -> Result<usize, StoreError> {
         freed += db!(tx, |c| diesel::sql_query(query).execute(c))?;
     }
     if freed > 0 {
-        tx.touch(Topic::Outbox);
-        tx.touch(Topic::Audit);
+        [Topic::Outbox, Topic::Letters, Topic::Audit].into_iter().for_each(|topic| tx.touch(topic));
     }
     Ok(freed)
 }

@@ -86,6 +86,13 @@ pub fn decide(tx: &mut Tx<'_>, decided: &Decided) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Providers that nothing is sent to for now: what they are owed waits.
+#[diesel::dsl::auto_type(no_type_alias)]
+pub(crate) fn blocked() -> _ {
+    let blocked: i32 = Standing::Blocked.code();
+    peer_standings::table.filter(peer_standings::state.eq(blocked)).select(peer_standings::domain)
+}
+
 /// The last word on every provider that somebody decided about, in the order of their names.
 ///
 /// # Errors

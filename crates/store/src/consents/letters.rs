@@ -11,8 +11,8 @@ use portcullis_core::wire::consent::ConsentEntry;
 use portcullis_core::wire::uri::Domain;
 
 use crate::convert::{domain, millis, number, time, to_db};
-use crate::schema::{consent_lanes, consent_letters, peer_standings};
-use crate::standings::Standing;
+use crate::schema::{consent_lanes, consent_letters};
+use crate::standings::blocked;
 use crate::{Conn, StoreError, Topic, Tx};
 
 /// Lanes that are looked at before a lease gives up for now: others may be taking the same ones.
@@ -96,7 +96,7 @@ pub fn owe(
         consent_letters::error.eq(""),
     );
     db!(tx, |c| diesel::insert_into(consent_letters::table).values(letter).execute(c))?;
-    tx.touch(Topic::Outbox);
+    tx.touch(Topic::Letters);
     Ok(())
 }
 
@@ -154,13 +154,6 @@ pub fn lease(tx: &mut Tx<'_>, now: Millis, owner: &str, ttl: Duration) -> Result
         }
     }
     Ok(None)
-}
-
-/// Providers that nothing is sent to for now: what they are owed waits.
-#[diesel::dsl::auto_type(no_type_alias)]
-fn blocked() -> _ {
-    let blocked: i32 = Standing::Blocked.code();
-    peer_standings::table.filter(peer_standings::state.eq(blocked)).select(peer_standings::domain)
 }
 
 /// The letters of a lane that are not parked, in their order.
@@ -257,7 +250,7 @@ fn pass(tx: &mut Tx<'_>, letter: &Letter) -> Result<(), StoreError> {
     if db!(tx, |c| diesel::update(held).set(changes).execute(c))? == 0 {
         return Err(StoreError::LeaseLost);
     }
-    tx.touch(Topic::Outbox);
+    tx.touch(Topic::Letters);
     Ok(())
 }
 
@@ -282,7 +275,7 @@ pub fn postpone(tx: &mut Tx<'_>, letter: &Letter, next_at: Millis, error: &str) 
         .filter(consent_letters::peer.eq(letter.peer.as_str()))
         .filter(consent_letters::position.eq(to_db(letter.position)?));
     db!(tx, |c| diesel::update(own).set(consent_letters::error.eq(error)).execute(c))?;
-    tx.touch(Topic::Outbox);
+    tx.touch(Topic::Letters);
     Ok(())
 }
 
@@ -298,7 +291,7 @@ fn set_aside(tx: &mut Tx<'_>, peer: &str, what: &'static str, now: Millis) -> Re
     let lane = consent_lanes::table.filter(consent_lanes::peer.eq(peer));
     let next = (consent_lanes::owed.eq(consent_lanes::owed - 1), consent_lanes::lease_until.eq(0_i64));
     db!(tx, |c| diesel::update(lane).set(next).execute(c))?;
-    tx.touch(Topic::Outbox);
+    tx.touch(Topic::Letters);
     Ok(())
 }
 
@@ -307,7 +300,7 @@ pub(crate) fn resume(tx: &mut Tx<'_>, peer: &Domain, now: Millis) -> Result<(), 
     let own = consent_lanes::table.filter(consent_lanes::peer.eq(peer.as_str()));
     let changes = (consent_lanes::attempts.eq(0_i64), consent_lanes::next_at.eq(time(now)?));
     db!(tx, |c| diesel::update(own).set(changes).execute(c))?;
-    tx.touch(Topic::Outbox);
+    tx.touch(Topic::Letters);
     Ok(())
 }
 
@@ -331,7 +324,7 @@ pub fn retry(tx: &mut Tx<'_>, peer: &Domain, now: Millis) -> Result<u64, StoreEr
     if db!(tx, |c| diesel::update(lane).set(changes).execute(c))? == 0 {
         return Err(StoreError::Missing);
     }
-    tx.touch(Topic::Outbox);
+    tx.touch(Topic::Letters);
     Ok(again)
 }
 

@@ -8,8 +8,8 @@ use portcullis_core::wire::uri::{Domain, RoomUri};
 use super::lane::{COLUMNS, LaneStatus, Owed, Row, lane, read};
 use crate::convert::{millis, number, time, to_db};
 use crate::failpoint::failpoint;
-use crate::schema::{events, outbox_items, outbox_lanes, peer_standings};
-use crate::standings::Standing;
+use crate::schema::{events, outbox_items, outbox_lanes};
+use crate::standings::blocked;
 use crate::{Conn, StoreError, Topic, Tx};
 
 /// Most messages of a batch (reading D-38).
@@ -107,13 +107,6 @@ pub fn next_due(conn: &mut Conn, passed_over: &[Domain]) -> Result<Option<Millis
     let retried = db!(conn, |c| retried.first::<Option<i64>>(c))?;
     let held = db!(conn, |c| held.first::<Option<i64>>(c))?;
     retried.into_iter().chain(held).min().map(millis).transpose()
-}
-
-/// Providers that nothing is sent to for now: what they are owed waits.
-#[diesel::dsl::auto_type(no_type_alias)]
-fn blocked() -> _ {
-    let blocked: i32 = Standing::Blocked.code();
-    peer_standings::table.filter(peer_standings::state.eq(blocked)).select(peer_standings::domain)
 }
 
 /// The peer took the batch: it is owed no more, and the lane is free for the next one.

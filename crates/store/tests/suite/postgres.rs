@@ -61,6 +61,41 @@ fn a_replica_is_woken_by_the_commits_of_another() {
 }
 
 #[test]
+fn nobody_goes_without_the_head_because_of_one_who_waits_for_a_room() {
+    let db = Db::postgres();
+    let (store, other) = (db.open(), db.open());
+    let (release, blocking) = block(&store, "x");
+    let (entered, inside) = std::sync::mpsc::channel();
+    let (go, wait) = std::sync::mpsc::channel::<()>();
+    std::thread::scope(|scope| {
+        let queued = |jobs| {
+            while store.waiting() < jobs {
+                std::thread::yield_now();
+            }
+        };
+        scope.spawn(|| store.write("x", staging(record("decision.one"))).unwrap());
+        queued(2);
+        scope.spawn(|| {
+            let waits = move |_: &mut portcullis_store::Tx<'_>| {
+                entered.send(()).unwrap();
+                let _ = wait.recv();
+                Ok::<_, StoreError>(())
+            };
+            store.write("x", waits).unwrap();
+        });
+        queued(3);
+        drop(release);
+        inside.recv().unwrap();
+        other.write("y", staging(record("decision.two"))).unwrap();
+        assert_eq!(kinds(&other), ["decision.two"]);
+        drop(go);
+    });
+    blocking.join().unwrap().unwrap();
+    sequence_all(&other);
+    assert_eq!(kinds(&store), ["decision.two", "decision.one"]);
+}
+
+#[test]
 fn jobs_that_deadlock_with_another_replica_are_tried_again() {
     let db = Db::postgres();
     let stores = [db.open(), db.open()];
