@@ -195,6 +195,7 @@ fn facts(room: &RoomUri, state: &RoomState) -> RoomFacts {
         side: Side::Hub,
         roles: Some(Membership::from(state)),
         muted: Default::default(),
+        barred: Default::default(),
         frozen: false,
         legal_hold: false,
     }

@@ -74,6 +74,7 @@ fn lounge() -> RoomFacts {
             roles: (0..6).map(role).collect(),
         }),
         muted: BTreeSet::new(),
+        barred: Default::default(),
         frozen: false,
         legal_hold: false,
     }

@@ -118,6 +118,8 @@ impl Server {
         let (mut workers, stopped) = Stage::new();
         workers.run(delivery::run(gateway.clone(), stopped.clone()));
         workers.run(gateway::admin::watch(gateway.clone(), stopped.clone()));
+        let patience = config.moderation.alarm_after();
+        workers.run(gateway::moderation::watch(gateway.clone(), patience, stopped.clone()));
         workers.run(upkeep::run(gateway.clone(), stopped));
         let (mut sequencer, stopped) = Stage::new();
         sequencer.run(audit::sequence(gateway.clone(), stopped));

@@ -4,6 +4,7 @@ mod decisions;
 mod exports;
 mod lanes;
 mod letters;
+mod moderation;
 mod openapi;
 mod operator;
 mod page;

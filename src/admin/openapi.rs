@@ -6,7 +6,7 @@ use utoipa::{Modify, OpenApi};
 
 use super::problems::CODES;
 use super::routes::RESOURCES;
-use super::{decisions, exports, lanes, letters, peers, reports, rooms, status};
+use super::{decisions, exports, lanes, letters, moderation, peers, reports, rooms, status};
 use crate::http::{ProblemDetails, openapi};
 
 #[derive(OpenApi)]
@@ -14,7 +14,7 @@ use crate::http::{ProblemDetails, openapi};
     info(
         title = "Portcullis admin door",
         description = "What the company's people see and change: status, rooms, peers, lanes of the outbox, \
-            decisions, exports of the audit log, and reports of abuse. Cedar decides by the roles in the token. MIMI identifiers stand in paths as one percent-encoded \
+            decisions, exports of the audit log, reports of abuse, and what moderators impose on rooms. Cedar decides by the roles in the token. MIMI identifiers stand in paths as one percent-encoded \
             segment. Lists come in pages; `next` of one is the `cursor` of the following.",
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
@@ -23,6 +23,21 @@ use crate::http::{ProblemDetails, openapi};
         status::show,
         rooms::list,
         rooms::show,
+        moderation::of_room,
+        moderation::everywhere,
+        moderation::ban,
+        moderation::unban,
+        moderation::kick,
+        moderation::remove,
+        moderation::readmit,
+        moderation::mute,
+        moderation::unmute,
+        moderation::freeze,
+        moderation::unfreeze,
+        moderation::remove_user,
+        moderation::readmit_user,
+        moderation::remove_provider,
+        moderation::readmit_provider,
         peers::list,
         peers::show,
         peers::allow,
@@ -52,6 +67,7 @@ use crate::http::{ProblemDetails, openapi};
     tags(
         (name = "status", description = "How the gateway is"),
         (name = "rooms", description = "Rooms this gateway is hub of"),
+        (name = "moderation", description = "What moderators impose on rooms"),
         (name = "peers", description = "Who federates with us"),
         (name = "lanes", description = "What rooms, and users who consent, owe to other providers"),
         (name = "decisions", description = "What was decided, and why"),

@@ -3,7 +3,7 @@
 use actix_web::http::Method;
 use actix_web::web;
 
-use super::{decisions, exports, lanes, letters, openapi, peers, reports, rooms, status};
+use super::{decisions, exports, lanes, letters, moderation, openapi, peers, reports, rooms, status};
 use crate::http::{Resource, listed};
 
 /// Longest body, in bytes: a reason and a number.
@@ -18,6 +18,81 @@ pub(super) const RESOURCES: &[Resource] = &[
     Resource { path: "/v1/status", limit_bytes: 0, methods: &[(Method::GET, || web::get().to(status::show))] },
     Resource { path: "/v1/rooms", limit_bytes: 0, methods: &[(Method::GET, || web::get().to(rooms::list))] },
     Resource { path: "/v1/rooms/{room}", limit_bytes: 0, methods: &[(Method::GET, || web::get().to(rooms::show))] },
+    Resource {
+        path: "/v1/rooms/{room}/restrictions",
+        limit_bytes: 0,
+        methods: &[(Method::GET, || web::get().to(moderation::of_room))],
+    },
+    Resource {
+        path: "/v1/restrictions",
+        limit_bytes: 0,
+        methods: &[(Method::GET, || web::get().to(moderation::everywhere))],
+    },
+    Resource {
+        path: "/v1/rooms/{room}/users/{user}/ban",
+        limit_bytes: SMALL,
+        methods: &[(Method::POST, || web::post().to(moderation::ban))],
+    },
+    Resource {
+        path: "/v1/rooms/{room}/users/{user}/unban",
+        limit_bytes: SMALL,
+        methods: &[(Method::POST, || web::post().to(moderation::unban))],
+    },
+    Resource {
+        path: "/v1/rooms/{room}/users/{user}/kick",
+        limit_bytes: SMALL,
+        methods: &[(Method::POST, || web::post().to(moderation::kick))],
+    },
+    Resource {
+        path: "/v1/rooms/{room}/users/{user}/remove",
+        limit_bytes: SMALL,
+        methods: &[(Method::POST, || web::post().to(moderation::remove))],
+    },
+    Resource {
+        path: "/v1/rooms/{room}/users/{user}/readmit",
+        limit_bytes: SMALL,
+        methods: &[(Method::POST, || web::post().to(moderation::readmit))],
+    },
+    Resource {
+        path: "/v1/rooms/{room}/users/{user}/mute",
+        limit_bytes: SMALL,
+        methods: &[(Method::POST, || web::post().to(moderation::mute))],
+    },
+    Resource {
+        path: "/v1/rooms/{room}/users/{user}/unmute",
+        limit_bytes: SMALL,
+        methods: &[(Method::POST, || web::post().to(moderation::unmute))],
+    },
+    Resource {
+        path: "/v1/rooms/{room}/freeze",
+        limit_bytes: SMALL,
+        methods: &[(Method::POST, || web::post().to(moderation::freeze))],
+    },
+    Resource {
+        path: "/v1/rooms/{room}/unfreeze",
+        limit_bytes: SMALL,
+        methods: &[(Method::POST, || web::post().to(moderation::unfreeze))],
+    },
+    Resource {
+        path: "/v1/users/{user}/remove",
+        limit_bytes: SMALL,
+        methods: &[(Method::POST, || web::post().to(moderation::remove_user))],
+    },
+    Resource {
+        path: "/v1/users/{user}/readmit",
+        limit_bytes: SMALL,
+        methods: &[(Method::POST, || web::post().to(moderation::readmit_user))],
+    },
+    Resource {
+        path: "/v1/peers/{domain}/remove",
+        limit_bytes: SMALL,
+        methods: &[(Method::POST, || web::post().to(moderation::remove_provider))],
+    },
+    Resource {
+        path: "/v1/peers/{domain}/readmit",
+        limit_bytes: SMALL,
+        methods: &[(Method::POST, || web::post().to(moderation::readmit_provider))],
+    },
     Resource { path: "/v1/peers", limit_bytes: 0, methods: &[(Method::GET, || web::get().to(peers::list))] },
     Resource { path: "/v1/peers/{domain}", limit_bytes: 0, methods: &[(Method::GET, || web::get().to(peers::show))] },
     Resource {

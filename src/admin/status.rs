@@ -46,6 +46,10 @@ pub(super) struct Status {
     lanes: Lanes,
     /// Messages that are owed to other providers.
     outbox_backlog: u64,
+    /// Letters about consent.
+    letters: Letters,
+    /// What moderators have imposed, and a commit is yet to carry out.
+    moderation: Moderation,
     /// The audit log.
     audit: Audit,
 }
@@ -57,6 +61,24 @@ struct Lanes {
     owing: u64,
     /// Those that wait for a person.
     parked: u64,
+}
+
+/// Letters about consent that other providers have not taken.
+#[derive(Debug, Serialize, ToSchema)]
+struct Letters {
+    /// All of them.
+    owing: u64,
+    /// Those that wait for a person.
+    parked: u64,
+}
+
+/// Restrictions for which a commit is owed.
+#[derive(Debug, Serialize, ToSchema)]
+struct Moderation {
+    /// All of them.
+    owed: u64,
+    /// Those whose commit is too long in coming.
+    overdue: u64,
 }
 
 /// The audit log.
@@ -117,6 +139,8 @@ pub(super) async fn show(
         rooms: all.rooms,
         lanes: Lanes { owing: all.lanes_owing, parked: all.lanes_parked },
         outbox_backlog: all.backlog,
+        letters: Letters { owing: all.letters, parked: all.letters_parked },
+        moderation: Moderation { owed: all.expulsions_owed, overdue: all.expulsions_overdue },
         audit: Audit {
             last_position: all.last_position,
             unsequenced: all.unsequenced,

@@ -9,9 +9,8 @@ use std::time::Duration;
 use actix_web::web::{self, Bytes, Data};
 use actix_web::{App, HttpResponse, HttpServer};
 use aws_lc_rs::signature::Ed25519KeyPair;
-use diesel::Connection as _;
-use diesel::connection::SimpleConnection as _;
 use diesel::sqlite::SqliteConnection;
+use diesel::{Connection as _, connection::SimpleConnection as _};
 use flate2::read::GzDecoder;
 use opentelemetry_proto::tonic::collector::logs::v1::{
     ExportLogsPartialSuccess, ExportLogsServiceRequest, ExportLogsServiceResponse,

@@ -50,7 +50,7 @@ enum Command {
     Outbox(outbox::Args),
     /// List, read and decide reports of abuse.
     Report(report::Args),
-    /// Show rooms, mute or unmute users in them, and release what is withheld.
+    /// Show rooms, moderate them, and release what is withheld.
     Room(room::Args),
     /// Run one gateway until SIGTERM, then drain.
     Serve(serve::Args),

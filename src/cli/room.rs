@@ -1,7 +1,7 @@
 use clap::Subcommand;
-use portcullis_core::wire::uri::{RoomUri, UserUri};
+use portcullis_core::wire::uri::{Domain, RoomUri, UserUri};
 use portcullis_store::audit::{AuditRecord, Outcome};
-use portcullis_store::restrictions::{self, Restriction};
+use portcullis_store::restrictions::{self, Grounds, Imposed, Place};
 use portcullis_store::rooms::{self, RoomHead};
 use portcullis_store::{Store, StoreError, follower};
 use serde_json::json;
@@ -9,6 +9,8 @@ use uuid::Uuid;
 
 use super::host::{Host, change, operator};
 use super::{Failure, output};
+use crate::config::Config;
+use crate::gateway::moderation::{self, Carried, Change, Stands};
 
 /// Rooms read at once.
 const PAGE: u32 = 500;
@@ -16,9 +18,13 @@ const PAGE: u32 = 500;
 /// Arguments of `portcullis room`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
+What takes a user out of a room holds at once; the hub then proposes that the user's clients go, and a member commits that.
+
 Examples:
   portcullis room list
-  portcullis room mute mimi://a.example/r/clubhouse mimi://c.example/u/cathy --reason 'CASE-7: spam'
+  portcullis room ban mimi://a.example/r/clubhouse mimi://c.example/u/cathy --case CASE-7 --reason 'threats'
+  portcullis room restrictions mimi://a.example/r/clubhouse
+  portcullis room remove-provider c.example --case CASE-8 --reason 'keys leaked'
   portcullis room release mimi://b.example/r/away --reason 'CASE-8: seen and accepted'")]
 pub(super) struct Args {
     #[command(flatten)]
@@ -35,10 +41,40 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// List what is imposed on a room, and what was; without a room what is imposed on all.
+    Restrictions {
+        /// The room.
+        room: Option<RoomUri>,
+        /// Print one JSON object a line.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Take a user out of a room, and let it neither back nor be added again until it is unbanned.
+    Ban(Which),
+    /// Let a user that was banned come back.
+    Unban(Which),
+    /// Take a user's clients out of a room; it may come back.
+    Kick(Which),
+    /// Take a user out of a room until a member adds it again.
+    Remove(Which),
+    /// End a removal.
+    Readmit(Which),
     /// Refuse a user's messages in a room from now on.
     Mute(Which),
     /// Take a user's messages in a room again.
     Unmute(Which),
+    /// Let nobody change a room or write to it; leaving, reports, and moderators' removals and bans go on.
+    Freeze(Where),
+    /// End a freeze.
+    Unfreeze(Where),
+    /// Take a user out of every room, those to come included.
+    RemoveUser(User),
+    /// End that.
+    ReadmitUser(User),
+    /// Take all users of a provider out of every room, those to come included.
+    RemoveProvider(Provider),
+    /// End that.
+    ReadmitProvider(Provider),
     /// Let what is withheld of a room that another provider hosts go to our users' devices, and stop telling them to
     /// leave it.
     Release {
@@ -51,26 +87,78 @@ enum Command {
 }
 
 #[derive(Clone, Debug, clap::Args)]
+struct Because {
+    /// Why; goes into the audit log.
+    #[arg(long)]
+    reason: String,
+    /// Number of the case.
+    #[arg(long, default_value = "")]
+    case: String,
+}
+
+#[derive(Clone, Debug, clap::Args)]
 struct Which {
     /// The room.
     room: RoomUri,
     /// The user.
     user: UserUri,
-    /// Why; goes into the audit log.
-    #[arg(long)]
-    reason: String,
+    #[command(flatten)]
+    because: Because,
+}
+
+#[derive(Clone, Debug, clap::Args)]
+struct Where {
+    /// The room.
+    room: RoomUri,
+    #[command(flatten)]
+    because: Because,
+}
+
+#[derive(Clone, Debug, clap::Args)]
+struct User {
+    /// The user.
+    user: UserUri,
+    #[command(flatten)]
+    because: Because,
+}
+
+#[derive(Clone, Debug, clap::Args)]
+struct Provider {
+    /// Domain of the provider.
+    #[arg(value_parser = Domain::parse)]
+    domain: Domain,
+    #[command(flatten)]
+    because: Because,
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
+    let config = args.host.config()?;
     let store = args.host.open()?;
+    let in_room = |which: &Which, change: fn(UserUri) -> Change| {
+        moderate(&store, &config, Place::Room(which.room.clone()), change(which.user.clone()), &which.because)
+    };
+    let room = |of: &Where, change| moderate(&store, &config, Place::Room(of.room.clone()), change, &of.because);
+    let everywhere = |change, because: &Because| moderate(&store, &config, Place::Everywhere, change, because);
     match &args.command {
         Command::List { json } => list(&store, *json),
-        Command::Mute(which) => moderate(&store, which, "moderation.mute", |tx, which, by, now| {
-            restrictions::impose(tx, &which.room, &Restriction::Mute(which.user.clone()), by, now)
-        }),
-        Command::Unmute(which) => moderate(&store, which, "moderation.unmute", |tx, which, _, _| {
-            restrictions::lift(tx, &which.room, &Restriction::Mute(which.user.clone()))
-        }),
+        Command::Restrictions { room, json } => imposed(&store, &config, room.as_ref(), *json),
+        Command::Ban(which) => in_room(which, Change::Ban),
+        Command::Unban(which) => in_room(which, Change::Unban),
+        Command::Kick(which) => in_room(which, Change::Kick),
+        Command::Remove(which) => in_room(which, Change::Remove),
+        Command::Readmit(which) => in_room(which, Change::Readmit),
+        Command::Mute(which) => in_room(which, Change::Mute),
+        Command::Unmute(which) => in_room(which, Change::Unmute),
+        Command::Freeze(of) => room(of, Change::Freeze),
+        Command::Unfreeze(of) => room(of, Change::Unfreeze),
+        Command::RemoveUser(User { user, because }) => everywhere(Change::Remove(user.clone()), because),
+        Command::ReadmitUser(User { user, because }) => everywhere(Change::Readmit(user.clone()), because),
+        Command::RemoveProvider(Provider { domain, because }) => {
+            everywhere(Change::RemoveProvider(domain.clone()), because)
+        }
+        Command::ReadmitProvider(Provider { domain, because }) => {
+            everywhere(Change::ReadmitProvider(domain.clone()), because)
+        }
         Command::Release { room, reason } => release(&store, room, reason),
     }
 }
@@ -102,6 +190,52 @@ fn list(store: &Store, json: bool) -> Result<(), Failure> {
     Ok(())
 }
 
+fn stands(imposed: Imposed, config: &Config) -> Stands {
+    let hosted = match &imposed.place {
+        Place::Room(room) => config.domains.contains(&room.domain()),
+        Place::Everywhere => true,
+    };
+    Stands { imposed, hosted }
+}
+
+fn imposed(store: &Store, config: &Config, room: Option<&RoomUri>, json: bool) -> Result<(), Failure> {
+    let place = room.map_or(Place::Everywhere, Place::from);
+    let all =
+        store.read(|conn| restrictions::at(conn, &place)).map_err(|error: StoreError| anyhow::Error::from(error))?;
+    let all: Vec<Stands> = all.into_iter().map(|imposed| stands(imposed, config)).collect();
+    if json {
+        for Stands { imposed, .. } in &all {
+            output::json(&json!({
+                "room": room, "restriction": imposed.restriction.name(), "subject": imposed.restriction.subject(),
+                "reason": imposed.grounds.reason, "case": imposed.grounds.case, "by": imposed.grounds.by,
+                "policies": imposed.grounds.policies, "decision": imposed.grounds.decision,
+                "effective_since": imposed.at, "cryptographic_since": imposed.committed_at,
+                "owed": imposed.owed, "overdue": imposed.owed && imposed.alarmed_at.is_some(),
+                "obstacle": imposed.obstacle, "ended_at": imposed.ended_at,
+            }))?;
+        }
+        return Ok(());
+    }
+    let rows = all.iter().map(|stands| {
+        let Imposed { restriction, grounds, at, committed_at, ended_at, obstacle, .. } = &stands.imposed;
+        let carried = match (stands.carried(), committed_at) {
+            (_, Some(at)) => at.0.to_string(),
+            (Carried::Owed, None) if !obstacle.is_empty() => format!("obstructed: {obstacle}"),
+            (Carried::Owed, None) => "owed".to_owned(),
+            (Carried::ByTheHub, None) => "by the hub".to_owned(),
+            (Carried::Done | Carried::Never, None) => "-".to_owned(),
+        };
+        let ended = ended_at.map_or("-".to_owned(), |at| at.0.to_string());
+        let (name, subject) = (restriction.name().to_owned(), restriction.subject().to_owned());
+        [name, subject, at.0.to_string(), carried, ended, grounds.case.clone(), grounds.reason.clone()]
+    });
+    output::table(
+        ["restriction", "subject", "effective since", "cryptographic since", "ended", "case", "reason"],
+        rows,
+    );
+    Ok(())
+}
+
 fn release(store: &Store, room: &RoomUri, reason: &str) -> Result<(), Failure> {
     let (uri, reason, by) = (room.clone(), reason.to_owned(), operator());
     let missing = format!("nothing of room `{room}` is withheld");
@@ -117,22 +251,19 @@ fn release(store: &Store, room: &RoomUri, reason: &str) -> Result<(), Failure> {
     })
 }
 
-fn moderate(
-    store: &Store,
-    which: &Which,
-    kind: &'static str,
-    apply: fn(&mut portcullis_store::Tx<'_>, &Which, &str, portcullis_core::time::Millis) -> Result<(), StoreError>,
-) -> Result<(), Failure> {
-    let (asked, by) = (which.clone(), operator());
-    let missing = format!("room `{}` is not hosted here", which.room);
-    change(store, which.room.as_str(), &missing, move |tx, now| {
-        apply(tx, &asked, &by, now)?;
-        tx.stage(&AuditRecord {
-            room: Some(asked.room.clone()),
-            actor: Some(by.clone()),
-            reason: asked.reason.clone(),
-            detail: json!({ "user": asked.user }),
-            ..AuditRecord::new(Uuid::now_v7(), now, kind, Outcome::Info)
-        })
-    })
+fn moderate(store: &Store, config: &Config, place: Place, wanted: Change, because: &Because) -> Result<(), Failure> {
+    let Because { reason, case } = because.clone();
+    let grounds = Grounds { by: operator(), reason, case, ..Grounds::default() };
+    let (lane, missing) = match &place {
+        Place::Room(room) => {
+            (room.to_string(), format!("nothing is known here of room `{room}`, or there is nothing to be lifted"))
+        }
+        Place::Everywhere => ("admin".to_owned(), "there is nothing to be lifted".to_owned()),
+    };
+    let done = change(store, &lane, &missing, move |tx, now| moderation::change(tx, &place, &wanted, &grounds, now))?;
+    let stands = stands(done, config);
+    if stands.imposed.ended_at.is_none() {
+        stands.limits().into_iter().for_each(|limit| output::line(format!("note: {limit}")));
+    }
+    Ok(())
 }

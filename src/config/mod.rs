@@ -41,6 +41,30 @@ pub struct Config {
     /// How much is taken from one party in a time.
     #[serde(default)]
     pub limits: Limits,
+    /// When moderators are to be alarmed.
+    #[serde(default)]
+    pub moderation: Moderation,
+}
+
+/// When moderators are to be alarmed.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Moderation {
+    /// How long a commit that takes clients out of a group may be in coming, in seconds.
+    pub alarm_after_seconds: NonZeroU32,
+}
+
+impl Moderation {
+    /// [`Self::alarm_after_seconds`].
+    pub fn alarm_after(&self) -> Duration {
+        Duration::from_secs(self.alarm_after_seconds.get().into())
+    }
+}
+
+impl Default for Moderation {
+    fn default() -> Self {
+        Self { alarm_after_seconds: number(3600) }
+    }
 }
 
 /// The doors.

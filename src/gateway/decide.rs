@@ -9,8 +9,10 @@ use portcullis_core::policy::{
 use portcullis_core::room::{Action, Actor, RoomState};
 use portcullis_core::time::Millis;
 use portcullis_core::wire::components::Capability;
+use portcullis_core::wire::mls::MlsMessage;
 use portcullis_core::wire::uri::{Domain, RoomUri, UserUri};
 use portcullis_store::audit::{AuditRecord, Outcome};
+use portcullis_store::proposals::PendingProposal;
 use portcullis_store::restrictions::Restrictions;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -49,6 +51,19 @@ pub(super) struct Decision {
 impl Decision {
     pub(super) fn id(&self) -> Uuid {
         self.record.event
+    }
+
+    /// A proposal that it has accepted, as it waits for a commit.
+    pub(super) fn proposal(&self, reference: Vec<u8>, message: &MlsMessage, proposer: &UserUri) -> PendingProposal {
+        PendingProposal {
+            reference,
+            message: message.as_bytes().to_vec(),
+            proposer: proposer.to_string(),
+            kind: "proposal".to_owned(),
+            accepted_at: self.record.at,
+            decision: self.id(),
+            bundle: self.record.bundle.unwrap_or_default(),
+        }
     }
 
     /// The errorDescription of a refusal (correction C-8): code, sentence and decision id, never a policy's name.
@@ -188,6 +203,7 @@ pub(super) fn known_facts(room: &RoomUri, side: Side, state: &RoomState, restric
         side,
         roles: Some(Membership::from(state)),
         muted: restrictions.muted.clone(),
+        barred: restrictions.barred.clone(),
         frozen: restrictions.frozen,
         legal_hold: restrictions.legal_hold,
     }
@@ -196,8 +212,8 @@ pub(super) fn known_facts(room: &RoomUri, side: Side, state: &RoomState, restric
 /// What is known of a room without a group that we can read: one that is about to be created, or one that another
 /// provider is the hub of (correction C-2). What is imposed on a room here does not end when its group is lost.
 pub(super) fn bare_facts(room: &RoomUri, side: Side, imposed: &Restrictions) -> RoomFacts {
-    let Restrictions { frozen, legal_hold, muted } = imposed.clone();
-    RoomFacts { room: room.clone(), side, roles: None, muted, frozen, legal_hold }
+    let Restrictions { frozen, legal_hold, muted, barred, .. } = imposed.clone();
+    RoomFacts { room: room.clone(), side, roles: None, muted, barred, frozen, legal_hold }
 }
 
 /// The question whether `actor` may do this, as far as no roles are known. `source` is who handed it in.

@@ -19,6 +19,7 @@ mod group_info;
 mod key_material;
 mod keys;
 pub mod lanes;
+pub mod moderation;
 mod once;
 mod places;
 mod policy;

@@ -40,11 +40,7 @@ pub(super) fn removes(
     if leaves.is_empty() {
         return Ok(Vec::new());
     }
-    let key = inner.keys.hub.public();
-    let senders = hosted.group.external_senders().map_err(GatewayError::internal)?;
-    let own = senders.iter().position(|sender| sender.signature_key == key);
-    let own = own.and_then(|at| u32::try_from(at).ok());
-    let own = own.ok_or_else(|| GatewayError::internal("the hub is not among the room's external senders"))?;
+    let own = position(inner, hosted)?;
     let mut group = Group::restore(snapshot).map_err(GatewayError::internal)?;
     leaves
         .into_iter()
@@ -55,4 +51,13 @@ pub(super) fn removes(
             Ok(Reissued { message, reference: part.reference.unwrap_or_default() })
         })
         .collect()
+}
+
+/// Where the hub stands among the external senders of a room.
+pub(super) fn position(inner: &Inner, hosted: &Hosted) -> Result<u32, GatewayError> {
+    let key = inner.keys.hub.public();
+    let senders = hosted.group.external_senders().map_err(GatewayError::internal)?;
+    let own = senders.iter().position(|sender| sender.signature_key == key);
+    let own = own.and_then(|at| u32::try_from(at).ok());
+    own.ok_or_else(|| GatewayError::internal("the hub is not among the room's external senders"))
 }

@@ -33,7 +33,9 @@ pub(super) struct Hosted {
     pub(super) state: RoomState,
     pub(super) facts: RoomFacts,
     pub(super) pending: Vec<PendingProposal>,
-    /// What accepted proposals that no commit carries yet have made of it already (reading D-51).
+    /// What is imposed on it.
+    pub(super) restrictions: Restrictions,
+    /// What accepted proposals that no commit carries yet have made of it already, and moderators (reading D-51).
     pub(super) effective: Effective,
     /// How its messages are franked; `None` when its group does not say so in a way that can be read.
     pub(super) franking: Option<Scheme>,
@@ -70,7 +72,8 @@ impl Hosted {
             room: room.clone(),
             seen,
             facts: known_facts(room, side, &state, restrictions),
-            effective: state.effective(&group.pending()),
+            effective: state.effective(&group.pending()).barring(restrictions.barred.clone()),
+            restrictions: restrictions.clone(),
             franking: Scheme::of(&group.view().components, group.view().suite).ok(),
             group,
             state,
@@ -90,15 +93,9 @@ impl Hosted {
         }
     }
 
-    /// What is imposed on it.
-    pub(super) fn restrictions(&self) -> Restrictions {
-        let RoomFacts { muted, frozen, legal_hold, .. } = &self.facts;
-        Restrictions { frozen: *frozen, legal_hold: *legal_hold, muted: muted.clone() }
-    }
-
-    /// Whether the user's rights have ended with an accepted proposal.
+    /// Whether the user's rights have ended with an accepted proposal, or moderators have ended them.
     pub(super) fn blocks(&self, user: &UserUri) -> bool {
-        self.effective.blocked().contains(user)
+        self.effective.blocks(user)
     }
 }
 
@@ -159,7 +156,8 @@ impl Inner {
         }
     }
 
-    fn read_hosted(&self, room: &RoomUri) -> Result<Hosted, GatewayError> {
+    /// The room as the database has it.
+    pub(super) fn read_hosted(&self, room: &RoomUri) -> Result<Hosted, GatewayError> {
         let read = self.store.read(|conn| {
             let Some(row) = rooms::load(conn, room)? else { return Ok(None) };
             let pending = proposals::pending(conn, room, row.head.epoch)?;

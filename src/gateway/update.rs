@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use portcullis_core::mls::{Change, HandshakeError, joining};
 use portcullis_core::policy::{Question, Side};
-use portcullis_core::room::{self, Action, Admission, Consequences, Violation};
+use portcullis_core::room::{self, Action, Admission, Consequences, Rule, Violation};
 use portcullis_core::time::Millis;
 use portcullis_core::wire::Wire;
 use portcullis_core::wire::mls::MlsMessage;
@@ -21,6 +21,7 @@ use super::added;
 use super::decide::{Case, Decision, question};
 use super::fan_out::{self, Delivery};
 use super::group_info::bearer;
+use super::moderation;
 use super::once::{Kept, Once};
 use super::reissue;
 use super::replay::Replay;
@@ -126,6 +127,9 @@ impl Update<'_> {
         if !decision.allow {
             return self.refuse(decision, not_allowed);
         }
+        if let Some(refusal) = self.barred(&case, &actions) {
+            return self.refuse(refusal, not_allowed);
+        }
         let added = change.parts.iter().filter(|part| part.reference.is_none());
         if let Some(refusal) = added::unclaimed(self.inner, Side::Hub, &case, added)? {
             return self.refuse(refusal, not_allowed);
@@ -136,13 +140,14 @@ impl Update<'_> {
             group_info: change.group_info.clone(),
         };
         let reissued = reissue::removes(self.inner, self.hosted, change, &next.snapshot)?;
+        let settled = moderation::settled(self.hosted, &change.after, &state);
         let stapled = reissued.iter().map(|again| again.message.clone()).collect();
         let deliveries = fan_out::of_commit(self.inner, self.hosted, (bundle, stapled), &staged)?;
         let hub = UserUri::provider(&self.hosted.room.domain());
         let pending: Vec<PendingProposal> =
-            reissued.into_iter().map(|again| self.pending(&decision, again.reference, &again.message, &hub)).collect();
+            reissued.into_iter().map(|again| decision.proposal(again.reference, &again.message, &hub)).collect();
         let (room, seen, now) = (self.hosted.room.clone(), self.hosted.seen, self.now);
-        let again = pending.clone();
+        let (again, done) = (pending.clone(), settled.clone());
         let effect = move |tx: &mut Tx<'_>| {
             let accepted_at = rooms::advance_epoch(tx, &room, seen, &next, now)?;
             if let Some(ticket) = &ticket {
@@ -151,15 +156,16 @@ impl Update<'_> {
             for proposal in &again {
                 proposals::add(tx, &room, next.epoch, &PendingProposal { accepted_at, ..proposal.clone() })?;
             }
+            done.write(tx, &room, accepted_at)?;
             Ok(accepted_at)
         };
         let answer = self.write(decision, effect, deliveries)?;
         // What the hub has proposed again got its time in the transaction: the next request reads it there.
-        if answer.is_some() && pending.is_empty() {
+        if answer.is_some() && pending.is_empty() && settled.is_empty() {
             let seen = Seen { epoch: staged.change.after.epoch, version: seen.version + 1 };
             let (_, group) = staged.into_parts();
             let room = &self.hosted.room;
-            let next = Hosted::of(room, Side::Hub, seen, (group, state), pending, &self.hosted.restrictions());
+            let next = Hosted::of(room, Side::Hub, seen, (group, state), pending, &self.hosted.restrictions);
             // What is accepted is accepted: at worst the next request reads it.
             next.into_iter().for_each(|next| self.inner.rooms.keep(next));
         }
@@ -191,13 +197,16 @@ impl Update<'_> {
         if !decision.allow {
             return self.refuse(decision, not_allowed);
         }
+        if let Some(refusal) = self.barred(&case, &actions) {
+            return self.refuse(refusal, not_allowed);
+        }
         if let Some(refusal) = added::unclaimed(self.inner, Side::Hub, &case, proposed.parts.iter())? {
             return self.refuse(refusal, not_allowed);
         }
         let accepted: Vec<PendingProposal> = proposed
             .references()
             .zip(messages)
-            .map(|(reference, message)| self.pending(&decision, reference.to_vec(), message, proposed.user()))
+            .map(|(reference, message)| decision.proposal(reference.to_vec(), message, proposed.user()))
             .collect();
         let (room, seen, now) = (self.hosted.room.clone(), self.hosted.seen, self.now);
         let effect = move |tx: &mut Tx<'_>| {
@@ -208,24 +217,6 @@ impl Update<'_> {
             Ok(accepted_at)
         };
         self.write(decision, effect, fan_out::of_proposals(self.inner, self.hosted, messages))
-    }
-
-    fn pending(
-        &self,
-        decision: &Decision,
-        reference: Vec<u8>,
-        message: &MlsMessage,
-        proposer: &UserUri,
-    ) -> PendingProposal {
-        PendingProposal {
-            reference,
-            message: message.as_bytes().to_vec(),
-            proposer: proposer.to_string(),
-            kind: "proposal".to_owned(),
-            accepted_at: self.now,
-            decision: decision.id(),
-            bundle: decision.record.bundle.unwrap_or_default(),
-        }
     }
 
     /// Effect, events, audit record and answer: all of them, or nothing.
@@ -339,6 +330,21 @@ impl Update<'_> {
         let taken = actions.iter().find(|action| self.hosted.effective.takes_away(&self.hosted.state, action))?;
         let capability = taken.capability.to_string();
         Some(case.refuse("not_allowed", "room.demoted", json!({ "capability": capability })))
+    }
+
+    /// Whose rights moderators have ended does nothing but take its own clients out, and nobody brings it in; whatever the
+    /// company's policies say about that.
+    fn barred(&self, case: &Case<'_>, actions: &[Action]) -> Option<Decision> {
+        let barred = &self.hosted.restrictions.barred;
+        let acts = |action: &&Action| {
+            let leaves = matches!(action.rule, Rule::RemoveOwnClient | Rule::Leave);
+            let brings = matches!(action.rule, Rule::AddParticipant | Rule::AddClients | Rule::Unban);
+            (!leaves && action.reference.is_none() && barred.contains(&action.actor.uri()))
+                || (brings && action.target.as_ref().is_some_and(|target| barred.contains(target)))
+        };
+        let found = actions.iter().find(acts)?;
+        let capability = found.capability.to_string();
+        Some(case.refuse("not_allowed", "room.barred", json!({ "capability": capability })))
     }
 
     /// An external commit would end the epoch without what somebody else has proposed for a participant, and the hub

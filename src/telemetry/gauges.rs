@@ -6,7 +6,9 @@ use portcullis_store::Store;
 use portcullis_store::backlog::{Backlog, backlog};
 
 use super::SERVICE;
-use super::metrics::{BUSY, DEAD, Instrument, LAG, OWED, PARKED, STAGED, STREAM_ROWS, WAITING};
+use super::metrics::{
+    BUSY, DEAD, Instrument, LAG, LETTERS, OVERDUE, OWED, OWED_COMMITS, PARKED, STAGED, STREAM_ROWS, WAITING,
+};
 
 /// How long one look at the database serves: as long as one collection of all gauges takes.
 const FRESH: Duration = Duration::from_secs(1);
@@ -27,6 +29,9 @@ pub fn watch(store: &Store, sink: &'static str) {
     };
     gauge(OWED, |backlog| backlog.owed);
     gauge(PARKED, |backlog| backlog.parked_lanes);
+    gauge(LETTERS, |backlog| backlog.parked_letters);
+    gauge(OWED_COMMITS, |backlog| backlog.owed_expulsions);
+    gauge(OVERDUE, |backlog| backlog.overdue_expulsions);
     gauge(STAGED, |backlog| backlog.staged_records);
     gauge(STREAM_ROWS, |backlog| backlog.staged_stream_rows);
     gauge(LAG, |backlog| backlog.not_exported);

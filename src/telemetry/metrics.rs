@@ -33,6 +33,12 @@ const KEY_PACKAGES: Instrument = instrument("portcullis.key_packages", "{key_pac
 const LOADS: Instrument = instrument("portcullis.policy.loads", "{load}", "readings of the policy bundle");
 pub(super) const OWED: Instrument = instrument("portcullis.outbox.owed", "{message}", "messages owed to peers");
 pub(super) const PARKED: Instrument = instrument("portcullis.outbox.parked", "{lane}", "lanes that wait for a person");
+pub(super) const LETTERS: Instrument =
+    instrument("portcullis.letters.parked", "{letter}", "letters about consent that wait for a person");
+pub(super) const OWED_COMMITS: Instrument =
+    instrument("portcullis.moderation.owed", "{restriction}", "restrictions that wait for a commit");
+pub(super) const OVERDUE: Instrument =
+    instrument("portcullis.moderation.overdue", "{restriction}", "restrictions whose commit is too long in coming");
 pub(super) const STAGED: Instrument = instrument("portcullis.audit.staged", "{record}", "records without a position");
 pub(super) const STREAM_ROWS: Instrument =
     instrument("portcullis.streams.staged", "{row}", "rows of event streams without a position");
@@ -45,7 +51,7 @@ pub(super) const WAITING: Instrument =
 pub(super) const BUSY: Instrument = instrument("portcullis.store.busy", "{job}", "jobs refused by a full write lane");
 
 /// All of them.
-pub const INSTRUMENTS: [Instrument; 16] = [
+pub const INSTRUMENTS: [Instrument; 19] = [
     REQUESTS,
     DECISIONS,
     DECIDING,
@@ -56,6 +62,9 @@ pub const INSTRUMENTS: [Instrument; 16] = [
     LOADS,
     OWED,
     PARKED,
+    LETTERS,
+    OWED_COMMITS,
+    OVERDUE,
     STAGED,
     STREAM_ROWS,
     LAG,

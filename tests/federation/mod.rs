@@ -8,6 +8,7 @@ mod domains;
 mod forged;
 mod franking;
 mod joins;
+mod moderation;
 mod notify;
 mod policy;
 mod postgres;

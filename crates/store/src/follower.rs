@@ -452,10 +452,17 @@ fn enter(tx: &mut Tx<'_>, room: &RoomUri, device: &ClientUri, attempt: &[u8], no
 }
 
 /// Moves the version, so that what is being decided on the room as it was does not go through.
-fn disturb(tx: &mut Tx<'_>, room: &RoomUri) -> Result<(), StoreError> {
+pub(crate) fn disturb(tx: &mut Tx<'_>, room: &RoomUri) -> Result<(), StoreError> {
     let target = followed_rooms::table.filter(followed_rooms::room.eq(room.as_str()));
     let moved = followed_rooms::version.eq(followed_rooms::version + 1);
     db!(tx, |c| diesel::update(target).set(moved).execute(c))?;
+    Ok(())
+}
+
+/// The same for every room.
+pub(crate) fn disturb_all(tx: &mut Tx<'_>) -> Result<(), StoreError> {
+    let moved = followed_rooms::version.eq(followed_rooms::version + 1);
+    db!(tx, |c| diesel::update(followed_rooms::table).set(moved).execute(c))?;
     Ok(())
 }
 

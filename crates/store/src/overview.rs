@@ -9,7 +9,7 @@ use crate::convert::{millis, number};
 use crate::outbox::LaneStatus;
 use crate::rooms::{RoomStatus, status_code};
 use crate::schema::{audit_entries, audit_stage, outbox_lanes, rooms, sink_cursors};
-use crate::{Conn, StoreError};
+use crate::{Conn, StoreError, consents, restrictions};
 
 /// What a gateway holds, seen at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +22,14 @@ pub struct Overview {
     pub lanes_parked: u64,
     /// Messages that are owed to other providers.
     pub backlog: u64,
+    /// Letters about consent that other providers have not taken.
+    pub letters: u64,
+    /// Those of them that wait for a person.
+    pub letters_parked: u64,
+    /// Restrictions for which a commit is owed that takes clients out of a group.
+    pub expulsions_owed: u64,
+    /// Those of them whose commit is too long in coming.
+    pub expulsions_overdue: u64,
     /// Audit records without a position.
     pub unsequenced: u64,
     /// Position of the last audit record; `None` for an empty log.
@@ -58,11 +66,17 @@ pub fn overview(conn: &mut Conn) -> Result<Overview, StoreError> {
         sink_cursors::moved_at,
     ));
     let last = audit_entries::table.select(max(audit_entries::seq));
+    let (letters, letters_parked) = consents::count_letters(conn)?;
+    let (expulsions_owed, expulsions_overdue) = restrictions::count_owed(conn)?;
     Ok(Overview {
         rooms: number(db!(conn, |c| hosted.select(count_star()).first::<i64>(c))?)?,
         lanes_owing: number(db!(conn, |c| owing().select(count_star()).first::<i64>(c))?)?,
         lanes_parked: number(db!(conn, |c| parked.select(count_star()).first::<i64>(c))?)?,
         backlog: number(db!(conn, |c| backlog.first::<i64>(c))?)?,
+        letters,
+        letters_parked,
+        expulsions_owed,
+        expulsions_overdue,
         unsequenced: number(db!(conn, |c| audit_stage::table.select(count_star()).first::<i64>(c))?)?,
         last_position: db!(conn, |c| last.first::<Option<i64>>(c))?.map(number).transpose()?,
         exports: db!(conn, |c| exports.load::<(String, i64, i64)>(c))?

@@ -385,6 +385,12 @@ pub(crate) fn disturb(tx: &mut Tx<'_>, room: &RoomUri) -> Result<(), StoreError>
     }
 }
 
+/// The same for every room.
+pub(crate) fn disturb_all(tx: &mut Tx<'_>) -> Result<(), StoreError> {
+    db!(tx, |c| diesel::update(rooms::table).set(rooms::version.eq(rooms::version + 1)).execute(c))?;
+    Ok(())
+}
+
 fn keep_state(tx: &mut Tx<'_>, room: &RoomUri, state: &GroupState) -> Result<(), StoreError> {
     let row = (
         room_states::room.eq(room.as_str()),

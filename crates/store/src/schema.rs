@@ -31,6 +31,15 @@ diesel::table! {
         subject -> Text,
         imposed_by -> Text,
         imposed_at -> BigInt,
+        reason -> Text,
+        case_number -> Text,
+        policies -> Text,
+        decision -> Binary,
+        owed -> Integer,
+        committed_at -> BigInt,
+        ended_at -> BigInt,
+        alarmed_at -> BigInt,
+        obstacle -> Text,
     }
 }
 

@@ -27,7 +27,7 @@ impl Gateway {
     ) -> Result<Kept, AdminError> {
         let by = operator.actor();
         let act = AdminAct::RedeliverExport;
-        let wish = Wish { operator, act, about: None, room: None, why: Some(reason.clone()) };
+        let wish = Wish { operator, act, about: None, room: None, user: None, why: Some(reason.clone()) };
         let changed = self.allowed(once, wish, move |inner, decision| {
             let (id, record, now) = (decision.id(), decision.record, inner.clock.now());
             let key = letters.sink.clone();

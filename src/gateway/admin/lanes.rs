@@ -46,7 +46,7 @@ impl Gateway {
     ) -> Result<Kept, AdminError> {
         let by = operator.actor();
         let (about, room, why) = (Some(lane.peer.clone()), Some(lane.room.clone()), Some(reason.clone()));
-        let wish = Wish { operator, act: change.act(), about, room, why };
+        let wish = Wish { operator, act: change.act(), about, room, user: None, why };
         let changed = self.allowed(once, wish, move |inner, decision| {
             let (id, record, now) = (decision.id(), decision.record, inner.clock.now());
             let key = lane.room.to_string();

@@ -36,7 +36,7 @@ impl Gateway {
             LetterChange::Retry => AdminAct::RetryLane,
             LetterChange::Skip => AdminAct::SkipLane,
         };
-        let wish = Wish { operator, act, about: Some(peer.clone()), room: None, why: Some(reason) };
+        let wish = Wish { operator, act, about: Some(peer.clone()), room: None, user: None, why: Some(reason) };
         let changed = self.allowed(once, wish, move |inner, decision| {
             let (id, record, now) = (decision.id(), decision.record, inner.clock.now());
             let key = peer.to_string();

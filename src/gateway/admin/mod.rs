@@ -4,6 +4,7 @@
 mod exports;
 mod lanes;
 mod letters;
+mod moderation;
 mod peers;
 mod reports;
 mod rooms;
@@ -18,7 +19,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use portcullis_core::policy::{AdminAct, AdminQuestion};
-use portcullis_core::wire::uri::{Domain, RoomUri};
+use portcullis_core::wire::uri::{Domain, RoomUri, UserUri};
 use portcullis_store::{Conn, StoreError};
 use uuid::Uuid;
 
@@ -95,6 +96,7 @@ struct Wish {
     /// Absent: the gateway as a whole.
     about: Option<Domain>,
     room: Option<RoomUri>,
+    user: Option<UserUri>,
     /// In the person's own words.
     why: Option<String>,
 }
@@ -111,7 +113,7 @@ impl Gateway {
         act: AdminAct,
         read: impl FnOnce(&mut Conn) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, AdminError> {
-        let wish = Wish { operator, act, about: None, room: None, why: None };
+        let wish = Wish { operator, act, about: None, room: None, user: None, why: None };
         self.permitted(wish, move |inner| Ok(inner.store.read(read)?)).await
     }
 
@@ -160,7 +162,8 @@ impl Wish {
             now,
         };
         let Operator { subject, roles } = &self.operator;
-        let question = AdminQuestion { act: self.act, operator: subject, roles, about, room: self.room.as_ref(), now };
+        let (room, user) = (self.room.as_ref(), self.user.as_ref());
+        let question = AdminQuestion { act: self.act, operator: subject, roles, about, room, user, now };
         Ok(case.decide_admin(&inner.policy.active(), &question, self.why.as_deref()))
     }
 }

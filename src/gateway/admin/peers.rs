@@ -54,7 +54,7 @@ impl Gateway {
     ///
     /// [`AdminError::Denied`].
     pub async fn peer_list(&self, operator: Operator) -> Result<Vec<(Listed, bool)>, AdminError> {
-        let wish = Wish { operator, act: AdminAct::ViewPeers, about: None, room: None, why: None };
+        let wish = Wish { operator, act: AdminAct::ViewPeers, about: None, room: None, user: None, why: None };
         let listed = |inner: &Arc<Inner>| {
             refresh(inner)?;
             let active = inner.policy.active();
@@ -87,7 +87,7 @@ impl Gateway {
     ) -> Result<Kept, AdminError> {
         let by = operator.actor();
         let (about, why) = (Some(domain.clone()), Some(reason.clone()));
-        let wish = Wish { operator, act: change.act(), about, room: None, why };
+        let wish = Wish { operator, act: change.act(), about, room: None, user: None, why };
         let changed = self.allowed(once, wish, move |inner, decision| {
             if inner.is_ours(&domain) {
                 return Err(GatewayError::decode("this is a domain of the gateway itself"));

@@ -20,7 +20,8 @@ impl Gateway {
     /// [`AdminError::Denied`]; [`GatewayError::NotFound`] when there is no such report.
     pub async fn read_reported(&self, operator: Operator, id: Uuid) -> Result<(Report, Reported), AdminError> {
         let by = operator.actor();
-        let wish = Wish { operator, act: AdminAct::ViewReportedContent, about: None, room: None, why: None };
+        let wish =
+            Wish { operator, act: AdminAct::ViewReportedContent, about: None, room: None, user: None, why: None };
         let read = self.allowed(Once::unnamed(), wish, move |inner, decision| {
             let (record, now) = (decision.record, inner.clock.now());
             let (report, messages) = inner.store.write("admin", move |tx: &mut Tx<'_>| {
@@ -47,7 +48,7 @@ impl Gateway {
             ReportState::Upheld => AdminAct::UpholdReport,
             ReportState::Dismissed => AdminAct::DismissReport,
         };
-        let wish = Wish { operator, act, about: None, room: None, why: Some(handling.why.clone()) };
+        let wish = Wish { operator, act, about: None, room: None, user: None, why: Some(handling.why.clone()) };
         let changed = self.allowed(once, wish, move |inner, decision| {
             let (id, record, now) = (decision.id(), decision.record, inner.clock.now());
             let found = inner.store.read(|conn| stored::find(conn, handling.report));

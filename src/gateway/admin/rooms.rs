@@ -49,7 +49,8 @@ impl Gateway {
     ///
     /// [`AdminError::Denied`], [`GatewayError::NotFound`].
     pub async fn view_room(&self, operator: Operator, room: RoomUri) -> Result<RoomView, AdminError> {
-        let wish = Wish { operator, act: AdminAct::ViewRooms, about: None, room: Some(room.clone()), why: None };
+        let wish =
+            Wish { operator, act: AdminAct::ViewRooms, about: None, room: Some(room.clone()), user: None, why: None };
         let lanes = Wish { act: AdminAct::ViewLanes, ..wish.clone() };
         // Not asked for by itself, so that leaving it out is no refusal.
         self.permitted(wish, move |inner| read(inner, &room, lanes.decide(inner)?.allow)).await

@@ -51,6 +51,8 @@ struct RoomFixture {
     #[serde(default)]
     muted: BTreeSet<UserUri>,
     #[serde(default)]
+    barred: BTreeSet<UserUri>,
+    #[serde(default)]
     frozen: bool,
     #[serde(default)]
     legal_hold: bool,
@@ -236,6 +238,7 @@ impl RoomFixture {
                 .clone()
                 .map(|participants| Membership { participants: participants.into(), roles: roles() }),
             muted: self.muted.clone(),
+            barred: self.barred.iter().cloned().collect(),
             frozen: self.frozen,
             legal_hold: self.legal_hold,
         }

@@ -104,7 +104,8 @@ pub(super) fn conform(vocabulary: &Vocabulary, directory: &Directory, schema: &S
             participants: Arc::new(people.iter().map(|user| (user.clone(), 2)).collect()),
             roles: vec![role(0), role(2)],
         }),
-        muted: people.into_iter().collect(),
+        muted: people.iter().cloned().collect(),
+        barred: people.into_iter().collect(),
         frozen: false,
         legal_hold: false,
     };
@@ -318,9 +319,13 @@ impl<'a> Slice<'a> {
         let host = self.provider(&room.room.domain())?;
         let settings = self.directory.room(&room.room);
         let people: BTreeSet<&UserUri> = target.into_iter().chain([actor]).collect();
-        let muted: Vec<EntityUid> =
-            people.iter().filter(|user| room.muted.contains(**user)).map(|user| self.vocabulary.user(user)).collect();
-        let muted: Vec<_> = muted.into_iter().map(|user| self.refer(user)).collect();
+        let mut among = |marked: &dyn Fn(&UserUri) -> bool| -> Vec<RestrictedExpression> {
+            let found = people.iter().filter(|user| marked(user));
+            let found: Vec<EntityUid> = found.map(|user| self.vocabulary.user(user)).collect();
+            found.into_iter().map(|user| self.refer(user)).collect()
+        };
+        let muted = among(&|user| room.muted.contains(user));
+        let barred = among(&|user| room.barred.contains(user));
         let max_message_bytes = settings.and_then(|settings| settings.max_message_bytes);
         let ciphersuites = settings.and_then(|settings| settings.ciphersuites.as_ref());
         let labels = settings.into_iter().flat_map(|settings| &settings.labels);
@@ -332,6 +337,7 @@ impl<'a> Slice<'a> {
             ("frozen", boolean(room.frozen)),
             ("legalHold", boolean(room.legal_hold)),
             ("muted", set(muted)),
+            ("barred", set(barred)),
             ("classification", long(settings.map_or(0, |settings| settings.classification))),
             ("maxMessageBytes", long(max_message_bytes.unwrap_or(self.directory.defaults.max_message_bytes))),
             (

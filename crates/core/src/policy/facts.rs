@@ -5,7 +5,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use crate::consent::Standing;
-use crate::room::{Actor, RoomState};
+use crate::room::{Actor, Barred, RoomState};
 use crate::time::Millis;
 use crate::wire::components::{Capability, Role};
 use crate::wire::consent::ConsentOperation;
@@ -82,6 +82,8 @@ pub struct RoomFacts {
     pub roles: Option<Membership>,
     /// Users whom a moderator has muted.
     pub muted: BTreeSet<UserUri>,
+    /// Whose rights a moderator has ended.
+    pub barred: Barred,
     /// Whether a moderator has frozen it.
     pub frozen: bool,
     /// Whether it stands under legal hold.
@@ -271,11 +273,37 @@ pub enum AdminAct {
     UpholdReport,
     /// Find that a report is not right, or shows nothing.
     DismissReport,
+    /// Take a user out of a room for good.
+    Ban,
+    /// End a ban.
+    Unban,
+    /// Take a user's clients out of a room.
+    Kick,
+    /// Take a user out of a room until a member adds it again.
+    Remove,
+    /// End a removal before a member has carried it out.
+    Readmit,
+    /// Refuse a user's messages in a room.
+    Mute,
+    /// Take a user's messages again.
+    Unmute,
+    /// Let nobody change a room or write to it.
+    Freeze,
+    /// End a freeze.
+    Unfreeze,
+    /// Take a user out of every room.
+    RemoveUser,
+    /// End that.
+    ReadmitUser,
+    /// Take all users of a provider out of every room.
+    RemoveProvider,
+    /// End that.
+    ReadmitProvider,
 }
 
 impl AdminAct {
     /// All of them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 31] = [
         Self::ViewStatus,
         Self::ViewRooms,
         Self::ViewPeers,
@@ -294,6 +322,19 @@ impl AdminAct {
         Self::ReviewReport,
         Self::UpholdReport,
         Self::DismissReport,
+        Self::Ban,
+        Self::Unban,
+        Self::Kick,
+        Self::Remove,
+        Self::Readmit,
+        Self::Mute,
+        Self::Unmute,
+        Self::Freeze,
+        Self::Unfreeze,
+        Self::RemoveUser,
+        Self::ReadmitUser,
+        Self::RemoveProvider,
+        Self::ReadmitProvider,
     ];
 
     /// The name of the action in the schema.
@@ -311,6 +352,16 @@ impl AdminAct {
             Self::ViewReports => "viewReports",
             Self::ViewReportedContent => "viewReportedContent",
             Self::ReviewReport | Self::UpholdReport | Self::DismissReport => "handleReports",
+            Self::Ban
+            | Self::Unban
+            | Self::Kick
+            | Self::Remove
+            | Self::Readmit
+            | Self::Mute
+            | Self::Unmute
+            | Self::Freeze
+            | Self::Unfreeze => "moderateRoom",
+            Self::RemoveUser | Self::ReadmitUser | Self::RemoveProvider | Self::ReadmitProvider => "moderateAllRooms",
         }
     }
 
@@ -335,6 +386,19 @@ impl AdminAct {
             Self::ReviewReport => "review",
             Self::UpholdReport => "uphold",
             Self::DismissReport => "dismiss",
+            Self::Ban => "ban",
+            Self::Unban => "unban",
+            Self::Kick => "kick",
+            Self::Remove => "remove",
+            Self::Readmit => "readmit",
+            Self::Mute => "mute",
+            Self::Unmute => "unmute",
+            Self::Freeze => "freeze",
+            Self::Unfreeze => "unfreeze",
+            Self::RemoveUser => "removeUser",
+            Self::ReadmitUser => "readmitUser",
+            Self::RemoveProvider => "removeProvider",
+            Self::ReadmitProvider => "readmitProvider",
         }
     }
 }
@@ -352,6 +416,8 @@ pub struct AdminQuestion<'a> {
     pub about: &'a Domain,
     /// The room it is about, for one room.
     pub room: Option<&'a RoomUri>,
+    /// The user it is about, for one user.
+    pub user: Option<&'a UserUri>,
     /// When.
     pub now: Millis,
 }

@@ -28,21 +28,22 @@ pub(super) struct Key {
     to_role: u32,
     frozen: bool,
     legal_hold: bool,
-    /// Of the actor and the target: whether it is muted, and its role.
-    standing: [(bool, Option<u32>); 2],
+    /// Of the actor and the target: whether it is muted, whether it is barred, and its role.
+    standing: [(bool, bool, Option<u32>); 2],
     /// Role 0 and those that the question names; `None` where no roles are known.
     roles: Option<Vec<Arc<RoleFacts>>>,
 }
 
 impl Key {
     pub(super) fn of(question: &Question<'_>) -> Self {
-        let RoomFacts { room, roles, muted, frozen, legal_hold, side: _ } = question.room;
+        let RoomFacts { room, roles, muted, barred, frozen, legal_hold, side: _ } = question.room;
         let actor = question.actor.uri();
         let standing = [Some(&actor), question.target].map(|user| {
             let role = user.zip(roles.as_ref()).and_then(|(user, known)| known.participants.get(user).copied());
-            (user.is_some_and(|user| muted.contains(user)), role)
+            let marked = user.map(|user| (muted.contains(user), barred.contains(user))).unwrap_or_default();
+            (marked.0, marked.1, role)
         });
-        let named = [Some(0), Some(question.to_role), standing[0].1, standing[1].1];
+        let named = [Some(0), Some(question.to_role), standing[0].2, standing[1].2];
         let roles = roles
             .as_ref()
             .map(|known| known.roles.iter().filter(|role| named.contains(&Some(role.index))).cloned().collect());

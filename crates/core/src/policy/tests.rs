@@ -97,6 +97,7 @@ fn clubhouse() -> RoomFacts {
             ],
         }),
         muted: BTreeSet::new(),
+        barred: Default::default(),
         frozen: false,
         legal_hold: false,
     }

@@ -9,7 +9,7 @@ use crate::wire::uri::UserUri;
 
 use super::operations::list_moves;
 use super::state::{BANNED, UNLISTED};
-use super::{Action, RoomState, Rule};
+use super::{Action, Barred, RoomState, Rule};
 
 /// A room together with the proposals that were accepted in its epoch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,13 +17,20 @@ pub struct Effective {
     /// The role that each user concerned will have.
     pending_roles: BTreeMap<UserUri, u32>,
     blocked: BTreeSet<UserUri>,
+    /// Whose rights have ended by another way than a proposal.
+    barred: Barred,
     imposed: bool,
 }
 
 impl Effective {
-    /// Users whose rights have ended: removed, banned, leaving, or about to lose every client.
-    pub fn blocked(&self) -> &BTreeSet<UserUri> {
-        &self.blocked
+    /// The same, with those whose rights moderators have ended.
+    pub fn barring(self, barred: Barred) -> Self {
+        Self { barred, ..self }
+    }
+
+    /// Whether the rights of `user` have ended: it is removed, banned, leaving, about to lose every client, or barred.
+    pub fn blocks(&self, user: &UserUri) -> bool {
+        self.blocked.contains(user) || self.barred.contains(user)
     }
 
     /// Whether somebody who is listed is about to get another role, or to go, by the proposal of somebody else.
@@ -43,15 +50,13 @@ impl Effective {
     pub fn may_send(&self, room: &RoomState, user: &UserUri) -> bool {
         let by_role = |role| room.role_has(role, Capability::SEND_MESSAGE) || room.role_may_react(role);
         let pending = self.pending_role(room, user);
-        !self.blocked.contains(user) && by_role(room.role_of(user)) && pending.is_none_or(by_role)
+        !self.blocks(user) && by_role(room.role_of(user)) && pending.is_none_or(by_role)
     }
 
     /// Whether `user` has `capability` both by its role in `room` and by the role it is about to get.
     pub fn holds(&self, room: &RoomState, user: &UserUri, capability: Capability) -> bool {
         let pending = self.pending_role(room, user);
-        !self.blocked.contains(user)
-            && room.holds(user, capability)
-            && pending.is_none_or(|role| room.role_has(role, capability))
+        !self.blocks(user) && room.holds(user, capability) && pending.is_none_or(|role| room.role_has(role, capability))
     }
 
     /// The role that a listed user is about to get. To one that is not listed any role is a gain.
@@ -93,7 +98,7 @@ impl RoomState {
             .filter(|(user, leaves)| self.clients().get(*user).is_some_and(|clients| clients.is_subset(leaves)))
             .map(|(user, _)| user.clone());
         let blocked = out.chain(without_clients).collect();
-        Effective { pending_roles, blocked, imposed }
+        Effective { pending_roles, blocked, barred: Barred::default(), imposed }
     }
 
     /// Users whose rights ended with one of the accepted proposals `pending`.

@@ -8,6 +8,7 @@
 mod action;
 mod actions;
 mod admission;
+mod barred;
 mod effective;
 mod found;
 mod invariants;
@@ -23,6 +24,7 @@ mod well_formed;
 pub use action::{Action, Actor, Rule};
 pub use actions::{Consequences, actions, proposed_actions};
 pub use admission::{Admission, Grant};
+pub use barred::Barred;
 pub use effective::Effective;
 pub use found::{found, running};
 pub use state::{RoomError, RoomState};

@@ -385,6 +385,13 @@ pub fn waiting(conn: &mut Conn, after: Option<(&Domain, u64)>, limit: u32) -> Re
         .collect()
 }
 
+/// How many letters are not delivered, and how many of them are parked.
+pub(crate) fn count_letters(conn: &mut Conn) -> Result<(u64, u64), StoreError> {
+    let all = consent_letters::table.count();
+    let parked = consent_letters::table.filter(consent_letters::parked_at.is_not_null()).count();
+    Ok((number(db!(conn, |c| all.get_result::<i64>(c))?)?, number(db!(conn, |c| parked.get_result::<i64>(c))?)?))
+}
+
 /// Forgets letters that were parked before `before`, at most `limit`. Gives their number.
 ///
 /// # Errors

@@ -3,10 +3,10 @@
 
 mod letters;
 
-pub(crate) use letters::resume;
 pub use letters::{
     Letter, Waiting, delivered, drop_parked, expire, lease, next_due, owe, park, postpone, retry, waiting,
 };
+pub(crate) use letters::{count_letters, resume};
 
 use diesel::dsl::count_star;
 use diesel::prelude::*;

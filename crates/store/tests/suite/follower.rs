@@ -1,7 +1,7 @@
 use portcullis_core::time::Millis;
 use portcullis_core::wire::uri::{GroupUri, RoomUri};
 use portcullis_store::follower::{self, Joined, Kept, Progress, Standing, Why};
-use portcullis_store::restrictions::{Restriction, impose};
+use portcullis_store::restrictions::{Grounds, Place, Restriction, impose};
 use portcullis_store::rooms::{self, RoomStatus, Seen};
 use portcullis_store::streams::{self, StreamItem};
 use portcullis_store::{Store, StoreError, proposals};
@@ -190,7 +190,7 @@ on_both! {
         let (moved, seen) = (uri.clone(), head.seen());
         store.write("x", move |tx| rooms::advance_epoch(tx, &moved, seen, &state(4), NOW)).unwrap();
         let muted = uri.clone();
-        store.write("x", move |tx| impose(tx, &muted, &Restriction::Mute(user("eve")), "me", NOW)).unwrap();
+        store.write("x", move |tx| impose(tx, &Place::from(&muted), &Restriction::Mute(user("eve")), &Grounds::default(), NOW)).unwrap();
         let (stale, lost) = (uri.clone(), uri.clone());
         let refused = store.write("x", move |tx| rooms::lose(tx, &stale, Seen { epoch: 4, version: 1 }));
         assert!(matches!(refused, Err(StoreError::EpochMoved { epoch: 4, version: 2 })));

@@ -18,6 +18,7 @@ mod postgres;
 mod profiles;
 mod records;
 mod reports;
+mod restrictions;
 mod rooms;
 mod sequencer;
 mod standings;

@@ -1,6 +1,6 @@
 use portcullis_core::time::Millis;
 use portcullis_store::proposals::{self, PendingProposal};
-use portcullis_store::restrictions::{Restriction, impose, lift, restrictions};
+use portcullis_store::restrictions::{Grounds, Place, Restriction, impose, lift, restrictions};
 use portcullis_store::rooms::{self, RoomStatus, Seen};
 use portcullis_store::{StoreError, events};
 use uuid::Uuid;
@@ -131,9 +131,9 @@ on_both! {
         let (room, seen) = active_room(&store, "clubhouse");
         let uri = room.clone();
         store.write("x", move |tx| {
-            impose(tx, &uri, &Restriction::Freeze, "carol", NOW)?;
-            impose(tx, &uri, &Restriction::Mute(user("bob")), "carol", NOW)?;
-            impose(tx, &uri, &Restriction::Mute(user("bob")), "carol", NOW)
+            impose(tx, &Place::from(&uri), &Restriction::Freeze, &Grounds::default(), NOW)?;
+            impose(tx, &Place::from(&uri), &Restriction::Mute(user("bob")), &Grounds::default(), NOW)?;
+            impose(tx, &Place::from(&uri), &Restriction::Mute(user("bob")), &Grounds::default(), NOW)
         }).unwrap();
         let uri = room.clone();
         let late = store.write("x", move |tx| rooms::accept_message(tx, &uri, seen, NOW));
@@ -142,7 +142,7 @@ on_both! {
         assert_eq!((imposed.frozen, imposed.legal_hold), (true, false));
         assert_eq!(imposed.muted.into_iter().collect::<Vec<_>>(), [user("bob")]);
         let uri = room.clone();
-        store.write("x", move |tx| lift(tx, &uri, &Restriction::Freeze)).unwrap();
+        store.write("x", move |tx| lift(tx, &Place::from(&uri), &Restriction::Freeze, NOW)).unwrap();
         assert!(!store.read(|conn| restrictions(conn, &room)).unwrap().frozen);
     }
 

@@ -8,7 +8,7 @@ use crate::policy::engine::Engine;
 use crate::policy::facts::{AdminAct, AdminQuestion};
 use crate::policy::verdict::Verdict;
 use crate::time::Millis;
-use crate::wire::uri::{Domain, RoomUri};
+use crate::wire::uri::{Domain, RoomUri, UserUri};
 
 /// A question at the admin door and what must come out.
 #[derive(Clone, Debug, Deserialize)]
@@ -27,6 +27,8 @@ pub(super) struct AdminCase {
     about: Option<Domain>,
     /// The room it is about.
     room: Option<RoomUri>,
+    /// The user it is about.
+    user: Option<UserUri>,
     #[serde(default)]
     now: Millis,
     expect: Expected,
@@ -69,6 +71,7 @@ impl AdminCase {
             roles: &self.roles,
             about,
             room: self.room.as_ref(),
+            user: self.user.as_ref(),
             now: self.now,
         })
     }

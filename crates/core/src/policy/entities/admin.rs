@@ -7,7 +7,7 @@ use crate::policy::facts::{AdminAct, AdminQuestion};
 use crate::policy::settings::Directory;
 use crate::policy::vocabulary::{Act, Vocabulary, uid};
 use crate::time::Millis;
-use crate::wire::uri::{Domain, RoomUri};
+use crate::wire::uri::{Domain, RoomUri, UserUri};
 
 /// Turns a question at the admin door into a request with its entities.
 pub(in crate::policy) fn of_admin(
@@ -25,6 +25,7 @@ pub(in crate::policy) fn of_admin(
     let mut context: Vec<(&str, RestrictedExpression)> =
         vec![("now", datetime(question.now)?), ("operation", text(question.act.operation()))];
     context.extend(question.room.map(|room| ("room", text(room.as_str()))));
+    context.extend(question.user.map(|user| ("user", text(user.as_str()))));
     slice.ask(operator, about, context)
 }
 
@@ -32,10 +33,12 @@ pub(in crate::policy) fn of_admin(
 pub(super) fn conform(vocabulary: &Vocabulary, directory: &Directory, schema: &Schema) -> Result<(), FactsError> {
     let about = Domain::parse("sample.example").map_err(FactsError::cedar("sample"))?;
     let room = RoomUri::parse("mimi://sample.example/r/a").map_err(FactsError::cedar("sample"))?;
+    let user = UserUri::parse("mimi://sample.example/u/a").map_err(FactsError::cedar("sample"))?;
     let roles = BTreeSet::new();
     for act in AdminAct::ALL {
+        let (room, user) = (Some(&room), Some(&user));
         let question =
-            AdminQuestion { act, operator: "sample", roles: &roles, about: &about, room: Some(&room), now: Millis(0) };
+            AdminQuestion { act, operator: "sample", roles: &roles, about: &about, room, user, now: Millis(0) };
         if let Some(found) = vocabulary.admin(act) {
             let asked = of_admin(vocabulary, directory, found, &question)?;
             asked.request_conforms(schema)?;

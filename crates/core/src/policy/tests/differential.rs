@@ -110,14 +110,17 @@ fn a_room() -> impl Strategy<Value = RoomFacts> {
     let membership = (participants, roles)
         .prop_map(|(participants, roles)| Membership { participants: Arc::new(participants), roles });
     let muted = prop::collection::btree_set(a_user(), 0..3);
-    (0..3_u8, any::<bool>(), prop::option::weighted(0.8, membership), muted, any::<[bool; 2]>()).prop_map(
-        |(room, hub, roles, muted, [frozen, legal_hold])| RoomFacts {
+    let barred = prop::collection::btree_set(a_user(), 0..2);
+    let imposed = (muted, barred);
+    (0..3_u8, any::<bool>(), prop::option::weighted(0.8, membership), imposed, any::<[bool; 2]>()).prop_map(
+        |(room, hub, roles, (muted, barred), [frozen, legal_hold])| RoomFacts {
             room: ["mimi://a.example/r/r0", "mimi://a.example/r/r1", "mimi://b.example/r/r2"][usize::from(room)]
                 .parse()
                 .unwrap(),
             side: if hub { Side::Hub } else { Side::Follower },
             roles,
             muted,
+            barred: barred.into_iter().collect(),
             frozen: frozen && legal_hold,
             legal_hold,
         },

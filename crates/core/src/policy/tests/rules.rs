@@ -25,8 +25,14 @@ fn nothing_of_the_company_holds_a_user_in_a_room() {
         providers: [{ domain: b.example, suspended: true }, { domain: a.example, suspended: true }]\n\
         defaults: { ciphersuites: [], max_message_bytes: 0 }\n";
     let engine = engine_with(&[("settings.yaml", everything)]);
-    let room =
-        RoomFacts { muted: BTreeSet::from([user("b.example/u/bob")]), frozen: true, legal_hold: true, ..clubhouse() };
+    let bob = || user("b.example/u/bob");
+    let room = RoomFacts {
+        muted: [bob()].into(),
+        barred: [bob()].into_iter().collect(),
+        frozen: true,
+        legal_hold: true,
+        ..clubhouse()
+    };
     let verdict = decide(&engine, &room, "b.example/u/bob", Capability::REMOVE_SELF, None);
     assert!(verdict.allow, "{verdict:?}");
 }
@@ -197,6 +203,7 @@ fn a_policy_that_fails_denies_at_the_admin_door() {
         roles: &roles,
         about: &about,
         room: None,
+        user: None,
         now: Millis(2000),
     };
     let verdict = engine.decide_admin(&question);
@@ -222,6 +229,9 @@ fn an_engine_that_was_asked_before_decides_as_a_new_one() {
         clubhouse(),
         with(&|room| room.muted = [user("a.example/u/alice")].into()),
         with(&|room| room.muted = [user("b.example/u/bob")].into()),
+        with(&|room| room.barred.users = [user("a.example/u/alice")].into()),
+        with(&|room| room.barred.users = [user("b.example/u/bob")].into()),
+        with(&|room| room.barred.providers = [domain("b.example")].into()),
         with(&|room| room.frozen = true),
         with(&|room| room.legal_hold = true),
         with(&|room| room.roles = None),
