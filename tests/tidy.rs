@@ -160,6 +160,7 @@ fn every_reason_and_every_kind_of_record_is_documented() {
         "delivery.",
         "follower.",
         "key.",
+        "letters.",
         "moderation.",
         "outbox.",
         "policy.",

@@ -10,6 +10,7 @@ mod demo;
 mod exit;
 mod host;
 mod init;
+mod letters;
 mod outbox;
 mod output;
 mod report;
@@ -46,6 +47,8 @@ enum Command {
     Demo(demo::Args),
     /// Write a configuration, a development CA and a policy bundle into a folder.
     Init(init::Args),
+    /// List and mend what other providers are to be told of consent.
+    Letters(letters::Args),
     /// List and mend what waits to be delivered to other providers.
     Outbox(outbox::Args),
     /// List, read and decide reports of abuse.
@@ -73,6 +76,7 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Init(args) => init::run(&args),
+        Command::Letters(args) => letters::run(&args),
         Command::Outbox(args) => outbox::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Room(args) => room::run(&args),

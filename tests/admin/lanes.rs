@@ -123,6 +123,10 @@ async fn what_a_provider_refuses_to_be_told_of_consent_is_shown_tried_again_and_
     .await;
     assert_eq!((&letters[0]["operation"], &letters[0]["http_status"]), (&"request".into(), &403.into()));
     assert_eq!((&letters[1]["room"], &letters[1]["peer"]), (&room().as_str().into(), &"b.example".into()));
+    let status = ops.get("status").await.good().body;
+    assert_eq!(status["letters"], json!({ "owing": 2, "parked": 2 }));
+    assert_eq!(a.operated(&["letters", "list", "--parked", "--json"]).lines().count(), 2);
+    assert!(a.operated(&["letters", "list"]).contains("parked"));
     at_b.decide("a.example", "allow").await.good();
     let tried = ops.post("letters/b.example/retry", json!({ "reason": "they let us in again" })).await.good();
     assert_eq!(tried.body, json!({ "messages": 2 }));
@@ -131,4 +135,7 @@ async fn what_a_provider_refuses_to_be_told_of_consent_is_shown_tried_again_and_
     assert_eq!(ops.get("letters").await.good().body["items"], json!([]));
     let none = ops.post("letters/b.example/skip", json!({ "reason": "there is nothing left" })).await;
     assert_eq!(none.refusal(), (404, "not_found"));
+    assert_eq!(a.operate(&["letters", "skip", "b.example", "--reason", "none"]).status.code(), Some(2));
+    assert_eq!(a.operate(&["letters", "retry", "c.example", "--reason", "none"]).status.code(), Some(2));
+    assert!(a.operated(&["letters", "retry", "b.example", "--reason", "once more"]).starts_with("0 letters"));
 }
