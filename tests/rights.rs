@@ -188,7 +188,7 @@ fn in_the_place_of_alice(method: &Method, path: &str, alice: &mut Device) -> Ins
         // A query is Mallory's own and about nobody; what is none is refused.
         ("POST", "/v1/search/{domain}") => Instead { body: b"{}".to_vec(), refused: |status, _| status == 400 },
         ("PUT" | "GET", "/v1/users/{user}/profile") => plain(json!({})),
-        ("PUT", "/v1/users/{user}" | "/v1/devices/{device}")
+        ("PUT" | "DELETE", "/v1/users/{user}" | "/v1/devices/{device}")
         | ("GET", "/v1/devices/{device}/key-packages" | "/v1/devices/{device}/events") => plain(json!({})),
         ("POST", "/v1/devices/{device}/key-packages") => plain(json!({ "key_packages": [] })),
         ("POST", "/v1/rooms") => plain(json!({ "room": "mimi://b.example/r/x", "template": "strict", "name": "x" })),

@@ -9,6 +9,7 @@ use portcullis_core::wire::mls::KeyPackage;
 use portcullis_core::wire::uri::{ClientUri, UserUri};
 use portcullis_store::audit::{AuditRecord, Outcome};
 use portcullis_store::key_packages::StoredKeyPackage;
+use portcullis_store::restrictions::{self, Grounds, Place, Restriction};
 use portcullis_store::{StoreError, Tx, devices, key_packages};
 use serde_json::json;
 use uuid::Uuid;
@@ -19,6 +20,9 @@ use super::{GatewayError, Inner};
 
 /// Most KeyPackages that wait for one device: unclaimed ones are what a replayed request can burn (reading D-21).
 const MAX_UNCLAIMED: u64 = 200;
+
+/// Kind of the records of what is deleted.
+const DEREGISTRATION: &str = "decision.deregistration";
 
 /// How many KeyPackages of a device nobody has claimed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +35,11 @@ pub(super) fn register_user(inner: &Inner, user: &UserUri) -> Result<(), Gateway
     let (user, now) = (user.clone(), inner.clock.now());
     Ok(inner.store.write(&user.to_string(), move |tx: &mut Tx<'_>| {
         devices::register_user(tx, &user, now)?;
+        let former = Restriction::Deprovisioned(user.clone());
+        let stands = restrictions::find(tx, &Place::Everywhere, &former)?;
+        if stands.is_some_and(|stands| stands.ended_at.is_none()) {
+            restrictions::lift(tx, &Place::Everywhere, &former, now)?;
+        }
         tx.stage(&AuditRecord {
             actor: Some(user.to_string()),
             peer: Some(user.domain()),
@@ -54,6 +63,42 @@ pub(super) fn register_device(inner: &Inner, user: &UserUri, device: &ClientUri)
         Err(StoreError::Missing) => Err(GatewayError::NotFound),
         Err(StoreError::Exists) => Err(GatewayError::Conflict),
         written => Ok(written?),
+    }
+}
+
+/// A device that its user has lost, or its backend has deleted: it gets nothing any more, and the hub proposes that it goes
+/// from each room of ours that it is in. From rooms of other hubs only the user's other devices can take it out.
+pub(super) fn deregister_device(inner: &Inner, user: &UserUri, device: &ClientUri) -> Result<(), GatewayError> {
+    if device.user().as_ref() != Some(user) || !inner.is_ours(&user.domain()) {
+        return wrong_identity(inner, Once::unnamed(), user, DEREGISTRATION, "device_is_another_user_s", device);
+    }
+    let decision = allowed(inner, Once::unnamed(), user, DoorAct::DeregisterDevice, DEREGISTRATION)?;
+    let (grounds, device, now) = (grounds(user, &decision), device.clone(), inner.clock.now());
+    Ok(inner.store.write(user.as_str(), move |tx: &mut Tx<'_>| {
+        devices::forget_device(tx, &device)?;
+        restrictions::impose(tx, &Place::Everywhere, &Restriction::Device(device.clone()), &grounds, now)?;
+        tx.stage(&decision.record)
+    })?)
+}
+
+/// A user who is no user of ours any longer: its rights end in every room, until it is registered again.
+pub(super) fn deregister_user(inner: &Inner, user: &UserUri) -> Result<(), GatewayError> {
+    let decision = allowed(inner, Once::unnamed(), user, DoorAct::DeregisterUser, DEREGISTRATION)?;
+    let (grounds, user, now) = (grounds(user, &decision), user.clone(), inner.clock.now());
+    Ok(inner.store.write(&user.to_string(), move |tx: &mut Tx<'_>| {
+        devices::forget_user(tx, &user)?;
+        restrictions::impose(tx, &Place::Everywhere, &Restriction::Deprovisioned(user.clone()), &grounds, now)?;
+        tx.stage(&decision.record)
+    })?)
+}
+
+fn grounds(user: &UserUri, decision: &Decision) -> Grounds {
+    Grounds {
+        by: user.to_string(),
+        reason: "deregistered_by_the_backend".to_owned(),
+        case: String::new(),
+        policies: decision.record.policy.clone(),
+        decision: Some(decision.id()),
     }
 }
 

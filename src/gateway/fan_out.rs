@@ -149,8 +149,10 @@ pub(super) fn of_proposals(inner: &Inner, hosted: &Hosted, messages: &[MlsMessag
 /// An application message, withheld from users who are blocked or whose role may not receive messages: from our own
 /// devices one by one, from another provider only when none of its users may have it (room policy, canReceiveMessage).
 pub(super) fn of_message(inner: &Inner, hosted: &Hosted, epoch: u64, message: &MlsMessage) -> Delivery {
-    let may_receive =
-        |leaf: &&Arc<Leaf>| hosted.effective.holds(&hosted.state, &leaf.user, Capability::RECEIVE_MESSAGE);
+    let may_receive = |leaf: &&Arc<Leaf>| {
+        !hosted.restrictions.deleted.contains(&leaf.client)
+            && hosted.effective.holds(&hosted.state, &leaf.user, Capability::RECEIVE_MESSAGE)
+    };
     Delivery {
         kind: EventKind::Message,
         epoch,

@@ -350,6 +350,27 @@ impl Gateway {
             .await
     }
 
+    /// Deletes a device of a user of ours, whose clients the hub then takes out of the rooms we host.
+    ///
+    /// # Errors
+    ///
+    /// [`GatewayError::WrongIdentity`] for a device that is not the user's, [`GatewayError::NotFound`] for one that is not
+    /// registered, [`GatewayError::Refused`] by policy.
+    pub async fn deregister_device(&self, user: UserUri, device: ClientUri) -> Result<(), GatewayError> {
+        self.0
+            .blocking(vec![Of::User(user.clone())], move |inner| devices::deregister_device(inner, &user, &device))
+            .await
+    }
+
+    /// Deletes a user of ours with all its devices; its rights end in every room.
+    ///
+    /// # Errors
+    ///
+    /// [`GatewayError::NotFound`] for one that is not registered, [`GatewayError::Refused`] by policy.
+    pub async fn deregister_user(&self, user: UserUri) -> Result<(), GatewayError> {
+        self.0.blocking(vec![Of::User(user.clone())], move |inner| devices::deregister_user(inner, &user)).await
+    }
+
     /// Takes raw KeyPackages of one device, all or none, and answers the number now unclaimed ([`Unclaimed`]).
     ///
     /// # Errors

@@ -140,7 +140,10 @@ impl Update<'_> {
             group_info: change.group_info.clone(),
         };
         let reissued = reissue::removes(self.inner, self.hosted, change, &next.snapshot)?;
-        let settled = moderation::settled(self.hosted, &change.after, &state);
+        let mut settled = moderation::settled(self.hosted, &change.after, &state);
+        if change.joiner().is_some() {
+            settled.left(self.hosted, decision.id());
+        }
         let stapled = reissued.iter().map(|again| again.message.clone()).collect();
         let deliveries = fan_out::of_commit(self.inner, self.hosted, (bundle, stapled), &staged)?;
         let hub = UserUri::provider(&self.hosted.room.domain());

@@ -51,11 +51,11 @@ impl Common {
                 continue;
             }
             let public = path == PATH;
-            let PathItem { get, put, post, .. } = item;
+            let PathItem { get, put, post, delete, .. } = item;
             if let Some(post) = post {
                 post.parameters.get_or_insert_default().push(idempotency_key().into());
             }
-            let methods = [(Method::GET, get), (Method::PUT, put), (Method::POST, post)];
+            let methods = [(Method::GET, get), (Method::PUT, put), (Method::POST, post), (Method::DELETE, delete)];
             for (method, operation) in methods.into_iter().filter_map(|(method, it)| Some((method, it.as_mut()?))) {
                 let refusal = self.refusal(self.limit_bytes(path, &method));
                 operation.responses.responses.insert("default".to_owned(), RefOr::T(refusal));

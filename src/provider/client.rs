@@ -80,6 +80,24 @@ impl Client {
         self.call(self.request(Method::PUT, &["devices", device.as_str()])?).await.map(drop)
     }
 
+    /// Deletes a device of the user this client speaks for.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`].
+    pub async fn deregister_device(&self, device: &ClientUri) -> Result<(), ClientError> {
+        self.call(self.request(Method::DELETE, &["devices", device.as_str()])?).await.map(drop)
+    }
+
+    /// Deletes the user this client speaks for, with its devices.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`].
+    pub async fn deregister_user(&self, user: &UserUri) -> Result<(), ClientError> {
+        self.call(self.request(Method::DELETE, &["users", user.as_str()])?).await.map(drop)
+    }
+
     /// Uploads raw KeyPackages and gives the number now unclaimed.
     ///
     /// # Errors

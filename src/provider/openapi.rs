@@ -23,6 +23,7 @@ use crate::http::{CODES, ProblemDetails, openapi};
     paths(
         document,
         users::register,
+        users::deregister,
         profile::put,
         profile::show,
         profile::search,
@@ -30,6 +31,7 @@ use crate::http::{CODES, ProblemDetails, openapi};
         consent::change,
         consent::list,
         devices::register,
+        devices::deregister,
         key_packages::upload,
         key_packages::count,
         events::stream,

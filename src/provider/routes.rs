@@ -21,7 +21,14 @@ pub(super) const RESOURCES: &[Resource] = &[
         limit_bytes: 0,
         methods: &[(Method::GET, || web::get().to(openapi::document))],
     },
-    Resource { path: "/v1/users/{user}", limit_bytes: 0, methods: &[(Method::PUT, || web::put().to(users::register))] },
+    Resource {
+        path: "/v1/users/{user}",
+        limit_bytes: 0,
+        methods: &[
+            (Method::PUT, || web::put().to(users::register)),
+            (Method::DELETE, || web::delete().to(users::deregister)),
+        ],
+    },
     Resource {
         path: "/v1/users/{user}/profile",
         limit_bytes: 128 * KIB,
@@ -46,7 +53,10 @@ pub(super) const RESOURCES: &[Resource] = &[
     Resource {
         path: "/v1/devices/{device}",
         limit_bytes: 0,
-        methods: &[(Method::PUT, || web::put().to(devices::register))],
+        methods: &[
+            (Method::PUT, || web::put().to(devices::register)),
+            (Method::DELETE, || web::delete().to(devices::deregister)),
+        ],
     },
     Resource {
         path: "/v1/devices/{device}/key-packages",

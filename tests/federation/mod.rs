@@ -3,8 +3,10 @@
 mod audit;
 mod claims;
 mod consent;
+mod deletion;
 mod delivery;
 mod domains;
+mod elsewhere;
 mod forged;
 mod franking;
 mod joins;

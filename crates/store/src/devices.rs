@@ -5,8 +5,8 @@ use portcullis_core::time::Millis;
 use portcullis_core::wire::uri::{ClientUri, UserUri};
 
 use crate::convert::{client, time, user};
-use crate::schema::{devices, users};
-use crate::{Conn, StoreError, Tx};
+use crate::schema::{devices, key_packages, profile_fields, profiles, users};
+use crate::{Conn, StoreError, Tx, follower};
 
 /// Registers a user; nothing changes when it is registered already.
 ///
@@ -47,6 +47,43 @@ pub fn register_device(tx: &mut Tx<'_>, device: &ClientUri, user: &UserUri, now:
     match device_user(tx, device)? {
         Some(owner) if owner == *user => Ok(()),
         Some(_) | None => Err(StoreError::Exists),
+    }
+}
+
+/// Forgets a device: nobody gets its KeyPackages any longer, and it gets nothing of rooms of other hubs. What stands in
+/// its stream stays, for nobody to read.
+///
+/// # Errors
+///
+/// [`StoreError::Missing`] when it is not registered.
+pub fn forget_device(tx: &mut Tx<'_>, device: &ClientUri) -> Result<(), StoreError> {
+    let packages = key_packages::table.filter(key_packages::client.eq(device.as_str()));
+    db!(tx, |c| diesel::delete(packages).execute(c))?;
+    for room in follower::rooms(tx, device)? {
+        follower::leave(tx, &room, device)?;
+    }
+    let row = devices::table.filter(devices::client.eq(device.as_str()));
+    match db!(tx, |c| diesel::delete(row).execute(c))? {
+        0 => Err(StoreError::Missing),
+        _ => Ok(()),
+    }
+}
+
+/// Forgets a user with its devices and its profile.
+///
+/// # Errors
+///
+/// [`StoreError::Missing`] when it is not registered.
+pub fn forget_user(tx: &mut Tx<'_>, user: &UserUri) -> Result<(), StoreError> {
+    devices_of(tx, user)?.iter().try_for_each(|device| forget_device(tx, device))?;
+    let fields = profile_fields::table.filter(profile_fields::user_uri.eq(user.as_str()));
+    db!(tx, |c| diesel::delete(fields).execute(c))?;
+    let profile = profiles::table.filter(profiles::user_uri.eq(user.as_str()));
+    db!(tx, |c| diesel::delete(profile).execute(c))?;
+    let row = users::table.filter(users::uri.eq(user.as_str()));
+    match db!(tx, |c| diesel::delete(row).execute(c))? {
+        0 => Err(StoreError::Missing),
+        _ => Ok(()),
     }
 }
 

@@ -7,6 +7,7 @@ use portcullis_core::wire::mls::MlsMessage;
 use portcullis_core::wire::uri::ClientUri;
 use portcullis_store::audit::Outcome;
 use portcullis_store::follower::Standing;
+use portcullis_store::restrictions::Restriction;
 use portcullis_store::rooms::{GroupState, Seen};
 use serde_json::json;
 
@@ -123,6 +124,10 @@ impl Plan<'_> {
         };
         drop(case);
         let gone = taken_out(&change);
+        let out = |imposed: &&Restriction| {
+            !change.after.leaves.iter().any(|leaf| imposed.takes_out(&leaf.client, &leaf.user))
+        };
+        self.effects.extend(tracked.restrictions.here.iter().filter(out).cloned().map(Effect::Settle));
         self.enter(arrival, tracked, group, stapled, &decision)?;
         Ok(Found { decision, answer, gone })
     }

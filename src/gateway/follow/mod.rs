@@ -12,6 +12,7 @@ mod plan;
 mod take_up;
 
 pub(super) use outbound::{Judged, group_info, message, report, update};
+pub(super) use plan::LEAVE;
 pub(super) use take_up::take_up;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -64,7 +64,9 @@ pub(in super::super) fn update(
         }
     }
     let actor = Actor::User(user.clone());
-    let mut actions = outline.actions;
+    // What an outline shows of leaving are Removes of clients that only the group could name.
+    let leaves = only_leaves(request, &outline);
+    let mut actions = if leaves { vec![(Capability::REMOVE_SELF, None)] } else { outline.actions };
     if actions.is_empty() {
         // A commit that only changes keys or cites proposals is upkeep of the group.
         actions.push((Capability::SEND_MLS_UPDATE_PROPOSAL, None));

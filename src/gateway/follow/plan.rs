@@ -11,7 +11,7 @@ use portcullis_store::audit::{AuditRecord, Outcome};
 use portcullis_store::follower::{self, Kept, KeptRow, Progress, Standing, Why};
 use portcullis_store::inbox::{self, Seen as Noted};
 use portcullis_store::proposals::{self, PendingProposal};
-use portcullis_store::restrictions::Restrictions;
+use portcullis_store::restrictions::{self, Place, Restriction, Restrictions};
 use portcullis_store::rooms::{self, GroupState, Seen};
 use portcullis_store::streams::{self, StreamItem};
 use portcullis_store::{StoreError, Tx};
@@ -31,7 +31,7 @@ const LISTED: usize = 1000;
 /// Tells a device that the gateway no longer knows the group and takes an upload.
 pub(super) const GROUP_INFO_WANTED: &str = "group_info_wanted";
 /// Tells a device to leave the room.
-pub(super) const LEAVE: &str = "leave";
+pub(in super::super) const LEAVE: &str = "leave";
 
 /// One thing to be written.
 pub(super) enum Effect {
@@ -60,6 +60,8 @@ pub(super) enum Effect {
         proposal: PendingProposal,
     },
     Lose(Seen),
+    /// The clients that a restriction takes out are out.
+    Settle(Restriction),
     Release,
     Record(AuditRecord),
 }
@@ -321,6 +323,7 @@ impl Effect {
             Self::AcceptProposals { seen } => rooms::accept_proposals(tx, room, *seen, now).map(drop),
             Self::Pend { epoch, proposal } => proposals::add(tx, room, *epoch, proposal),
             Self::Lose(seen) => rooms::lose(tx, room, *seen),
+            Self::Settle(restriction) => restrictions::settle(tx, &Place::from(room), restriction, now),
             Self::Release => follower::flush(tx, room).map(drop),
             Self::Record(record) => tx.stage(record),
         }

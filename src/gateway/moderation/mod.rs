@@ -12,9 +12,12 @@ use portcullis_core::time::Millis;
 use portcullis_core::wire::uri::{Domain, RoomUri, UserUri};
 use portcullis_store::audit::{AuditRecord, Outcome};
 use portcullis_store::restrictions::{self, Grounds, Imposed, Place, Restriction};
+use portcullis_store::streams::{self, StreamItem};
 use portcullis_store::{StoreError, Tx};
 use serde_json::json;
 use uuid::Uuid;
+
+use super::follow::LEAVE;
 
 /// What a moderator wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -164,7 +167,8 @@ impl Stands {
             ],
             (true, false) => vec!["clients in the group are not told; it is enforced here"],
             (false, true) => vec![
-                "the room's hub goes on delivering to users of other providers, and only it can take the user out",
+                "only the room's hub or its members can take the user out; the devices of a user of ours are told to leave",
+                "the room's hub and other providers are not bound by it",
                 "who says something is sealed: what a user of another provider says still reaches ours",
             ],
             (false, false) => vec!["the room's hub is not bound by it: it holds for what our own users send"],
@@ -187,12 +191,11 @@ pub fn change(
 ) -> Result<Imposed, StoreError> {
     let restriction = change.restriction();
     let stands = if change.lifts() {
-        if !restrictions::lift(tx, place, &restriction, now)? {
-            return Err(StoreError::Missing);
-        }
-        restrictions::find(tx, place, &restriction)?.ok_or(StoreError::Missing)?
+        lift(tx, place, change, restriction, now)?
     } else {
-        restrictions::impose(tx, place, &restriction, grounds, now)?
+        let stands = restrictions::impose(tx, place, &restriction, grounds, now)?;
+        tell_to_leave(tx, place, &restriction, now)?;
+        stands
     };
     tx.stage(&AuditRecord {
         room: room_of(place),
@@ -209,6 +212,39 @@ pub fn change(
         ..AuditRecord::new(Uuid::now_v7(), now, change.kind(), Outcome::Info)
     })?;
     Ok(stands)
+}
+
+fn lift(
+    tx: &mut Tx<'_>,
+    place: &Place,
+    change: &Change,
+    restriction: Restriction,
+    now: Millis,
+) -> Result<Imposed, StoreError> {
+    // Whoever was kicked out of a room whose commits we do not see is readmitted, too.
+    let kick = match change {
+        Change::Readmit(user) => Some(Restriction::Kick(user.clone())),
+        _ => None,
+    };
+    let mut lifted = None;
+    for restriction in kick.into_iter().chain([restriction]) {
+        if restrictions::lift(tx, place, &restriction, now)? {
+            lifted = Some(restriction);
+        }
+    }
+    restrictions::find(tx, place, &lifted.ok_or(StoreError::Missing)?)?.ok_or(StoreError::Missing)
+}
+
+/// In rooms of other hubs nobody but the user's own devices can take them out (correction C-14).
+fn tell_to_leave(tx: &mut Tx<'_>, place: &Place, restriction: &Restriction, now: Millis) -> Result<(), StoreError> {
+    if !restriction.expels() {
+        return Ok(());
+    }
+    for (room, device) in restrictions::expelled(tx, place, restriction)? {
+        let item = StreamItem { room: Some(room), kind: LEAVE.to_owned(), payload: Vec::new(), at: now };
+        streams::push(tx, &[device], &item)?;
+    }
+    Ok(())
 }
 
 fn room_of(place: &Place) -> Option<RoomUri> {

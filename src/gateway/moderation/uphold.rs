@@ -11,7 +11,7 @@ use portcullis_core::wire::mls::MlsMessage;
 use portcullis_core::wire::uri::{RoomUri, UserUri};
 use portcullis_store::audit::{AuditRecord, Outcome};
 use portcullis_store::proposals::{self, PendingProposal};
-use portcullis_store::restrictions::{self, Place, Restriction};
+use portcullis_store::restrictions::{self, Grounds, Place, Restriction};
 use portcullis_store::{StoreError, Tx, rooms};
 use serde_json::json;
 use uuid::Uuid;
@@ -34,18 +34,33 @@ pub(in super::super) struct Settled {
     done: Vec<Restriction>,
     /// What has served its purpose, for nobody it is about is listed any longer.
     ended: Vec<Restriction>,
+    /// Who leaves, although an external commit has voided that.
+    left: Vec<(Restriction, Grounds)>,
 }
 
 impl Settled {
     pub(in super::super) fn is_empty(&self) -> bool {
-        self.done.is_empty() && self.ended.is_empty()
+        self.done.is_empty() && self.ended.is_empty() && self.left.is_empty()
+    }
+
+    /// An external commit voids what takes leaving users off the list, and the hub cannot propose that again (correction
+    /// C-6): they are out all the same, until a member does (reading D-53).
+    pub(in super::super) fn left(&mut self, hosted: &Hosted, decision: Uuid) {
+        let left = hosted.effective.leaving().iter().map(|user| {
+            let reason = "left_the_room".to_owned();
+            let grounds = Grounds { by: user.to_string(), reason, decision: Some(decision), ..Grounds::default() };
+            (Restriction::Removal(user.clone()), grounds)
+        });
+        self.left = left.collect();
     }
 
     /// Notes it, in the transaction that moves the room on.
     pub(in super::super) fn write(&self, tx: &mut Tx<'_>, room: &RoomUri, at: Millis) -> Result<(), StoreError> {
         let place = Place::from(room);
         self.done.iter().try_for_each(|restriction| restrictions::settle(tx, &place, restriction, at))?;
-        self.ended.iter().try_for_each(|restriction| restrictions::end(tx, &place, restriction, at).map(drop))
+        self.ended.iter().try_for_each(|restriction| restrictions::end(tx, &place, restriction, at).map(drop))?;
+        let mut left = self.left.iter();
+        left.try_for_each(|(removal, grounds)| restrictions::impose(tx, &place, removal, grounds, at).map(drop))
     }
 }
 
@@ -56,11 +71,17 @@ pub(in super::super) fn settled(hosted: &Hosted, view: &GroupView, state: &RoomS
         |restriction: &&Restriction| !view.leaves.iter().any(|leaf| restriction.takes_out(&leaf.client, &leaf.user));
     let gone = |restriction: &&Restriction| {
         let listed = || state.participants().keys().any(|user| restriction.ends_rights_of(user));
-        matches!(restriction, Restriction::Removal(_) | Restriction::Provider(_)) && out(restriction) && !listed()
+        let ends = match restriction {
+            Restriction::Removal(_) | Restriction::Provider(_) | Restriction::Deprovisioned(_) => true,
+            Restriction::Ban(_) | Restriction::Kick(_) | Restriction::Device(_) => false,
+            Restriction::Freeze | Restriction::LegalHold | Restriction::Mute(_) => false,
+        };
+        ends && out(restriction) && !listed()
     };
     Settled {
         done: restrictions.owed.keys().filter(out).cloned().collect(),
         ended: restrictions.here.iter().filter(gone).cloned().collect(),
+        left: Vec::new(),
     }
 }
 

@@ -208,7 +208,7 @@ impl Suite {
                 let help = "expected `claimKeyMaterial` with a target, `requestConsent`, `grantConsent`, \
                             `receiveConsentRequest` or `receiveConsent` with a target and an operation, \
                             `findUser` with a target, `search`, `publishProfile`, \
-                            `registerDevice`, `publishKeyPackages`, `readStream` or `reportAnonymously`; with a `room`, \
+                            `registerDevice`, `deregisterDevice`, `deregisterUser`, `publishKeyPackages`, `readStream` or `reportAnonymously`; with a `room`, \
                             a capability";
                 let message = format!("no action `{}` at the door", case.action);
                 wrong.push(source.near(start, &case.action, message, Some(help.to_owned())));
@@ -261,6 +261,8 @@ impl Case {
             ("findUser", Some(target), None) => Some(DoorAct::FindUser(target)),
             ("publishProfile", None, _) => Some(DoorAct::PublishProfile),
             ("registerDevice", None, _) => Some(DoorAct::RegisterDevice),
+            ("deregisterDevice", None, _) => Some(DoorAct::DeregisterDevice),
+            ("deregisterUser", None, _) => Some(DoorAct::DeregisterUser),
             ("publishKeyPackages", None, _) => Some(DoorAct::PublishKeyPackages),
             ("readStream", None, _) => Some(DoorAct::ReadStream),
             ("reportAnonymously", None, _) => Some(DoorAct::ReportAnonymously),

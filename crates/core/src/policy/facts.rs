@@ -170,6 +170,10 @@ pub enum DoorAct<'a> {
     PublishProfile,
     /// Register a device of the actor.
     RegisterDevice,
+    /// Delete a device of the actor.
+    DeregisterDevice,
+    /// Delete the actor, who is no user of ours from then on.
+    DeregisterUser,
     /// Upload key packages for a device of the actor.
     PublishKeyPackages,
     /// Read the event stream of a device of the actor.
@@ -191,6 +195,8 @@ impl<'a> DoorAct<'a> {
             Self::FindUser(_) => "findUser",
             Self::PublishProfile => "publishProfile",
             Self::RegisterDevice => "registerDevice",
+            Self::DeregisterDevice => "deregisterDevice",
+            Self::DeregisterUser => "deregisterUser",
             Self::PublishKeyPackages => "publishKeyPackages",
             Self::ReadStream => "readStream",
             Self::ReportAnonymously => "reportAnonymously",
@@ -209,6 +215,8 @@ impl<'a> DoorAct<'a> {
             Self::Search
             | Self::PublishProfile
             | Self::RegisterDevice
+            | Self::DeregisterDevice
+            | Self::DeregisterUser
             | Self::PublishKeyPackages
             | Self::ReadStream
             | Self::ReportAnonymously => None,
@@ -227,6 +235,8 @@ impl<'a> DoorAct<'a> {
             | Self::FindUser(_)
             | Self::PublishProfile
             | Self::RegisterDevice
+            | Self::DeregisterDevice
+            | Self::DeregisterUser
             | Self::PublishKeyPackages
             | Self::ReadStream
             | Self::ReportAnonymously => None,

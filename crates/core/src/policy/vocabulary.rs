@@ -134,6 +134,8 @@ const DOOR_ACTS: &[&str] = &[
     "findUser",
     "publishProfile",
     "registerDevice",
+    "deregisterDevice",
+    "deregisterUser",
     "publishKeyPackages",
     "readStream",
     "reportAnonymously",

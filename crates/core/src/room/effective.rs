@@ -19,6 +19,7 @@ pub struct Effective {
     blocked: BTreeSet<UserUri>,
     /// Whose rights have ended by another way than a proposal.
     barred: Barred,
+    leaving: BTreeSet<UserUri>,
     imposed: bool,
 }
 
@@ -31,6 +32,11 @@ impl Effective {
     /// Whether the rights of `user` have ended: it is removed, banned, leaving, about to lose every client, or barred.
     pub fn blocks(&self, user: &UserUri) -> bool {
         self.blocked.contains(user) || self.barred.contains(user)
+    }
+
+    /// Users who are listed and have proposed to leave.
+    pub fn leaving(&self) -> &BTreeSet<UserUri> {
+        &self.leaving
     }
 
     /// Whether somebody who is listed is about to get another role, or to go, by the proposal of somebody else.
@@ -70,6 +76,7 @@ impl RoomState {
     pub fn effective(&self, pending: &[Part]) -> Effective {
         let mut pending_roles = BTreeMap::new();
         let mut imposed = false;
+        let mut leaving = BTreeSet::new();
         let mut going: BTreeMap<&UserUri, BTreeSet<u32>> = BTreeMap::new();
         for part in pending {
             match &part.effect {
@@ -80,6 +87,8 @@ impl RoomState {
                     // Accepted ones fit the list; one that does not takes no right away.
                     let moves = list_moves(data, self).unwrap_or_default();
                     let by = proposer(part);
+                    let leaves = moves.iter().filter(|(user, _, to)| *to == UNLISTED && Some(user) == by);
+                    leaving.extend(leaves.map(|(user, ..)| user.clone()));
                     imposed |= moves.iter().any(|(user, from, _)| *from != UNLISTED && Some(user) != by);
                     pending_roles.extend(moves.into_iter().map(|(user, _, to)| (user, to)));
                 }
@@ -98,7 +107,7 @@ impl RoomState {
             .filter(|(user, leaves)| self.clients().get(*user).is_some_and(|clients| clients.is_subset(leaves)))
             .map(|(user, _)| user.clone());
         let blocked = out.chain(without_clients).collect();
-        Effective { pending_roles, blocked, barred: Barred::default(), imposed }
+        Effective { pending_roles, blocked, barred: Barred::default(), leaving, imposed }
     }
 
     /// Users whose rights ended with one of the accepted proposals `pending`.

@@ -22,6 +22,8 @@ pub enum Restriction {
     Device(ClientUri),
     /// All users of this provider are out, as by [`Self::Removal`].
     Provider(Domain),
+    /// This user is no user of ours any longer, and out as by [`Self::Removal`].
+    Deprovisioned(UserUri),
 }
 
 impl Restriction {
@@ -36,6 +38,7 @@ impl Restriction {
             Self::Kick(_) => "kick",
             Self::Device(_) => "device",
             Self::Provider(_) => "provider",
+            Self::Deprovisioned(_) => "deprovisioned",
         }
     }
 
@@ -43,7 +46,9 @@ impl Restriction {
     pub fn subject(&self) -> &str {
         match self {
             Self::Freeze | Self::LegalHold => "",
-            Self::Mute(user) | Self::Ban(user) | Self::Removal(user) | Self::Kick(user) => user.as_str(),
+            Self::Mute(user) | Self::Ban(user) | Self::Removal(user) | Self::Kick(user) | Self::Deprovisioned(user) => {
+                user.as_str()
+            }
             Self::Device(device) => device.as_str(),
             Self::Provider(domain) => domain.as_str(),
         }
@@ -52,7 +57,12 @@ impl Restriction {
     /// Whether it takes clients out of the group.
     pub fn expels(&self) -> bool {
         match self {
-            Self::Ban(_) | Self::Removal(_) | Self::Kick(_) | Self::Device(_) | Self::Provider(_) => true,
+            Self::Ban(_)
+            | Self::Removal(_)
+            | Self::Kick(_)
+            | Self::Device(_)
+            | Self::Provider(_)
+            | Self::Deprovisioned(_) => true,
             Self::Freeze | Self::LegalHold | Self::Mute(_) => false,
         }
     }
@@ -61,7 +71,9 @@ impl Restriction {
     pub fn takes_out(&self, device: &ClientUri, user: &UserUri) -> bool {
         match self {
             Self::Device(gone) => gone == device,
-            Self::Ban(_) | Self::Removal(_) | Self::Kick(_) | Self::Provider(_) => self.ends_rights_of(user),
+            Self::Ban(_) | Self::Removal(_) | Self::Kick(_) | Self::Provider(_) | Self::Deprovisioned(_) => {
+                self.ends_rights_of(user)
+            }
             Self::Freeze | Self::LegalHold | Self::Mute(_) => false,
         }
     }
@@ -69,7 +81,9 @@ impl Restriction {
     /// Whether `user` has no rights while it is in force.
     pub fn ends_rights_of(&self, user: &UserUri) -> bool {
         match self {
-            Self::Ban(barred) | Self::Removal(barred) | Self::Kick(barred) => barred == user,
+            Self::Ban(barred) | Self::Removal(barred) | Self::Kick(barred) | Self::Deprovisioned(barred) => {
+                barred == user
+            }
             Self::Provider(domain) => user.domain() == *domain,
             Self::Freeze | Self::LegalHold | Self::Mute(_) | Self::Device(_) => false,
         }
@@ -91,6 +105,7 @@ impl Restriction {
             Self::Kick(_) => 5,
             Self::Device(_) => 6,
             Self::Provider(_) => 7,
+            Self::Deprovisioned(_) => 8,
         };
         (kind, self.subject())
     }
@@ -105,6 +120,7 @@ impl Restriction {
             5 => Self::Kick(user(subject)?),
             6 => Self::Device(client(subject)?),
             7 => Self::Provider(domain(subject)?),
+            8 => Self::Deprovisioned(user(subject)?),
             _ => return Err(StoreError::Corrupt("restriction")),
         })
     }

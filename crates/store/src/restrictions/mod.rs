@@ -4,8 +4,10 @@
 //! What ends a user's rights holds at once, for everybody here. That its clients leave the group takes a commit, which is
 //! owed until it comes.
 
+mod elsewhere;
 mod kind;
 
+pub use elsewhere::expelled;
 pub use kind::Restriction;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use diesel::prelude::*;
 use portcullis_core::room::Barred;
 use portcullis_core::time::Millis;
-use portcullis_core::wire::uri::{RoomUri, UserUri};
+use portcullis_core::wire::uri::{ClientUri, RoomUri, UserUri};
 use uuid::Uuid;
 
 use crate::convert::{millis, number, room as room_uri, time, uuid};
@@ -81,6 +83,8 @@ pub struct Restrictions {
     pub muted: BTreeSet<UserUri>,
     /// Whose rights have ended: who is banned, removed, or kicked and not out yet.
     pub barred: Barred,
+    /// Clients that are gone, whatever the group still says.
+    pub deleted: BTreeSet<ClientUri>,
     /// What of it is imposed on this very room and takes users or clients out of the group.
     pub here: BTreeSet<Restriction>,
     /// Of that, what a commit is owed for, each with what keeps the hub from proposing it; empty for nothing.
@@ -260,11 +264,12 @@ pub fn restrictions(conn: &mut Conn, room: &RoomUri) -> Result<Restrictions, Sto
             Restriction::Freeze => all.frozen = true,
             Restriction::LegalHold => all.legal_hold = true,
             Restriction::Mute(user) => drop(all.muted.insert(user.clone())),
-            Restriction::Ban(user) | Restriction::Removal(user) | Restriction::Kick(user) => {
-                all.barred.users.insert(user.clone());
-            }
+            Restriction::Ban(user)
+            | Restriction::Removal(user)
+            | Restriction::Kick(user)
+            | Restriction::Deprovisioned(user) => drop(all.barred.users.insert(user.clone())),
             Restriction::Provider(domain) => drop(all.barred.providers.insert(domain.clone())),
-            Restriction::Device(_) => {}
+            Restriction::Device(device) => drop(all.deleted.insert(device.clone())),
         }
         if restriction.expels() && place != EVERYWHERE {
             if owed != 0 {

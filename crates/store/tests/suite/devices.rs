@@ -1,7 +1,10 @@
 use portcullis_core::time::Millis;
-use portcullis_store::devices::{device_user, devices_of, register_device, register_user};
+use portcullis_store::devices::{
+    device_user, devices_of, forget_device, forget_user, register_device, register_user, user_exists,
+};
 use portcullis_store::key_packages::{self, Candidate, StoredKeyPackage};
-use portcullis_store::{Conn, Store, StoreError};
+use portcullis_store::profiles::{self, Profile};
+use portcullis_store::{Conn, Store, StoreError, follower};
 
 use crate::harness::*;
 
@@ -45,6 +48,33 @@ on_both! {
             assert_eq!(device_user(conn, &device("zoe", "phone"))?, None);
             Ok::<_, StoreError>(())
         }).unwrap();
+    }
+
+    fn of_a_device_that_is_forgotten_and_of_a_user_nothing_is_left_but_streams(db) {
+        let store = db.open();
+        register(&store, "bob", &["phone", "tablet"]);
+        add(&store, package(1, "phone", later()), 0).unwrap();
+        add(&store, package(2, "tablet", later()), 0).unwrap();
+        let away = room("away");
+        store.write("x", move |tx| {
+            ["phone", "tablet"].iter().try_for_each(|of| follower::join(tx, &away, &device("bob", of), NOW))
+        }).unwrap_or_else(|error: StoreError| panic!("{error:?}"));
+        let forget = || store.write("x", |tx| forget_device(tx, &device("bob", "phone")));
+        forget().unwrap();
+        assert!(matches!(forget(), Err(StoreError::Missing)));
+        let left = || store.read(|conn| {
+            let packages = [1, 2].map(|reference| key_packages::exists(conn, &[reference; 32]));
+            let followed: Vec<_> = follower::devices(conn, &room("away"))?.into_keys().collect();
+            Ok::<_, StoreError>((devices_of(conn, &user("bob"))?, packages.map(Result::unwrap), followed))
+        }).unwrap();
+        let tablet = device("bob", "tablet");
+        assert_eq!(left(), (vec![tablet.clone()], [false, true], vec![tablet]));
+        let profile = Profile { hidden: false, fields: Vec::new() };
+        store.write("x", move |tx| profiles::put(tx, &user("bob"), &profile, NOW)).unwrap();
+        store.write("x", |tx| forget_user(tx, &user("bob"))).unwrap();
+        assert_eq!(left(), (Vec::new(), [false, false], Vec::new()));
+        assert!(!store.read(|conn| user_exists(conn, &user("bob"))).unwrap());
+        register(&store, "bob", &["phone"]);
     }
 
     fn a_key_package_is_claimed_once_whoever_asks_at_the_same_time(db) {

@@ -32,6 +32,8 @@ pub(super) fn conform(
         DoorAct::FindUser(about),
         DoorAct::PublishProfile,
         DoorAct::RegisterDevice,
+        DoorAct::DeregisterDevice,
+        DoorAct::DeregisterUser,
         DoorAct::PublishKeyPackages,
         DoorAct::ReadStream,
         DoorAct::ReportAnonymously,
@@ -78,6 +80,8 @@ pub(in crate::policy) fn of_door(
         | DoorAct::FindUser(_)
         | DoorAct::PublishProfile
         | DoorAct::RegisterDevice
+        | DoorAct::DeregisterDevice
+        | DoorAct::DeregisterUser
         | DoorAct::PublishKeyPackages
         | DoorAct::ReadStream
         | DoorAct::ReportAnonymously => None,
