@@ -252,6 +252,7 @@ fn release(store: &Store, room: &RoomUri, reason: &str) -> Result<(), Failure> {
 }
 
 fn moderate(store: &Store, config: &Config, place: Place, wanted: Change, because: &Because) -> Result<(), Failure> {
+    wanted.check(&config.domains).map_err(Failure::failed)?;
     let Because { reason, case } = because.clone();
     let grounds = Grounds { by: operator(), reason, case, ..Grounds::default() };
     let (lane, missing) = match &place {

@@ -73,23 +73,28 @@ pub(super) fn deregister_device(inner: &Inner, user: &UserUri, device: &ClientUr
         return wrong_identity(inner, Once::unnamed(), user, DEREGISTRATION, "device_is_another_user_s", device);
     }
     let decision = allowed(inner, Once::unnamed(), user, DoorAct::DeregisterDevice, DEREGISTRATION)?;
-    let (grounds, device, now) = (grounds(user, &decision), device.clone(), inner.clock.now());
-    Ok(inner.store.write(user.as_str(), move |tx: &mut Tx<'_>| {
-        devices::forget_device(tx, &device)?;
-        restrictions::impose(tx, &Place::Everywhere, &Restriction::Device(device.clone()), &grounds, now)?;
+    let (grounds, gone, now) = (grounds(user, &decision), device.clone(), inner.clock.now());
+    inner.store.write(user.as_str(), move |tx: &mut Tx<'_>| {
+        devices::forget_device(tx, &gone)?;
+        restrictions::impose(tx, &Place::Everywhere, &Restriction::Device(gone.clone()), &grounds, now)?;
         tx.stage(&decision.record)
-    })?)
+    })?;
+    inner.streams.end(user, device);
+    Ok(())
 }
 
 /// A user who is no user of ours any longer: its rights end in every room, until it is registered again.
 pub(super) fn deregister_user(inner: &Inner, user: &UserUri) -> Result<(), GatewayError> {
     let decision = allowed(inner, Once::unnamed(), user, DoorAct::DeregisterUser, DEREGISTRATION)?;
-    let (grounds, user, now) = (grounds(user, &decision), user.clone(), inner.clock.now());
-    Ok(inner.store.write(&user.to_string(), move |tx: &mut Tx<'_>| {
-        devices::forget_user(tx, &user)?;
-        restrictions::impose(tx, &Place::Everywhere, &Restriction::Deprovisioned(user.clone()), &grounds, now)?;
+    let own = inner.store.read(|conn| devices::devices_of(conn, user))?;
+    let (grounds, gone, now) = (grounds(user, &decision), user.clone(), inner.clock.now());
+    inner.store.write(user.as_str(), move |tx: &mut Tx<'_>| {
+        devices::forget_user(tx, &gone)?;
+        restrictions::impose(tx, &Place::Everywhere, &Restriction::Deprovisioned(gone.clone()), &grounds, now)?;
         tx.stage(&decision.record)
-    })?)
+    })?;
+    own.iter().for_each(|device| inner.streams.end(user, device));
+    Ok(())
 }
 
 fn grounds(user: &UserUri, decision: &Decision) -> Grounds {

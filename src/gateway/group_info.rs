@@ -17,7 +17,7 @@ use portcullis_core::wire::update::RatchetTreeOption;
 use portcullis_core::wire::uri::{ClientUri, RoomUri, UserUri};
 use portcullis_core::wire::{Protocol, Wire};
 use portcullis_store::admission::Ticket;
-use portcullis_store::{Tx, admission, answers};
+use portcullis_store::{Tx, admission, answers, devices};
 use serde_json::json;
 
 use uuid::Uuid;
@@ -120,6 +120,11 @@ fn admission(inner: &Inner, caller: &Caller, hosted: &Hosted, request: &GroupInf
     }
     if hosted.blocks(&user) {
         return refusal("room.blocked");
+    }
+    // One that its backend has deleted still has its keys.
+    let known = |device: &ClientUri| inner.store.read_one(|conn| devices::device_user(conn, device)).ok().flatten();
+    if inner.is_ours(&user.domain()) && known(&client).as_ref() != Some(&user) {
+        return refusal("client_is_not_registered");
     }
     if inner.reads.take(&(hosted.room.clone(), user.clone())).is_err() {
         return refusal(TOO_MANY);

@@ -101,6 +101,14 @@ impl Streams {
         Ok(superseded)
     }
 
+    /// Ends the stream of a device that is no more.
+    pub(super) fn end(&self, user: &UserUri, device: &ClientUri) {
+        let mut open = self.open();
+        if let Some(ended) = open.get_mut(user).and_then(|own| own.remove(device)) {
+            let _ = ended.send(true);
+        }
+    }
+
     /// Unless a newer one has its place.
     fn leave(&self, user: &UserUri, device: &ClientUri, superseded: &watch::Receiver<bool>) {
         let mut open = self.open();

@@ -9,7 +9,7 @@ use crate::rights::encoded;
 const TWO: [&str; 2] = ["a.example", "b.example"];
 
 async fn imposed(lab: &Lab, restriction: &str) -> Option<Value> {
-    let person = Person::at(lab.gateway("a.example"), &["viewer"]);
+    let person = Person::at(lab.gateway("a.example"), &["auditor"]);
     let told = person.get(&format!("rooms/{}/restrictions", encoded(room().as_str()))).await;
     let items = told.body["items"].as_array().unwrap().clone();
     items.into_iter().find(|item| item["restriction"] == restriction)
@@ -37,6 +37,7 @@ async fn a_device_that_is_deleted_gets_nothing_any_more_and_goes_with_the_next_c
     assert!(!a.database().stream(tablet.client()).iter().any(|row| row.item.kind == "application"));
     assert_eq!(a.database().number("SELECT count(*) FROM key_packages WHERE client LIKE '%tablet'"), 0);
     assert_eq!(imposed(&lab, "device").await.unwrap()["cryptographic"], "done");
+    assert!(tablet.ask_group_info(&room()).await.unwrap().1.is_none(), "it has its keys, and comes back in no way");
     let again = a.client(alice.user()).deregister_device(tablet.client()).await.unwrap_err();
     assert_eq!(again.problem().unwrap().status, 404);
 }

@@ -273,6 +273,67 @@ async fn what_is_imposed_while_no_process_runs_is_proposed_when_one_does() {
 }
 
 #[tokio::test]
+async fn a_ban_is_carried_out_once_wherever_the_hub_ends() {
+    for point in ["lane.before_commit", "lane.after_commit", "lane.before_commit:2", "lane.after_commit:2"] {
+        let mut lab = Lab::new(&TWO);
+        let armed = lab.gateway("a.example").folder.join("armed");
+        let ends = [("PORTCULLIS_CRASH_AT", point.as_ref()), ("PORTCULLIS_CRASH_ARMED", armed.as_os_str())];
+        lab.gateway_mut("a.example").start_with(&ends);
+        lab.gateway_mut("b.example").start();
+        for gateway in &mut lab.gateways {
+            gateway.ready().await;
+        }
+        let (mut alice, bob, _dora) = company(&lab).await;
+        lab.quiet().await;
+        let path = format!("rooms/{}/users/{}/ban", encoded(room().as_str()), encoded(bob.user().as_str()));
+        let ban = async |person: Person| person.try_post("the ban", &path, json!({ "reason": "threats" })).await;
+        std::fs::write(&armed, "").unwrap();
+        assert!(ban(moderator(&lab)).await.is_none(), "{point}");
+        lab.gateway_mut("a.example").crashed().await;
+        std::fs::remove_file(&armed).unwrap();
+        lab.gateway_mut("a.example").restart().await;
+        let told = ban(moderator(&lab)).await.unwrap();
+        assert_eq!(told.status, 200, "{point}: {told:?}");
+        alice.until_proposed(&room(), 1).await.unwrap();
+        assert_eq!(pending(lab.gateway("a.example")), 1, "{point}");
+        assert_accepted(&alice.commit_pending(&room()).await.unwrap());
+        assert!(!is_here(&alice, bob.user()), "{point}");
+        lab.quiet().await;
+        let entries = lab.gateway("a.example").database().entries();
+        assert_eq!(entries.iter().filter(|entry| entry.record.kind == "moderation.ban").count(), 1, "{point}");
+        let proposed = lab.gateway("a.example").database().number("SELECT count(*) FROM events WHERE kind = 2");
+        assert_eq!(proposed, 1, "{point}");
+    }
+}
+
+#[tokio::test]
+async fn an_operator_moderates_on_the_command_line() {
+    let lab = Lab::open(&TWO).await;
+    let (mut alice, mut bob, _dora) = company(&lab).await;
+    let a = lab.gateway("a.example");
+    let (of, user) = (room().to_string(), bob.user().to_string());
+    let because = ["--reason", "quarrel", "--case", "CASE-9"];
+    let room_command = |words: &[&str]| a.operated(&[&["room"], words, &because].concat());
+    room_command(&["freeze", &of]);
+    assert_eq!(refusal(alice.say(&room(), "hm").await.unwrap()), "not_allowed");
+    room_command(&["unfreeze", &of]);
+    room_command(&["remove-user", &user]);
+    assert_eq!(refusal(bob.say(&room(), "hm").await.unwrap()), "not_allowed");
+    alice.until_proposed(&room(), 1).await.unwrap();
+    assert!(a.operated(&["room", "restrictions"]).contains(&user));
+    room_command(&["readmit-user", &user]);
+    assert_accepted(&alice.commit_pending(&room()).await.unwrap());
+    let mut back = joins(&lab, "b.example/d/bob/laptop").await;
+    assert_accepted(&back.say(&room(), "back").await.unwrap());
+    for wrong in [["remove-provider", "a.example"], ["remove-user", "mimi://b.example"]] {
+        assert_eq!(a.operate(&[&["room"], &wrong[..], &because].concat()).status.code(), Some(2), "{wrong:?}");
+    }
+    let own = Person::at(a, &["compliance"]).post("peers/a.example/remove", json!({ "reason": "x" })).await;
+    assert_eq!(own.refusal(), (400, "malformed"));
+    assert_eq!(Person::at(a, &["viewer"]).get("restrictions").await.refusal(), (403, "not_allowed"));
+}
+
+#[tokio::test]
 async fn a_commit_that_does_not_come_raises_the_alarm_once() {
     let lab = {
         let mut lab = Lab::new(&TWO);

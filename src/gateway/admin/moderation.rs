@@ -16,8 +16,8 @@ impl Gateway {
     ///
     /// # Errors
     ///
-    /// [`AdminError::Denied`]; [`GatewayError::NotFound`] for a room of which nothing is known here,
-    /// [`GatewayError::Conflict`] when what is to be lifted is not in force.
+    /// [`AdminError::Denied`]; [`GatewayError::Decode`] for a provider in the place of a user, or for a domain of our own;
+    /// [`GatewayError::NotFound`] for a room of which nothing is known here, [`GatewayError::Conflict`] when what is to be lifted is not in force.
     pub async fn moderate(
         &self,
         once: Once,
@@ -36,6 +36,7 @@ impl Gateway {
         let (act, user, why) = (change.act(&place), change.user().cloned(), Some(reason.clone()));
         let wish = Wish { operator, act, about, room: room.clone(), user, why };
         let changed = self.allowed(once, wish, move |inner, decision| {
+            change.check(&inner.domains).map_err(GatewayError::decode)?;
             let (id, record, now) = (decision.id(), decision.record, inner.clock.now());
             let grounds = Grounds { by, reason, case, policies: record.policy.clone(), decision: Some(id) };
             let lane = room.as_ref().map_or("admin", RoomUri::as_str).to_owned();
@@ -70,7 +71,7 @@ impl Gateway {
             Place::Room(room) => self.0.hosts(room),
             Place::Everywhere => true,
         };
-        let all = self.view(operator, AdminAct::ViewRooms, move |conn| restrictions::at(conn, &place)).await?;
+        let all = self.view(operator, AdminAct::ViewRestrictions, move |conn| restrictions::at(conn, &place)).await?;
         Ok(all.into_iter().map(|imposed| Stands { imposed, hosted }).collect())
     }
 }

@@ -67,6 +67,21 @@ impl Change {
         }
     }
 
+    /// Whether it is about somebody whom it can be about; `domains` are our own.
+    ///
+    /// # Errors
+    ///
+    /// A sentence that says why not.
+    pub fn check(&self, domains: &[Domain]) -> Result<(), &'static str> {
+        match self {
+            Self::RemoveProvider(domain) | Self::ReadmitProvider(domain) if domains.contains(domain) => {
+                Err("this is a domain of the gateway itself")
+            }
+            _ if self.user().is_some_and(UserUri::is_provider) => Err("this is a provider and no user"),
+            _ => Ok(()),
+        }
+    }
+
     /// The user it is about.
     pub fn user(&self) -> Option<&UserUri> {
         match self {

@@ -269,6 +269,8 @@ pub enum AdminAct {
     ResendLane,
     /// See what was decided.
     ViewDecisions,
+    /// See what moderators have imposed on rooms, and why.
+    ViewRestrictions,
     /// See what collectors of the audit log refused.
     ViewExports,
     /// Send once more what a collector refused.
@@ -313,7 +315,7 @@ pub enum AdminAct {
 
 impl AdminAct {
     /// All of them.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 32] = [
         Self::ViewStatus,
         Self::ViewRooms,
         Self::ViewPeers,
@@ -325,6 +327,7 @@ impl AdminAct {
         Self::SkipLane,
         Self::ResendLane,
         Self::ViewDecisions,
+        Self::ViewRestrictions,
         Self::ViewExports,
         Self::RedeliverExport,
         Self::ViewReports,
@@ -357,6 +360,7 @@ impl AdminAct {
             Self::ViewLanes => "viewLanes",
             Self::RetryLane | Self::SkipLane | Self::ResendLane => "manageLanes",
             Self::ViewDecisions => "viewDecisions",
+            Self::ViewRestrictions => "viewRestrictions",
             Self::ViewExports => "viewExports",
             Self::RedeliverExport => "manageExports",
             Self::ViewReports => "viewReports",
@@ -383,6 +387,7 @@ impl AdminAct {
             | Self::ViewPeers
             | Self::ViewLanes
             | Self::ViewDecisions
+            | Self::ViewRestrictions
             | Self::ViewExports
             | Self::ViewReports
             | Self::ViewReportedContent => "read",

@@ -12,7 +12,10 @@ pub use kind::Restriction;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use diesel::dsl::sql;
+use diesel::expression::SqlLiteral;
 use diesel::prelude::*;
+use diesel::sql_types::Bool;
 use portcullis_core::room::Barred;
 use portcullis_core::time::Millis;
 use portcullis_core::wire::uri::{ClientUri, RoomUri, UserUri};
@@ -243,7 +246,7 @@ pub fn obstruct(tx: &mut Tx<'_>, place: &Place, restriction: &Restriction, obsta
 /// [`StoreError`] of the database.
 pub fn alarm(tx: &mut Tx<'_>, place: &Place, restriction: &Restriction, now: Millis) -> Result<bool, StoreError> {
     let (kind, subject) = restriction.key();
-    let row = one(place.as_str(), kind, subject).filter(dsl::owed.eq(1)).filter(dsl::alarmed_at.eq(0_i64));
+    let row = one(place.as_str(), kind, subject).filter(owed()).filter(dsl::alarmed_at.eq(0_i64));
     Ok(db!(tx, |c| diesel::update(row).set(dsl::alarmed_at.eq(time(now)?)).execute(c))? > 0)
 }
 
@@ -300,7 +303,7 @@ pub fn at(conn: &mut Conn, place: &Place) -> Result<Vec<Imposed>, StoreError> {
 ///
 /// [`StoreError`] of the database.
 pub fn owing(conn: &mut Conn) -> Result<Vec<Place>, StoreError> {
-    let query = room_restrictions::table.filter(dsl::owed.eq(1)).select(dsl::room).distinct().order(dsl::room);
+    let query = room_restrictions::table.filter(owed()).select(dsl::room).distinct().order(dsl::room);
     db!(conn, |c| query.load::<String>(c))?.iter().map(|room| place(room)).collect()
 }
 
@@ -311,7 +314,7 @@ pub fn owing(conn: &mut Conn) -> Result<Vec<Place>, StoreError> {
 /// [`StoreError`] of the database.
 pub fn overdue(conn: &mut Conn, before: Millis) -> Result<Vec<Imposed>, StoreError> {
     let query = room_restrictions::table
-        .filter(dsl::owed.eq(1))
+        .filter(owed())
         .filter(dsl::alarmed_at.eq(0_i64))
         .filter(dsl::imposed_at.lt(time(before)?))
         .order((dsl::imposed_at, dsl::room))
@@ -321,10 +324,10 @@ pub fn overdue(conn: &mut Conn, before: Millis) -> Result<Vec<Imposed>, StoreErr
 
 /// How many commits are owed, and of how many the alarm was raised.
 pub(crate) fn count_owed(conn: &mut Conn) -> Result<(u64, u64), StoreError> {
-    let owed = || room_restrictions::table.filter(dsl::owed.eq(1));
-    let overdue = owed().filter(dsl::alarmed_at.gt(0_i64));
+    let all = || room_restrictions::table.filter(owed());
+    let overdue = all().filter(dsl::alarmed_at.gt(0_i64));
     Ok((
-        number(db!(conn, |c| owed().count().get_result::<i64>(c))?)?,
+        number(db!(conn, |c| all().count().get_result::<i64>(c))?)?,
         number(db!(conn, |c| overdue.count().get_result::<i64>(c))?)?,
     ))
 }
@@ -352,6 +355,11 @@ fn disturb(tx: &mut Tx<'_>, place: &Place) -> Result<(), StoreError> {
         Err(StoreError::NoRoom) if follower::room(tx, room)?.is_some() => Ok(()),
         moved => moved,
     }
+}
+
+/// Written out, for only then do the databases use the index of what is owed.
+fn owed() -> SqlLiteral<Bool> {
+    sql("owed = 1")
 }
 
 #[diesel::dsl::auto_type(no_type_alias)]
