@@ -16,6 +16,7 @@ mod harness;
 mod hostile;
 mod hot_room;
 mod names;
+mod policy;
 mod repeats;
 mod replay;
 mod replicas;

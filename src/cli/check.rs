@@ -1,11 +1,9 @@
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use miette::{LabeledSpan, MietteDiagnostic, NamedSource, Report, SourceOffset};
-use portcullis_core::policy::Diagnostic;
+use miette::Report;
 use portcullis_core::wire::uri::Domain;
 
-use super::{Failure, output};
+use super::{Failure, diagnostics, output};
 use crate::audit::log_signer;
 use crate::config::{Config, Keys, Listeners, Source};
 use crate::gateway::{HubKeys, Policy, PolicyError};
@@ -40,7 +38,7 @@ pub(super) fn everything(path: &Path) -> Result<(Config, Policy), Failure> {
     let faults = keys_and_peers(&config).into_iter().chain(token_keys(&config)?).chain(collector(&config));
     let faults = faults.map(|(key, error)| Report::new(source.fault(&key, format!("{error:#}"))));
     let opened = Policy::open(&config.policies).map_err(|error| match error {
-        PolicyError::Invalid { path, files, diagnostics } => policy_reports(&path, &files, diagnostics),
+        PolicyError::Invalid { path, files, diagnostics } => diagnostics::reports(&path, &files, diagnostics),
         error => vec![Report::new(source.fault("policies", format!("{:#}", anyhow::Error::from(error))))],
     });
     let faults: Vec<Report> = faults.collect();
@@ -114,22 +112,4 @@ fn collector(config: &Config) -> Option<Fault> {
         }
     };
     Some((key, error.into()))
-}
-
-fn policy_reports(path: &Path, files: &BTreeMap<String, Vec<u8>>, diagnostics: Vec<Diagnostic>) -> Vec<Report> {
-    diagnostics
-        .into_iter()
-        .map(|diagnostic| {
-            let text = files.get(&diagnostic.file).map(|bytes| String::from_utf8_lossy(bytes).into_owned());
-            report(&path.join(&diagnostic.file), text.unwrap_or_default(), diagnostic)
-        })
-        .collect()
-}
-
-fn report(path: &Path, text: String, diagnostic: Diagnostic) -> Report {
-    let mut shown = MietteDiagnostic::new(diagnostic.message);
-    shown.help = diagnostic.help;
-    let offset = SourceOffset::from_location(&text, diagnostic.line, diagnostic.column).offset();
-    shown = shown.with_label(LabeledSpan::at_offset(offset, "here"));
-    Report::new(shown).with_source_code(NamedSource::new(path.display().to_string(), text))
 }

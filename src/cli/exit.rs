@@ -41,6 +41,11 @@ impl Failure {
         Self { exit: Exit::Failed, reports: vec![Report::msg(message.into())] }
     }
 
+    /// Something was checked and failed; what is wrong has been printed already.
+    pub fn shown(exit: Exit) -> Self {
+        Self { exit, reports: Vec::new() }
+    }
+
     /// The arguments do not fit together.
     pub fn usage(message: impl Into<String>) -> Self {
         Self { exit: Exit::Usage, reports: vec![Report::msg(message.into())] }

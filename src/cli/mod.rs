@@ -7,12 +7,14 @@ use clap::{Parser, Subcommand};
 mod audit;
 mod check;
 mod demo;
+mod diagnostics;
 mod exit;
 mod host;
 mod init;
 mod letters;
 mod outbox;
 mod output;
+mod policy;
 mod report;
 mod room;
 mod serve;
@@ -33,6 +35,7 @@ Examples:
   portcullis demo                                  three providers on loopback, real MLS, every decision shown
   portcullis init gw --domain a.example            a configuration, a development CA and a policy bundle
   portcullis serve --config gw/gateway.yaml        run one gateway until SIGTERM
+  portcullis policy check gw/policies              everything that is wrong with a policy bundle
   portcullis audit list --config gw/gateway.yaml   what was decided, and why
 
 Exit codes: 0 good, 1 internal fault, 2 deny or failed check, 3 invalid file, 64 usage.";
@@ -51,6 +54,8 @@ enum Command {
     Letters(letters::Args),
     /// List and mend what waits to be delivered to other providers.
     Outbox(outbox::Args),
+    /// Check, test and format a policy bundle, and ask why it decides as it does.
+    Policy(policy::Args),
     /// List, read and decide reports of abuse.
     Report(report::Args),
     /// Show rooms, moderate them, and release what is withheld.
@@ -78,6 +83,7 @@ pub fn main() -> ExitCode {
         Command::Init(args) => init::run(&args),
         Command::Letters(args) => letters::run(&args),
         Command::Outbox(args) => outbox::run(&args),
+        Command::Policy(args) => policy::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Room(args) => room::run(&args),
         Command::Serve(args) => serve::run(&args),

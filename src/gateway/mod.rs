@@ -42,7 +42,7 @@ pub use devices::Unclaimed;
 pub use error::GatewayError;
 pub use keys::{HubKeys, KeyError, log_key};
 pub use once::{Content, Kept, Once, Reply, ShowRefusal, Shown};
-pub use policy::{Active, Policy, PolicyError};
+pub use policy::{Active, Policy, PolicyError, files as policy_files};
 pub use report::{Reporters, code as verdict_code};
 pub use seal::{Closed, Purpose, Sealer};
 pub use streams::{DeviceStream, Wake};

@@ -1,19 +1,20 @@
 //! The active policy bundle: read from its folder, proved, then swapped in. What fails changes nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
 
-use portcullis_core::policy::{Bundle, Diagnostic, Engine};
+use portcullis_core::policy::{Bundle, Diagnostic, Engine, MAX_BUNDLE_BYTES, MAX_FILE_BYTES, MAX_FILES};
 use portcullis_core::wire::uri::Domain;
 use tokio::sync::watch;
 
 use crate::telemetry::metrics;
 
-/// Largest file of a bundle, in bytes.
-const MAX_FILE_BYTES: u64 = 1 << 20;
-/// Most files in a bundle.
-const MAX_FILES: usize = 10_000;
+/// Folder of a bundle that is never loaded.
+const EXAMPLES: &str = "examples";
+/// Most folders in each other.
+const MAX_DEPTH: usize = 8;
 
 /// Why a bundle is not taken.
 #[derive(Debug, thiserror::Error)]
@@ -27,7 +28,11 @@ pub enum PolicyError {
         source: std::io::Error,
     },
     /// The folder holds more than a bundle may.
-    #[error("`{}` is larger than a bundle may be ({MAX_FILES} files of {MAX_FILE_BYTES} bytes)", path.display())]
+    #[error(
+        "`{}` is larger than a bundle may be ({MAX_FILES} files of {MAX_FILE_BYTES} bytes, {MAX_BUNDLE_BYTES} bytes in \
+         all, {MAX_DEPTH} folders deep)",
+        path.display()
+    )]
     TooLarge {
         /// The file or folder.
         path: PathBuf,
@@ -117,8 +122,7 @@ impl Policy {
 }
 
 fn read(folder: &Path) -> Result<Active, PolicyError> {
-    let mut files = BTreeMap::new();
-    collect(folder, folder, &mut files)?;
+    let files = files(folder)?;
     let texts: BTreeMap<&String, _> = files.iter().map(|(name, text)| (name, String::from_utf8_lossy(text))).collect();
     let kept = serde_json::to_vec(&texts).unwrap_or_default();
     let bundle = Bundle::load(files.clone()).map_err(|diagnostics| PolicyError::Invalid {
@@ -129,27 +133,59 @@ fn read(folder: &Path) -> Result<Active, PolicyError> {
     Ok(Active { engine: Engine::new(&bundle), bundle, files: kept })
 }
 
-fn collect(root: &Path, folder: &Path, files: &mut BTreeMap<String, Vec<u8>>) -> Result<(), PolicyError> {
-    let failed = |path: &Path| {
-        let path = path.to_owned();
-        move |source| PolicyError::Read { path, source }
-    };
-    for entry in std::fs::read_dir(folder).map_err(failed(folder))? {
-        let entry = entry.map_err(failed(folder))?;
-        if entry.file_name().as_encoded_bytes().starts_with(b".") {
-            continue; // Kubernetes mounts keep their own folders under such names.
-        }
-        let path = entry.path();
-        let metadata = std::fs::metadata(&path).map_err(failed(&path))?;
-        if metadata.is_dir() {
-            collect(root, &path, files)?;
-        } else {
-            if metadata.len() > MAX_FILE_BYTES || files.len() >= MAX_FILES {
+/// The files of the bundle in a folder, by their path in it.
+///
+/// # Errors
+///
+/// [`PolicyError::Read`] and [`PolicyError::TooLarge`]; no more than a bundle may hold is ever read.
+pub fn files(folder: &Path) -> Result<BTreeMap<String, Vec<u8>>, PolicyError> {
+    let mut found = Found { files: BTreeMap::new(), bytes: 0, seen: 0 };
+    found.collect(folder, folder, MAX_DEPTH)?;
+    Ok(found.files)
+}
+
+/// What was read so far.
+struct Found {
+    files: BTreeMap<String, Vec<u8>>,
+    bytes: u64,
+    /// Files and folders: a link to a folder above it can be followed for long.
+    seen: usize,
+}
+
+impl Found {
+    fn collect(&mut self, root: &Path, folder: &Path, depth: usize) -> Result<(), PolicyError> {
+        let failed = |path: &Path| {
+            let path = path.to_owned();
+            move |source| PolicyError::Read { path, source }
+        };
+        for entry in std::fs::read_dir(folder).map_err(failed(folder))? {
+            let entry = entry.map_err(failed(folder))?;
+            if entry.file_name().as_encoded_bytes().starts_with(b".") {
+                continue; // Kubernetes mounts keep their own folders under such names.
+            }
+            let path = entry.path();
+            let metadata = std::fs::metadata(&path).map_err(failed(&path))?;
+            self.seen += 1;
+            self.bytes += if metadata.is_dir() { 0 } else { metadata.len() };
+            let fits = metadata.is_dir() || metadata.len() <= MAX_FILE_BYTES;
+            if depth == 0 || !fits || self.bytes > MAX_BUNDLE_BYTES || self.seen > MAX_FILES {
                 return Err(PolicyError::TooLarge { path });
             }
             let name = path.strip_prefix(root).unwrap_or(&path).display().to_string();
-            files.insert(name, std::fs::read(&path).map_err(failed(&path))?);
+            if metadata.is_dir() {
+                if name != EXAMPLES {
+                    self.collect(root, &path, depth - 1)?;
+                }
+            } else if metadata.is_file() {
+                let mut content = Vec::new();
+                let file = std::fs::File::open(&path).map_err(failed(&path))?;
+                file.take(MAX_FILE_BYTES).read_to_end(&mut content).map_err(failed(&path))?;
+                self.files.insert(name, content);
+            } else {
+                let source = std::io::Error::new(std::io::ErrorKind::InvalidInput, "it is neither a file nor a folder");
+                return Err(failed(&path)(source));
+            }
         }
+        Ok(())
     }
-    Ok(())
 }

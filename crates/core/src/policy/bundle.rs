@@ -10,13 +10,20 @@ use cedar_policy::{PolicyId, Schema, SchemaFragment};
 
 use crate::room::{Template, TemplateError};
 
-use super::cases::Suite;
+use super::cases::{Reading, Suite};
 use super::diagnostic::{Diagnostic, Source};
-use super::entities;
 use super::index::Index;
 use super::policies::{self, Found, Layer, PolicyMeta};
 use super::settings::{Directory, Settings};
 use super::vocabulary::Vocabulary;
+use super::{depth, entities, lints, looks, promises};
+
+/// Largest file of a bundle, in bytes.
+pub const MAX_FILE_BYTES: u64 = 1 << 20;
+/// Most files in a bundle.
+pub const MAX_FILES: usize = 10_000;
+/// Most bytes in all files of a bundle together.
+pub const MAX_BUNDLE_BYTES: u64 = 64 << 20;
 
 /// A proved bundle.
 ///
@@ -28,6 +35,7 @@ pub struct Bundle {
     pub(super) index: Arc<Index>,
     pub(super) metas: Arc<HashMap<PolicyId, PolicyMeta>>,
     pub(super) vocabulary: Arc<Vocabulary>,
+    pub(super) schema: Arc<Schema>,
     pub(super) directory: Arc<Directory>,
     templates: Arc<BTreeMap<String, Template>>,
     pub(super) suites: Arc<Vec<(String, Suite)>>,
@@ -50,6 +58,41 @@ impl Bundle {
             Some(bundle) if wrong.is_empty() => Ok(bundle),
             _ => Err(wrong),
         }
+    }
+
+    /// Proves the files of a bundle as [`Bundle::load`] does, and looks for what their author perhaps did not mean.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong. Warnings come of a bundle only that is good.
+    pub fn check(files: BTreeMap<String, Vec<u8>>) -> Result<(Self, Vec<Diagnostic>), Vec<Diagnostic>> {
+        let bundle = Self::load(files.clone())?;
+        let texts = files.iter().filter_map(|(file, text)| Some((file.as_str(), std::str::from_utf8(text).ok()?)));
+        let mut warnings = lints::of(&bundle, &texts.collect());
+        warnings.sort();
+        warnings.dedup();
+        Ok((bundle, warnings))
+    }
+
+    /// Reads a file of questions for this bundle; they need not say what is to come out.
+    ///
+    /// # Errors
+    ///
+    /// Everything in it that is wrong, under the name `file`.
+    pub fn questions(&self, file: &str, text: &str) -> Result<Suite, Vec<Diagnostic>> {
+        let policies = self.policy_ids().collect();
+        let reading = Reading { policies: &policies, templates: &self.templates, expecting: false };
+        Suite::parse(Source { file, text }, reading)
+    }
+
+    /// A file of the bundle's tests, such as `tests/company.yaml`.
+    pub fn suite(&self, file: &str) -> Option<&Suite> {
+        self.suites.iter().find(|(name, _)| name == file).map(|(_, suite)| suite)
+    }
+
+    /// The files of the bundle's tests.
+    pub fn suites(&self) -> impl Iterator<Item = (&str, &Suite)> {
+        self.suites.iter().map(|(file, suite)| (file.as_str(), suite))
     }
 
     /// What names this content: SHA-256 over, for each file in the order of their paths, the path, a zero byte and the
@@ -99,8 +142,24 @@ struct Texts<'a> {
 impl<'a> Texts<'a> {
     fn of(files: &'a BTreeMap<String, Vec<u8>>, wrong: &mut Vec<Diagnostic>) -> Self {
         let mut texts = Self::default();
-        for (file, content) in files {
+        let mut whole = 0;
+        for (number, (file, content)) in files.iter().enumerate() {
             let start = Source { file, text: "" };
+            whole += content.len() as u64;
+            if number >= MAX_FILES || whole > MAX_BUNDLE_BYTES {
+                let help = format!("expected at most {MAX_FILES} files of {MAX_BUNDLE_BYTES} bytes together");
+                wrong.push(start.at(0, "bundle is too large from here on", Some(help)));
+                break;
+            }
+            if content.len() as u64 > MAX_FILE_BYTES {
+                let help = format!("expected at most {MAX_FILE_BYTES} bytes; split the file");
+                wrong.push(start.at(0, "file is too large", Some(help)));
+                continue;
+            }
+            if let Some(flaw) = looks::flaw(file) {
+                let help = "rename the file".to_owned();
+                wrong.push(start.at(0, format!("name of the file {flaw}"), Some(help)));
+            }
             let Ok(text) = std::str::from_utf8(content) else {
                 wrong.push(start.at(0, "file is not UTF-8", None));
                 continue;
@@ -108,6 +167,10 @@ impl<'a> Texts<'a> {
             let source = Source { file, text };
             let folder = file.split_once('/').map(|(folder, _)| folder);
             let extension = file.rsplit_once('.').map_or("", |(_, extension)| extension);
+            if let Some((offset, message)) = depth::of_file(extension, text) {
+                wrong.push(source.at(offset, message, Some(depth::expected())));
+                continue;
+            }
             match (folder, extension, Layer::of(file)) {
                 (_, "md", _) => {}
                 (None, _, _) if file == "settings.yaml" => texts.settings = Some(source),
@@ -139,23 +202,26 @@ impl<'a> Texts<'a> {
         policies::check(&found, wrong);
         let schema = self.schema(wrong);
         let vocabulary = schema.as_ref().and_then(|schema| self.vocabulary(schema, wrong));
-        if let Some(schema) = &schema {
-            policies::validate(&found, schema, wrong);
+        if let (Some(schema), Some(vocabulary)) = (&schema, &vocabulary) {
+            let invalid = policies::validate(&found, schema, wrong);
+            promises::check_kept(&found, &invalid, vocabulary, schema, wrong);
         }
-        if let (Some(vocabulary), Some(directory)) = (&vocabulary, &directory) {
-            policies::check_names(&found, vocabulary, &directory.names(), wrong);
+        if let Some(vocabulary) = &vocabulary {
+            let names = directory.as_ref().map(Directory::names);
+            policies::check_names(&found, vocabulary, names.as_ref(), wrong);
         }
         if let (Some(schema), Some(vocabulary), Some(directory)) = (&schema, &vocabulary, &directory) {
             self.conform(schema, vocabulary, directory, wrong);
         }
         let templates = self.templates(wrong);
-        let suites = self.suites(&found, wrong);
+        let suites = self.suites(&found, &templates, wrong);
         let index = index(&found, wrong);
         Some(Bundle {
             digest,
             index: Arc::new(index),
             metas: Arc::new(found.iter().map(|found| (found.policy.id().clone(), found.meta())).collect()),
             vocabulary: Arc::new(vocabulary?),
+            schema: Arc::new(schema?),
             directory: Arc::new(directory?),
             templates: Arc::new(templates),
             suites: Arc::new(suites),
@@ -234,11 +300,17 @@ impl<'a> Texts<'a> {
         templates
     }
 
-    fn suites(&self, found: &[Found<'_>], wrong: &mut Vec<Diagnostic>) -> Vec<(String, Suite)> {
+    fn suites(
+        &self,
+        found: &[Found<'_>],
+        templates: &BTreeMap<String, Template>,
+        wrong: &mut Vec<Diagnostic>,
+    ) -> Vec<(String, Suite)> {
         let ids = found.iter().map(|found| found.policy.id().to_string()).collect();
         let mut suites = Vec::new();
+        let reading = Reading { policies: &ids, templates, expecting: true };
         for source in &self.tests {
-            match Suite::parse(*source, &ids) {
+            match Suite::parse(*source, reading) {
                 Ok(suite) => suites.push((source.file.to_owned(), suite)),
                 Err(diagnostics) => wrong.extend(diagnostics),
             }

@@ -5,148 +5,60 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use crate::consent::Standing;
-use crate::room::Actor;
-use crate::time::Millis;
-use crate::wire::components::Capability;
-use crate::wire::consent::ConsentOperation;
-use crate::wire::uri::{Domain, RoomUri, UserUri};
+use crate::room::Template;
 
 mod admin;
+mod ask;
+mod case;
+mod coverage;
+mod expected;
+mod fixtures;
+mod moment;
 
 use super::bundle::Bundle;
 use super::diagnostic::{Diagnostic, Source};
 use super::engine::Engine;
-use super::facts::{Claim, ConsentStep, DoorAct, DoorQuestion, Membership, Question, RoleFacts, RoomFacts, Side};
 use super::settings::{Settings, parse_yaml};
 use super::verdict::Verdict;
 use admin::AdminCase;
+pub(super) use ask::{Ask, RoomAsk};
+use case::Case;
+pub use coverage::{ClauseCoverage, Coverage, PolicyCoverage};
+pub use expected::Difference;
+use expected::Expected;
+use fixtures::{Fixture, RoomFixture};
+use moment::Moment;
 
-/// One file of tests.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Suite {
+/// One file of tests, or of questions.
+#[derive(Clone, Debug)]
+pub struct Suite {
     /// Instead of the bundle's settings.
-    #[serde(default)]
-    settings: Settings,
+    settings: Option<Settings>,
+    rooms: BTreeMap<String, Arc<Fixture>>,
+    cases: Vec<Ready>,
+}
+
+/// A case that is whole: every name in it means something.
+#[derive(Clone, Debug)]
+struct Ready {
+    it: String,
+    line: usize,
+    ask: Ask,
+    expect: Option<Expected>,
+}
+
+/// The file as it is written.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Written {
+    settings: Option<Settings>,
+    /// When everything is asked that does not say otherwise.
+    now: Moment,
     /// Rooms by a name that the cases use.
-    #[serde(default)]
     rooms: BTreeMap<String, RoomFixture>,
-    #[serde(default)]
     cases: Vec<Case>,
     /// Questions at the admin door.
-    #[serde(default)]
     admin: Vec<AdminCase>,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RoomFixture {
-    room: RoomUri,
-    side: SideName,
-    /// Absent: not tracked.
-    participants: Option<BTreeMap<UserUri, u32>>,
-    #[serde(default)]
-    roles: Vec<RoleFixture>,
-    #[serde(default)]
-    muted: BTreeSet<UserUri>,
-    #[serde(default)]
-    barred: BTreeSet<UserUri>,
-    #[serde(default)]
-    frozen: bool,
-    #[serde(default)]
-    legal_hold: bool,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum SideName {
-    Hub,
-    Follower,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RoleFixture {
-    index: u32,
-    name: String,
-    capabilities: Vec<CapabilityName>,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(try_from = "String")]
-struct CapabilityName(Capability);
-
-impl TryFrom<String> for CapabilityName {
-    type Error = String;
-
-    fn try_from(name: String) -> Result<Self, String> {
-        Capability::from_name(&name).map(Self).ok_or_else(|| format!("`{name}` is no capability"))
-    }
-}
-
-/// A question and what must come out. With `room` it is about that room, without it about our door.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Case {
-    /// What is true, as a sentence.
-    it: String,
-    room: Option<String>,
-    actor: UserUri,
-    /// A capability, or an action at our door.
-    action: String,
-    target: Option<UserUri>,
-    #[serde(default)]
-    from_role: u32,
-    #[serde(default)]
-    to_role: u32,
-    /// Whether the actor's role lists this change of role; the room's own tests prove that.
-    #[serde(default = "yes")]
-    transition: bool,
-    #[serde(default)]
-    alternative: bool,
-    #[serde(default)]
-    preauthorized: bool,
-    #[serde(default)]
-    external: bool,
-    #[serde(default = "usual_suite")]
-    suite: u16,
-    #[serde(default)]
-    epoch: u64,
-    #[serde(default)]
-    bytes: u64,
-    /// How the target of a claim stands to the actor.
-    #[serde(default)]
-    consent: Standing,
-    /// Which step towards the target is taken.
-    operation: Option<ConsentOperation>,
-    /// Absent: the actor's provider.
-    source: Option<Domain>,
-    /// Absent: the actor's provider.
-    door: Option<Domain>,
-    #[serde(default)]
-    now: Millis,
-    expect: Expected,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Expected {
-    allow: bool,
-    /// Exactly the policies that decide, in any order.
-    policies: Option<BTreeSet<String>>,
-    reason: Option<String>,
-    /// What peers and users read.
-    public: Option<String>,
-}
-
-fn yes() -> bool {
-    true
-}
-
-/// X25519, AES-128-GCM, SHA-256, Ed25519.
-fn usual_suite() -> u16 {
-    1
 }
 
 /// How one case of a bundle's tests came out.
@@ -154,178 +66,173 @@ fn usual_suite() -> u16 {
 pub struct CaseOutcome {
     /// File of the bundle.
     pub file: String,
+    /// Line of the sentence, from 1.
+    pub line: usize,
     /// The sentence.
     pub it: String,
     /// What was decided.
     pub verdict: Verdict,
-    /// Why the sentence is not true; `None` when it is.
-    pub failure: Option<String>,
+    /// What is not as the sentence says; empty when it is true.
+    pub differences: Vec<Difference>,
+}
+
+impl CaseOutcome {
+    /// Whether the sentence is true.
+    pub fn holds(&self) -> bool {
+        self.differences.is_empty()
+    }
+}
+
+/// What a suite is read with.
+#[derive(Clone, Copy)]
+pub(super) struct Reading<'a> {
+    /// The ids of all policies.
+    pub(super) policies: &'a BTreeSet<String>,
+    pub(super) templates: &'a BTreeMap<String, Template>,
+    /// Whether every case must say what is to come out.
+    pub(super) expecting: bool,
 }
 
 /// Runs every test of a bundle, in the order of files and cases.
 pub fn run_cases(bundle: &Bundle) -> Vec<CaseOutcome> {
     let engine = Engine::new(bundle);
     let suites = bundle.suites.iter().flat_map(|(file, suite)| {
-        let engine = engine.with_settings(suite.settings.clone());
-        let rooms: BTreeMap<&str, RoomFacts> =
-            suite.rooms.iter().map(|(name, room)| (name.as_str(), room.facts())).collect();
-        let at_the_admin_door: Vec<CaseOutcome> = suite.admin.iter().map(|case| case.run(file, &engine)).collect();
-        let run = move |case: &Case| {
-            let verdict = case.ask(&engine, &rooms);
-            let failure = case.expect.failure(&verdict);
-            CaseOutcome { file: file.clone(), it: case.it.clone(), verdict, failure }
+        let engine = suite.engine(&engine);
+        let run = move |case: &Ready| {
+            let verdict = engine.decide_any(&case.ask.question());
+            let differences = case.expect.iter().flat_map(|expect| expect.differences(&verdict)).collect();
+            CaseOutcome { file: file.clone(), line: case.line, it: case.it.clone(), verdict, differences }
         };
-        suite.cases.iter().map(run).chain(at_the_admin_door).collect::<Vec<_>>()
+        suite.cases.iter().map(run).collect::<Vec<_>>()
     });
     suites.collect()
 }
 
+/// What two engines make of the cases of a suite: of each its sentence and line, and both verdicts.
+pub(super) fn decide_by_both<'a>(
+    suite: &'a Suite,
+    one: &'a Engine,
+    other: &'a Engine,
+) -> impl Iterator<Item = (String, usize, Verdict, Verdict)> + use<'a> {
+    suite.cases.iter().map(move |case| {
+        let question = case.ask.question();
+        (case.it.clone(), case.line, one.decide_any(&question), other.decide_any(&question))
+    })
+}
+
 impl Suite {
     /// Reads a file and reports every name in it that means nothing.
-    pub(super) fn parse(source: Source<'_>, policies: &BTreeSet<String>) -> Result<Self, Vec<Diagnostic>> {
-        let suite: Self = parse_yaml(source).map_err(|diagnostic| vec![diagnostic])?;
-        let wrong = suite.cases.iter().flat_map(|case| suite.check(case, source, policies));
-        let wrong: Vec<Diagnostic> =
-            wrong.chain(suite.admin.iter().flat_map(|case| case.check(source, policies))).collect();
-        if wrong.is_empty() { Ok(suite) } else { Err(wrong) }
-    }
-
-    fn check(&self, case: &Case, source: Source<'_>, policies: &BTreeSet<String>) -> Vec<Diagnostic> {
-        let start = source.text.find(case.it.as_str()).unwrap_or(0);
+    pub(super) fn parse(source: Source<'_>, reading: Reading<'_>) -> Result<Self, Vec<Diagnostic>> {
+        let written: Written = parse_yaml(source).map_err(|diagnostic| vec![diagnostic])?;
         let mut wrong = Vec::new();
-        match &case.room {
-            Some(room) => {
-                if !self.rooms.contains_key(room) {
-                    let help = Some("expected one of the file's `rooms`".to_owned());
-                    wrong.push(source.near(start, room, format!("no room `{room}`"), help));
+        let mut rooms = BTreeMap::new();
+        for (name, room) in &written.rooms {
+            match room.build(reading.templates) {
+                Ok(fixture) => {
+                    rooms.insert(name.clone(), Arc::new(fixture));
                 }
-                if Capability::from_name(&case.action).is_none() {
-                    let help = Some("expected a capability, such as `canSendMessage`".to_owned());
-                    wrong.push(source.near(start, &case.action, format!("no capability `{}`", case.action), help));
-                }
+                Err((near, message)) => wrong.push(source.near(0, &near, message, None)),
             }
-            None if case.door_act().is_none() => {
-                let help = "expected `claimKeyMaterial` with a target, `requestConsent`, `grantConsent`, \
-                            `receiveConsentRequest` or `receiveConsent` with a target and an operation, \
-                            `findUser` with a target, `search`, `publishProfile`, \
-                            `registerDevice`, `deregisterDevice`, `deregisterUser`, `publishKeyPackages`, `readStream` or `reportAnonymously`; with a `room`, \
-                            a capability";
-                let message = format!("no action `{}` at the door", case.action);
-                wrong.push(source.near(start, &case.action, message, Some(help.to_owned())));
-            }
-            None => {}
         }
-        wrong.extend(case.expect.check(start, source, policies));
-        wrong
+        let mut place = Place { source, offset: 0 };
+        let mut cases = Vec::new();
+        for row in written.cases.iter().flat_map(Case::rows) {
+            place.go_to(&row.it);
+            let asked = row.ask(&rooms, written.now);
+            cases.extend(place.ready(&row.it, asked, row.expect, reading, &mut wrong));
+        }
+        for row in written.admin.iter().flat_map(AdminCase::rows) {
+            place.go_to(&row.it);
+            let asked = row.ask(written.now);
+            cases.extend(place.ready(&row.it, asked, row.expect, reading, &mut wrong));
+        }
+        if wrong.is_empty() { Ok(Self { settings: written.settings, rooms, cases }) } else { Err(wrong) }
     }
-}
 
-impl RoomFixture {
-    fn facts(&self) -> RoomFacts {
-        let role = |role: &RoleFixture| {
-            let capabilities = role.capabilities.iter().map(|name| name.0).collect();
-            Arc::new(RoleFacts { index: role.index, name: role.name.clone(), capabilities })
-        };
-        let roles = || self.roles.iter().map(role).collect();
-        RoomFacts {
-            room: self.room.clone(),
-            side: match self.side {
-                SideName::Hub => Side::Hub,
-                SideName::Follower => Side::Follower,
-            },
-            roles: self
-                .participants
-                .clone()
-                .map(|participants| Membership { participants: participants.into(), roles: roles() }),
-            muted: self.muted.clone(),
-            barred: self.barred.iter().cloned().collect(),
-            frozen: self.frozen,
-            legal_hold: self.legal_hold,
+    /// What the cases say, each with its number from 0.
+    pub fn sentences(&self) -> impl Iterator<Item = (usize, &str)> {
+        self.cases.iter().map(|case| case.it.as_str()).enumerate()
+    }
+
+    pub(super) fn rooms(&self) -> impl Iterator<Item = (&str, &Arc<Fixture>)> {
+        self.rooms.iter().map(|(name, room)| (name.as_str(), room))
+    }
+
+    pub(super) fn ask(&self, number: usize) -> Option<&Ask> {
+        self.cases.get(number).map(|case| &case.ask)
+    }
+
+    /// The engine with the settings of the suite, where it has its own.
+    pub(super) fn engine(&self, engine: &Engine) -> Engine {
+        match &self.settings {
+            Some(settings) => engine.with_settings(settings.clone()),
+            None => engine.clone(),
         }
     }
 }
 
-impl Case {
-    fn door_act(&self) -> Option<DoorAct<'_>> {
-        let (target, consent) = (self.target.as_ref(), self.consent);
-        let step = target.zip(self.operation).map(|(about, operation)| ConsentStep { about, room: None, operation });
-        match (self.action.as_str(), target, step) {
-            ("claimKeyMaterial", Some(target), None) => {
-                Some(DoorAct::ClaimKeyMaterial(Claim { target, room: None, consent }))
-            }
-            ("requestConsent", _, Some(step)) => Some(DoorAct::RequestConsent(step)),
-            ("grantConsent", _, Some(step)) => Some(DoorAct::GrantConsent(step)),
-            ("receiveConsentRequest", _, Some(step)) => Some(DoorAct::ReceiveConsentRequest(step)),
-            ("receiveConsent", _, Some(step)) => Some(DoorAct::ReceiveConsent(step)),
-            ("search", None, _) => Some(DoorAct::Search),
-            ("findUser", Some(target), None) => Some(DoorAct::FindUser(target)),
-            ("publishProfile", None, _) => Some(DoorAct::PublishProfile),
-            ("registerDevice", None, _) => Some(DoorAct::RegisterDevice),
-            ("deregisterDevice", None, _) => Some(DoorAct::DeregisterDevice),
-            ("deregisterUser", None, _) => Some(DoorAct::DeregisterUser),
-            ("publishKeyPackages", None, _) => Some(DoorAct::PublishKeyPackages),
-            ("readStream", None, _) => Some(DoorAct::ReadStream),
-            ("reportAnonymously", None, _) => Some(DoorAct::ReportAnonymously),
-            _ => None,
-        }
-    }
+/// Why something cannot be asked: the word it is about, what is wrong with it, and what was expected.
+#[derive(Debug)]
+struct Unclear {
+    near: String,
+    message: String,
+    help: Option<String>,
+}
 
-    fn ask(&self, engine: &Engine, rooms: &BTreeMap<&str, RoomFacts>) -> Verdict {
-        let home = self.actor.domain();
-        let source = self.source.as_ref().unwrap_or(&home);
-        let room = self.room.as_deref().and_then(|name| rooms.get(name));
-        let (Some(room), Some(capability)) = (room, Capability::from_name(&self.action)) else {
-            let door = self.door.as_ref().unwrap_or(&home);
-            return match self.door_act() {
-                Some(act) => engine.decide_door(&DoorQuestion { act, actor: &self.actor, door, source, now: self.now }),
-                None => Verdict::deny("UNKNOWN_ACTION"),
-            };
-        };
-        let actor = if self.actor.is_provider() { Actor::Hub(home.clone()) } else { Actor::User(self.actor.clone()) };
-        engine.decide(&Question {
-            room,
-            actor: &actor,
-            capability,
-            target: self.target.as_ref(),
-            from_role: self.from_role,
-            to_role: self.to_role,
-            transition_authorized: self.transition,
-            alternative_granted: self.alternative,
-            preauthorized: self.preauthorized,
-            external: self.external,
-            suite: self.suite,
-            epoch: self.epoch,
-            message_bytes: self.bytes,
-            source,
-            now: self.now,
-        })
+impl Unclear {
+    fn new(near: &str, message: String, help: &str) -> Self {
+        Self { near: near.to_owned(), message, help: Some(help.to_owned()) }
     }
 }
 
-impl Expected {
-    /// Policies that do not exist decide nothing.
-    fn check(&self, start: usize, source: Source<'_>, policies: &BTreeSet<String>) -> Vec<Diagnostic> {
-        let unknown = self.policies.iter().flatten().filter(|id| !policies.contains(*id));
-        let help = || Some("expected the `@id` of a policy of this bundle".to_owned());
-        unknown.map(|id| source.near(start, id, format!("no policy `{id}`"), help())).collect()
+/// Where in the file the cases are: they are read in its order.
+struct Place<'a> {
+    source: Source<'a>,
+    offset: usize,
+}
+
+impl Place<'_> {
+    fn go_to(&mut self, it: &str) {
+        let sentence = it.split(TABLE).next().unwrap_or(it);
+        let rest = self.source.text.get(self.offset..).unwrap_or_default();
+        if let Some(found) = rest.find(sentence).filter(|_| !sentence.is_empty()) {
+            self.offset += found;
+        }
     }
 
-    fn failure(&self, verdict: &Verdict) -> Option<String> {
-        let determining: BTreeSet<String> = verdict.determining.iter().cloned().collect();
-        let mut differences = Vec::new();
-        if self.allow != verdict.allow {
-            differences.push(format!("expected allow {}, got {} {determining:?}", self.allow, verdict.allow));
+    fn ready(
+        &self,
+        it: &str,
+        asked: Result<Ask, Unclear>,
+        expect: Option<Expected>,
+        reading: Reading<'_>,
+        wrong: &mut Vec<Diagnostic>,
+    ) -> Option<Ready> {
+        if expect.is_none() && reading.expecting {
+            let help = "write what is to come out, such as `expect: { allow: false }`".to_owned();
+            wrong.push(self.source.at(self.offset, format!("`{it}` has no `expect`"), Some(help)));
         }
-        if let Some(policies) = self.policies.as_ref().filter(|policies| **policies != determining) {
-            differences.push(format!("expected policies {policies:?}, got {determining:?}"));
+        for id in expect.iter().flat_map(|expect| expect.unknown(reading.policies)) {
+            let help = "expected the `@id` of a policy of this bundle".to_owned();
+            wrong.push(self.source.near(self.offset, id, format!("no policy `{id}`"), Some(help)));
         }
-        if let Some(reason) = self.reason.as_ref().filter(|reason| **reason != verdict.reason) {
-            differences.push(format!("expected reason `{reason}`, got `{}`", verdict.reason));
+        match asked {
+            Ok(ask) => {
+                let line = self.source.at(self.offset, "", None).line;
+                Some(Ready { it: it.to_owned(), line, ask, expect })
+            }
+            Err(Unclear { near, message, help }) => {
+                wrong.push(self.source.near(self.offset, &near, message, help));
+                None
+            }
         }
-        if let Some(public) = self.public.as_ref().filter(|public| *public != verdict.public_sentence()) {
-            differences.push(format!("expected public `{public}`, got `{}`", verdict.public_sentence()));
-        }
-        differences.extend(verdict.errors.iter().map(|error| format!("failed: {error}")));
-        if differences.is_empty() { None } else { Some(differences.join("; ")) }
     }
+}
+
+/// Between the sentence of a case and what a row of its table adds to it.
+const TABLE: &str = " / ";
+
+/// The sentence of a row of a table.
+fn row_sentence(of: &str, row: &str, number: usize) -> String {
+    if row.is_empty() { format!("{of}{TABLE}row {number}") } else { format!("{of}{TABLE}{row}") }
 }

@@ -6,6 +6,25 @@ use cedar_policy::ffi::DetailedError;
 
 use crate::yaml::YamlError;
 
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// The bundle is not taken.
+    Error,
+    /// The bundle is taken, and does perhaps not what its author meant.
+    Warning,
+}
+
+impl Severity {
+    /// As reports spell it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+        }
+    }
+}
+
 /// One thing that is wrong. Bundles list all of theirs, in the order of files and lines, each once.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Diagnostic {
@@ -19,6 +38,17 @@ pub struct Diagnostic {
     pub message: String,
     /// What was expected, or what to do.
     pub help: Option<String>,
+    /// How bad it is.
+    pub severity: Severity,
+    /// How much of the line it is about, in bytes; 0 where it is about a place.
+    pub length: usize,
+}
+
+impl Diagnostic {
+    /// The same, as something that the bundle is taken with.
+    pub(super) fn warning(self) -> Self {
+        Self { severity: Severity::Warning, ..self }
+    }
 }
 
 impl fmt::Display for Diagnostic {
@@ -44,13 +74,28 @@ impl Source<'_> {
         let before = self.text.get(..offset).unwrap_or(self.text);
         let line = before.matches('\n').count() + 1;
         let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
-        Diagnostic { file: self.file.to_owned(), line, column, message: message.into(), help }
+        let (file, message) = (self.file.to_owned(), message.into());
+        Diagnostic { file, line, column, message, help, severity: Severity::Error, length: 0 }
+    }
+
+    /// A diagnostic about the `length` bytes from `offset` on, as far as they stand in one line.
+    pub(super) fn span(
+        &self,
+        offset: usize,
+        length: usize,
+        message: impl Into<String>,
+        help: Option<String>,
+    ) -> Diagnostic {
+        let line = self.text.get(offset..).and_then(|rest| rest.lines().next()).map_or(0, |line| line.trim_end().len());
+        Diagnostic { length: length.min(line), ..self.at(offset, message, help) }
     }
 
     /// A diagnostic at the first place from `from` on where `needle` stands, or at `from` itself.
     pub(super) fn near(&self, from: usize, needle: &str, message: String, help: Option<String>) -> Diagnostic {
-        let found = self.text.get(from..).and_then(|rest| rest.find(needle));
-        self.at(from + found.unwrap_or(0), message, help)
+        match self.text.get(from..).and_then(|rest| rest.find(needle)) {
+            Some(found) => self.span(from + found, needle.len(), message, help),
+            None => self.at(from, message, help),
+        }
     }
 
     /// What the YAML parser found.
@@ -61,14 +106,17 @@ impl Source<'_> {
             column: error.column.unwrap_or(1),
             message: error.message,
             help: None,
+            severity: Severity::Error,
+            length: 0,
         }
     }
 
     /// One of Cedar's errors, at its own position or at `fallback`.
     pub(super) fn cedar(&self, error: DetailedError, fallback: usize) -> Diagnostic {
-        let offset = error.source_locations.first().map_or(fallback, |label| label.loc.start);
+        let place = error.source_locations.first().map(|label| (label.loc.start, label.loc.end));
+        let (start, end) = place.unwrap_or((fallback, fallback));
         let label = error.source_locations.into_iter().find_map(|label| label.label);
-        self.at(offset, error.message, error.help.or(label))
+        self.span(start, end.saturating_sub(start), error.message, error.help.or(label))
     }
 }
 
@@ -87,5 +135,13 @@ mod tests {
         assert_eq!(position(2), (1, 2));
         assert_eq!(position(5), (2, 2));
         assert_eq!(position(99), (2, 3));
+    }
+
+    #[test]
+    fn what_it_is_about_ends_with_its_line() {
+        let source = Source { file: "x", text: "one two\nthree" };
+        let length = |offset, length| source.span(offset, length, "", None).length;
+        assert_eq!((length(0, 3), length(4, 100), length(8, 5), length(13, 1)), (3, 3, 5, 0));
+        assert_eq!(source.near(0, "two", String::new(), None).length, 3);
     }
 }

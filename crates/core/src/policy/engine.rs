@@ -9,7 +9,7 @@ use crate::wire::uri::{Domain, RoomUri};
 
 use super::bundle::Bundle;
 use super::entities::{self, Asked, FactsError};
-use super::facts::{AdminQuestion, DoorQuestion, Question, RoomFacts, Side};
+use super::facts::{AdminQuestion, AnyQuestion, DoorQuestion, Question, RoomFacts, Side};
 use super::index::{Findings, Index};
 use super::policies::PolicyMeta;
 use super::settings::{DeniedCommit, Directory, SearchSettings, Settings};
@@ -110,6 +110,36 @@ impl Engine {
         };
         let asked = entities::of_admin(&self.vocabulary, &self.directory, act, question);
         self.judge(act, asked, || "NOT_PERMITTED")
+    }
+
+    /// Decides a question of whatever kind.
+    pub(super) fn decide_any(&self, question: &AnyQuestion<'_>) -> Verdict {
+        match question {
+            AnyQuestion::Room(question) => self.decide(question),
+            AnyQuestion::Door(question) => self.decide_door(question),
+            AnyQuestion::Admin(question) => self.decide_admin(question),
+            AnyQuestion::Unknown => Verdict::deny("UNKNOWN_ACTION"),
+        }
+    }
+
+    /// What is put to the policies for a question, and by which action; `None` where there is no such action.
+    pub(super) fn put(&self, question: &AnyQuestion<'_>) -> Option<(&Act, Result<Asked, FactsError>)> {
+        let Self { vocabulary, directory, slices, .. } = self;
+        match question {
+            AnyQuestion::Room(question) => {
+                let act = vocabulary.capability(question.capability)?;
+                Some((act, entities::of_room(vocabulary, directory, slices, act, question)))
+            }
+            AnyQuestion::Door(question) => {
+                let act = vocabulary.door(question.act)?;
+                Some((act, entities::of_door(vocabulary, directory, act, question)))
+            }
+            AnyQuestion::Admin(question) => {
+                let act = vocabulary.admin(question.act)?;
+                Some((act, entities::of_admin(vocabulary, directory, act, question)))
+            }
+            AnyQuestion::Unknown => None,
+        }
     }
 
     fn judge(

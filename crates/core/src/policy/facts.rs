@@ -451,3 +451,16 @@ pub struct DoorQuestion<'a> {
     /// When.
     pub now: Millis,
 }
+
+/// A question of whatever kind.
+#[derive(Clone, Debug)]
+pub(super) enum AnyQuestion<'a> {
+    /// About a room.
+    Room(Question<'a>),
+    /// At our door.
+    Door(DoorQuestion<'a>),
+    /// At the admin door.
+    Admin(AdminQuestion<'a>),
+    /// About nothing that is asked here.
+    Unknown,
+}

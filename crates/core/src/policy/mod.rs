@@ -6,30 +6,48 @@
 
 mod bundle;
 mod cases;
+mod clauses;
+mod depth;
 mod diagnostic;
+mod diff;
+mod enforcement;
 mod engine;
 mod entities;
+mod expressions;
 mod facts;
+mod format;
 mod index;
+mod lints;
+mod looks;
+mod partial;
 mod policies;
+mod promises;
+mod queries;
 mod settings;
 mod slices;
 mod verdict;
 mod vocabulary;
+mod why;
 
-pub use bundle::Bundle;
-pub use cases::{CaseOutcome, run_cases};
-pub use diagnostic::Diagnostic;
+pub use bundle::{Bundle, MAX_BUNDLE_BYTES, MAX_FILE_BYTES, MAX_FILES};
+pub use cases::{CaseOutcome, ClauseCoverage, Coverage, Difference, PolicyCoverage, Suite, run_cases};
+pub use clauses::{Clause, Holds, Joined, Part, PartKind};
+pub use diagnostic::{Diagnostic, Severity};
+pub use diff::{BundleDiff, Change, Changed, DecisionChange, Written};
+pub use enforcement::Enforcement;
 pub use engine::Engine;
 pub use facts::{
     AdminAct, AdminQuestion, Claim, ConsentStep, DoorAct, DoorQuestion, Membership, Question, RoleFacts, RoomFacts,
     Side,
 };
+pub use format::format;
+pub use queries::{Answer, Condition, OpenFact, Over, Possible};
 pub use settings::{
     ConsentSettings, Defaults, DeniedCommit, Employment, FollowerSettings, ImpliedConsent, ProviderSettings,
     RoomSettings, SearchSettings, Settings, UserDefaults, UserSettings,
 };
 pub use verdict::{NEUTRAL_SENTENCE, Verdict};
+pub use why::{Explained, Why};
 
 #[cfg(test)]
 mod tests;

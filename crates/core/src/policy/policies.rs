@@ -11,6 +11,7 @@ use cedar_policy::{
 use crate::wire::uri::{Domain, RoomUri, UserUri};
 
 use super::diagnostic::{Diagnostic, Source};
+use super::promises;
 use super::settings::Names;
 use super::vocabulary::Vocabulary;
 
@@ -19,7 +20,7 @@ const MAX_LEVEL: u32 = 2;
 /// Longest `@public_message`, in characters.
 const MAX_SENTENCE_CHARS: usize = 200;
 /// Annotations that a deciding policy may have.
-const ANNOTATIONS: &[&str] = &["id", "reason", "public_message", "severity", "doc"];
+const ANNOTATIONS: &[&str] = &["id", "reason", "public_message", "severity", "doc", "advisory"];
 
 /// What a folder of the bundle is for. A reason is taken from the first in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,6 +50,18 @@ pub(super) struct PolicyMeta {
     pub(super) layer: Layer,
     pub(super) reason: String,
     pub(super) public_message: Option<String>,
+    /// Whether it says itself that nobody here can enforce it.
+    pub(super) advisory: bool,
+    pub(super) policy: Policy,
+    /// Where it stands, with nothing said about it.
+    pub(super) place: Diagnostic,
+}
+
+impl PolicyMeta {
+    /// A diagnostic about the policy as a whole.
+    pub(super) fn wrong(&self, message: impl Into<String>, help: &str) -> Diagnostic {
+        Diagnostic { message: message.into(), help: Some(help.to_owned()), ..self.place.clone() }
+    }
 }
 
 /// A policy with the place where it stands.
@@ -63,14 +76,31 @@ impl Found<'_> {
     pub(super) fn meta(&self) -> PolicyMeta {
         let annotation = |key| self.policy.annotation(key).map(str::to_owned);
         let reason = annotation("reason").unwrap_or_else(|| "PERMITTED".to_owned());
-        PolicyMeta { layer: self.layer, reason, public_message: annotation("public_message") }
+        PolicyMeta {
+            layer: self.layer,
+            reason,
+            public_message: annotation("public_message"),
+            advisory: self.is_advisory(),
+            policy: self.policy.clone(),
+            place: self.place(""),
+        }
+    }
+
+    /// Whether it says itself that nobody here can enforce it.
+    pub(super) fn is_advisory(&self) -> bool {
+        self.policy.annotation("advisory").is_some()
+    }
+
+    /// The line on which it begins.
+    fn place(&self, message: impl Into<String>) -> Diagnostic {
+        self.source.span(self.offset, usize::MAX, message, None)
     }
 
     pub(super) fn wrong(&self, message: impl Into<String>, help: &str) -> Diagnostic {
-        self.source.at(self.offset, message, Some(help.to_owned()))
+        Diagnostic { help: Some(help.to_owned()), ..self.place(message) }
     }
 
-    fn wrong_near(&self, needle: &str, message: String, help: &str) -> Diagnostic {
+    pub(super) fn wrong_near(&self, needle: &str, message: String, help: &str) -> Diagnostic {
         self.source.near(self.offset, needle, message, Some(help.to_owned()))
     }
 }
@@ -159,7 +189,10 @@ fn check_annotations(found: &Found<'_>, ids: &BTreeSet<String>, wrong: &mut Vec<
         None => {}
     }
     if let Some(sentence) = found.policy.annotation("public_message") {
-        let tells = ids.iter().find(|id| sentence.contains(id.as_str()));
+        let is_of_id = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+        let words = sentence.split(|c| !is_of_id(c)).map(|word| word.trim_end_matches('.'));
+        // A word of everyday language may be an id, too.
+        let tells = words.filter(|word| word.contains(['.', '-', '_'])).find(|word| ids.contains(*word));
         let wrong_near = |message: String, help| found.wrong_near("@public_message", message, help);
         if let Some(id) = tells {
             let message = format!("public message names the policy `{id}`");
@@ -184,13 +217,20 @@ fn check_layer(found: &Found<'_>, wrong: &mut Vec<Diagnostic>) {
 }
 
 /// Checks what needs the schema's names: nobody is held in a room, and no policy speaks of something that
-/// cannot exist.
-pub(super) fn check_names(all: &[Found<'_>], vocabulary: &Vocabulary, names: &Names<'_>, wrong: &mut Vec<Diagnostic>) {
+/// cannot exist, as far as the names of the settings are known.
+pub(super) fn check_names(
+    all: &[Found<'_>],
+    vocabulary: &Vocabulary,
+    names: Option<&Names<'_>>,
+    wrong: &mut Vec<Diagnostic>,
+) {
     for found in all {
         match found.layer {
             Layer::Ceiling | Layer::Rooms => check_leaving(found, vocabulary, wrong),
             Layer::Platform => {}
         }
+        promises::check_enforcement(found, vocabulary, wrong);
+        let Some(names) = names else { continue };
         for literal in found.policy.entity_literals() {
             check_literal(found, &literal, vocabulary, names, wrong);
         }
@@ -221,7 +261,13 @@ fn check_literal(
 ) {
     let (id, entity_type) = (literal.id().unescaped(), literal.type_name());
     let listed = |names: &BTreeSet<&str>, what: &str| {
-        if names.contains(id) { None } else { Some(format!("expected a {what} that `settings.yaml` gives")) }
+        if names.contains(id) {
+            return None;
+        }
+        let nearest = names.iter().min_by_key(|name| strsim::damerau_levenshtein(id, name));
+        let meant = nearest.filter(|name| strsim::damerau_levenshtein(id, name) <= 2);
+        let meant = meant.map_or_else(String::new, |name| format!("; did you mean `{name}`?"));
+        Some(format!("expected a {what} that `settings.yaml` gives{meant}"))
     };
     let help = if *entity_type == vocabulary.provider_group {
         listed(&names.groups, "group of providers")
@@ -235,22 +281,28 @@ fn check_literal(
         RoomUri::parse(id).err().map(|error| error.to_string())
     } else if *entity_type == vocabulary.provider {
         Domain::parse(id).err().map(|error| error.to_string())
-    } else {
+    } else if *entity_type == vocabulary.role {
+        let of =
+            id.rsplit_once('#').filter(|(room, index)| RoomUri::parse(room).is_ok() && index.parse::<u32>().is_ok());
+        if of.is_some() { None } else { Some("expected the URI of a room, `#` and the number of a role".to_owned()) }
+    } else if vocabulary.knows(entity_type) || entity_type.basename() == "Action" {
         None
+    } else {
+        Some("the gateway describes no entities of this type".to_owned())
     };
     if let Some(help) = help {
         wrong.push(found.wrong_near(&format!("\"{id}\""), format!("`{literal}` is nothing that exists"), &help));
     }
 }
 
-/// Validates strictly, and to the depth of the facts.
-pub(super) fn validate(all: &[Found<'_>], schema: &Schema, wrong: &mut Vec<Diagnostic>) {
+/// Validates strictly, and to the depth of the facts. Gives the policies that are not valid.
+pub(super) fn validate(all: &[Found<'_>], schema: &Schema, wrong: &mut Vec<Diagnostic>) -> BTreeSet<PolicyId> {
     let places: HashMap<&PolicyId, &Found<'_>> = all.iter().map(|found| (found.policy.id(), found)).collect();
     let policies = match PolicySet::from_policies(all.iter().map(|found| found.policy.clone())) {
         Ok(policies) => policies,
         Err(error) => {
             wrong.extend(all.first().map(|found| found.wrong(error.to_string(), "expected ids used once")));
-            return;
+            return all.iter().map(|found| found.policy.id().clone()).collect();
         }
     };
     let result = Validator::new(schema.clone()).validate_with_level(&policies, ValidationMode::Strict, MAX_LEVEL);
@@ -267,4 +319,5 @@ pub(super) fn validate(all: &[Found<'_>], schema: &Schema, wrong: &mut Vec<Diagn
     reported.sort();
     reported.dedup_by(|a, b| (&a.file, a.line, a.column) == (&b.file, b.line, b.column));
     wrong.extend(reported);
+    failed.into_iter().cloned().collect()
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Deserialize;
 
 use super::diagnostic::{Diagnostic, Source};
+use super::looks;
 use crate::search::{Field, usual_fields};
 use crate::wire::uri::{Domain, RoomUri, UserUri};
 use crate::yaml;
@@ -249,7 +250,23 @@ impl Settings {
         for name in names.chain(self.rooms.iter().map(|room| room.uri.as_str())) {
             if !seen.insert(name) {
                 let last = source.text.rfind(name).unwrap_or(0);
-                found.push(source.at(last, format!("`{name}` is listed twice"), Some("keep one entry".to_owned())));
+                let help = Some("keep one entry".to_owned());
+                found.push(source.span(last, name.len(), format!("`{name}` is listed twice"), help));
+            }
+        }
+        let groups = self.providers.iter().flat_map(|provider| &provider.groups);
+        let segments = self.users.iter().flat_map(|user| &user.segments);
+        let labels = self.rooms.iter().flat_map(|room| &room.labels);
+        for (kind, names) in [("group", groups.collect()), ("segment", segments.collect()), ("label", labels.collect())]
+        {
+            let names: BTreeSet<&String> = names;
+            let mut known: BTreeMap<String, &String> = BTreeMap::new();
+            for name in names {
+                let twin = known.insert(looks::skeleton(name), name).map(|twin| format!("looks like `{twin}`"));
+                if let Some(flaw) = looks::flaw(name).map(str::to_owned).or(twin) {
+                    let help = "expected names that people can tell apart".to_owned();
+                    found.push(source.near(0, name, format!("name of the {kind} {flaw}"), Some(help)));
+                }
             }
         }
         found

@@ -7,6 +7,7 @@ use cedar_policy::{Entity, EntityId, EntityTypeName, EntityUid, Schema};
 use crate::wire::components::Capability;
 use crate::wire::uri::UserUri;
 
+use super::enforcement::Enforcement;
 use super::facts::{AdminAct, DoorAct};
 
 /// Entity types and actions, as the schema declares them.
@@ -115,6 +116,23 @@ impl Vocabulary {
 
     pub(super) fn user(&self, user: &UserUri) -> EntityUid {
         uid(&self.user, user.as_str())
+    }
+
+    /// Whether the gateway describes entities of this type.
+    pub(super) fn knows(&self, entity_type: &EntityTypeName) -> bool {
+        let Self { user, provider, provider_group, segment, label, role, room, operator, operator_role, .. } = self;
+        [user, provider, provider_group, segment, label, role, room, operator, operator_role].contains(&entity_type)
+    }
+
+    /// Every action that the gateway asks about.
+    pub(super) fn acts(&self) -> impl Iterator<Item = &Act> {
+        self.capabilities.values().chain(self.doors.values()).chain(self.admin.values())
+    }
+
+    /// Who can stop the action: what is asked at a door is always stopped here.
+    pub(super) fn enforcement(&self, action: &EntityUid) -> Enforcement {
+        let capability = self.capabilities.iter().find(|(_, act)| act.uid == *action);
+        capability.map_or(Enforcement::Here, |(capability, _)| Enforcement::of(*capability))
     }
 
     /// The action by which a user leaves.

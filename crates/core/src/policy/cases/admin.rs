@@ -2,77 +2,95 @@ use std::collections::BTreeSet;
 
 use serde::Deserialize;
 
-use super::{CaseOutcome, Expected};
-use crate::policy::diagnostic::{Diagnostic, Source};
-use crate::policy::engine::Engine;
-use crate::policy::facts::{AdminAct, AdminQuestion};
-use crate::policy::verdict::Verdict;
-use crate::time::Millis;
+use crate::policy::facts::AdminAct;
 use crate::wire::uri::{Domain, RoomUri, UserUri};
 
+use super::ask::{AdminAsk, Ask};
+use super::expected::Expected;
+use super::moment::Moment;
+use super::{Unclear, row_sentence};
+
 /// A question at the admin door and what must come out.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub(super) struct AdminCase {
     /// What is true, as a sentence.
     it: String,
     /// The roles in the person's token.
-    roles: BTreeSet<String>,
+    roles: Option<BTreeSet<String>>,
     /// An action at the admin door.
-    action: String,
+    action: Option<String>,
     /// Which change; absent for what only shows something.
-    #[serde(default = "read")]
-    operation: String,
+    operation: Option<String>,
     /// The provider it is about; absent for the gateway as a whole.
     about: Option<Domain>,
     /// The room it is about.
     room: Option<RoomUri>,
     /// The user it is about.
     user: Option<UserUri>,
-    #[serde(default)]
-    now: Millis,
-    expect: Expected,
+    now: Option<Moment>,
+    expect: Option<Expected>,
+    /// The same question with some of it otherwise, a case each.
+    table: Vec<AdminCase>,
 }
 
-fn read() -> String {
-    "read".to_owned()
+/// A case, or a row of its table, with all that it takes from the case.
+pub(super) struct Row {
+    pub(super) it: String,
+    pub(super) expect: Option<Expected>,
+    case: AdminCase,
 }
 
 impl AdminCase {
-    fn act(&self) -> Option<AdminAct> {
-        AdminAct::ALL.into_iter().find(|act| act.name() == self.action && act.operation() == self.operation)
-    }
-
-    pub(super) fn check(&self, source: Source<'_>, policies: &BTreeSet<String>) -> Vec<Diagnostic> {
-        let start = source.text.find(self.it.as_str()).unwrap_or(0);
-        let mut wrong = self.expect.check(start, source, policies);
-        if self.act().is_none() {
-            let message = format!("no action `{}` with the operation `{}`", self.action, self.operation);
-            let help = "expected an action at the admin door, such as `viewStatus`, or `managePeers` with `suspend`";
-            wrong.push(source.near(start, &self.action, message, Some(help.to_owned())));
+    /// What is asked: the case itself, or the rows of its table.
+    pub(super) fn rows(&self) -> Vec<Row> {
+        if self.table.is_empty() {
+            return vec![Row { it: self.it.clone(), expect: self.expect.clone(), case: self.clone() }];
         }
-        wrong
+        let rows = self.table.iter().enumerate().map(|(number, row)| {
+            let case = row.over(self);
+            Row { it: row_sentence(&self.it, &row.it, number + 1), expect: case.expect.clone(), case }
+        });
+        rows.collect()
     }
 
-    pub(super) fn run(&self, file: &str, engine: &Engine) -> CaseOutcome {
-        let verdict = self.ask(engine);
-        let failure = self.expect.failure(&verdict);
-        CaseOutcome { file: file.to_owned(), it: self.it.clone(), verdict, failure }
+    fn over(&self, of: &Self) -> Self {
+        let (row, of) = (self.clone(), of.clone());
+        Self {
+            it: row.it,
+            roles: row.roles.or(of.roles),
+            action: row.action.or(of.action),
+            operation: row.operation.or(of.operation),
+            about: row.about.or(of.about),
+            room: row.room.or(of.room),
+            user: row.user.or(of.user),
+            now: row.now.or(of.now),
+            expect: row.expect.or(of.expect),
+            table: row.table,
+        }
     }
+}
 
-    fn ask(&self, engine: &Engine) -> Verdict {
-        let own = Domain::parse("gateway.example").ok();
-        let (Some(act), Some(about)) = (self.act(), self.about.as_ref().or(own.as_ref())) else {
-            return Verdict::deny("UNKNOWN_ACTION");
+impl Row {
+    /// The question.
+    pub(super) fn ask(&self, now: Moment) -> Result<Ask, Unclear> {
+        let case = &self.case;
+        if !case.table.is_empty() {
+            let message = format!("`{}` has a table in a table", self.it);
+            return Err(Unclear::new(&self.it, message, "write its rows into the outer table"));
+        }
+        let action = case.action.as_deref().unwrap_or_default();
+        let operation = case.operation.as_deref().unwrap_or("read");
+        let act = AdminAct::ALL.into_iter().find(|act| act.name() == action && act.operation() == operation);
+        let own = || Domain::parse("gateway.example").ok();
+        let (Some(act), Some(about)) = (act, case.about.clone().or_else(own)) else {
+            let message = format!("no action `{action}` with the operation `{operation}`");
+            let help = "expected an action at the admin door, such as `viewStatus`, or `managePeers` with `suspend`";
+            return Err(Unclear::new(action, message, help));
         };
-        engine.decide_admin(&AdminQuestion {
-            act,
-            operator: "somebody",
-            roles: &self.roles,
-            about,
-            room: self.room.as_ref(),
-            user: self.user.as_ref(),
-            now: self.now,
-        })
+        let roles = case.roles.clone().unwrap_or_default();
+        let now = case.now.unwrap_or(now).0;
+        let (room, user) = (case.room.clone(), case.user.clone());
+        Ok(Ask::Admin(Box::new(AdminAsk { act, roles, about, room, user, now })))
     }
 }

@@ -65,6 +65,13 @@ fn a_public_message_that_names_a_policy_is_refused() {
 }
 
 #[test]
+fn a_public_message_may_have_words_that_are_ids() {
+    let policy = "@id(\"muted\") @reason(\"MINE\") @public_message(\"you are muted.\")\n\
+        forbid (principal, action in Mimi::Action::\"MessageActs\", resource is Mimi::Room);\n";
+    assert!(Bundle::load(files_with(&[("rooms/mine.cedar", policy)])).is_ok());
+}
+
+#[test]
 fn an_unknown_annotation_is_refused() {
     let policy = "@id(\"mine\") @reason(\"MINE\") @publik_message(\"x\")\n\
         forbid (principal, action in Mimi::Action::\"MessageActs\", resource is Mimi::Room);\n";

@@ -1,0 +1,216 @@
+//! What a good bundle does that its author perhaps did not mean: policies that never or always apply, that others say
+//! already, that can fail, and rights that a template gives and the ceiling takes.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use cedar_policy::{Effect, EntityUid, Policy, PolicyId, PrincipalConstraint, ResourceConstraint};
+
+use crate::room::Template;
+
+use super::bundle::Bundle;
+use super::diagnostic::{Diagnostic, Source};
+use super::expressions::Known;
+use super::partial;
+use super::policies::{Layer, PolicyMeta};
+use super::promises::applies;
+use super::vocabulary::Act;
+
+/// How many policies are looked into: partial evaluation takes some milliseconds for each.
+const MOST: usize = 2000;
+/// Conditions of a policy of which every part is compared with other policies.
+const MOST_CLAUSES: usize = 6;
+
+/// Warnings, in no order. `texts` are the files of the bundle.
+pub(super) fn of(bundle: &Bundle, texts: &BTreeMap<&str, &str>) -> Vec<Diagnostic> {
+    let mut metas: Vec<&PolicyMeta> = bundle.metas.values().collect();
+    metas.sort_by(|a, b| a.place.cmp(&b.place));
+    let mut found = Vec::new();
+    if let Some(first) = metas.get(MOST) {
+        let message = format!("from here on, {} policies are not looked into", metas.len() - MOST);
+        found
+            .push(first.wrong(message, "never, always and twice applying policies are not found among them").warning());
+    }
+    metas.truncate(MOST);
+    let acts: Vec<&Act> = bundle.vocabulary.acts().collect();
+    let mut applied: HashMap<PolicyId, BTreeSet<Level>> = HashMap::new();
+    let mut closed: BTreeMap<&EntityUid, &PolicyMeta> = BTreeMap::new();
+    for act in &acts {
+        let here: Vec<&PolicyMeta> = metas.iter().copied().filter(|meta| applies(&meta.policy, act)).collect();
+        let residuals = partial::of_action(here.iter().map(|meta| &meta.policy), &act.uid, &bundle.schema);
+        for residual in residuals {
+            applied.entry(residual.policy.id().clone()).or_default().insert(Level::of(residual.known));
+            let forbids = residual.known == Known::True && residual.policy.effect() == Effect::Forbid;
+            let meta = bundle.metas.get(residual.policy.id()).filter(|meta| forbids && meta.layer == Layer::Ceiling);
+            if let Some(meta) = meta {
+                closed.entry(&act.uid).or_insert(meta);
+            }
+        }
+    }
+    found.extend(metas.iter().filter_map(|meta| extremes(meta, applied.get(meta.policy.id())?)));
+    found.extend(metas.iter().filter(|meta| partial::counts(&meta.policy)).map(|meta| {
+        let help = "numbers are 64 bits wide; a policy that fails denies, whatever it is about";
+        meta.wrong("arithmetic on facts can leave the range of numbers", help).warning()
+    }));
+    found.extend(repeated(&metas, &acts));
+    for (name, template) in bundle.templates() {
+        let file = format!("templates/{name}.yaml");
+        let text = texts.get(file.as_str()).copied().unwrap_or_default();
+        found.extend(taken(bundle, template, Source { file: &file, text }, &closed));
+    }
+    found
+}
+
+/// How far a policy applies to one kind of question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Level {
+    Never,
+    Sometimes,
+    Always,
+}
+
+impl Level {
+    fn of(known: Known) -> Self {
+        match known {
+            Known::False => Self::Never,
+            Known::Open => Self::Sometimes,
+            Known::True => Self::Always,
+        }
+    }
+}
+
+/// Policies that never apply, and those whose conditions change nothing.
+fn extremes(meta: &PolicyMeta, levels: &BTreeSet<Level>) -> Option<Diagnostic> {
+    if *levels == BTreeSet::from([Level::Never]) {
+        let help = "its conditions never hold for any of the actions it names";
+        return Some(meta.wrong("policy never applies", help).warning());
+    }
+    let conditional = !partial::clauses(&meta.policy).is_empty();
+    (conditional && *levels == BTreeSet::from([Level::Always])).then(|| {
+        let help = "leave them out, or write what was meant: for every action it names they hold always";
+        meta.wrong("conditions of the policy change nothing", help).warning()
+    })
+}
+
+/// A policy's conditions in an order of their own.
+type Clauses = Vec<String>;
+
+/// A policy, and what is compared of it.
+struct Compared<'a> {
+    meta: &'a PolicyMeta,
+    acts: BTreeSet<usize>,
+    clauses: Clauses,
+}
+
+/// Policies that decide nothing that another does not decide.
+fn repeated<'a>(metas: &[&'a PolicyMeta], acts: &[&Act]) -> Vec<Diagnostic> {
+    let compared = metas.iter().map(|meta| {
+        let covered = acts.iter().enumerate().filter(|(_, act)| applies(&meta.policy, act)).map(|(at, _)| at);
+        let mut clauses: Clauses = partial::clauses(&meta.policy)
+            .iter()
+            .map(|(is_unless, expr)| format!("{} {expr}", if *is_unless { "unless" } else { "when" }))
+            .collect();
+        clauses.sort();
+        clauses.dedup();
+        Compared { meta, acts: covered.collect(), clauses }
+    });
+    let compared: Vec<Compared<'a>> = compared.collect();
+    let mut by_clauses: HashMap<(bool, &[String]), Vec<usize>> = HashMap::new();
+    for (at, one) in compared.iter().enumerate() {
+        by_clauses.entry((is_forbid(one.meta), &one.clauses)).or_default().push(at);
+    }
+    let mut found = Vec::new();
+    for (at, narrow) in compared.iter().enumerate() {
+        let wider = parts(&narrow.clauses).into_iter().find_map(|part| {
+            let candidates = by_clauses.get(&(is_forbid(narrow.meta), part.as_slice()))?;
+            candidates.iter().filter(|other| **other != at).find_map(|other| {
+                let wide = compared.get(*other).filter(|wide| covers(wide, narrow))?;
+                // Of two that are the same the first one stays.
+                if covers(narrow, wide) && at < *other { None } else { Some(wide) }
+            })
+        });
+        found.extend(wider.map(|wide| {
+            let (id, place) = (wide.meta.policy.id(), &wide.meta.place);
+            let message = if covers(narrow, wide) {
+                format!("policy says the same as `{id}`")
+            } else {
+                format!("policy is shadowed by `{id}`")
+            };
+            let help = format!("whenever it applies, the one in {}:{} does too", place.file, place.line);
+            narrow.meta.wrong(message, &help).warning()
+        }));
+    }
+    found
+}
+
+/// Every choice of conditions whose policy applies whenever one with all of them does.
+fn parts(clauses: &Clauses) -> Vec<Clauses> {
+    if clauses.len() > MOST_CLAUSES {
+        return vec![Clauses::new(), clauses.clone()];
+    }
+    let mut parts = vec![Clauses::new()];
+    for clause in clauses {
+        let with: Vec<Clauses> = parts.iter().map(|part| part.iter().chain([clause]).cloned().collect()).collect();
+        parts.extend(with);
+    }
+    parts
+}
+
+fn is_forbid(meta: &PolicyMeta) -> bool {
+    meta.policy.effect() == Effect::Forbid
+}
+
+/// Whether `wide` applies whenever `narrow` does.
+fn covers(wide: &Compared<'_>, narrow: &Compared<'_>) -> bool {
+    let (by, of): (&Policy, &Policy) = (&wide.meta.policy, &narrow.meta.policy);
+    wide.meta.advisory == narrow.meta.advisory
+        && wide.clauses.iter().all(|clause| narrow.clauses.contains(clause))
+        && resource_covers(&by.resource_constraint(), &of.resource_constraint())
+        && principal_covers(&by.principal_constraint(), &of.principal_constraint())
+        && narrow.acts.is_subset(&wide.acts)
+}
+
+fn principal_covers(wide: &PrincipalConstraint, narrow: &PrincipalConstraint) -> bool {
+    use PrincipalConstraint::{Any, Eq, In, Is, IsIn};
+    match (wide, narrow) {
+        (Any, _) => true,
+        (Is(of), Is(kind) | IsIn(kind, _)) => of == kind,
+        (Is(of), Eq(one)) => of == one.type_name(),
+        (In(group), Eq(one) | In(one) | IsIn(_, one)) | (Eq(group), Eq(one)) => group == one,
+        (IsIn(of, group), IsIn(kind, one)) => of == kind && group == one,
+        (In(_) | Is(_) | IsIn(..) | Eq(_), _) => false,
+    }
+}
+
+fn resource_covers(wide: &ResourceConstraint, narrow: &ResourceConstraint) -> bool {
+    use ResourceConstraint::{Any, Eq, In, Is, IsIn};
+    match (wide, narrow) {
+        (Any, _) => true,
+        (Is(of), Is(kind) | IsIn(kind, _)) => of == kind,
+        (Is(of), Eq(one)) => of == one.type_name(),
+        (In(group), Eq(one) | In(one) | IsIn(_, one)) | (Eq(group), Eq(one)) => group == one,
+        (IsIn(of, group), IsIn(kind, one)) => of == kind && group == one,
+        (In(_) | Is(_) | IsIn(..) | Eq(_), _) => false,
+    }
+}
+
+/// Capabilities that roles of a template grant and that the ceiling forbids to everybody.
+fn taken(
+    bundle: &Bundle,
+    template: &Template,
+    source: Source<'_>,
+    closed: &BTreeMap<&EntityUid, &PolicyMeta>,
+) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    for role in &template.roles().roles {
+        for capability in &role.capabilities {
+            let act = bundle.vocabulary.capability(*capability);
+            let Some(by) = act.and_then(|act| closed.get(&act.uid)) else { continue };
+            let id = by.policy.id();
+            let message = format!("role `{}` grants `{capability}`, which `{id}` forbids to everybody", role.name);
+            let help = Some(format!("leave it out of the role, or look at {}:{}", by.place.file, by.place.line));
+            let from = source.text.find(&format!("name: {}", role.name)).unwrap_or(0);
+            found.push(source.near(from, &capability.to_string(), message, help).warning());
+        }
+    }
+    found
+}

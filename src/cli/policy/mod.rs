@@ -1,0 +1,120 @@
+//! `portcullis policy`: what authors of policies do with a bundle before it decides anything.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use clap::{Subcommand, ValueEnum};
+use portcullis_core::policy::{Bundle, Diagnostic};
+
+use super::{Exit, Failure, diagnostics, output};
+use crate::gateway::{PolicyError, policy_files};
+
+mod check;
+mod diff;
+mod fmt;
+mod query;
+mod question;
+mod test;
+mod why;
+
+/// Arguments of `portcullis policy`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  portcullis policy check gw/policies
+  portcullis policy test gw/policies --coverage
+  portcullis policy fmt gw/policies --check
+  portcullis policy why gw/policies --cases tests/company.yaml --it 'a muted user does not send'
+  portcullis policy who-can gw/policies --action canSendMessage --cases tests/company.yaml --room lounge
+  portcullis policy diff gw/policies candidate/policies
+
+Exit codes: 0 good, 2 deny or failed test, 3 invalid bundle, 64 usage.")]
+pub(super) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Say everything that is wrong with a bundle at once, and what in it is perhaps not meant so.
+    Check(check::Args),
+    /// Run the tests of a bundle.
+    Test(test::Args),
+    /// Write policies in their one form.
+    Fmt(fmt::Args),
+    /// Say why a question is decided as it is, clause by clause.
+    Why(Box<why::Args>),
+    /// List who in a room can do something, and under which conditions.
+    WhoCan(Box<query::WhoCan>),
+    /// List what somebody can do in a room, and under which conditions.
+    WhatCan(Box<query::WhatCan>),
+    /// List the rooms in which somebody can do something, and under which conditions.
+    WhereCan(Box<query::WhereCan>),
+    /// Say what changes from one bundle to another, as it is written and over the cases of both.
+    Diff(diff::Args),
+}
+
+/// The bundle that a command is about.
+#[derive(Debug, clap::Args)]
+struct Folder {
+    /// The folder of the bundle
+    #[arg(value_name = "DIR")]
+    dir: PathBuf,
+}
+
+/// For whom the output is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// People
+    #[default]
+    Text,
+    /// Programs: one JSON object a line
+    Json,
+}
+
+pub(super) fn run(args: &Args) -> Result<(), Failure> {
+    match &args.command {
+        Command::Check(args) => check::run(args),
+        Command::Test(args) => test::run(args),
+        Command::Fmt(args) => fmt::run(args),
+        Command::Why(args) => why::run(args),
+        Command::WhoCan(args) => query::who_can(args),
+        Command::WhatCan(args) => query::what_can(args),
+        Command::WhereCan(args) => query::where_can(args),
+        Command::Diff(args) => diff::run(args),
+    }
+}
+
+/// The files of a bundle.
+fn files(dir: &Path) -> Result<BTreeMap<String, Vec<u8>>, Failure> {
+    policy_files(dir).map_err(|error| match error {
+        PolicyError::Read { path, source } if path == dir => {
+            Failure::usage(format!("there is no bundle in `{}`: {source}", dir.display()))
+        }
+        error => Failure::invalid([miette::Report::msg(format!("{:#}", anyhow::Error::from(error)))]),
+    })
+}
+
+/// A bundle that is good.
+fn bundle(dir: &Path) -> Result<Bundle, Failure> {
+    let files = files(dir)?;
+    Bundle::load(files.clone()).map_err(|wrong| Failure::invalid(diagnostics::reports(dir, &files, wrong)))
+}
+
+/// Shows diagnostics as they are wanted.
+fn show(
+    dir: &Path,
+    files: &BTreeMap<String, Vec<u8>>,
+    format: Format,
+    found: &[Diagnostic],
+) -> Result<(), anyhow::Error> {
+    match format {
+        Format::Text => {
+            for report in diagnostics::reports(dir, files, found.iter().cloned()) {
+                output::line(format_args!("{report:?}"));
+            }
+        }
+        Format::Json => found.iter().try_for_each(|diagnostic| output::json(&diagnostics::as_json(diagnostic)))?,
+    }
+    Ok(())
+}

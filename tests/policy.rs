@@ -1,0 +1,253 @@
+//! The commands for authors of policies, through the real binary.
+
+use std::path::PathBuf;
+use std::process::Output;
+
+use serde_json::Value;
+
+use crate::harness::{edit, portcullis};
+
+/// The shipped bundle in a folder of its own.
+struct Authored {
+    _home: tempfile::TempDir,
+    dir: PathBuf,
+}
+
+impl Authored {
+    fn new() -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let init = portcullis().arg("init").arg(home.path().join("gw")).output().unwrap();
+        assert!(init.status.success(), "{init:?}");
+        let dir = home.path().join("gw/policies");
+        Self { _home: home, dir }
+    }
+
+    fn write(&self, file: &str, text: &str) {
+        std::fs::write(self.dir.join(file), text).unwrap();
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        let (command, rest) = arguments.split_first().unwrap();
+        portcullis().args(["policy", command]).arg(&self.dir).args(rest).output().unwrap()
+    }
+
+    /// What the command prints when it ends with this code.
+    fn says(&self, code: i32, arguments: &[&str]) -> String {
+        said(code, &self.run(arguments))
+    }
+
+    /// The same in one line, for what is broken over several.
+    fn says_in_words(&self, code: i32, arguments: &[&str]) -> String {
+        let said = self.says(code, arguments);
+        said.split_whitespace().filter(|word| *word != "│").collect::<Vec<_>>().join(" ")
+    }
+
+    fn json(&self, code: i32, arguments: &[&str]) -> Vec<Value> {
+        let said = self.says(code, &[arguments, &["--format", "json"]].concat());
+        said.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}"))).collect()
+    }
+}
+
+fn said(code: i32, output: &Output) -> String {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert_eq!(output.status.code(), Some(code), "{}{}", text(&output.stdout), text(&output.stderr));
+    text(&output.stdout) + &text(&output.stderr)
+}
+
+const NIGHT: &str = "@id(\"company.night\")\n@reason(\"NIGHT\")\nforbid (\n  principal,\n  \
+    action == Mimi::Action::\"canChangeRoomMood\",\n  resource is Mimi::Room\n)\n\
+    when { context.now.toTime() < duration(\"6h\") };\n";
+
+const CASES: &str = "\
+rooms:
+  lounge:
+    room: mimi://a.example/r/lounge
+    side: hub
+    template: strict
+    participants: { mimi://a.example/u/alice: group_admin }
+cases:
+  - it: nobody changes moods before six
+    room: lounge
+    actor: mimi://a.example/u/alice
+    action: canChangeRoomMood
+    table:
+      - { it: at five, now: 2026-11-20T05:00:00Z, expect: { allow: false, policies: [company.night], reason: NIGHT } }
+      - { it: at seven, now: 2026-11-20T07:00:00Z, expect: { allow: true } }
+";
+
+#[test]
+fn the_bundle_that_is_shipped_is_good_tested_and_formatted() {
+    let bundle = Authored::new();
+    assert!(bundle.says(0, &["check", "--strict"]).contains(": good, "));
+    assert!(bundle.says(0, &["test"]).contains(" cases, 0 failed"));
+    assert_eq!(bundle.says(0, &["fmt", "--check"]), "");
+    assert!(bundle.json(0, &["check"]).is_empty());
+}
+
+#[test]
+fn everything_that_is_wrong_with_a_bundle_is_said_at_once_with_its_place() {
+    let bundle = Authored::new();
+    bundle.write("ceiling/night.cedar", &NIGHT.replace("canChangeRoomMood", "canChangeRoomMod"));
+    bundle.write("ceiling/copy.cedar", &NIGHT.replace("canChangeRoomMood", "canCopyMessage").replace("night", "copy"));
+    edit(&bundle.dir.join("settings.yaml"), "clearance: 0", "clearance: none");
+    let said = bundle.says(3, &["check"]);
+    for expected in [
+        "night.cedar:5:",
+        "did you mean `Mimi::Action::\"canChangeRoomMood\"`",
+        "copy.cedar:5:",
+        "this gateway cannot stop it",
+        "mark the policy `@advisory`",
+        "settings.yaml:",
+        "not valid, 3 errors",
+    ] {
+        assert!(said.contains(expected), "`{expected}` is not in {said}");
+    }
+    let found = bundle.json(3, &["check"]);
+    let places: Vec<_> =
+        found.iter().map(|one| (one["file"].as_str().unwrap(), one["severity"].as_str().unwrap())).collect();
+    assert_eq!(places, [("ceiling/copy.cedar", "error"), ("ceiling/night.cedar", "error"), ("settings.yaml", "error")]);
+    assert_eq!((found[0]["line"].as_u64(), found[0]["length"].as_u64()), (Some(5), Some(16)));
+    // No other command takes a bundle that is not good.
+    for arguments in [&["test"][..], &["why", "--actor", "mimi://a.example/u/alice", "--action", "readStream"]] {
+        assert!(bundle.says(3, arguments).contains("night.cedar:5:"));
+    }
+}
+
+#[test]
+fn warnings_are_told_and_fail_only_where_they_are_to() {
+    let bundle = Authored::new();
+    bundle.write("ceiling/night.cedar", &(NIGHT.to_owned() + &NIGHT.replace("company.night", "company.late")));
+    let said = bundle.says(0, &["check"]);
+    assert!(
+        said.contains("policy says the same as `company.night`") && said.contains("good, with 1 warnings"),
+        "{said}"
+    );
+    bundle.says(3, &["check", "--strict"]);
+}
+
+#[test]
+fn a_bundle_that_is_too_large_or_leads_in_circles_is_an_error_in_bounded_time() {
+    let bundle = Authored::new();
+    std::fs::create_dir(bundle.dir.join("rooms")).unwrap();
+    for name in ["a", "b", "c"] {
+        std::os::unix::fs::symlink(&bundle.dir, bundle.dir.join("rooms").join(name)).unwrap();
+    }
+    assert!(bundle.says_in_words(3, &["check"]).contains("larger than a bundle may be"));
+    std::fs::remove_dir_all(bundle.dir.join("rooms")).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", bundle.dir.join("ceiling/zero.cedar")).unwrap();
+    assert!(bundle.says_in_words(3, &["check"]).contains("neither a file nor a folder"));
+    std::fs::remove_file(bundle.dir.join("ceiling/zero.cedar")).unwrap();
+    bundle.write("ceiling/large.cedar", &"// x\n".repeat(1 << 18));
+    assert!(bundle.says_in_words(3, &["check"]).contains("larger than a bundle may be"));
+    assert_eq!(portcullis().args(["policy", "check", "/nowhere"]).output().unwrap().status.code(), Some(64));
+}
+
+#[test]
+fn tests_that_fail_say_what_came_out_instead() {
+    let bundle = Authored::new();
+    bundle.write("ceiling/night.cedar", NIGHT);
+    bundle.write("tests/night.yaml", CASES);
+    assert!(bundle.says(0, &["test", "--filter", "before six"]).contains("2 cases, 0 failed"));
+    edit(&bundle.dir.join("ceiling/night.cedar"), "6h", "8h");
+    let said = bundle.says(2, &["test"]);
+    for expected in [
+        "tests/night.yaml:8: nobody changes moods before six / at seven",
+        "- expected  allow",
+        "+ got       deny",
+        "decided by company.night, reason NIGHT",
+        "cases, 1 failed",
+    ] {
+        assert!(said.contains(expected), "`{expected}` is not in {said}");
+    }
+    let failed: Vec<Value> = bundle.json(2, &["test"]).into_iter().filter(|case| case["holds"] == false).collect();
+    assert_eq!(failed.len(), 1);
+    assert_eq!(
+        failed[0]["differences"][0],
+        serde_json::json!({ "of": "decision", "expected": "allow", "got": "deny" })
+    );
+    bundle.says(64, &["test", "--filter", "no such case"]);
+}
+
+#[test]
+fn coverage_names_what_no_test_shows() {
+    let bundle = Authored::new();
+    bundle.write("ceiling/night.cedar", NIGHT);
+    let said = bundle.says(0, &["test", "--coverage"]);
+    assert!(said.contains("ceiling/night.cedar:1: `company.night` decides in no case"), "{said}");
+    bundle.write("tests/night.yaml", CASES);
+    assert!(!bundle.says(0, &["test", "--coverage"]).contains("`company.night`"));
+}
+
+#[test]
+fn policies_are_written_in_their_one_form_or_not_at_all() {
+    let bundle = Authored::new();
+    let rough = NIGHT.replace("\n  ", " ").replace(",\n", ", ");
+    bundle.write("ceiling/night.cedar", &rough);
+    assert_eq!(bundle.says(2, &["fmt", "--check"]), "ceiling/night.cedar\n");
+    assert_eq!(std::fs::read_to_string(bundle.dir.join("ceiling/night.cedar")).unwrap(), rough);
+    bundle.write("ceiling/broken.cedar", "forbid (");
+    assert!(bundle.says(3, &["fmt"]).contains("broken.cedar:1:"));
+    assert_eq!(std::fs::read_to_string(bundle.dir.join("ceiling/night.cedar")).unwrap(), rough);
+    std::fs::remove_file(bundle.dir.join("ceiling/broken.cedar")).unwrap();
+    assert_eq!(bundle.says(0, &["fmt"]), "ceiling/night.cedar\n");
+    assert_eq!(std::fs::read_to_string(bundle.dir.join("ceiling/night.cedar")).unwrap(), NIGHT);
+}
+
+#[test]
+fn why_shows_the_policy_that_decides_clause_by_clause() {
+    let bundle = Authored::new();
+    bundle.write("ceiling/night.cedar", NIGHT);
+    bundle.write("tests/night.yaml", CASES);
+    let said = bundle.says(2, &["why", "--cases", "tests/night.yaml", "--it", "at five"]);
+    for expected in [
+        "deny  canChangeRoomMood  NIGHT",
+        "forbid company.night (ceiling/night.cedar:1)",
+        "[true ] when context.now.toTime() < duration(\"6h\")",
+        "context.now.toTime() = duration(\"18000000ms\")",
+        "without that it would be allowed by mimi.role-capability",
+    ] {
+        assert!(said.contains(expected), "`{expected}` is not in {said}");
+    }
+    let why = bundle.json(0, &["why", "--cases", "tests/night.yaml", "--it", "at seven"]).remove(0);
+    assert_eq!((&why["allow"], &why["deciding"][0]["policy"]), (&true.into(), &"mimi.role-capability".into()));
+}
+
+#[test]
+fn a_question_may_be_put_together_from_flags() {
+    let bundle = Authored::new();
+    let room = ["--room", "mimi://a.example/r/x", "--template", "strict"];
+    let people = ["--participant", "mimi://a.example/u/alice=group_admin", "--participant", "mimi://b.example/u/bob=2"];
+    let ask = |actor: &'static str, action: &'static str, code| {
+        let who = ["why", "--actor", actor, "--action", action, "--target", "mimi://b.example/u/bob"];
+        bundle.says(code, &[&who[..], &room, &people].concat())
+    };
+    assert!(ask("mimi://a.example/u/alice", "canBan", 0).contains("permit mimi.role-capability"));
+    assert!(ask("mimi://c.example/u/carol", "canBan", 2).contains("deny  canBan  "));
+    assert!(ask("mimi://a.example/u/alice", "canCopyMessage", 0).contains("not enforced here: `canCopyMessage`"));
+    assert!(ask("mimi://a.example/u/alice", "canDestroyRoom", 2).contains("nothing permits it; nearest come:"));
+    assert!(ask("mimi://a.example/u/alice", "canDance", 64).contains("no capability `canDance`"));
+    bundle.says(64, &["why", "--actor", "mimi://a.example/u/alice"]);
+    bundle.says(64, &["why", "--cases", "tests/company.yaml", "--it", "no such sentence"]);
+    bundle.says(64, &["why", "--cases", "tests/nowhere.yaml", "--it", "x"]);
+}
+
+#[test]
+fn every_command_has_examples_in_its_help() {
+    let help =
+        |arguments: &[&str]| said(0, &portcullis().arg("policy").args(arguments).arg("--help").output().unwrap());
+    let commands = help(&[]);
+    // Descriptions go on in lines that are indented further.
+    let is_name = |line: &&str| line.starts_with("  ") && !line.starts_with("   ");
+    let listed = commands
+        .lines()
+        .skip_while(|line| *line != "Commands:")
+        .skip(1)
+        .take_while(|line| !line.is_empty())
+        .filter(is_name);
+    let names: Vec<&str> =
+        listed.filter_map(|line| line.split_whitespace().next()).filter(|name| *name != "help").collect();
+    assert!(names.contains(&"check") && names.contains(&"why"), "{commands}");
+    for name in names {
+        assert!(help(&[name]).contains(&format!("portcullis policy {name} ")), "{name}");
+    }
+}
