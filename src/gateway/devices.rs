@@ -35,11 +35,7 @@ pub(super) fn register_user(inner: &Inner, user: &UserUri) -> Result<(), Gateway
     let (user, now) = (user.clone(), inner.clock.now());
     Ok(inner.store.write(&user.to_string(), move |tx: &mut Tx<'_>| {
         devices::register_user(tx, &user, now)?;
-        let former = Restriction::Deprovisioned(user.clone());
-        let stands = restrictions::find(tx, &Place::Everywhere, &former)?;
-        if stands.is_some_and(|stands| stands.ended_at.is_none()) {
-            restrictions::lift(tx, &Place::Everywhere, &former, now)?;
-        }
+        welcome_back(tx, &Restriction::Deprovisioned(user.clone()), now)?;
         tx.stage(&AuditRecord {
             actor: Some(user.to_string()),
             peer: Some(user.domain()),
@@ -56,7 +52,11 @@ pub(super) fn register_device(inner: &Inner, user: &UserUri, device: &ClientUri)
     let decision = allowed(inner, Once::unnamed(), user, DoorAct::RegisterDevice, "decision.device")?;
     let (owner, device, now) = (user.clone(), device.clone(), inner.clock.now());
     let written = inner.store.write(user.as_str(), move |tx: &mut Tx<'_>| {
+        let new = devices::device_user(tx, &device)?.is_none();
         devices::register_device(tx, &device, &owner, now)?;
+        if new {
+            welcome_back(tx, &Restriction::Device(device.clone()), now)?;
+        }
         tx.stage(&decision.record)
     });
     match written {
@@ -94,6 +94,14 @@ pub(super) fn deregister_user(inner: &Inner, user: &UserUri) -> Result<(), Gatew
         tx.stage(&decision.record)
     })?;
     own.iter().for_each(|device| inner.streams.end(user, device));
+    Ok(())
+}
+
+/// Who was deleted and is registered again is as new.
+fn welcome_back(tx: &mut Tx<'_>, former: &Restriction, now: Millis) -> Result<(), StoreError> {
+    if restrictions::is_in_force(tx, former)? {
+        restrictions::lift(tx, &Place::Everywhere, former, now)?;
+    }
     Ok(())
 }
 

@@ -2,7 +2,9 @@
 //! for the new epoch, in the same transaction, so that nobody whose rights have ended gets them back (reading D-53).
 //! What the hub cannot propose is the change of the participant list (correction C-6): a member does that.
 
-use portcullis_core::mls::{Change, Effect, Group, Sender, external_proposal};
+use std::sync::Arc;
+
+use portcullis_core::mls::{Change, Effect, Group, Leaf, Sender, external_proposal};
 use portcullis_core::wire::mls::MlsMessage;
 
 use super::rooms::Hosted;
@@ -33,7 +35,14 @@ pub(super) fn removes(
             }
             _ => None,
         })
-        .filter(|(leaf, client)| change.after.leaves.iter().any(|left| left.index == *leaf && left.client == *client))
+        .filter(|(leaf, client)| {
+            // A client that has come back in the place of its former leaf has another key.
+            let at = |leaves: &[Arc<Leaf>]| {
+                let found = leaves.iter().find(|left| left.index == *leaf && left.client == *client);
+                found.map(|found| found.signature_key.clone())
+            };
+            at(&change.after.leaves).is_some_and(|key| at(&change.before.leaves) == Some(key))
+        })
         .map(|(leaf, _)| leaf)
         .collect();
     leaves.dedup();

@@ -43,6 +43,34 @@ async fn a_device_that_is_deleted_gets_nothing_any_more_and_goes_with_the_next_c
 }
 
 #[tokio::test]
+async fn a_device_that_is_registered_again_comes_back_once_its_former_client_has_gone() {
+    let lab = Lab::open(&TWO).await;
+    let (mut alice, mut bob) = lab.alice_and_bob().await;
+    let joins = async || {
+        let mut tablet = lab.device("a.example/d/alice/tablet").await;
+        let (_, material) = tablet.ask_group_info(&room()).await.unwrap();
+        assert_accepted(&tablet.external_join(&room(), &material.unwrap(), None).await.unwrap());
+        tablet
+    };
+    let lost = joins().await;
+    alice.until_epoch(&room(), 2).await.unwrap();
+    lab.gateway("a.example").client(alice.user()).deregister_device(lost.client()).await.unwrap();
+    bob.until_proposed(&room(), 1).await.unwrap();
+    // Registered again before the commit comes, it joins after it.
+    lab.device("a.example/d/alice/tablet").await;
+    alice.until_proposed(&room(), 1).await.unwrap();
+    assert_accepted(&alice.commit_pending(&room()).await.unwrap());
+    assert!(!alice.member().clients(&room()).unwrap().contains(lost.client()));
+    let mut found = joins().await;
+    alice.until_epoch(&room(), 4).await.unwrap();
+    assert_accepted(&found.say(&room(), "it was under the sofa").await.unwrap());
+    alice.until_text(&room(), "it was under the sofa").await.unwrap();
+    assert_accepted(&alice.commit_pending(&room()).await.unwrap());
+    assert!(alice.member().clients(&room()).unwrap().contains(found.client()));
+    assert_eq!(lab.gateway("a.example").database().number("SELECT count(*) FROM proposals"), 0);
+}
+
+#[tokio::test]
 async fn a_user_who_is_deleted_has_no_rights_until_it_is_registered_again() {
     let lab = Lab::open(&TWO).await;
     let (mut alice, mut bob) = lab.alice_and_bob().await;

@@ -142,7 +142,10 @@ pub fn impose(
     grounds: &Grounds,
     now: Millis,
 ) -> Result<Imposed, StoreError> {
-    disturb(tx, place)?;
+    // A client that is gone from everywhere changes nothing in a room before it is taken out of that one.
+    if *place != Place::Everywhere || !matches!(restriction, Restriction::Device(_)) {
+        disturb(tx, place)?;
+    }
     if let Some(known) = find(tx, place, restriction)?.filter(|known| known.ended_at.is_none()) {
         return Ok(known);
     }
@@ -330,6 +333,21 @@ pub(crate) fn count_owed(conn: &mut Conn) -> Result<(u64, u64), StoreError> {
         number(db!(conn, |c| all().count().get_result::<i64>(c))?)?,
         number(db!(conn, |c| overdue.count().get_result::<i64>(c))?)?,
     ))
+}
+
+/// Whether it is in force anywhere.
+///
+/// # Errors
+///
+/// [`StoreError`] of the database.
+pub fn is_in_force(conn: &mut Conn, restriction: &Restriction) -> Result<bool, StoreError> {
+    let (kind, subject) = restriction.key();
+    let rows = room_restrictions::table
+        .filter(dsl::kind.eq(kind))
+        .filter(dsl::subject.eq(subject))
+        .filter(dsl::ended_at.eq(0_i64))
+        .select(dsl::room);
+    Ok(db!(conn, |c| rows.first::<String>(c).optional())?.is_some())
 }
 
 /// The last that was imposed of it there, in force or not.

@@ -105,6 +105,23 @@ on_both! {
         assert_eq!(store.read(restrictions::owing).unwrap(), []);
     }
 
+    fn a_client_that_is_gone_from_everywhere_disturbs_only_the_rooms_it_is_taken_out_of(db) {
+        let store = db.open();
+        let (room, seen) = active_room(&store, "clubhouse");
+        let gone = Restriction::Device(device("bob", "phone"));
+        let version = || store.read(|conn| rooms::head(conn, &room)).unwrap().unwrap().version;
+        impose(&store, &Place::Everywhere, &gone, "lost");
+        assert_eq!(version(), seen.version);
+        impose(&store, &Place::from(&room), &gone, "lost");
+        assert_eq!(version(), seen.version + 1);
+        settle(&store, &Place::Everywhere, &gone);
+        assert!(store.read(|conn| restrictions::is_in_force(conn, &gone)).unwrap());
+        assert_eq!(of(&store, &room).deleted.len(), 1);
+        lift(&store, &Place::Everywhere, &gone);
+        assert!(!store.read(|conn| restrictions::is_in_force(conn, &gone)).unwrap());
+        assert!(of(&store, &room).deleted.is_empty());
+    }
+
     fn an_alarm_is_raised_once_and_counted_until_the_commit_comes(db) {
         let store = db.open();
         let (room, _) = active_room(&store, "clubhouse");
