@@ -251,3 +251,70 @@ fn every_command_has_examples_in_its_help() {
         assert!(help(&[name]).contains(&format!("portcullis policy {name} ")), "{name}");
     }
 }
+
+#[test]
+fn a_room_template_is_compiled_to_components_and_shown_again() {
+    let bundle = Authored::new();
+    let policies = bundle.dir.to_str().unwrap();
+    let run = |code, arguments: &[&str]| {
+        let output = portcullis().arg("room-template").args(arguments).output().unwrap();
+        said(code, &output)
+    };
+    let compiled = run(0, &["compile", "strict", "--policies", policies]);
+    let names: Vec<Value> = serde_json::from_str::<Value>(&compiled).unwrap()["components"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|component| component["name"].clone())
+        .collect();
+    assert!(names.contains(&"roles_list".into()) && names.contains(&"base_room_policy".into()), "{names:?}");
+    bundle.write("compiled.json", &compiled);
+    let shown = run(0, &["show", bundle.dir.join("compiled.json").to_str().unwrap()]);
+    bundle.write("shown.yaml", &shown);
+    let shown = bundle.dir.join("shown.yaml");
+    assert_eq!(run(0, &["compile", shown.to_str().unwrap()]), compiled);
+    bundle.write("broken.yaml", "title: x\nroels: []\n");
+    let said = run(3, &["compile", bundle.dir.join("broken.yaml").to_str().unwrap()]);
+    assert!(said.contains("broken.yaml:2:1"), "{said}");
+    run(64, &["compile", "nowhere"]);
+    assert!(run(0, &["--help"]).contains("portcullis room-template compile"));
+}
+
+#[test]
+fn who_what_and_where_can_are_listed_with_the_conditions_that_are_left() {
+    let bundle = Authored::new();
+    bundle.write("ceiling/night.cedar", NIGHT);
+    bundle.write("tests/night.yaml", CASES);
+    let lounge = ["--cases", "tests/night.yaml", "--room", "lounge"];
+    let who = bundle.says(0, &[&["who-can", "--action", "canChangeRoomMood"][..], &lounge].concat());
+    assert!(who.contains("if   mimi://a.example/u/alice  by mimi.role-capability"), "{who}");
+    assert!(who.contains("unless context.now.toTime() < duration(\"21600000ms\")  (company.night)"), "{who}");
+    assert!(who.contains("0 yes, 1 under conditions, 0 no"), "{who}");
+    let who = ["who-can", "--action", "canChangeRoomMood", "--now", "2026-11-20T12:00:00Z"];
+    assert!(bundle.says(0, &[&who[..], &lounge].concat()).contains("1 yes, 0 under conditions, 0 no"));
+    let what = bundle.says(0, &[&["what-can", "--actor", "mimi://a.example/u/alice"][..], &lounge].concat());
+    assert!(what.contains("yes  canBan  by mimi.role-capability"), "{what}");
+    assert!(what.contains("canCopyMessage") && what.contains("(not enforced here)"), "{what}");
+    let place =
+        ["where-can", "--actor", "mimi://a.example/u/alice", "--action", "canBan", "--cases", "tests/night.yaml"];
+    assert!(bundle.says(0, &place).contains("yes  lounge mimi://a.example/r/lounge"));
+    bundle.says(64, &["who-can", "--actor", "mimi://a.example/u/alice"]);
+}
+
+#[test]
+fn what_changes_from_one_bundle_to_another_is_said_with_witnesses() {
+    let (old, new) = (Authored::new(), Authored::new());
+    let to = new.dir.to_str().unwrap();
+    let same = old.says(0, &["diff", to, "--exit-code"]);
+    assert!(same.contains("0 decided otherwise") && same.contains("this is no proof"), "{same}");
+    new.write("ceiling/night.cedar", NIGHT);
+    new.write("tests/night.yaml", CASES);
+    let said = old.says(2, &["diff", to, "--exit-code"]);
+    for expected in
+        ["  + company.night", "newly denied", "nobody changes moods before six / at five", "1 decided otherwise"]
+    {
+        assert!(said.contains(expected), "`{expected}` is not in {said}");
+    }
+    let found = old.json(0, &["diff", to]).remove(0);
+    assert_eq!((&found["policies"][0]["changed"], &found["proven"]), (&"added".into(), &false.into()));
+}

@@ -17,6 +17,7 @@ mod output;
 mod policy;
 mod report;
 mod room;
+mod room_template;
 mod serve;
 mod token;
 
@@ -60,6 +61,8 @@ enum Command {
     Report(report::Args),
     /// Show rooms, moderate them, and release what is withheld.
     Room(room::Args),
+    /// Compile room templates to the components that a room starts with, and show them.
+    RoomTemplate(room_template::Args),
     /// Run one gateway until SIGTERM, then drain.
     Serve(serve::Args),
     /// Issue a development token for the provider or the admin door.
@@ -86,6 +89,7 @@ pub fn main() -> ExitCode {
         Command::Policy(args) => policy::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Room(args) => room::run(&args),
+        Command::RoomTemplate(args) => room_template::run(&args),
         Command::Serve(args) => serve::run(&args),
         Command::Token(args) => token::run(&args),
     };

@@ -1,12 +1,13 @@
 //! Standard output: tables for people, JSON lines for programs.
 
+use std::io::Write as _;
+
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
 
-/// Prints one line.
-#[expect(clippy::print_stdout, reason = "the one place that writes to standard output")]
+/// Prints one line. Whoever no longer reads, as `head` does not, has enough.
 pub(crate) fn line(text: impl std::fmt::Display) {
-    println!("{text}");
+    let _ = writeln!(std::io::stdout(), "{text}");
 }
 
 /// Prints a value as one line of JSON.

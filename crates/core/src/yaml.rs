@@ -35,6 +35,15 @@ pub fn parse<T: DeserializeOwned>(text: &str) -> Result<T, YamlError> {
     serde_yaml::from_str(text).map_err(|error| explain(&error))
 }
 
+/// Writes a YAML document.
+///
+/// # Errors
+///
+/// [`YamlError`] for what YAML cannot hold, such as a map whose keys are maps.
+pub fn write<T: serde::Serialize>(value: &T) -> Result<String, YamlError> {
+    serde_yaml::to_string(value).map_err(|error| explain(&error))
+}
+
 fn explain(error: &serde_yaml::Error) -> YamlError {
     let location = error.location();
     let message = error.to_string();

@@ -32,13 +32,15 @@ pub(super) fn of(bundle: &Bundle, texts: &BTreeMap<&str, &str>) -> Vec<Diagnosti
     }
     metas.truncate(MOST);
     let acts: Vec<&Act> = bundle.vocabulary.acts().collect();
-    let mut applied: HashMap<PolicyId, BTreeSet<Level>> = HashMap::new();
+    let mut applied: HashMap<PolicyId, Applied> = HashMap::new();
     let mut closed: BTreeMap<&EntityUid, &PolicyMeta> = BTreeMap::new();
     for act in &acts {
         let here: Vec<&PolicyMeta> = metas.iter().copied().filter(|meta| applies(&meta.policy, act)).collect();
         let residuals = partial::of_action(here.iter().map(|meta| &meta.policy), &act.uid, &bundle.schema);
         for residual in residuals {
-            applied.entry(residual.policy.id().clone()).or_default().insert(Level::of(residual.known));
+            let applied = applied.entry(residual.policy.id().clone()).or_default();
+            applied.levels.insert(Level::of(residual.known));
+            applied.here |= residual.known != Known::False && bundle.vocabulary.enforcement(&act.uid).is_here();
             let forbids = residual.known == Known::True && residual.policy.effect() == Effect::Forbid;
             let meta = bundle.metas.get(residual.policy.id()).filter(|meta| forbids && meta.layer == Layer::Ceiling);
             if let Some(meta) = meta {
@@ -60,6 +62,14 @@ pub(super) fn of(bundle: &Bundle, texts: &BTreeMap<&str, &str>) -> Vec<Diagnosti
     found
 }
 
+/// How far a policy applies to the questions of its scope.
+#[derive(Debug, Default)]
+struct Applied {
+    levels: BTreeSet<Level>,
+    /// Whether it applies to anything that can be stopped here.
+    here: bool,
+}
+
 /// How far a policy applies to one kind of question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Level {
@@ -78,11 +88,16 @@ impl Level {
     }
 }
 
-/// Policies that never apply, and those whose conditions change nothing.
-fn extremes(meta: &PolicyMeta, levels: &BTreeSet<Level>) -> Option<Diagnostic> {
+/// Policies that never apply, those that do to nothing that is stopped here, and those whose conditions change nothing.
+fn extremes(meta: &PolicyMeta, applied: &Applied) -> Option<Diagnostic> {
+    let levels = &applied.levels;
     if *levels == BTreeSet::from([Level::Never]) {
         let help = "its conditions never hold for any of the actions it names";
         return Some(meta.wrong("policy never applies", help).warning());
+    }
+    if is_forbid(meta) && !meta.advisory && !applied.here {
+        let help = "name the actions in its scope, and mark the policy `@advisory`";
+        return Some(meta.wrong("policy applies only to what this gateway cannot stop", help).warning());
     }
     let conditional = !partial::clauses(&meta.policy).is_empty();
     (conditional && *levels == BTreeSet::from([Level::Always])).then(|| {

@@ -224,12 +224,13 @@ pub(super) fn check_names(
     names: Option<&Names<'_>>,
     wrong: &mut Vec<Diagnostic>,
 ) {
+    let beyond = promises::beyond(vocabulary);
     for found in all {
         match found.layer {
             Layer::Ceiling | Layer::Rooms => check_leaving(found, vocabulary, wrong),
             Layer::Platform => {}
         }
-        promises::check_enforcement(found, vocabulary, wrong);
+        promises::check_enforcement(found, vocabulary, &beyond, wrong);
         let Some(names) = names else { continue };
         for literal in found.policy.entity_literals() {
             check_literal(found, &literal, vocabulary, names, wrong);

@@ -1,6 +1,6 @@
 //! What a forbid must never stop, and what it cannot stop: a policy that promises either is not taken.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use cedar_policy::{ActionConstraint, Effect, EntityUid, Policy, PolicyId, Schema};
 
@@ -27,7 +27,12 @@ const KEPT: [(&[Capability], &[&str], &str); 2] = [
 ];
 
 /// A forbid that names what nobody here can stop says so by `@advisory`, and no other does.
-pub(super) fn check_enforcement(found: &Found<'_>, vocabulary: &Vocabulary, wrong: &mut Vec<Diagnostic>) {
+pub(super) fn check_enforcement(
+    found: &Found<'_>,
+    vocabulary: &Vocabulary,
+    beyond: &HashSet<&EntityUid>,
+    wrong: &mut Vec<Diagnostic>,
+) {
     if found.policy.effect() == Effect::Permit {
         if found.is_advisory() {
             wrong.push(found.wrong_near(
@@ -43,12 +48,12 @@ pub(super) fn check_enforcement(found: &Found<'_>, vocabulary: &Vocabulary, wron
         ActionConstraint::Eq(action) => vec![action],
         ActionConstraint::In(actions) => actions,
     };
-    if found.is_advisory() && !named.iter().any(|action| is_beyond(action, vocabulary)) {
+    if found.is_advisory() && !named.iter().any(|action| beyond.contains(action)) {
         let help = "leave `@advisory` out: it marks what this gateway cannot stop";
         wrong.push(found.wrong_near("@advisory", "policy is advisory, but enforced here".to_owned(), help));
         return;
     }
-    for action in named.iter().filter(|action| is_beyond(action, vocabulary) != found.is_advisory()) {
+    for action in named.iter().filter(|action| beyond.contains(action) != found.is_advisory()) {
         let id = action.id().unescaped();
         let (message, help) = if found.is_advisory() {
             (
@@ -64,10 +69,16 @@ pub(super) fn check_enforcement(found: &Found<'_>, vocabulary: &Vocabulary, wron
     }
 }
 
-/// Whether nothing that the action or group stands for can be stopped here.
-fn is_beyond(action: &EntityUid, vocabulary: &Vocabulary) -> bool {
-    let mut stands_for = vocabulary.acts().filter(|act| act.lineage.contains(action)).peekable();
-    stands_for.peek().is_some() && stands_for.all(|act| !vocabulary.enforcement(&act.uid).is_here())
+/// Actions and groups of which nothing can be stopped here.
+pub(super) fn beyond(vocabulary: &Vocabulary) -> HashSet<&EntityUid> {
+    let mut here = HashMap::new();
+    for act in vocabulary.acts() {
+        let is_here = vocabulary.enforcement(&act.uid).is_here();
+        for named in &act.lineage {
+            *here.entry(named).or_insert(false) |= is_here;
+        }
+    }
+    here.into_iter().filter(|(_, is_here)| !is_here).map(|(named, _)| named).collect()
 }
 
 /// No forbid of the company stops by freeze or suspension what must stay possible then.
@@ -83,6 +94,9 @@ pub(super) fn check_kept(
             found.layer != Layer::Platform
                 && found.policy.effect() == Effect::Forbid
                 && !invalid.contains(found.policy.id())
+                && capabilities
+                    .iter()
+                    .any(|of| vocabulary.capability(*of).is_some_and(|act| applies(&found.policy, act)))
                 && partial::reads(&found.policy, attributes)
         };
         for found in all.iter().filter(reads) {

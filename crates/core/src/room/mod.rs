@@ -28,7 +28,7 @@ pub use barred::Barred;
 pub use effective::Effective;
 pub use found::{found, running};
 pub use state::{RoomError, RoomState};
-pub use templates::{Template, TemplateError, TemplateInput};
+pub use templates::{DescribeError, Template, TemplateError, TemplateInput};
 pub use violation::{Breach, Violation};
 
 #[cfg(test)]

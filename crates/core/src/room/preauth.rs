@@ -24,6 +24,14 @@ pub(super) fn any_user_of(provider: &Domain) -> Claim {
     Claim { credential_type: BASIC, id: HOST.to_vec(), value: format!("mimi://{provider}/*").into_bytes() }
 }
 
+/// The provider whose users an entry admits, if it admits them all and nobody else.
+pub(super) fn provider_of(entry: &PreauthEntry) -> Option<Domain> {
+    let [claim] = entry.claims.as_slice() else { return None };
+    let value = std::str::from_utf8(&claim.value).ok()?;
+    let provider = Domain::parse(value.strip_prefix("mimi://")?.strip_suffix("/*")?).ok()?;
+    (*claim == any_user_of(&provider)).then_some(provider)
+}
+
 /// Every claim must match; an entry without claims matches nobody.
 fn matches(entry: &PreauthEntry, client: &ClientUri, user: &UserUri) -> bool {
     !entry.claims.is_empty() && entry.claims.iter().all(|claim| fulfils(claim, client, user))

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tls_codec::{TlsDeserialize, TlsSerialize, TlsSize, VLBytes};
 
 use crate::wire::Wire;
@@ -18,7 +18,10 @@ use crate::wire::key_material::RequiredCapabilities;
 use crate::wire::uri::{Domain, RoomUri, UserUri};
 use crate::yaml::{self, YamlError};
 
+mod written;
+
 use super::{Violation, preauth, well_formed};
+pub use written::DescribeError;
 
 /// Extension types of RFC 9420 and draft-ietf-mls-extensions.
 const REQUIRED_CAPABILITIES: u16 = 3;
@@ -142,31 +145,32 @@ impl Template {
     /// The components of the first group: the creator and the hub's own entry as participants (reading P-8), roles,
     /// policies, metadata, and what franking needs.
     pub fn components(&self, input: &TemplateInput<'_>) -> Dictionary {
-        let hub = UserUri::provider(&input.room.domain());
+        let mut components = self.room_components(input.room, input.name, input.creator);
+        components.write(&SafeAadComponents { components: vec![ComponentId::FRANK_AAD] });
+        components.write(input.franking_agent);
+        let used = [ComponentId::APP_COMPONENTS, ComponentId::FRANK_AAD];
+        let used: BTreeSet<ComponentId> = used.into_iter().chain(components.iter().map(|(id, _)| id)).collect();
+        components.write(&AppComponents { components: used.into_iter().collect() });
+        components
+    }
+
+    /// Of the [`Self::components`] those that say something of the room: who takes part, its name, its policies.
+    pub fn room_components(&self, room: &RoomUri, name: &str, creator: &UserUri) -> Dictionary {
+        let hub = UserUri::provider(&room.domain());
         let participants = vec![
-            Participant { user: input.creator.clone(), role_index: self.creator_role },
+            Participant { user: creator.clone(), role_index: self.creator_role },
             Participant { user: hub, role_index: self.enforcer_role },
         ];
-        let metadata = RoomMetadata {
-            room: input.room.clone(),
-            name: input.name.to_owned(),
+        let mut components = self.policies();
+        components.write(&ParticipantList { participants });
+        components.write(&RoomMetadata {
+            room: room.clone(),
+            name: name.to_owned(),
             descriptions: Vec::new(),
             avatar: String::new(),
             subject: String::new(),
             mood: String::new(),
-        };
-        let mut components = Dictionary::default();
-        components.write(&SafeAadComponents { components: vec![ComponentId::FRANK_AAD] });
-        components.write(input.franking_agent);
-        components.write(&ParticipantList { participants });
-        components.write(&metadata);
-        components.write(&self.operational.compile());
-        components.write(&self.roles);
-        components.write(&self.preauth);
-        components.write(&self.base.compile());
-        let used = [ComponentId::APP_COMPONENTS, ComponentId::FRANK_AAD];
-        let used: BTreeSet<ComponentId> = used.into_iter().chain(components.iter().map(|(id, _)| id)).collect();
-        components.write(&AppComponents { components: used.into_iter().collect() });
+        });
         components
     }
 }
@@ -223,7 +227,7 @@ struct PreauthSpec {
     role: String,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct BaseSpec {
     multi_device: bool,
@@ -268,7 +272,7 @@ impl BaseSpec {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct OperationalSpec {
     external_commits: bool,

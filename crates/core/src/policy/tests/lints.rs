@@ -81,3 +81,14 @@ fn a_capability_that_a_template_grants_and_the_ceiling_takes_is_found_where_it_i
     assert!(warnings.iter().any(|warning| warning.starts_with(&expected)), "{warnings:?}");
     assert!(warnings_of(&forbid("mine", "canChangeRoomMood", "when { principal.suspended }")).is_empty());
 }
+
+#[test]
+fn a_condition_that_leaves_only_what_cannot_be_stopped_here_is_found() {
+    let copying = "@id(\"mine\") @reason(\"MINE\")\n\
+        forbid (principal, action in Mimi::Action::\"MessageActs\", resource is Mimi::Room)\n\
+        when { action == Mimi::Action::\"canCopyMessage\" || action == Mimi::Action::\"canCopyLink\" };\n";
+    let warnings = warnings_of(copying);
+    assert!(warnings[0].contains("policy applies only to what this gateway cannot stop"), "{warnings:?}");
+    let warnings = warnings_of(&copying.replace("canCopyLink", "canSendMessage"));
+    assert!(!warnings.iter().any(|warning| warning.contains("cannot stop")), "{warnings:?}");
+}

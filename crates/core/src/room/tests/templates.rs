@@ -101,3 +101,33 @@ fn a_template_lets_users_of_named_providers_join() {
     let admission = Admission::of(&scene.state(), &client(DIANA, "phone"), &user(DIANA), &[1], None).unwrap();
     assert_eq!((admission.grant(), admission.role()), (Grant::Preauthorized, USER));
 }
+
+#[test]
+fn a_template_comes_back_from_its_components() {
+    for name in ["cooperative", "strict", "moderated", "multi-org"] {
+        let template = template(name);
+        let components = template.room_components(&"mimi://hub.example/r/x".parse().unwrap(), "A room", &user(ALICE));
+        let back = Template::of_components(&components).unwrap();
+        assert_eq!((back.policies(), back.title()), (template.policies(), "A room"), "{name}");
+        let written = Template::parse(&back.to_yaml().unwrap()).unwrap();
+        assert_eq!(written, back, "{name}");
+    }
+}
+
+#[test]
+fn components_that_no_template_can_say_do_not_come_back_otherwise() {
+    use crate::room::DescribeError;
+    use crate::wire::components::{BaseRoomPolicy, ComponentId, PreauthEntry, PreauthList};
+    let whole = template("strict").room_components(&"mimi://hub.example/r/x".parse().unwrap(), "A room", &user(ALICE));
+    let mut fixed = whole.clone();
+    let base: BaseRoomPolicy = whole.read().unwrap().unwrap();
+    fixed.write(&BaseRoomPolicy { policy_component_ids: Vec::new(), ..base });
+    let said = |of| Template::of_components(of).unwrap_err();
+    assert_eq!(said(&fixed), DescribeError::Inexpressible(ComponentId::BASE_ROOM_POLICY));
+    let mut claims = whole.clone();
+    claims.write(&PreauthList { entries: vec![PreauthEntry { claims: Vec::new(), target_role_index: 2 }] });
+    assert_eq!(said(&claims), DescribeError::Inexpressible(ComponentId::PREAUTH_LIST));
+    let mut less = whole;
+    less.remove(ComponentId::ROLES_LIST);
+    assert_eq!(said(&less), DescribeError::Missing(ComponentId::ROLES_LIST));
+}

@@ -1,0 +1,157 @@
+//! `portcullis room-template`: room templates to the components that a room starts with, and back.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use clap::Subcommand;
+use portcullis_core::room::{Template, TemplateError};
+use portcullis_core::wire::components::{ComponentId, Dictionary};
+use portcullis_core::wire::uri::{RoomUri, UserUri};
+use portcullis_core::yaml;
+use serde::{Deserialize, Serialize};
+
+use super::{Failure, output};
+
+/// Arguments of `portcullis room-template`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  portcullis room-template compile strict --policies gw/policies > strict.json
+  portcullis room-template compile my.yaml --room mimi://a.example/r/x --creator mimi://a.example/u/alice
+  portcullis room-template show strict.json
+  portcullis room-template show strict --policies gw/policies
+
+Exit codes: 0 good, 3 not a room template, or components that none can say, 64 usage.")]
+pub(super) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Print the components that a room of the template starts with, as JSON: who takes part, its policies, its name.
+    Compile(Compile),
+    /// Print a template, or what components say, as YAML with the capabilities of each role written out.
+    Show(Show),
+}
+
+#[derive(Debug, clap::Args)]
+struct Which {
+    /// A template: a YAML file, or with --policies the name of one in the bundle
+    #[arg(value_name = "FILE-OR-NAME")]
+    template: PathBuf,
+
+    /// The folder of a policy bundle
+    #[arg(long, value_name = "DIR")]
+    policies: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+struct Compile {
+    #[command(flatten)]
+    which: Which,
+
+    /// The room
+    #[arg(long, value_name = "URI", default_value = "mimi://a.example/r/room")]
+    room: RoomUri,
+
+    /// Who creates it
+    #[arg(long, value_name = "URI", default_value = "mimi://a.example/u/creator")]
+    creator: UserUri,
+}
+
+#[derive(Debug, clap::Args)]
+struct Show {
+    /// A template as for compile, or what compile has printed
+    #[command(flatten)]
+    which: Which,
+}
+
+/// What `compile` prints.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Printed {
+    components: Vec<PrintedComponent>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PrintedComponent {
+    id: u16,
+    name: String,
+    hex: String,
+}
+
+pub(super) fn run(args: &Args) -> Result<(), Failure> {
+    match &args.command {
+        Command::Compile(args) => compile(args),
+        Command::Show(args) => show(&args.which),
+    }
+}
+
+fn compile(args: &Compile) -> Result<(), Failure> {
+    let (path, text) = args.which.read()?;
+    let template = parse(&path, &text)?;
+    let components = template.room_components(&args.room, template.title(), &args.creator);
+    let printed = components.iter().map(|(id, data)| PrintedComponent {
+        id: id.0,
+        name: id.to_string(),
+        hex: data.iter().map(|byte| format!("{byte:02x}")).collect(),
+    });
+    let printed = Printed { components: printed.collect() };
+    output::line(serde_json::to_string_pretty(&printed).context("components cannot be printed")?);
+    Ok(())
+}
+
+fn show(which: &Which) -> Result<(), Failure> {
+    let (path, text) = which.read()?;
+    let template = match serde_json::from_str::<Printed>(&text) {
+        Ok(printed) => {
+            let wrong = |error: String| Failure::invalid([miette::Report::msg(format!("{}: {error}", path.display()))]);
+            let components =
+                printed.components.iter().map(|component| Some((ComponentId(component.id), bytes(&component.hex)?)));
+            let components: Option<Dictionary> = components.collect();
+            let components = components.ok_or_else(|| wrong("a component is not hexadecimal".to_owned()))?;
+            Template::of_components(&components).map_err(|error| wrong(error.to_string()))?
+        }
+        Err(_) => parse(&path, &text)?,
+    };
+    output::line(template.to_yaml().context("template cannot be written")?.trim_end());
+    Ok(())
+}
+
+impl Which {
+    fn read(&self) -> Result<(PathBuf, String), Failure> {
+        let named = self.policies.as_ref().map(|dir| dir.join("templates").join(&self.template).with_extension("yaml"));
+        let path = named.filter(|path| path.is_file()).unwrap_or_else(|| self.template.clone());
+        let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read `{}`", path.display()));
+        let text = text.map_err(|error| Failure::usage(format!("{error:#}")))?;
+        Ok((path, text))
+    }
+}
+
+fn parse(path: &Path, text: &str) -> Result<Template, Failure> {
+    Template::parse(text).map_err(|error| {
+        let place = match &error {
+            TemplateError::Yaml(yaml::YamlError { line: Some(line), column, .. }) => {
+                format!(":{line}:{}", column.unwrap_or(1))
+            }
+            TemplateError::Yaml(_)
+            | TemplateError::UnknownRole(_)
+            | TemplateError::UnknownCapability(_)
+            | TemplateError::AmbiguousRole(_)
+            | TemplateError::Roles(_) => String::new(),
+        };
+        let why = std::error::Error::source(&error).map_or_else(String::new, |source| format!(": {source}"));
+        Failure::invalid([miette::Report::msg(format!("{}{place}: {error}{why}", path.display()))])
+    })
+}
+
+fn bytes(hex: &str) -> Option<Vec<u8>> {
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let pairs = hex.as_bytes().chunks(2).map(|pair| match pair {
+        [high, low] => Some(digit(*high)? << 4 | digit(*low)?),
+        _ => None,
+    });
+    pairs.collect()
+}
