@@ -4,6 +4,7 @@
 mod abuse;
 mod admin;
 mod bad_input;
+mod conformance;
 mod crash;
 #[path = "../fuzz/src/lib.rs"]
 pub mod decoders;
