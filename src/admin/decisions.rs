@@ -148,8 +148,3 @@ pub(super) async fn show(
     let entry = entries.pop().ok_or(GatewayError::NotFound)?;
     Ok(Reply::json(StatusCode::OK, &Shown::from(entry), None)?.into())
 }
-
-/// In hexadecimal.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}

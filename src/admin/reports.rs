@@ -3,6 +3,7 @@
 use actix_web::http::StatusCode;
 use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
+use data_encoding::HEXLOWER;
 use portcullis_core::franking::read;
 use portcullis_core::policy::AdminAct;
 use portcullis_core::time::Millis;
@@ -213,7 +214,7 @@ impl From<Report> for ReportShown {
 
 impl From<ReportedMessage> for VerdictShown {
     fn from(message: ReportedMessage) -> Self {
-        let hex = |id: [u8; 32]| id.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = |id: [u8; 32]| HEXLOWER.encode(&id);
         Self {
             position: message.position,
             verdict: verdict_code(&message.verdict),

@@ -3,6 +3,7 @@
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::web::Data;
+use data_encoding::HEXLOWER;
 use portcullis_core::policy::AdminAct;
 use portcullis_core::time::Millis;
 use portcullis_core::wire::uri::Domain;
@@ -11,7 +12,6 @@ use portcullis_store::{DatabaseKind, StoreError, bundles};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::decisions::hex;
 use crate::gateway::Gateway;
 use crate::gateway::admin::Operator;
 use crate::http::{Problem, Reply};
@@ -130,7 +130,7 @@ pub(super) async fn show(
         started_at: started.0,
         uptime_seconds: gateway.clock().now().since(started.0).as_secs(),
         domains: gateway.domains().to_vec(),
-        bundle: hex(&gateway.policy().active().engine.bundle_digest()),
+        bundle: HEXLOWER.encode(&gateway.policy().active().engine.bundle_digest()),
         bundle_activated_at: activations.first().map(|activation| activation.at),
         database: match gateway.store().kind() {
             DatabaseKind::Sqlite => "sqlite",

@@ -1,5 +1,6 @@
 //! One record in the forms it is shown in: JSON for programs, an OTLP log record for collectors.
 
+use data_encoding::HEXLOWER;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, KeyValue};
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, SeverityNumber};
@@ -92,9 +93,9 @@ impl From<AuditEntry> for Shown {
             peer,
             policy,
             reason,
-            bundle: bundle.map(|hash| hex(&hash)),
+            bundle: bundle.map(|hash| HEXLOWER.encode(&hash)),
             epoch,
-            exchange: exchange.map(|hash| hex(&hash)),
+            exchange: exchange.map(|hash| HEXLOWER.encode(&hash)),
             trace,
             detail,
         }
@@ -133,7 +134,7 @@ pub(super) fn log_record(entry: AuditEntry) -> LogRecord {
         severity_text: severity.as_str_name().trim_start_matches("SEVERITY_NUMBER_").to_owned(),
         body: Some(AnyValue { value: Some(text(format_args!("{} {}: {}", shown.kind, shown.outcome, shown.reason))) }),
         attributes,
-        trace_id: shown.trace.and_then(|trace| unhex(&trace)).unwrap_or_default(),
+        trace_id: shown.trace.and_then(|trace| HEXLOWER.decode(trace.as_bytes()).ok()).unwrap_or_default(),
         event_name: format!("portcullis.{}", shown.kind),
         ..LogRecord::default()
     }
@@ -164,14 +165,4 @@ fn attribute(key: &str, value: Option<Value>) -> KeyValue {
 
 fn text(value: impl std::fmt::Display) -> Value {
     Value::StringValue(value.to_string())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn unhex(text: &str) -> Option<Vec<u8>> {
-    let digits = text.as_bytes();
-    let pairs = digits.chunks_exact(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok());
-    if digits.len().is_multiple_of(2) { pairs.collect() } else { None }
 }

@@ -1,6 +1,7 @@
 use std::time::Instant;
 
 use aws_lc_rs::digest;
+use data_encoding::HEXLOWER;
 use portcullis_core::fanout::{GaveUp, jittered, no_sooner_than, retry_delay};
 use portcullis_core::time::Millis;
 use portcullis_store::outbox::{self, Batch};
@@ -42,7 +43,7 @@ impl Delivery {
     /// [`StoreError`] when the outcome cannot be written: the lease runs out and the same bytes are sent again.
     pub(super) async fn attempt(&self, mut batch: Batch) -> Result<(), StoreError> {
         let body = std::mem::take(&mut batch.body);
-        let key: String = digest::digest(&digest::SHA256, &body).as_ref().iter().map(|b| format!("{b:02x}")).collect();
+        let key = HEXLOWER.encode(digest::digest(&digest::SHA256, &body).as_ref());
         let endpoint = Endpoint::Notify(batch.room.clone());
         let began = Instant::now();
         let answer = self.peers.post(&batch.as_domain, &batch.peer, endpoint, body.into(), Some(&key)).await;

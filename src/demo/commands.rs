@@ -6,6 +6,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use data_encoding::HEXLOWER;
 use portcullis_core::wire::uri::{RoomUri, UserUri};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -109,7 +110,7 @@ impl Operator {
     /// answer.
     pub(super) async fn decision(&self, sent: &Sent) -> anyhow::Result<Entry> {
         let filter = match (sent.exchange, sent.decision) {
-            (Some(exchange), _) => ["--exchange".to_owned(), hex(&exchange)],
+            (Some(exchange), _) => ["--exchange".to_owned(), HEXLOWER.encode(&exchange)],
             (None, Some(decision)) => ["--decision".to_owned(), decision.to_string()],
             (None, None) => bail!("nothing tells which decision this was"),
         };
@@ -172,8 +173,4 @@ impl Operator {
         let arguments: Vec<&str> = arguments.iter().copied().chain(["--config", &config]).collect();
         self.program.run(&arguments).await
     }
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use data_encoding::HEXLOWER;
 use indicatif::{ProgressBar, ProgressStyle};
 use portcullis_core::wire::uri::Domain;
 use serde_json::{Value, json};
 
-use super::commands::{Entry, hex};
+use super::commands::Entry;
 use super::lab::Running;
 use crate::member::Sent;
 
@@ -276,7 +277,7 @@ impl<'a> Report<'a> {
             "step": self.steps, "who": step.who, "what": step.what, "decision": decision, "code": code,
             "policy": step.entry.policy, "reason": step.entry.reason, "audit": step.entry.seq, "log": step.log,
             "kind": step.entry.kind,
-            "decision_id": step.entry.decision, "exchange": step.exchange.map(|hash| hex(&hash)),
+            "decision_id": step.entry.decision, "exchange": step.exchange.map(|hash| HEXLOWER.encode(&hash)),
             "differences": differences,
         })
     }

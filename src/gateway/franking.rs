@@ -8,7 +8,7 @@ use portcullis_core::franking::{HubKey, Scheme};
 use portcullis_core::time::Millis;
 use portcullis_core::wire::frank::{Frank, FrankingContext};
 use portcullis_core::wire::submit::SubmitMessageRequest;
-use portcullis_core::wire::uri::Domain;
+use portcullis_core::wire::uri::{Domain, RoomUri, UserUri};
 use portcullis_store::audit::{AuditRecord, Outcome};
 use portcullis_store::hub_keys::{self, StoredHubKey};
 use portcullis_store::{StoreError, Tx};
@@ -38,9 +38,8 @@ pub(super) struct Franker {
     scheme: Scheme,
     key: HubKey,
     tag: [u8; 32],
-    /// The frank for the time at which it is accepted unless messages crowd: made before the write lane has it.
-    expected: Frank,
-    context: FrankingContext,
+    sender: UserUri,
+    room: RoomUri,
 }
 
 impl Franker {
@@ -52,21 +51,16 @@ impl Franker {
         request: &SubmitMessageRequest,
         now: Millis,
     ) -> Result<Option<Self>, GatewayError> {
-        let signer = &inner.keys.franking;
         let Some(scheme) = hosted.franking.clone() else { return Ok(None) };
-        let Some(tag) = scheme.tag_for(signer, &request.message) else { return Ok(None) };
+        let Some(tag) = scheme.tag_for(&inner.keys.franking, &request.message) else { return Ok(None) };
         let key = inner.hub_key(&hosted.room.domain(), now)?;
-        let context = FrankingContext { sender: request.sender.clone(), room: hosted.room.clone(), accepted_at: now };
-        let expected = scheme.frank(signer, &key, &tag, context.clone()).map_err(GatewayError::internal)?;
-        Ok(Some(Self { inner: Arc::clone(inner), scheme, key, tag, expected, context }))
+        let (sender, room) = (request.sender.clone(), hosted.room.clone());
+        Ok(Some(Self { inner: Arc::clone(inner), scheme, key, tag, sender, room }))
     }
 
     /// The frank for a message that was accepted at `at`.
     pub(super) fn frank(&self, at: Millis) -> Result<Frank, StoreError> {
-        if at == self.context.accepted_at {
-            return Ok(self.expected.clone());
-        }
-        let context = FrankingContext { accepted_at: at, ..self.context.clone() };
+        let context = FrankingContext { sender: self.sender.clone(), room: self.room.clone(), accepted_at: at };
         let frank = self.scheme.frank(&self.inner.keys.franking, &self.key, &self.tag, context);
         frank.map_err(|_| StoreError::Corrupt("franking key"))
     }

@@ -61,6 +61,7 @@ use crate::limits::Limiter;
 use crate::peer::Peers;
 use franking::HubKeyCache;
 use places::{Of, Places};
+use replay::Taken;
 use rooms::RoomCache;
 use streams::Streams;
 
@@ -134,6 +135,7 @@ struct Inner {
     /// Reads of a room's GroupInfo by one user.
     reads: Limiter<(RoomUri, UserUri)>,
     hub_keys: HubKeyCache,
+    taken: Taken,
 }
 
 impl Gateway {
@@ -147,6 +149,7 @@ impl Gateway {
             streams: Arc::default(),
             reads: Limiter::new(group_info::USER_READS),
             hub_keys: HubKeyCache::default(),
+            taken: Taken::default(),
         }))
     }
 
@@ -234,7 +237,7 @@ impl Gateway {
         body: Bytes,
     ) -> Result<Kept, GatewayError> {
         if self.0.hosts(&room) {
-            self.as_hub(once, caller, room, body, submit::accept).await
+            submit::accept(&self.0, once, caller, room, body).await
         } else {
             forward::submit(&self.0, once, caller, room, body).await
         }
@@ -468,13 +471,22 @@ impl Inner {
         work: impl FnOnce(&Arc<Self>) -> Result<T, GatewayError> + Send + 'static,
     ) -> Result<T, GatewayError> {
         let place = self.places.take(of)?;
-        let inner = Arc::clone(self);
-        let span = tracing::Span::current();
-        let work = move || {
-            let outcome = span.in_scope(|| work(&inner));
+        let work = move |inner: &Arc<Self>| {
+            let outcome = work(inner);
             drop(place);
             outcome
         };
+        self.aside(work).await
+    }
+
+    /// The same for a use case that holds its place by itself.
+    async fn aside<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Arc<Self>) -> Result<T, GatewayError> + Send + 'static,
+    ) -> Result<T, GatewayError> {
+        let inner = Arc::clone(self);
+        let span = tracing::Span::current();
+        let work = move || span.in_scope(|| work(&inner));
         tokio::task::spawn_blocking(work).await.unwrap_or_else(|panic| Err(GatewayError::internal(panic)))
     }
 }

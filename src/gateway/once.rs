@@ -5,6 +5,7 @@
 use std::future::Future;
 use std::time::Duration;
 
+use data_encoding::HEXLOWER;
 use portcullis_core::time::Millis;
 use portcullis_store::answers::{self, Recognised, StoredAnswer};
 use portcullis_store::{Conn, Store, StoreError, Tx};
@@ -166,7 +167,7 @@ impl Once {
     pub(super) fn passed_on(self) -> Option<String> {
         let Named { scope, fingerprint, .. } = self.0?;
         let named = answers::scope(&[b"passed on", &scope, &fingerprint]);
-        Some(named.iter().map(|byte| format!("{byte:02x}")).collect())
+        Some(HEXLOWER.encode(&named))
     }
 
     fn show(self, refusal: impl Into<AdminError>) -> Option<Reply> {

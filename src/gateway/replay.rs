@@ -1,6 +1,10 @@
 //! The same request again gets the same answer (readings D-27, D-33): the answer is stored with the effect. A refusal
 //! has no effect, and is decided again, but for a request that names itself ([`super::Once`]).
 
+use std::num::NonZeroUsize;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use lru::LruCache;
 use portcullis_core::time::Millis;
 use portcullis_core::wire::uri::RoomUri;
 use portcullis_store::answers::{self, Recognised, StoredAnswer};
@@ -9,6 +13,25 @@ use uuid::Uuid;
 
 use super::once::KEPT_FOR;
 use super::{Answer, Caller, GatewayError, Inner};
+
+/// Requests that this process remembers to have been answered: as many as the busiest peer sends in some seconds.
+const REMEMBERED: NonZeroUsize = NonZeroUsize::MIN.saturating_add(16_383);
+
+/// What is known to have been answered, so that a repetition is looked up before it gets in the way of others: in the write
+/// lane it would undo their transaction. What another process has answered is learnt there, once.
+pub(super) struct Taken(Mutex<LruCache<[u8; 32], ()>>);
+
+impl Taken {
+    fn known(&self) -> MutexGuard<'_, LruCache<[u8; 32], ()>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for Taken {
+    fn default() -> Self {
+        Self(Mutex::new(LruCache::new(REMEMBERED)))
+    }
+}
 
 /// Names a request by who sent it, where to, and its exact bytes.
 #[derive(Clone, Copy, Debug)]
@@ -21,6 +44,16 @@ impl Replay {
             Caller::User(user) => user.as_str(),
         };
         Self(answers::scope(&[endpoint.as_bytes(), caller.as_bytes(), room.as_bytes(), body]))
+    }
+
+    /// Whether it is remembered that this request was answered.
+    pub(super) fn is_known(self, inner: &Inner) -> bool {
+        inner.taken.known().get(&self.0).is_some()
+    }
+
+    /// Remembers that this request was answered.
+    pub(super) fn remember(self, inner: &Inner) {
+        inner.taken.known().put(self.0, ());
     }
 
     /// The stored answer, if this request was answered before.

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use data_encoding::HEXLOWER;
 use portcullis_core::franking::{Claim, Flaw, HubKeysOfATime, Scheme};
 use portcullis_core::mls::crypto::HubCrypto;
 use portcullis_core::policy::{DoorAct, DoorQuestion, Question};
@@ -135,16 +136,12 @@ fn keep(inner: &Inner, once: Once, new: NewReport, decision: Decision) -> Result
 
 /// What the record says of a message: by what it can be found, and what it is worth.
 fn told(message: &NewMessage) -> Value {
-    json!({ "digest": hex(&message.digest), "verdict": code(&message.verdict) })
+    json!({ "digest": HEXLOWER.encode(&message.digest), "verdict": code(&message.verdict) })
 }
 
 /// `proven`, or the code of the flaw.
 pub fn code(verdict: &Verdict) -> &'static str {
     verdict.map_or_else(Flaw::code, |_| "proven")
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Asks the policy: by the reporter's role, or whether reports that nobody has put a name to are taken from its provider.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use actix_web::web::Bytes;
 use portcullis_core::policy::Question;
 use portcullis_core::room::Actor;
 use portcullis_core::wire::components::Capability;
@@ -9,35 +10,94 @@ use portcullis_core::wire::mls::MlsKind;
 use portcullis_core::wire::submit::{SubmitMessageRequest, SubmitMessageResponse, SubmitOutcome};
 use portcullis_core::wire::uri::{Domain, RoomUri};
 use portcullis_core::wire::{Protocol, Wire};
-use portcullis_store::{Tx, rooms};
+use portcullis_store::rooms::Seen;
+use portcullis_store::{StoreError, Tx, rooms};
 use serde_json::json;
+use tracing::Instrument as _;
 
 use super::decide::{Case, Decision};
 use super::fan_out;
 use super::franking::Franker;
 use super::once::{Kept, Once};
+use super::places::{Of, Place};
 use super::replay::Replay;
 use super::rooms::Hosted;
-use super::update::settled;
 use super::{Answer, Caller, GatewayError, Inner};
 
 /// How often a message starts over because the room moved on while it was decided.
 const ATTEMPTS: usize = 16;
 
-/// Takes an application message for a room we are the hub of.
-pub(super) fn accept(
+/// A message on its way.
+struct Submission {
+    inner: Arc<Inner>,
+    once: Once,
+    caller: Caller,
+    room: RoomUri,
+    body: Bytes,
+    replay: Replay,
+    /// Held until the message is written, also when nobody waits for the answer any more.
+    _place: Place,
+}
+
+/// How far a message gets without writing it.
+enum Step {
+    Answered(Kept),
+    /// It is accepted with this job, unless the room, which was seen like this, has moved on.
+    Accept(Seen, Job),
+}
+
+type Job = Box<dyn FnMut(&mut Tx<'_>) -> Result<Kept, StoreError> + Send>;
+
+/// Takes an application message for a room we are the hub of, also when its sender does not wait for the answer. No thread
+/// waits while it is written.
+pub(super) async fn accept(
     inner: &Arc<Inner>,
     once: Once,
-    caller: &Caller,
-    room: &RoomUri,
-    body: &[u8],
+    caller: Caller,
+    room: RoomUri,
+    body: Bytes,
 ) -> Result<Kept, GatewayError> {
-    let request = super::decode::<SubmitMessageRequest>(body)?;
-    let replay = Replay::of("submitMessage", caller, room, body);
-    for _ in 0..ATTEMPTS {
-        if let Some(answer) = replay.stored(inner)? {
-            return inner.keep_again(once, room.as_str(), answer);
+    let place = inner.places.take(vec![Of::Room(room.clone()), Of::from(&caller)])?;
+    let replay = Replay::of("submitMessage", &caller, &room, &body);
+    let submission = Submission { inner: Arc::clone(inner), once, caller, room, body, replay, _place: place };
+    let taken = tokio::spawn(Arc::new(submission).take().in_current_span());
+    taken.await.unwrap_or_else(|panic| Err(GatewayError::internal(panic)))
+}
+
+impl Submission {
+    async fn take(self: Arc<Self>) -> Result<Kept, GatewayError> {
+        for _ in 0..ATTEMPTS {
+            let message = Arc::clone(&self);
+            let (seen, mut job) = match self.inner.aside(move |_| message.step()).await? {
+                Step::Answered(kept) => return Ok(kept),
+                Step::Accept(seen, job) => (seen, job),
+            };
+            let message = Arc::clone(&self);
+            let job = move |tx: &mut Tx<'_>| {
+                let _held = &message;
+                job(tx)
+            };
+            match self.inner.store.append_async(self.room.as_str(), job).await {
+                Ok(kept) => {
+                    self.replay.remember(&self.inner);
+                    return Ok(kept);
+                }
+                Err(StoreError::AlreadyAnswered) => self.replay.remember(&self.inner),
+                Err(StoreError::EpochMoved { .. }) => self.inner.rooms.forget_as(&self.room, seen),
+                Err(error) => return Err(error.into()),
+            }
         }
+        Err(GatewayError::busy("the room changes faster than this message can be decided"))
+    }
+
+    fn step(&self) -> Result<Step, GatewayError> {
+        let Self { inner, once, caller, room, body, replay, _place } = self;
+        if replay.is_known(inner)
+            && let Some(answer) = replay.stored(inner)?
+        {
+            return inner.keep_again(*once, room.as_str(), answer).map(Step::Answered);
+        }
+        let request = super::decode::<SubmitMessageRequest>(body)?;
         let case = Case {
             kind: "decision.message",
             room: Some(room),
@@ -48,30 +108,30 @@ pub(super) fn accept(
             now: inner.clock.now(),
         };
         let judge = |hosted: &Hosted| judge(inner, caller, hosted, &request, &case);
-        // A room that has moved on since takes nothing, so that it is read anew only where it does not allow it.
+        // A room that has moved on since takes nothing, and a message that was answered before is not taken again: what is
+        // stored is asked for only where the room in memory does not allow it.
         let allowed = inner.rooms.recent(room).map(|hosted| (judge(&hosted), hosted));
         let (judged, hosted) = match allowed {
             Some((judged @ Judged::Allowed(_), hosted)) => (judged, hosted),
             _ => {
+                if let Some(answer) = replay.stored(inner)? {
+                    return inner.keep_again(*once, room.as_str(), answer).map(Step::Answered);
+                }
                 let hosted = inner.hosted(room)?;
                 (judge(&hosted), hosted)
             }
         };
         let (decision, outcome) = match judged {
-            Judged::Allowed(decision) => match write(inner, &hosted, &request, decision, (replay, once))? {
-                Some(kept) => return Ok(kept),
-                None => {
-                    inner.rooms.forget_as(room, hosted.seen);
-                    continue;
-                }
-            },
-            Judged::Hidden => return inner.hide(once, room, &case),
+            Judged::Allowed(decision) => {
+                let job = accepting(inner, &hosted, &request, decision, (*replay, *once))?;
+                return Ok(Step::Accept(hosted.seen, job));
+            }
+            Judged::Hidden => return inner.hide(*once, room, &case),
             Judged::Refused(decision) => (decision, SubmitOutcome::NotAllowed),
             Judged::TooOld(decision) => (decision, SubmitOutcome::EpochTooOld { current: hosted.view().epoch }),
         };
-        return inner.answer_refusal(once, room.as_str(), decision, answer(outcome));
+        inner.answer_refusal(*once, room.as_str(), decision, answer(outcome)).map(Step::Answered)
     }
-    Err(GatewayError::busy("the room changes faster than this message can be decided"))
 }
 
 /// What is to be done with a message.
@@ -99,19 +159,19 @@ fn judge(inner: &Inner, caller: &Caller, hosted: &Hosted, request: &SubmitMessag
     }
 }
 
-/// `None` when the room has moved on and nothing was written.
-fn write(
+/// What accepts a message: effect, record and answer.
+fn accepting(
     inner: &Arc<Inner>,
     hosted: &Hosted,
     request: &SubmitMessageRequest,
     decision: Decision,
     (replay, once): (Replay, Once),
-) -> Result<Option<Kept>, GatewayError> {
+) -> Result<Job, GatewayError> {
     let (id, now, seen, room) = (decision.id(), decision.record.at, hosted.seen, hosted.room.clone());
     let franker = Franker::of(inner, hosted, request, now)?;
     let delivery = fan_out::of_message(inner, hosted, request.message.epoch().unwrap_or_default(), &request.message);
     let record = decision.record.seal()?;
-    let written = inner.store.append(hosted.room.as_str(), move |tx: &mut Tx<'_>| {
+    Ok(Box::new(move |tx: &mut Tx<'_>| {
         let accepted = rooms::accept_message(tx, &room, seen, now)?;
         let frank = franker.as_ref().map(|franker| franker.frank(accepted.at)).transpose()?;
         delivery.write_as(tx, &room, accepted, frank.clone())?;
@@ -119,8 +179,7 @@ fn write(
         let body = answer(SubmitOutcome::Accepted { accepted_at: accepted.at, frank });
         replay.store(tx, &body, id, now)?;
         once.keep(tx, Answer { body, decision: Some(id) })
-    });
-    settled(written)
+    }))
 }
 
 /// What the protocol forbids, whatever policy says.

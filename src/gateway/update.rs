@@ -407,7 +407,7 @@ impl Update<'_> {
 }
 
 /// The answer of a write, or `None` when the room has moved on.
-pub(super) fn settled(written: Result<Kept, StoreError>) -> Result<Option<Kept>, GatewayError> {
+fn settled(written: Result<Kept, StoreError>) -> Result<Option<Kept>, GatewayError> {
     match written {
         Ok(kept) => Ok(Some(kept)),
         Err(StoreError::EpochMoved { .. } | StoreError::AlreadyAnswered | StoreError::Missing) => Ok(None),

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use data_encoding::HEXLOWER;
 use portcullis_core::identity::certificate::spki_sha256;
 use portcullis_core::wire::uri::Domain;
 use rustls::client::WebPkiServerVerifier;
@@ -139,7 +140,7 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, SetupError>
 
 /// Whether the SHA-256 of a certificate's SubjectPublicKeyInfo is `pin` (64 hexadecimal digits).
 pub fn same_pin(spki_sha256: [u8; 32], pin: &str) -> bool {
-    let found: String = spki_sha256.iter().map(|byte| format!("{byte:02x}")).collect();
+    let found = HEXLOWER.encode(&spki_sha256);
     found.eq_ignore_ascii_case(pin)
 }
 

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use crate::conn::Kind;
 use crate::convert::{time, uuid};
+use crate::fixed::Named;
 use crate::schema::answers;
 use crate::{Conn, StoreError, Tx};
 
@@ -129,8 +130,9 @@ fn insert(conn: &mut Conn, rows: &[AnswerRow]) -> Result<Vec<Vec<u8>>, StoreErro
         Kind::Sqlite(conn) => rows
             .iter()
             .map(|row| {
+                struct Here;
                 let statement = diesel::insert_into(answers::table).values(row).on_conflict_do_nothing();
-                statement.execute(conn).map(|new| (new == 1).then(|| row.scope.clone()))
+                Named::<_, Here>::new(statement).execute(conn).map(|new| (new == 1).then(|| row.scope.clone()))
             })
             .filter_map(Result::transpose)
             .collect(),

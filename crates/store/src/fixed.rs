@@ -1,5 +1,5 @@
 //! Statements whose text never varies, which the database therefore prepares once. diesel has every UPDATE prepared
-//! anew, for its own may differ from run to run.
+//! anew, for its own may differ from run to run, and writes the text of every INSERT anew to find out that it does not.
 
 use std::marker::PhantomData;
 
@@ -62,3 +62,26 @@ where
 }
 
 impl<Row, C> RunQueryDsl<C> for Fixed<'_, Row> {}
+
+/// A statement whose text is the same for every `Name`, a type of its own: it is found prepared without being written.
+pub(crate) struct Named<Statement, Name>(Statement, PhantomData<Name>);
+
+impl<Statement, Name> Named<Statement, Name> {
+    pub(crate) fn new(statement: Statement) -> Self {
+        Self(statement, PhantomData)
+    }
+}
+
+impl<Statement, Name: 'static> QueryId for Named<Statement, Name> {
+    type QueryId = Name;
+
+    const HAS_STATIC_QUERY_ID: bool = true;
+}
+
+impl<Statement: QueryFragment<DB>, Name, DB: Backend> QueryFragment<DB> for Named<Statement, Name> {
+    fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, DB>) -> QueryResult<()> {
+        self.0.walk_ast(out)
+    }
+}
+
+impl<Statement, Name, C> RunQueryDsl<C> for Named<Statement, Name> {}

@@ -137,9 +137,11 @@ where
     }
 
     fn answer(self: Box<Self>) {
-        if let Some(result) = self.result {
+        let Self { job, result, reply, only_appends: _ } = *self;
+        drop(job); // what it holds is given back before anybody can know that it is done
+        if let Some(result) = result {
             // A caller that went away does not undo what is durable.
-            let _ = self.reply.send(result);
+            let _ = reply.send(result);
         }
     }
 }

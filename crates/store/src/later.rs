@@ -57,12 +57,16 @@ pub(crate) struct WriterRow {
 }
 
 /// Puts rows into a table: PostgreSQL gets many with one statement, for each costs it a turn; SQLite one by one with a
-/// statement that it has prepared before.
+/// statement that it has prepared before, so that what a row does not have must be written as NULL.
 macro_rules! insert_rows {
     ($conn:expr, $table:expr, $rows:expr) => {{
         let answer = match &mut $conn.kind {
             $crate::conn::Kind::Sqlite(conn) => {
-                $rows.iter().try_for_each(|row| diesel::insert_into($table).values(row).execute(conn).map(drop))
+                struct Here;
+                $rows.iter().try_for_each(|row| {
+                    let statement = diesel::insert_into($table).values(row);
+                    $crate::fixed::Named::<_, Here>::new(statement).execute(conn).map(drop)
+                })
             }
             $crate::conn::Kind::Postgres(conn) => $rows
                 .chunks($crate::later::ROWS)
@@ -116,14 +120,14 @@ impl Later {
         rooms::write(conn, &rooms)?;
         answers::write(conn, &answers)?;
         insert_rows!(conn, events::table, events)?;
-        outbox::write(conn, &owed)?;
+        let owing = outbox::write(conn, &owed)?;
         insert_rows!(conn, stream_payloads::table, payloads)?;
         let streams = streams::write(conn, staged, last)?;
         let unavailable = |error: StoreError| StoreError::AuditUnavailable(error.into());
         insert_rows!(conn, audit_writers::table, writers).map_err(|error| unavailable(error.into()))?;
         let audit = place::write(conn, known, records, last).map_err(unavailable)?;
         let mut touched = Touched::default();
-        streams.into_iter().chain(audit).for_each(|topic| touched.add(topic));
+        owing.into_iter().chain(streams).chain(audit).for_each(|topic| touched.add(topic));
         Ok(touched)
     }
 }

@@ -189,8 +189,31 @@ impl Store {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
+        self.run_async(key, false, job).await
+    }
+
+    /// As [`Self::append`], for async code.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::write`].
+    pub async fn append_async<T, E, F>(&self, key: &str, job: F) -> Result<T, E>
+    where
+        F: FnMut(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        self.run_async(key, true, job).await
+    }
+
+    async fn run_async<T, E, F>(&self, key: &str, only_appends: bool, job: F) -> Result<T, E>
+    where
+        F: FnMut(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
         let written = async {
-            let answer = self.send(key, false, job)?;
+            let answer = self.send(key, only_appends, job)?;
             answer.await.unwrap_or_else(|_| Err(StoreError::Closed.into()))
         };
         written.instrument(tracing::info_span!("store.write")).await

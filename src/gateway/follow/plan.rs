@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use data_encoding::HEXLOWER;
 use portcullis_core::time::Millis;
 use portcullis_core::wire::Wire;
 use portcullis_core::wire::notify::FanoutMessage;
@@ -291,17 +292,16 @@ fn waiting(row: KeptRow) -> Option<Arrival> {
 /// of them, one after the other.
 fn received(taken: &[([u8; 32], usize)]) -> Value {
     let hashes: Vec<&[u8]> = taken.iter().map(|(hash, _)| hash.as_slice()).collect();
-    let shown: Vec<Value> =
-        taken.iter().take(LISTED).map(|(hash, devices)| json!({ "message": hex(hash), "devices": devices })).collect();
-    json!({ "count": taken.len(), "sha256": hex(&digest(&hashes.concat())), "messages": shown })
+    let shown: Vec<Value> = taken
+        .iter()
+        .take(LISTED)
+        .map(|(hash, devices)| json!({ "message": HEXLOWER.encode(hash), "devices": devices }))
+        .collect();
+    json!({ "count": taken.len(), "sha256": HEXLOWER.encode(&digest(&hashes.concat())), "messages": shown })
 }
 
 fn digest(bytes: &[u8]) -> Vec<u8> {
     aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes).as_ref().to_vec()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 impl Effect {

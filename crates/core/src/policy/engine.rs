@@ -12,8 +12,9 @@ use super::entities::{self, Asked, FactsError};
 use super::facts::{AdminQuestion, AnyQuestion, DoorQuestion, Question, RoomFacts, Side};
 use super::index::{Findings, Index};
 use super::policies::PolicyMeta;
+use super::reads::Reads;
 use super::settings::{DeniedCommit, Directory, SearchSettings, Settings};
-use super::slices::Slices;
+use super::slices::{Key, Settled, Slices};
 use super::verdict::Verdict;
 use super::vocabulary::{Act, Vocabulary};
 
@@ -89,9 +90,28 @@ impl Engine {
         let Some(act) = self.vocabulary.capability(question.capability) else {
             return Verdict::deny("UNKNOWN_CAPABILITY");
         };
-        let asked = entities::of_room(&self.vocabulary, &self.directory, &self.slices, act, question);
-        let verdict = self.judge(act, asked, || default_reason(question));
+        let verdict = match self.find(act, question) {
+            Ok(findings) => self.conclude(findings, || default_reason(question)),
+            Err(error) => Verdict::incomplete(&error),
+        };
         Verdict { notes: notes(question.room), ..verdict }
+    }
+
+    /// What the policies say of a question: those that read nothing of it but its key were perhaps asked before.
+    fn find(&self, act: &Act, question: &Question<'_>) -> Result<Findings, FactsError> {
+        let settled = self.slices.get_or(Key::of(question), |key| {
+            let described = entities::describe(&self.vocabulary, &self.directory, act, question, key)?;
+            let asked = described.ask(act, &self.slices, question, &Reads::All)?;
+            let findings = self.index.ask_steady(&self.authorizer, &act.lineage, &asked);
+            let reads = self.index.passing_reads(&act.lineage, &asked.resource);
+            Ok(Settled { described, findings, reads })
+        })?;
+        let mut findings = settled.findings.clone();
+        if !settled.reads.is_empty() {
+            let asked = settled.described.ask(act, &self.slices, question, &settled.reads)?;
+            self.index.ask_passing(&self.authorizer, &act.lineage, &asked, &mut findings);
+        }
+        Ok(findings)
     }
 
     /// Decides a question at our door, outside of any room. Denies as [`Engine::decide`] does.
@@ -153,6 +173,10 @@ impl Engine {
             Err(error) => return Verdict::incomplete(&error),
         };
         let findings = self.index.ask(&self.authorizer, &act.lineage, &asked);
+        self.conclude(findings, default_reason)
+    }
+
+    fn conclude(&self, findings: Findings, default_reason: impl FnOnce() -> &'static str) -> Verdict {
         if !findings.errors.is_empty() {
             return failed(findings);
         }

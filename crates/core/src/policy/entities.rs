@@ -12,6 +12,7 @@ use crate::wire::components::Capability;
 use crate::wire::uri::{Domain, RoomUri, UserUri};
 
 use super::facts::{Membership, Question, RoleFacts, RoomFacts, Side};
+use super::reads::Reads;
 use super::settings::Directory;
 use super::slices::{Described, Key, Slices};
 use super::vocabulary::{Act, Vocabulary, uid};
@@ -147,38 +148,56 @@ pub(super) fn of_room(
     act: &Act,
     question: &Question<'_>,
 ) -> Result<Asked, FactsError> {
-    let described = slices.get_or(Key::of(question), |key| describe(vocabulary, directory, act, question, key))?;
-    let Described { principal, resource, source, target, granted, entities } = &*described;
-    let side = match question.room.side {
-        Side::Hub => "hub",
-        Side::Follower => "follower",
-    };
-    let change = record([
-        ("from", long(question.from_role)),
-        ("to", long(question.to_role)),
-        ("authorized", boolean(question.transition_authorized)),
-        ("alternative", boolean(question.alternative_granted)),
-        ("preauthorized", boolean(question.preauthorized)),
-        ("external", boolean(question.external)),
-    ])?;
-    let reference = |uid: &EntityUid| RestrictedExpression::new_entity_uid(uid.clone());
-    let mut context = vec![
-        ("now", slices.moment(question.now)?),
-        ("side", text(side)),
-        ("source", reference(source)),
-        ("suite", long(question.suite)),
-        ("epoch", saturated(question.epoch)),
-        ("messageBytes", saturated(question.message_bytes)),
-        ("change", change),
-    ];
-    context.extend(granted.as_ref().map(|role| ("granted", reference(role))));
-    context.extend(target.as_ref().map(|target| ("target", reference(target))));
-    let request = request(principal.clone(), act, resource.clone(), context)?;
-    Ok(Asked { request, resource: resource.clone(), entities: Arc::clone(entities) })
+    describe(vocabulary, directory, act, question, &Key::of(question))?.ask(act, slices, question, &Reads::All)
+}
+
+impl Described {
+    /// The question with as much of its context as policies read that are to be asked.
+    pub(super) fn ask(
+        &self,
+        act: &Act,
+        slices: &Slices,
+        question: &Question<'_>,
+        reads: &Reads,
+    ) -> Result<Asked, FactsError> {
+        let reference = |uid: &EntityUid| RestrictedExpression::new_entity_uid(uid.clone());
+        let side = || match question.room.side {
+            Side::Hub => text("hub"),
+            Side::Follower => text("follower"),
+        };
+        let change = || {
+            record([
+                ("from", long(question.from_role)),
+                ("to", long(question.to_role)),
+                ("authorized", boolean(question.transition_authorized)),
+                ("alternative", boolean(question.alternative_granted)),
+                ("preauthorized", boolean(question.preauthorized)),
+                ("external", boolean(question.external)),
+            ])
+        };
+        let mut context = Vec::new();
+        let mut put = |name, value: &dyn Fn() -> Result<Option<RestrictedExpression>, FactsError>| {
+            if reads.contains(name) {
+                context.extend(value()?.map(|value| (name, value)));
+            }
+            Ok::<_, FactsError>(())
+        };
+        put("now", &|| slices.moment(question.now).map(Some))?;
+        put("side", &|| Ok(Some(side())))?;
+        put("source", &|| Ok(Some(reference(&self.source))))?;
+        put("suite", &|| Ok(Some(long(question.suite))))?;
+        put("epoch", &|| Ok(Some(saturated(question.epoch))))?;
+        put("messageBytes", &|| Ok(Some(saturated(question.message_bytes))))?;
+        put("change", &|| change().map(Some))?;
+        put("granted", &|| Ok(self.granted.as_ref().map(reference)))?;
+        put("target", &|| Ok(self.target.as_ref().map(reference)))?;
+        let request = request(self.principal.clone(), act, self.resource.clone(), context)?;
+        Ok(Asked { request, resource: self.resource.clone(), entities: Arc::clone(&self.entities) })
+    }
 }
 
 /// The entities that a question about a room can reach.
-fn describe(
+pub(super) fn describe(
     vocabulary: &Vocabulary,
     directory: &Directory,
     act: &Act,

@@ -12,7 +12,7 @@ use crate::wire::consent::ConsentOperation;
 use crate::wire::uri::{Domain, RoomUri, UserUri};
 
 /// On which side of a room we are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Side {
     /// The room is ours.
     Hub,

@@ -1,15 +1,16 @@
 //! Policies by what their scope names, so that a question meets only those that can apply to it: first by room, for
 //! policies about one room, then by action. Every policy stands once for each action or group that its scope names, so
-//! the index grows with the policies and not with what they apply to.
+//! the index grows with the policies and not with what they apply to. Policies that read what differs from question to
+//! question stand apart from those that say the same until the facts change.
 
 use std::collections::HashMap;
 
 use cedar_policy::{
-    ActionConstraint, Authorizer, Effect, EntityUid, Policy, PolicyId, PolicySet, PolicySetError, Request,
-    ResourceConstraint,
+    ActionConstraint, Authorizer, Effect, EntityUid, Policy, PolicyId, PolicySet, PolicySetError, ResourceConstraint,
 };
 
 use super::entities::Asked;
+use super::reads::Reads;
 
 /// The policies of a bundle, ready to be asked.
 #[derive(Clone, Debug, Default)]
@@ -20,12 +21,21 @@ pub(super) struct Index {
 
 #[derive(Clone, Debug, Default)]
 struct ByAction {
-    any: PolicySet,
-    named: HashMap<EntityUid, PolicySet>,
+    any: Scoped,
+    named: HashMap<EntityUid, Scoped>,
+}
+
+/// The policies of one scope.
+#[derive(Clone, Debug, Default)]
+struct Scoped {
+    steady: PolicySet,
+    passing: PolicySet,
+    /// What those of `passing` read of the context.
+    reads: Reads,
 }
 
 /// What the policies said, before anything is made of it.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Findings {
     /// Permits that hold, unless a forbid holds too: then perhaps not all of them.
     pub(super) permits: Vec<PolicyId>,
@@ -45,7 +55,7 @@ impl Index {
             | ResourceConstraint::IsIn(..) => &mut self.anywhere,
         };
         match policy.action_constraint() {
-            ActionConstraint::Any => place.any.add(policy.clone()).map_err(Box::new),
+            ActionConstraint::Any => place.any.add(policy),
             ActionConstraint::Eq(action) => place.add(action, policy),
             ActionConstraint::In(mut actions) => {
                 actions.sort();
@@ -58,37 +68,78 @@ impl Index {
     /// Asks every policy that can apply to the question. Cedar's answer over all policies at once follows from the
     /// answers over these parts, for they hold every policy whose scope can match.
     pub(super) fn ask(&self, authorizer: &Authorizer, lineage: &[EntityUid], asked: &Asked) -> Findings {
+        let mut findings = self.ask_steady(authorizer, lineage, asked);
+        self.ask_passing(authorizer, lineage, asked, &mut findings);
+        findings
+    }
+
+    /// Asks those of them that read nothing of a question but what its [`super::slices::Key`] holds.
+    pub(super) fn ask_steady(&self, authorizer: &Authorizer, lineage: &[EntityUid], asked: &Asked) -> Findings {
         let mut findings = Findings::default();
-        let here = self.rooms.get(&asked.resource);
-        for place in here.into_iter().chain([&self.anywhere]) {
-            let named = lineage.iter().filter_map(|action| place.named.get(action));
-            for policies in named.chain([&place.any]).filter(|policies| !policies.is_empty()) {
-                findings.add(authorizer, &asked.request, policies, asked);
-            }
+        for scoped in self.scoped(lineage, &asked.resource) {
+            findings.add(authorizer, &scoped.steady, asked);
         }
         findings.settle();
         findings
     }
 
+    /// Asks the others, for which the context needs no more than [`Self::passing_reads`], and adds what they say.
+    pub(super) fn ask_passing(
+        &self,
+        authorizer: &Authorizer,
+        lineage: &[EntityUid],
+        asked: &Asked,
+        findings: &mut Findings,
+    ) {
+        for scoped in self.scoped(lineage, &asked.resource) {
+            findings.add(authorizer, &scoped.passing, asked);
+        }
+        findings.settle();
+    }
+
+    /// What the policies of [`Self::ask_passing`] read of the context.
+    pub(super) fn passing_reads(&self, lineage: &[EntityUid], resource: &EntityUid) -> Reads {
+        let mut reads = Reads::default();
+        self.scoped(lineage, resource).for_each(|scoped| reads.add(&scoped.reads));
+        reads
+    }
+
+    fn scoped(&self, lineage: &[EntityUid], resource: &EntityUid) -> impl Iterator<Item = &Scoped> {
+        let places = self.rooms.get(resource).into_iter().chain([&self.anywhere]);
+        places.flat_map(|place| lineage.iter().filter_map(|action| place.named.get(action)).chain([&place.any]))
+    }
+
     /// How many policies a question with this lineage in this place is put to.
     #[cfg(test)]
     pub(super) fn breadth(&self, lineage: &[EntityUid], resource: &EntityUid) -> usize {
-        let places = self.rooms.get(resource).into_iter().chain([&self.anywhere]);
-        let sets =
-            places.flat_map(|place| lineage.iter().filter_map(|action| place.named.get(action)).chain([&place.any]));
+        let sets = self.scoped(lineage, resource).flat_map(|scoped| [&scoped.steady, &scoped.passing]);
         sets.map(PolicySet::num_of_policies).sum()
     }
 }
 
 impl ByAction {
     fn add(&mut self, action: EntityUid, policy: &Policy) -> Result<(), Box<PolicySetError>> {
-        self.named.entry(action).or_default().add(policy.clone()).map_err(Box::new)
+        self.named.entry(action).or_default().add(policy)
+    }
+}
+
+impl Scoped {
+    fn add(&mut self, policy: &Policy) -> Result<(), Box<PolicySetError>> {
+        let reads = Reads::of(policy);
+        if reads.is_steady() {
+            return self.steady.add(policy.clone()).map_err(Box::new);
+        }
+        self.reads.add(&reads);
+        self.passing.add(policy.clone()).map_err(Box::new)
     }
 }
 
 impl Findings {
-    fn add(&mut self, authorizer: &Authorizer, request: &Request, policies: &PolicySet, asked: &Asked) {
-        let response = authorizer.is_authorized(request, policies, &asked.entities);
+    fn add(&mut self, authorizer: &Authorizer, policies: &PolicySet, asked: &Asked) {
+        if policies.is_empty() {
+            return;
+        }
+        let response = authorizer.is_authorized(&asked.request, policies, &asked.entities);
         for id in response.diagnostics().reason() {
             match policies.policy(id).map(Policy::effect) {
                 Some(Effect::Permit) => self.permits.push(id.clone()),

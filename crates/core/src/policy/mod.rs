@@ -23,6 +23,7 @@ mod partial;
 mod policies;
 mod promises;
 mod queries;
+mod reads;
 mod settings;
 mod slices;
 mod verdict;

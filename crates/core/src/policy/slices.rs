@@ -1,5 +1,5 @@
-//! Entities that were put together before. What describes a question's actor, target, source and room depends on nothing
-//! but the bundle and the [`Key`]; most questions of a room differ in time, epoch and size only.
+//! What was found out before about questions like one. What describes a question's actor, target, source and room, and what
+//! policies say of it that read neither time nor epoch nor size, depends on nothing but the bundle and the [`Key`].
 
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,20 +12,27 @@ use crate::wire::components::Capability;
 use crate::wire::uri::{Domain, RoomUri, UserUri};
 
 use super::entities::{FactsError, datetime};
-use super::facts::{Question, RoleFacts, RoomFacts};
+use super::facts::{Question, RoleFacts, RoomFacts, Side};
+use super::index::Findings;
+use super::reads::Reads;
 
 /// How many are kept; one takes some ten kilobytes.
 const KEPT: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1023);
 
-/// Everything that the entities of a question are made from, beside the bundle.
+/// Everything that a question is made from beside the bundle, but for time, epoch and size.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(super) struct Key {
+    side: Side,
     room: RoomUri,
     capability: Capability,
     pub(super) actor: UserUri,
     target: Option<UserUri>,
     source: Domain,
+    from_role: u32,
     to_role: u32,
+    suite: u16,
+    /// As a question has them: authorized, alternative, preauthorized, external.
+    flags: [bool; 4],
     frozen: bool,
     legal_hold: bool,
     /// Of the actor and the target: whether it is muted, whether it is barred, and its role.
@@ -36,24 +43,44 @@ pub(super) struct Key {
 
 impl Key {
     pub(super) fn of(question: &Question<'_>) -> Self {
-        let RoomFacts { room, roles, muted, barred, frozen, legal_hold, side: _ } = question.room;
-        let actor = question.actor.uri();
-        let standing = [Some(&actor), question.target].map(|user| {
+        let Question {
+            room: RoomFacts { room, side, roles, muted, barred, frozen, legal_hold },
+            actor,
+            capability,
+            target,
+            from_role,
+            to_role,
+            transition_authorized,
+            alternative_granted,
+            preauthorized,
+            external,
+            suite,
+            epoch: _,
+            message_bytes: _,
+            source,
+            now: _,
+        } = *question;
+        let actor = actor.uri();
+        let standing = [Some(&actor), target].map(|user| {
             let role = user.zip(roles.as_ref()).and_then(|(user, known)| known.participants.get(user).copied());
             let marked = user.map(|user| (muted.contains(user), barred.contains(user))).unwrap_or_default();
             (marked.0, marked.1, role)
         });
-        let named = [Some(0), Some(question.to_role), standing[0].2, standing[1].2];
+        let named = [Some(0), Some(to_role), standing[0].2, standing[1].2];
         let roles = roles
             .as_ref()
             .map(|known| known.roles.iter().filter(|role| named.contains(&Some(role.index))).cloned().collect());
         Self {
+            side: *side,
             room: room.clone(),
-            capability: question.capability,
+            capability,
             actor,
-            target: question.target.cloned(),
-            source: question.source.clone(),
-            to_role: question.to_role,
+            target: target.cloned(),
+            source: source.clone(),
+            from_role,
+            to_role,
+            suite,
+            flags: [transition_authorized, alternative_granted, preauthorized, external],
             frozen: *frozen,
             legal_hold: *legal_hold,
             standing,
@@ -72,27 +99,36 @@ pub(super) struct Described {
     pub(super) entities: Arc<Entities>,
 }
 
-/// What the latest questions were made of, for one bundle.
+/// What is the same for all questions with one key.
+pub(super) struct Settled {
+    pub(super) described: Described,
+    /// What the policies say that read nothing else.
+    pub(super) findings: Findings,
+    /// What the others read of the context.
+    pub(super) reads: Reads,
+}
+
+/// What was found out about the latest questions, for one bundle.
 pub(super) struct Slices {
-    described: Mutex<LruCache<Key, Arc<Described>>>,
+    settled: Mutex<LruCache<Key, Arc<Settled>>>,
     /// A second since the UNIX epoch and how Cedar writes it, which takes it longer than to evaluate most policies.
     moment: Mutex<Option<(u64, RestrictedExpression)>>,
 }
 
 impl Slices {
-    /// What was kept under `key`, or what `describe` makes of it.
+    /// What was kept under `key`, or what `settle` makes of it.
     pub(super) fn get_or(
         &self,
         key: Key,
-        describe: impl FnOnce(&Key) -> Result<Described, FactsError>,
-    ) -> Result<Arc<Described>, FactsError> {
-        let kept = || self.described.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(described) = kept().get(&key) {
-            return Ok(Arc::clone(described));
+        settle: impl FnOnce(&Key) -> Result<Settled, FactsError>,
+    ) -> Result<Arc<Settled>, FactsError> {
+        let kept = || self.settled.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(settled) = kept().get(&key) {
+            return Ok(Arc::clone(settled));
         }
-        let described = Arc::new(describe(&key)?);
-        kept().put(key, Arc::clone(&described));
-        Ok(described)
+        let settled = Arc::new(settle(&key)?);
+        kept().put(key, Arc::clone(&settled));
+        Ok(settled)
     }
 
     /// The time of a question.
@@ -112,7 +148,7 @@ impl Slices {
 
 impl Default for Slices {
     fn default() -> Self {
-        Self { described: Mutex::new(LruCache::new(KEPT)), moment: Mutex::default() }
+        Self { settled: Mutex::new(LruCache::new(KEPT)), moment: Mutex::default() }
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use aws_lc_rs::digest::{Context, SHA256};
 use aws_lc_rs::rand;
+use data_encoding::HEXLOWER;
 use portcullis_core::wire::uri::{Domain, RoomUri};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -52,7 +53,9 @@ impl Openings {
         let fields = fields
             .into_iter()
             .zip(salts)
-            .filter_map(|((name, json), salt)| Some((name.to_owned(), Opening { salt: hex(&salt), json: json? })))
+            .filter_map(|((name, json), salt)| {
+                Some((name.to_owned(), Opening { salt: HEXLOWER.encode(&salt), json: json? }))
+            })
             .collect();
         Ok(Self(fields))
     }
@@ -129,12 +132,4 @@ pub(crate) fn sha256(parts: &[&[u8]]) -> [u8; 32] {
     let mut hash = [0; 32];
     hash.copy_from_slice(context.finish().as_ref());
     hash
-}
-
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len() * 2);
-    for byte in bytes {
-        text.extend([byte >> 4, byte & 15].into_iter().filter_map(|digit| char::from_digit(digit.into(), 16)));
-    }
-    text
 }

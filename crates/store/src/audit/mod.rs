@@ -16,8 +16,8 @@ mod tree;
 mod verify;
 pub(crate) mod writer;
 
+pub(crate) use commitment::sha256;
 pub use commitment::{Opening, Openings};
-pub(crate) use commitment::{hex, sha256};
 pub use entries::{AuditEntry, Filter, Order, entries, size};
 pub use leaf::{Leaf, LeafError, Place};
 pub use record::{AuditRecord, Outcome};

@@ -1,13 +1,14 @@
 //! The sequencer: gives what was staged its place, after the commit that staged it (correction C-4). Any number of them
 //! may run: a row is moved once, under the lock on the head.
 
+use data_encoding::HEXLOWER;
 use diesel::prelude::*;
 use portcullis_core::time::Millis;
 use serde_json::json;
 use uuid::Uuid;
 
 use super::chain::{Chains, Finding};
-use super::commitment::{Openings, hex};
+use super::commitment::Openings;
 use super::leaf::Leaf;
 use super::place::{Entry, place};
 use super::record::{AuditRecord, Outcome};
@@ -124,7 +125,7 @@ fn check<'s>(tx: &mut Tx<'_>, staged: &'s [Staged], now: Millis) -> Result<Vec<E
             Finding::Forged => {
                 tx.renew_chain(); // it may be this lane's own chain that is not believed
                 let openings = if row.openings.len() <= MAX_KEPT_BYTES { row.openings.as_str() } else { "too long" };
-                (None, Some(("forged", json!({ "core": hex(&row.core), "openings": openings }))))
+                (None, Some(("forged", json!({ "core": HEXLOWER.encode(&row.core), "openings": openings }))))
             }
         };
         let openings = match (&leaf, opened) {

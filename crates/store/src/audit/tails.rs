@@ -8,6 +8,7 @@ use diesel::upsert::excluded;
 use super::leaf::Place;
 use crate::conn::Kind;
 use crate::convert::{number, to_db};
+use crate::fixed::{Bind, Fixed, fixed};
 use crate::later::ROWS;
 use crate::schema::audit_tails;
 use crate::{Conn, StoreError};
@@ -100,17 +101,16 @@ impl Tails {
                 Ok(TailRow { dimension: dimension.code(), name, number: to_db(tail.number)?, seq: to_db(tail.seq)? })
             })
             .collect::<Result<Vec<_>, StoreError>>()?;
-        let key = (audit_tails::dimension, audit_tails::name);
-        let moved =
-            (audit_tails::number.eq(excluded(audit_tails::number)), audit_tails::seq.eq(excluded(audit_tails::seq)));
         let answer = match &mut conn.kind {
-            Kind::Sqlite(conn) => rows.iter().try_for_each(|row| {
-                let row = diesel::insert_into(audit_tails::table).values(row);
-                row.on_conflict(key).do_update().set(moved).execute(conn).map(drop)
-            }),
+            Kind::Sqlite(conn) => rows.iter().try_for_each(|row| row.upsert().execute(conn).map(drop)),
             Kind::Postgres(conn) => rows.chunks(ROWS).try_for_each(|rows| {
+                let moved = (
+                    audit_tails::number.eq(excluded(audit_tails::number)),
+                    audit_tails::seq.eq(excluded(audit_tails::seq)),
+                );
                 let rows = diesel::insert_into(audit_tails::table).values(rows);
-                rows.on_conflict(key).do_update().set(moved).execute(&mut **conn).map(drop)
+                let rows = rows.on_conflict((audit_tails::dimension, audit_tails::name)).do_update().set(moved);
+                rows.execute(&mut **conn).map(drop)
             }),
         };
         Ok(conn.note(answer)?)
@@ -124,6 +124,26 @@ struct TailRow<'n> {
     name: &'n str,
     number: i64,
     seq: i64,
+}
+
+impl TailRow<'_> {
+    fn upsert(&self) -> Fixed<'_, ()> {
+        fixed(
+            &[
+                "INSERT INTO audit_tails (dimension, name, number, seq) VALUES (",
+                ", ",
+                ", ",
+                ", ",
+                ") ON CONFLICT (dimension, name) DO UPDATE SET number = excluded.number, seq = excluded.seq",
+            ],
+            [
+                Bind::Number(self.dimension.into()),
+                Bind::Text(self.name),
+                Bind::Number(self.number),
+                Bind::Number(self.seq),
+            ],
+        )
+    }
 }
 
 /// SQLite is asked name by name, with a statement that it has prepared before; PostgreSQL for all at once, in one turn.

@@ -5,12 +5,13 @@
 use std::sync::Arc;
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
+use data_encoding::HEXLOWER;
 use portcullis_core::time::Millis;
 use serde_json::json;
 use uuid::Uuid;
 
 use super::chain;
-use super::commitment::{Openings, hex, sha256};
+use super::commitment::{Openings, sha256};
 use super::known::Known;
 use super::leaf::Leaf;
 use super::place::{StageRow, Written};
@@ -83,7 +84,8 @@ impl Writer {
     pub(crate) fn stage(&mut self, later: &mut Later, record: &Sealed) -> Result<(), StoreError> {
         if self.mark.next_seq == 0 {
             let mut begin = AuditRecord::new(Uuid::now_v7(), record.at, "writer.begin", Outcome::Info);
-            begin.detail = json!({ "writer": self.mark.writer, "public_key": hex(self.key.public_key().as_ref()) });
+            begin.detail =
+                json!({ "writer": self.mark.writer, "public_key": HEXLOWER.encode(self.key.public_key().as_ref()) });
             chain::register(later, self.mark.writer, self.key.public_key().as_ref());
             self.append(later, &begin.seal()?)?;
         }

@@ -1,5 +1,6 @@
 //! What people do with lanes.
 
+use data_encoding::HEXLOWER;
 use diesel::prelude::*;
 use portcullis_core::time::Millis;
 use portcullis_core::wire::uri::{Domain, RoomUri};
@@ -8,7 +9,7 @@ use uuid::Uuid;
 
 use super::enqueue;
 use super::lane::{COLUMNS, LaneRow, LaneStatus, Owed, Row, lane, read};
-use crate::audit::{AuditRecord, Outcome, hex, sha256};
+use crate::audit::{AuditRecord, Outcome, sha256};
 use crate::convert::{domain, number, time, to_db};
 use crate::events::Appended;
 use crate::schema::{outbox_items, outbox_lanes};
@@ -193,7 +194,7 @@ pub fn skip(
     record.actor = Some(who.to_owned());
     record.reason = reason.to_owned();
     record.detail = json!({
-        "through": through, "count": events.len(), "sha256": hex(&sha256(&[&numbers])), "events": shown,
+        "through": through, "count": events.len(), "sha256": HEXLOWER.encode(&sha256(&[&numbers])), "events": shown,
     });
     tx.stage(&record)?;
     tx.touch(Topic::Outbox);

@@ -42,7 +42,6 @@ pub fn enqueue(
         seq: to_db(event.seq)?,
         bytes: to_db(event.bytes)?,
     });
-    tx.touch(Topic::Outbox);
     Ok(())
 }
 
@@ -65,28 +64,33 @@ struct ItemRow<'a> {
     bytes: i64,
 }
 
-/// Puts what is owed at the end of its lanes, in this order.
-pub(crate) fn write(conn: &mut Conn, owed: &[OwedRow]) -> Result<(), StoreError> {
+/// Puts what is owed at the end of its lanes, in this order. A lane that was not empty is being delivered or waits for its
+/// time, and whoever delivers it looks at it again by itself.
+pub(crate) fn write(conn: &mut Conn, owed: &[OwedRow]) -> Result<Option<Topic>, StoreError> {
     let mut lanes: BTreeMap<(&str, &str), Vec<&OwedRow>> = BTreeMap::new();
     for row in owed {
         lanes.entry((&row.room, &row.peer)).or_default().push(row);
     }
+    let mut begun = None;
     for ((room, peer), rows) in lanes {
         let Some(OwedRow { as_domain, .. }) = rows.first() else { continue };
         let count = to_db(rows.len() as u64)?;
-        let tail = lengthen(conn, room, peer, as_domain, count)?;
+        let (head, tail) = lengthen(conn, room, peer, as_domain, count)?;
+        if tail - head == count {
+            begun = Some(Topic::Outbox);
+        }
         let items: Vec<ItemRow<'_>> = (tail - count + 1..)
             .zip(rows)
             .map(|(position, row)| ItemRow { room, peer, position, seq: row.seq, bytes: row.bytes })
             .collect();
         insert_rows!(conn, outbox_items::table, items)?;
     }
-    Ok(())
+    Ok(begun)
 }
 
-/// Makes a lane, new or not, longer by `count` and gives its last position.
-fn lengthen(conn: &mut Conn, room: &str, peer: &str, as_domain: &str, count: i64) -> Result<i64, StoreError> {
-    let statement = fixed::<BigInt>(
+/// Makes a lane, new or not, longer by `count` and gives the positions of what was delivered last and of its last.
+fn lengthen(conn: &mut Conn, room: &str, peer: &str, as_domain: &str, count: i64) -> Result<(i64, i64), StoreError> {
+    let statement = fixed::<(BigInt, BigInt)>(
         &[
             "INSERT INTO outbox_lanes (room, peer, as_domain, status, head, tail, frozen, attempts, first_tried, next_at, \
              lease, lease_owner, lease_until, http_status, error) VALUES (",
@@ -95,7 +99,7 @@ fn lengthen(conn: &mut Conn, room: &str, peer: &str, as_domain: &str, count: i64
             ", ",
             ", 0, ",
             ", 0, 0, 0, 0, 0, '', 0, 0, '') \
-             ON CONFLICT (room, peer) DO UPDATE SET tail = outbox_lanes.tail + excluded.tail RETURNING tail",
+             ON CONFLICT (room, peer) DO UPDATE SET tail = outbox_lanes.tail + excluded.tail RETURNING head, tail",
         ],
         [
             Bind::Text(room),
@@ -105,5 +109,5 @@ fn lengthen(conn: &mut Conn, room: &str, peer: &str, as_domain: &str, count: i64
             Bind::Number(count),
         ],
     );
-    Ok(db!(conn, |c| statement.get_result::<i64>(c))?)
+    Ok(db!(conn, |c| statement.get_result::<(i64, i64)>(c))?)
 }

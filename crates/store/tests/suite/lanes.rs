@@ -184,6 +184,19 @@ on_both! {
         assert!(exists(&db.open(), "alice"));
     }
 
+    fn what_a_job_holds_is_given_back_before_its_answer(db) {
+        let (store, place) = (db.open(), Arc::new(()));
+        for _ in 0..32 {
+            let held = Arc::clone(&place);
+            let holding = move |tx: &mut Tx<'_>| {
+                let _held = &held;
+                register_user(tx, &user("alice"), NOW)
+            };
+            store.write("x", holding).unwrap();
+            assert_eq!(Arc::strong_count(&place), 1);
+        }
+    }
+
     fn a_read_sees_one_snapshot(db) {
         let store = db.open();
         store.read(|conn| {

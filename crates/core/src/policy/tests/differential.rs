@@ -16,6 +16,9 @@ when { context.epoch == 5 };
 @id("x.one") @reason("X")
 forbid (principal, action in Mimi::Action::"RoomActs", resource == Mimi::Room::"mimi://a.example/r/r1")
 when { context.epoch > 6 };
+@id("x.late") @reason("X")
+forbid (principal, action in Mimi::Action::"FreezableActs", resource is Mimi::Room)
+when { context.now > datetime("2026-06-01") && context.suite == 2 };
 @id("x.one-permit")
 permit (principal, action == Mimi::Action::"canSendMessage", resource == Mimi::Room::"mimi://b.example/r/r2");
 @id("x.label") @reason("X")
@@ -90,6 +93,7 @@ struct Draw {
     suite: u16,
     epoch: u64,
     bytes: u64,
+    now: u64,
 }
 
 fn a_user() -> impl Strategy<Value = UserUri> {
@@ -130,8 +134,8 @@ fn a_room() -> impl Strategy<Value = RoomFacts> {
 fn a_draw() -> impl Strategy<Value = Draw> {
     let who = (a_room(), a_user(), prop::option::of(a_user()), prop::option::weighted(0.2, a_user()));
     let what = (0..Capability::NAMED.len(), (0..4_u32, 0..4_u32), any::<[bool; 4]>());
-    (who, what, (1..4_u16, 0..9_u64, 0..1200_u64)).prop_map(
-        |((room, actor, target, other), (at, from_to, flags), (suite, epoch, bytes))| Draw {
+    (who, what, (1..4_u16, 0..9_u64, 0..1200_u64, 0..2_000_000_000_000_u64)).prop_map(
+        |((room, actor, target, other), (at, from_to, flags), (suite, epoch, bytes, now))| Draw {
             source: other.as_ref().unwrap_or(&actor).domain(),
             actor: if actor.is_provider() { Actor::Hub(actor.domain()) } else { Actor::User(actor) },
             room,
@@ -142,6 +146,7 @@ fn a_draw() -> impl Strategy<Value = Draw> {
             suite,
             epoch,
             bytes,
+            now,
         },
     )
 }
@@ -159,6 +164,7 @@ impl Draw {
             suite: self.suite,
             epoch: self.epoch,
             message_bytes: self.bytes,
+            now: Millis(self.now),
             ..question(&self.room, &self.actor, self.capability, self.target.as_ref(), &self.source)
         }
     }
@@ -176,11 +182,16 @@ fn the_indexed_engine_decides_as_cedar_does_over_all_policies() {
     );
     let seen_in = std::cell::RefCell::new(&mut seen);
     runner
-        .run(&a_draw(), |draw| {
+        .run(&(a_draw(), 0..9_u64, 0..1200_u64, 0..2_000_000_000_000_u64), |(mut draw, epoch, bytes, now)| {
+            // The second finds what was found out for the first.
+            for (epoch, bytes, now) in [(draw.epoch, draw.bytes, draw.now), (epoch, bytes, now)] {
+                draw = Draw { epoch, bytes, now, ..draw };
+                let verdict = engine.decide(&draw.question());
+                prop_assert_eq!(&verdict.errors, &Vec::<String>::new());
+                let expected = plain.decide(&draw.question());
+                prop_assert_eq!(Some((verdict.allow, verdict.determining.clone())), expected);
+            }
             let verdict = engine.decide(&draw.question());
-            prop_assert_eq!(&verdict.errors, &Vec::<String>::new());
-            let expected = plain.decide(&draw.question());
-            prop_assert_eq!(Some((verdict.allow, verdict.determining.clone())), expected);
             *seen_in.borrow_mut().entry((verdict.allow, verdict.determining.is_empty())).or_default() += 1;
             Ok(())
         })
