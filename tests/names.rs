@@ -108,6 +108,14 @@ impl World {
                 case("another company's client", Who::Carol, "mimi://b.example/d/carol/phone", &[], forbidden),
                 case("a client that is registered", Who::Carol, &phone, &[], forbidden),
             ],
+            ("DELETE", "/v1/users/{user}") => vec![
+                case("another user", Who::Carol, self.alice.user().as_str(), &[], forbidden),
+                case("a user of another company", Who::Carol, self.bob.user().as_str(), &[], forbidden),
+            ],
+            ("DELETE", "/v1/devices/{device}") => vec![
+                case("another user's client", Who::Carol, &phone, &[], forbidden),
+                case("another company's client", Who::Carol, "mimi://b.example/d/carol/phone", &[], forbidden),
+            ],
             ("GET", "/v1/devices/{device}/key-packages" | "/v1/devices/{device}/events") => {
                 vec![case("another user's client", Who::Carol, &phone, &[], forbidden)]
             }

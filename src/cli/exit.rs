@@ -1,3 +1,4 @@
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use miette::Report;
@@ -51,11 +52,10 @@ impl Failure {
         Self { exit: Exit::Usage, reports: vec![Report::msg(message.into())] }
     }
 
-    /// Prints the reports to standard error and gives the exit code.
-    #[expect(clippy::print_stderr, reason = "the one place where failures are shown")]
+    /// Prints the reports to standard error, whether or not anybody reads there, and gives the exit code.
     pub fn report(self) -> ExitCode {
         for report in &self.reports {
-            eprintln!("{report:?}");
+            let _ = writeln!(std::io::stderr(), "{report:?}");
         }
         self.exit.into()
     }

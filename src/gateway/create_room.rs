@@ -10,7 +10,7 @@ use portcullis_core::wire::Wire;
 use portcullis_core::wire::components::{Capability, FrankingAgent};
 use portcullis_core::wire::update::Extension;
 use portcullis_core::wire::uri::{GroupUri, RoomUri, UserUri};
-use portcullis_store::restrictions::Restrictions;
+use portcullis_store::restrictions::{self, Restrictions};
 use portcullis_store::rooms::{GroupState, NewRoom as NewRow, RoomHead, RoomStatus};
 use portcullis_store::{StoreError, Tx, rooms};
 use serde_json::json;
@@ -65,7 +65,9 @@ pub(super) fn create(inner: &Inner, once: Once, creator: &UserUri, new: &NewRoom
         let sentence = format!("there is no room template `{}`", new.template);
         return inner.refuse(once, creator.as_str(), &Decision { sentence, ..refused });
     };
-    let facts = bare_facts(&new.room, Side::Hub, &Restrictions::default());
+    // Who is out of all rooms is out of those to come.
+    let imposed: Restrictions = inner.store.read(|conn| restrictions::restrictions(conn, &new.room))?;
+    let facts = bare_facts(&new.room, Side::Hub, &imposed);
     let actor = Actor::User(creator.clone());
     let question = Question {
         room: &facts,

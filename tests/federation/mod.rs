@@ -10,6 +10,7 @@ mod elsewhere;
 mod forged;
 mod franking;
 mod joins;
+mod material;
 mod moderation;
 mod notify;
 mod policy;

@@ -95,6 +95,17 @@ async fn a_colleague_who_is_not_in_a_room_cannot_tell_it_from_one_that_is_not_th
 }
 
 #[tokio::test]
+async fn a_stranger_who_asks_for_the_group_of_a_room_cannot_tell_it_from_one_that_is_not_there() {
+    let lab = Lab::open(&["a.example", "b.example", "c.example"]).await;
+    let _room = lab.alice_and_bob().await;
+    let mut cathy = lab.device("c.example/d/cathy/phone").await;
+    for room in [room(), absent()] {
+        let (asked, material) = cathy.ask_group_info(&room).await.unwrap();
+        assert_eq!((refusal(asked).as_str(), material.is_none()), ("not_authorized", true), "{room}");
+    }
+}
+
+#[tokio::test]
 async fn who_may_join_and_has_a_ticket_is_no_stranger() {
     let lab = Lab::open(&["a.example", "b.example", "c.example"]).await;
     let (mut alice, _bob) = lab.alice_and_bob().await;

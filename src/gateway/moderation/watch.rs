@@ -10,6 +10,7 @@ use tokio::sync::watch as channel;
 use tokio::time::sleep;
 use uuid::Uuid;
 
+use super::super::rooms::Hosted;
 use super::super::{Gateway, GatewayError, Inner};
 use super::{room_of, uphold};
 use crate::peer::causes;
@@ -59,17 +60,13 @@ fn spread(inner: &Inner) -> Result<(), GatewayError> {
     let imposed: Vec<Imposed> = inner.store.read(|conn| restrictions::at(conn, &Place::Everywhere))?;
     let owed: Vec<Imposed> = imposed.into_iter().filter(|imposed| imposed.owed).collect();
     let mut after: Option<RoomUri> = None;
+    let mut failed = false;
     loop {
         let page = inner.store.read(|conn| rooms::list(conn, after.as_ref(), PAGE))?;
-        for head in &page {
-            for imposed in &owed {
-                if is_there(inner, &head.room, &imposed.restriction)? {
-                    let (room, imposed, now) = (head.room.clone(), imposed.clone(), inner.clock.now());
-                    inner.store.write(head.room.as_str(), move |tx: &mut Tx<'_>| {
-                        let place = Place::from(&room);
-                        restrictions::impose(tx, &place, &imposed.restriction, &imposed.grounds, now).map(drop)
-                    })?;
-                }
+        for room in page.iter().map(|head| &head.room) {
+            if let Err(error) = reach(inner, room, &owed) {
+                tracing::warn!(%room, cause = causes(&error), "what is imposed everywhere has not come to the room yet");
+                failed = true;
             }
         }
         if page.len() < PAGE as usize {
@@ -77,21 +74,52 @@ fn spread(inner: &Inner) -> Result<(), GatewayError> {
         }
         after = page.last().map(|head| head.room.clone());
     }
+    if failed {
+        return Ok(()); // it stays owed, and the rooms are looked at again
+    }
     let now = inner.clock.now();
     Ok(inner.store.write("admin", move |tx: &mut Tx<'_>| {
-        owed.iter().try_for_each(|imposed| restrictions::settle(tx, &Place::Everywhere, &imposed.restriction, now))
+        for imposed in &owed {
+            if stands(tx, imposed)? {
+                restrictions::settle(tx, &Place::Everywhere, &imposed.restriction, now)?;
+            }
+        }
+        Ok::<_, StoreError>(())
     })?)
 }
 
-fn is_there(inner: &Inner, room: &RoomUri, restriction: &Restriction) -> Result<bool, GatewayError> {
+/// Imposes on a room what takes out clients that are in it.
+fn reach(inner: &Inner, room: &RoomUri, owed: &[Imposed]) -> Result<(), GatewayError> {
     // Past the cache, which is for rooms that somebody uses.
     let hosted = match inner.read_hosted(room) {
         Ok(hosted) => hosted,
-        Err(GatewayError::NotFound) => return Ok(false),
+        Err(GatewayError::NotFound) => return Ok(()),
         Err(error) => return Err(error),
     };
-    Ok(hosted.view().leaves.iter().any(|leaf| restriction.takes_out(&leaf.client, &leaf.user))
-        || hosted.state.participants().keys().any(|user| restriction.ends_rights_of(user)))
+    for imposed in owed.iter().filter(|imposed| concerns(&imposed.restriction, &hosted)) {
+        let (place, imposed, now) = (Place::from(room), imposed.clone(), inner.clock.now());
+        let written = inner.store.write(room.as_str(), move |tx: &mut Tx<'_>| {
+            restrictions::impose(tx, &place, &imposed.restriction, &imposed.grounds, now)?;
+            // Asked with the room held: whoever lifts it everywhere has to hold the room too.
+            if stands(tx, &imposed)? { Ok(()) } else { Err(StoreError::Missing) }
+        });
+        match written {
+            Ok(()) | Err(StoreError::Missing) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+/// Whether what was imposed everywhere still is, and was not lifted and imposed again.
+fn stands(tx: &mut Tx<'_>, imposed: &Imposed) -> Result<bool, StoreError> {
+    let now = restrictions::find(tx, &Place::Everywhere, &imposed.restriction)?;
+    Ok(now.is_some_and(|now| now.ended_at.is_none() && now.at == imposed.at))
+}
+
+fn concerns(restriction: &Restriction, hosted: &Hosted) -> bool {
+    hosted.view().leaves.iter().any(|leaf| restriction.takes_out(&leaf.client, &leaf.user))
+        || hosted.state.participants().keys().any(|user| restriction.ends_rights_of(user))
 }
 
 fn alarm(inner: &Inner, imposed: Imposed) -> Result<(), GatewayError> {

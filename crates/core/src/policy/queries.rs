@@ -117,13 +117,13 @@ impl Bundle {
         let enforcement = Enforcement::of(ask.capability);
         let ask = Ask::Room(Box::new(ask));
         let question = ask.question();
-        let left = engine.put(&question).and_then(|(act, asked)| {
+        let left = engine.put(&question).filter(|_| !open.is_empty()).and_then(|(act, asked)| {
             let asked = asked.ok()?;
             let here = self.metas.values().filter(|meta| applies(&meta.policy, act));
             self.left(here, &asked, open)
         });
         let Some(left) = left else {
-            // Partial evaluation is an aid: what it cannot take is decided as if nothing were open.
+            // Partial evaluation is an aid: where nothing is open the engine decides, and so it does what that cannot take.
             let verdict = engine.decide_any(&question);
             let possible = if verdict.allow { Possible::Yes } else { Possible::No };
             return Answer { subject, possible, by: verdict.determining, conditions: Vec::new(), enforcement };
