@@ -318,3 +318,88 @@ fn what_changes_from_one_bundle_to_another_is_said_with_witnesses() {
     let found = old.json(0, &["diff", to]).remove(0);
     assert_eq!((&found["policies"][0]["changed"], &found["proven"]), (&"added".into(), &false.into()));
 }
+
+#[test]
+fn flags_that_would_be_ignored_are_refused() {
+    let bundle = Authored::new();
+    let (alice, lounge) = ("mimi://a.example/u/alice", "mimi://a.example/r/lounge");
+    let cases = ["--cases", "tests/company.yaml"];
+    for (said, arguments) in [
+        ("cannot be used with", vec!["why", "--it", "x", "--now", "2026-11-20T05:00:00Z"]),
+        ("cannot be used with", vec!["why", "--it", "x", "--target", alice]),
+        ("cannot be used with", vec!["who-can", "--it", "x", "--room", "lounge"]),
+        ("leave --room out", vec!["where-can", "--actor", alice, "--action", "canBan", "--room", "lounge"]),
+        ("leave --actor out", vec!["who-can", "--actor", alice, "--action", "canBan", "--room", "lounge"]),
+        ("leave --action out", vec!["what-can", "--actor", alice, "--action", "canBan", "--room", "lounge"]),
+    ] {
+        let said_so = bundle.says_in_words(64, &[&arguments[..], &cases].concat());
+        assert!(said_so.contains(said), "{arguments:?}: {said_so}");
+    }
+    let who = ["who-can", "--action", "canBan", "--room", lounge];
+    for (said, more) in [
+        ("--template", vec!["--participant", "mimi://a.example/u/alice=group_admin"]),
+        ("nobody is known to be in that room", vec![]),
+        ("nobody is known to be in that room", vec!["--template", "strict"]),
+    ] {
+        let said_so = bundle.says_in_words(64, &[&who[..], &more].concat());
+        assert!(said_so.contains(said), "{more:?}: {said_so}");
+    }
+    let said = bundle.says_in_words(64, &["why", "--actor", alice, "--action", "readStream", "--frozen"]);
+    assert!(said.contains("--frozen describes a room"), "{said}");
+    let said = bundle.says_in_words(64, &["where-can", "--actor", alice, "--action", "canBan"]);
+    assert!(said.contains("give --cases"), "{said}");
+}
+
+#[test]
+fn programs_read_what_is_wrong_from_every_command_as_json() {
+    let (bundle, other) = (Authored::new(), Authored::new());
+    bundle.write("ceiling/night.cedar", &NIGHT.replace("canChangeRoomMood", "canChangeRoomMod"));
+    let (alice, good) = ("mimi://a.example/u/alice", other.dir.to_str().unwrap());
+    for arguments in [
+        &["test"][..],
+        &["why", "--actor", alice, "--action", "readStream"],
+        &["who-can", "--action", "canBan", "--room", "mimi://a.example/r/x"],
+        &["diff", good],
+    ] {
+        let found = bundle.json(3, arguments);
+        assert_eq!(found[0]["file"], "ceiling/night.cedar", "{arguments:?}");
+    }
+    other.write("mine.yaml", "rooms: {}\ncaes: []\n");
+    let mine = other.dir.join("mine.yaml");
+    std::fs::rename(&mine, other.dir.join("../mine.yaml")).unwrap();
+    let mine = other.dir.join("../mine.yaml");
+    let found = other.json(3, &["why", "--cases", mine.to_str().unwrap(), "--it", "x"]);
+    assert_eq!((&found[0]["line"], &found[0]["severity"]), (&2.into(), &"error".into()));
+}
+
+#[test]
+fn what_is_reached_by_a_link_is_not_formatted() {
+    let bundle = Authored::new();
+    let rough = NIGHT.replace("\n  ", " ").replace(",\n", ", ");
+    let elsewhere = bundle.dir.join("../night.cedar");
+    std::fs::write(&elsewhere, &rough).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, bundle.dir.join("ceiling/night.cedar")).unwrap();
+    bundle.write("ceiling/late.cedar", &rough.replace("company.night", "company.late"));
+    assert!(bundle.says_in_words(3, &["fmt"]).contains("is a link"));
+    assert_eq!(std::fs::read_to_string(&elsewhere).unwrap(), rough);
+    assert!(std::fs::read_to_string(bundle.dir.join("ceiling/late.cedar")).unwrap().contains("principal, action"));
+    std::fs::remove_file(bundle.dir.join("ceiling/night.cedar")).unwrap();
+    assert_eq!(bundle.says(0, &["fmt"]), "ceiling/late.cedar\n");
+    let left = std::fs::read_dir(bundle.dir.join("ceiling")).unwrap().map(|entry| entry.unwrap().file_name());
+    assert!(left.into_iter().all(|name| name.to_str().unwrap().ends_with(".cedar")));
+}
+
+#[test]
+fn an_unknown_room_template_is_told_with_those_that_there_are() {
+    let bundle = Authored::new();
+    let run = |code, arguments: &[&str]| {
+        let output = portcullis().arg("room-template").args(arguments).output().unwrap();
+        said(code, &output).split_whitespace().filter(|word| *word != "│").collect::<Vec<_>>().join(" ")
+    };
+    let told = run(64, &["compile", "strickt", "--policies", bundle.dir.to_str().unwrap()]);
+    assert!(told.contains("the bundle has `cooperative`, `moderated`, `multi-org`, `strict`"), "{told}");
+    assert!(run(64, &["compile", "strict"]).contains("give its folder with --policies"));
+    bundle.write("broken.yaml", "title: x\nroels: []\n");
+    let told = run(3, &["compile", bundle.dir.join("broken.yaml").to_str().unwrap()]);
+    assert_eq!(told.matches("roels").count(), 1, "{told}");
+}

@@ -122,11 +122,32 @@ fn show(which: &Which) -> Result<(), Failure> {
 
 impl Which {
     fn read(&self) -> Result<(PathBuf, String), Failure> {
-        let named = self.policies.as_ref().map(|dir| dir.join("templates").join(&self.template).with_extension("yaml"));
+        let templates = self.policies.as_ref().map(|dir| dir.join("templates"));
+        let named = templates.as_ref().map(|templates| templates.join(&self.template).with_extension("yaml"));
         let path = named.filter(|path| path.is_file()).unwrap_or_else(|| self.template.clone());
-        let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read `{}`", path.display()));
-        let text = text.map_err(|error| Failure::usage(format!("{error:#}")))?;
+        let text = std::fs::read_to_string(&path).map_err(|error| {
+            let missing = error.kind() == std::io::ErrorKind::NotFound;
+            let error = format!("cannot read `{}`: {error}", path.display());
+            Failure::usage(match templates {
+                _ if !missing => error,
+                Some(templates) => format!("{error}; {}", Self::others(&templates)),
+                None => format!("{error}; for a template of a bundle, give its folder with --policies"),
+            })
+        })?;
         Ok((path, text))
+    }
+
+    /// What templates there are.
+    fn others(templates: &Path) -> String {
+        let entries = std::fs::read_dir(templates).into_iter().flatten().filter_map(Result::ok);
+        let paths = entries.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|of| of == "yaml"));
+        let mut names: Vec<String> =
+            paths.filter_map(|path| Some(path.file_stem()?.to_string_lossy().into_owned())).collect();
+        names.sort();
+        if names.is_empty() {
+            return format!("there are no templates in `{}`", templates.display());
+        }
+        format!("the bundle has `{}`", names.join("`, `"))
     }
 }
 
@@ -142,8 +163,7 @@ fn parse(path: &Path, text: &str) -> Result<Template, Failure> {
             | TemplateError::AmbiguousRole(_)
             | TemplateError::Roles(_) => String::new(),
         };
-        let why = std::error::Error::source(&error).map_or_else(String::new, |source| format!(": {source}"));
-        Failure::invalid([miette::Report::msg(format!("{}{place}: {error}{why}", path.display()))])
+        Failure::invalid([miette::Report::msg(format!("{}{place}: {:#}", path.display(), anyhow::Error::from(error)))])
     })
 }
 

@@ -1,9 +1,9 @@
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use portcullis_core::policy::{Bundle, BundleDiff, Change, Changed, DecisionChange, Verdict, Written};
+use portcullis_core::policy::{BundleDiff, Change, Changed, DecisionChange, Verdict, Written};
 use serde_json::{Value, json};
 
-use super::{Exit, Failure, Format, diagnostics, files, output};
+use super::{Exit, Failure, Format, output, read};
 
 /// Arguments of `portcullis policy diff`.
 #[derive(Debug, clap::Args)]
@@ -35,13 +35,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
-    let read = |dir: &Path| {
-        let files = files(dir)?;
-        let bundle = Bundle::load(files.clone());
-        let bundle = bundle.map_err(|wrong| Failure::invalid(diagnostics::reports(dir, &files, wrong)))?;
-        Ok::<_, Failure>((bundle, files))
-    };
-    let (old, new) = (read(&args.old)?, read(&args.new)?);
+    let (old, new) = (read(&args.old, args.format)?, read(&args.new, args.format)?);
     let diff = BundleDiff::of(Written { bundle: &old.0, files: &old.1 }, Written { bundle: &new.0, files: &new.1 });
     match args.format {
         Format::Text => show(&diff),

@@ -96,9 +96,28 @@ fn files(dir: &Path) -> Result<BTreeMap<String, Vec<u8>>, Failure> {
 }
 
 /// A bundle that is good.
-fn bundle(dir: &Path) -> Result<Bundle, Failure> {
+fn bundle(dir: &Path, format: Format) -> Result<Bundle, Failure> {
+    read(dir, format).map(|(bundle, _)| bundle)
+}
+
+/// A bundle that is good, and its files.
+fn read(dir: &Path, format: Format) -> Result<(Bundle, BTreeMap<String, Vec<u8>>), Failure> {
     let files = files(dir)?;
-    Bundle::load(files.clone()).map_err(|wrong| Failure::invalid(diagnostics::reports(dir, &files, wrong)))
+    match Bundle::load(files.clone()) {
+        Ok(bundle) => Ok((bundle, files)),
+        Err(wrong) => Err(invalid(dir, &files, format, wrong)),
+    }
+}
+
+/// What is wrong with files, to standard output for programs.
+fn invalid(dir: &Path, files: &BTreeMap<String, Vec<u8>>, format: Format, wrong: Vec<Diagnostic>) -> Failure {
+    match format {
+        Format::Text => Failure::invalid(diagnostics::reports(dir, files, wrong)),
+        Format::Json => match show(dir, files, format, &wrong) {
+            Ok(()) => Failure::shown(Exit::InvalidFile),
+            Err(error) => error.into(),
+        },
+    }
 }
 
 /// Shows diagnostics as they are wanted.

@@ -27,7 +27,7 @@ pub(super) struct WhoCan {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Lists every capability. What is not given of time (--now) and size (--bytes) stays open: the answer then says under which
-conditions it is allowed.
+conditions it is allowed. What is done to somebody, and a change of role, is marked where --target or --to-role is not given.
 
 Examples:
   portcullis policy what-can gw/policies --actor mimi://a.example/u/alice --cases tests/company.yaml --room lounge")]
@@ -81,11 +81,17 @@ pub(super) fn where_can(args: &WhereCan) -> Result<(), Failure> {
 
 fn run(args: &Asked, over: Over, open: Open) -> Result<(), Failure> {
     let dir = &args.folder.dir;
-    let bundle = bundle(dir)?;
-    let (suite, number) = args.question.read(dir, &bundle, open)?;
+    args.question.fits(open)?;
+    let bundle = bundle(dir, args.format)?;
+    let (suite, number) = args.question.read(dir, (&bundle, args.format), open)?;
     let facts: BTreeSet<OpenFact> = args.question.open_facts();
     let answers = bundle.query(&suite, number, over, &facts);
     let answers = answers.ok_or_else(|| Failure::usage("that is not about a room: give --room"))?;
+    if answers.is_empty() && over == Over::Users {
+        let message = "nobody is known to be in that room: give --template and --participant, or a room of --cases that \
+                       has participants";
+        return Err(Failure::usage(message));
+    }
     let shown = answers.iter().filter(|answer| args.all || answer.possible != Possible::No);
     match args.format {
         Format::Text => {
@@ -110,7 +116,11 @@ fn name(possible: Possible) -> &'static str {
 fn show(answer: &Answer) {
     let by = if answer.by.is_empty() { String::new() } else { format!("  by {}", answer.by.join(", ")) };
     let mark = if answer.enforcement.is_here() { "" } else { "  (not enforced here)" };
-    output::line(format_args!("{:<3}  {}{by}{mark}", name(answer.possible), answer.subject));
+    let unnamed = match &answer.unnamed[..] {
+        [] => String::new(),
+        names => format!("  (asked without --{})", names.join(" and --").replace('_', "-")),
+    };
+    output::line(format_args!("{:<3}  {}{by}{mark}{unnamed}", name(answer.possible), answer.subject));
     for condition in &answer.conditions {
         let word = if condition.forbids { "unless" } else { "if" };
         output::line(format_args!("       {word} {}  ({})", condition.text, condition.policy));
@@ -124,5 +134,6 @@ fn as_json(answer: &Answer) -> Value {
     json!({
         "subject": answer.subject, "possible": name(answer.possible), "policies": answer.by,
         "conditions": conditions.collect::<Vec<_>>(), "enforced_here": answer.enforcement.is_here(),
+        "unnamed": answer.unnamed,
     })
 }

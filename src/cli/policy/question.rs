@@ -4,12 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use portcullis_core::policy::{Bundle, OpenFact, Suite};
+use portcullis_core::policy::{Bundle, Diagnostic, OpenFact, Suite};
 use portcullis_core::wire::uri::{RoomUri, UserUri};
 use portcullis_core::yaml;
 use serde_json::{Map, Value, json};
 
-use super::{Failure, diagnostics};
+use super::{Failure, Format};
+
+/// What a question is put together from; a case has all of it.
+const QUESTION: [&str; 10] =
+    ["actor", "action", "room", "target", "from_role", "to_role", "now", "bytes", "suite", "source"];
 
 /// Flags that make a question.
 #[derive(Debug, clap::Args)]
@@ -19,7 +23,7 @@ pub(super) struct Question {
     cases: Option<PathBuf>,
 
     /// The case whose sentence has this in it; it must be the only one
-    #[arg(long, value_name = "TEXT", requires = "cases", conflicts_with_all = ["actor", "action"])]
+    #[arg(long, value_name = "TEXT", requires = "cases", conflicts_with_all = QUESTION)]
     it: Option<String>,
 
     /// Who
@@ -43,7 +47,7 @@ pub(super) struct Question {
     template: Option<String>,
 
     /// A participant of the room and its role, by name or number; more than one may be given
-    #[arg(long = "participant", value_name = "URI=ROLE", value_parser = participant, conflicts_with = "cases")]
+    #[arg(long = "participant", value_name = "URI=ROLE", value_parser = participant, requires = "template", conflicts_with = "cases")]
     participants: Vec<(UserUri, String)>,
 
     /// The room is another provider's
@@ -111,10 +115,15 @@ const ROOM: &str = "room";
 
 impl Question {
     /// The suite that has the question in it, and its number there.
-    pub(super) fn read(&self, dir: &Path, bundle: &Bundle, open: Open) -> Result<(Suite, usize), Failure> {
+    pub(super) fn read(
+        &self,
+        dir: &Path,
+        (bundle, format): (&Bundle, Format),
+        open: Open,
+    ) -> Result<(Suite, usize), Failure> {
         let file = self.cases.as_ref().map(|path| CasesFile::read(dir, path)).transpose()?;
         if let Some(file) = &file {
-            let suite = bundle.questions(&file.name, &file.text).map_err(|wrong| file.invalid(wrong))?;
+            let suite = bundle.questions(&file.name, &file.text).map_err(|wrong| file.invalid(format, wrong))?;
             if let Some(text) = &self.it {
                 let number = only(&suite, text)?;
                 return Ok((suite, number));
@@ -143,6 +152,20 @@ impl Question {
         Ok((suite, 0))
     }
 
+    /// Refuses what a question over all users, capabilities or rooms has no use for.
+    pub(super) fn fits(&self, open: Open) -> Result<(), Failure> {
+        let unused = [
+            (open.actor && self.actor.is_some(), "who-can asks for every participant: leave --actor out"),
+            (open.action && self.action.is_some(), "what-can asks for every capability: leave --action out"),
+            (open.room && self.room.is_some(), "where-can asks in every room of a file of cases: leave --room out"),
+            (open.room && self.cases.is_none(), "where-can asks in the rooms of a file of cases: give --cases"),
+        ];
+        match unused.into_iter().find(|(is_wrong, _)| *is_wrong) {
+            Some((_, message)) => Err(Failure::usage(message)),
+            None => Ok(()),
+        }
+    }
+
     /// What of the request stays open: a case is whole, flags name what they name.
     pub(super) fn open_facts(&self) -> BTreeSet<OpenFact> {
         let open = [(OpenFact::Now, self.now.is_none()), (OpenFact::Bytes, self.bytes.is_none())];
@@ -152,9 +175,15 @@ impl Question {
     /// The name of the room among the rooms of the suite, where one is named.
     fn place(&self, written: &mut Map<String, Value>) -> Result<Option<String>, Failure> {
         let Some(room) = self.room.as_ref().filter(|room| room.starts_with("mimi:")) else {
-            let describes = self.template.is_some() || !self.participants.is_empty();
-            if describes && self.room.is_none() {
-                return Err(Failure::usage("--template and --participant describe a room: name it with --room URI"));
+            let describing = [
+                ("--template", self.template.is_some()),
+                ("--follower", self.follower),
+                ("--frozen", self.frozen),
+                ("--legal-hold", self.legal_hold),
+                ("--muted", !self.muted.is_empty()),
+            ];
+            if let Some((flag, _)) = describing.into_iter().find(|(_, given)| *given) {
+                return Err(Failure::usage(format!("{flag} describes a room: name it with --room and its URI")));
             }
             return Ok(self.room.clone());
         };
@@ -236,9 +265,9 @@ impl CasesFile {
         Ok(Self { name: path.display().to_string(), path, text })
     }
 
-    fn invalid(&self, wrong: Vec<portcullis_core::policy::Diagnostic>) -> Failure {
+    fn invalid(&self, format: Format, wrong: Vec<Diagnostic>) -> Failure {
         let files = BTreeMap::from([(self.name.clone(), self.text.clone().into_bytes())]);
         let folder = if self.path.is_absolute() { Path::new("/") } else { Path::new("") };
-        Failure::invalid(diagnostics::reports(folder, &files, wrong))
+        super::invalid(folder, &files, format, wrong)
     }
 }

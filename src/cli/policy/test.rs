@@ -32,7 +32,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
-    let bundle = bundle(&args.folder.dir)?;
+    let bundle = bundle(&args.folder.dir, args.format)?;
     let wanted = |outcome: &CaseOutcome| {
         args.filter.as_ref().is_none_or(|text| outcome.file.contains(text) || outcome.it.contains(text))
     };

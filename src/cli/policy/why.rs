@@ -38,8 +38,8 @@ const MOST_CHARS: usize = 160;
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let dir = &args.folder.dir;
-    let bundle = bundle(dir)?;
-    let (suite, number) = args.question.read(dir, &bundle, Open::default())?;
+    let bundle = bundle(dir, args.format)?;
+    let (suite, number) = args.question.read(dir, (&bundle, args.format), Open::default())?;
     let why = bundle.why(&suite, number).ok_or_else(|| Failure::usage("nothing decides that"))?;
     match args.format {
         Format::Text => show(&why, args.facts),

@@ -10,7 +10,7 @@ use cedar_policy::{PolicyId, Schema, SchemaFragment};
 
 use crate::room::{Template, TemplateError};
 
-use super::cases::{Reading, Suite};
+use super::cases::{self, Reading, Suite};
 use super::diagnostic::{Diagnostic, Source};
 use super::index::Index;
 use super::policies::{self, Found, Layer, PolicyMeta};
@@ -244,6 +244,12 @@ impl<'a> Texts<'a> {
     }
 
     fn schema(&self, wrong: &mut Vec<Diagnostic>) -> Option<Schema> {
+        if self.schema.is_empty() {
+            let help = "copy `schema/mimi.cedarschema` of the shipped bundle".to_owned();
+            let place = Source { file: "schema/mimi.cedarschema", text: "" };
+            wrong.push(place.at(0, "the bundle has no schema", Some(help)));
+            return None;
+        }
         let mut fragments = Vec::new();
         for source in &self.schema {
             match SchemaFragment::from_cedarschema_str(source.text) {
@@ -289,7 +295,7 @@ impl<'a> Texts<'a> {
     fn templates(&self, wrong: &mut Vec<Diagnostic>) -> BTreeMap<String, Template> {
         let mut templates = BTreeMap::new();
         for source in &self.templates {
-            let name = source.file.trim_start_matches("templates/").trim_end_matches(".yaml");
+            let name = template_name(source.file);
             match Template::parse(source.text) {
                 Ok(template) => {
                     templates.insert(name.to_owned(), template);
@@ -308,15 +314,22 @@ impl<'a> Texts<'a> {
     ) -> Vec<(String, Suite)> {
         let ids = found.iter().map(|found| found.policy.id().to_string()).collect();
         let mut suites = Vec::new();
+        let names = self.templates.iter().map(|source| template_name(source.file));
+        let broken: Vec<String> = names.filter(|name| !templates.contains_key(*name)).map(cases::no_template).collect();
         let reading = Reading { policies: &ids, templates, expecting: true };
         for source in &self.tests {
             match Suite::parse(*source, reading) {
                 Ok(suite) => suites.push((source.file.to_owned(), suite)),
-                Err(diagnostics) => wrong.extend(diagnostics),
+                // That a template is not good is said where it stands.
+                Err(found) => wrong.extend(found.into_iter().filter(|found| !broken.contains(&found.message))),
             }
         }
         suites
     }
+}
+
+fn template_name(file: &str) -> &str {
+    file.trim_start_matches("templates/").trim_end_matches(".yaml")
 }
 
 fn index(found: &[Found<'_>], wrong: &mut Vec<Diagnostic>) -> Index {

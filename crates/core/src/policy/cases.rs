@@ -26,6 +26,7 @@ use case::Case;
 pub use coverage::{ClauseCoverage, Coverage, PolicyCoverage};
 pub use expected::Difference;
 use expected::Expected;
+pub(super) use fixtures::no_template;
 use fixtures::{Fixture, RoomFixture};
 use moment::Moment;
 
@@ -136,12 +137,12 @@ impl Suite {
         }
         let mut place = Place { source, offset: 0 };
         let mut cases = Vec::new();
-        for row in written.cases.iter().flat_map(Case::rows) {
+        for row in written.cases.iter().flat_map(rows) {
             place.go_to(&row.it);
             let asked = row.ask(&rooms, written.now);
             cases.extend(place.ready(&row.it, asked, row.expect, reading, &mut wrong));
         }
-        for row in written.admin.iter().flat_map(AdminCase::rows) {
+        for row in written.admin.iter().flat_map(rows) {
             place.go_to(&row.it);
             let asked = row.ask(written.now);
             cases.extend(place.ready(&row.it, asked, row.expect, reading, &mut wrong));
@@ -226,6 +227,47 @@ impl Place<'_> {
                 None
             }
         }
+    }
+}
+
+/// A case as a file has it: asked by itself, or once for each row of its table.
+trait Tabled: Clone {
+    fn it(&self) -> &str;
+    fn expect(&self) -> Option<&Expected>;
+    fn table(&self) -> &[Self];
+    /// This row, with what it leaves out taken from the case.
+    fn over(&self, of: &Self) -> Self;
+}
+
+/// A case, or a row of its table, with all that it takes from the case.
+struct Row<C> {
+    it: String,
+    expect: Option<Expected>,
+    case: C,
+}
+
+/// What is asked: the case itself, or the rows of its table.
+fn rows<C: Tabled>(case: &C) -> Vec<Row<C>> {
+    let row = |it: String, case: C| Row { it, expect: case.expect().cloned(), case };
+    if case.table().is_empty() {
+        return vec![row(case.it().to_owned(), case.clone())];
+    }
+    let rows = case
+        .table()
+        .iter()
+        .enumerate()
+        .map(|(number, written)| row(row_sentence(case.it(), written.it(), number + 1), written.over(case)));
+    rows.collect()
+}
+
+impl<C: Tabled> Row<C> {
+    /// The case, if it has no table in its table.
+    fn flat(&self) -> Result<&C, Unclear> {
+        if self.case.table().is_empty() {
+            return Ok(&self.case);
+        }
+        let message = format!("`{}` has a table in a table", self.it);
+        Err(Unclear::new(&self.it, message, "write its rows into the outer table"))
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use cedar_policy::{Effect, EntityUid, Policy, PolicyId, PrincipalConstraint, ResourceConstraint};
+use cedar_policy::{Effect, EntityUid, Policy, PolicyId, PrincipalConstraint, ResourceConstraint, Schema};
 
 use crate::room::Template;
 
@@ -48,7 +48,10 @@ pub(super) fn of(bundle: &Bundle, texts: &BTreeMap<&str, &str>) -> Vec<Diagnosti
             }
         }
     }
-    found.extend(metas.iter().filter_map(|meta| extremes(meta, applied.get(meta.policy.id())?)));
+    found.extend(metas.iter().filter_map(|meta| {
+        let applied = applied.get(meta.policy.id())?;
+        extremes(meta, applied, || idle(meta, &acts, &bundle.schema))
+    }));
     found.extend(metas.iter().filter(|meta| partial::counts(&meta.policy)).map(|meta| {
         let help = "numbers are 64 bits wide; a policy that fails denies, whatever it is about";
         meta.wrong("arithmetic on facts can leave the range of numbers", help).warning()
@@ -89,7 +92,7 @@ impl Level {
 }
 
 /// Policies that never apply, those that do to nothing that is stopped here, and those whose conditions change nothing.
-fn extremes(meta: &PolicyMeta, applied: &Applied) -> Option<Diagnostic> {
+fn extremes(meta: &PolicyMeta, applied: &Applied, is_idle: impl FnOnce() -> bool) -> Option<Diagnostic> {
     let levels = &applied.levels;
     if *levels == BTreeSet::from([Level::Never]) {
         let help = "its conditions never hold for any of the actions it names";
@@ -100,10 +103,30 @@ fn extremes(meta: &PolicyMeta, applied: &Applied) -> Option<Diagnostic> {
         return Some(meta.wrong("policy applies only to what this gateway cannot stop", help).warning());
     }
     let conditional = !partial::clauses(&meta.policy).is_empty();
-    (conditional && *levels == BTreeSet::from([Level::Always])).then(|| {
+    (conditional && (*levels == BTreeSet::from([Level::Always]) || is_idle())).then(|| {
         let help = "leave them out, or write what was meant: for every action it names they hold always";
         meta.wrong("conditions of the policy change nothing", help).warning()
     })
+}
+
+/// Whether a policy whose scope depends on the facts applies to all that its scope names.
+fn idle(meta: &PolicyMeta, acts: &[&Act], schema: &Schema) -> bool {
+    use {PrincipalConstraint as Of, ResourceConstraint as In};
+    let principal = matches!(meta.policy.principal_constraint(), Of::Any | Of::Is(_));
+    let resource = matches!(meta.policy.resource_constraint(), In::Any | In::Is(_));
+    if principal && resource {
+        return false;
+    }
+    let Some(scope) = partial::scope_of(&meta.policy) else { return false };
+    let here = acts.iter().filter(|act| applies(&meta.policy, act));
+    let mut compared = here.map(|act| {
+        let left = |policy| {
+            let residuals = partial::of_action([policy], &act.uid, schema);
+            residuals.iter().map(|residual| partial::conjuncts(&residual.policy)).collect::<Vec<_>>()
+        };
+        left(&meta.policy) == left(&scope)
+    });
+    compared.all(|same| same)
 }
 
 /// A policy's conditions in an order of their own.
@@ -174,39 +197,37 @@ fn is_forbid(meta: &PolicyMeta) -> bool {
     meta.policy.effect() == Effect::Forbid
 }
 
-/// Whether `wide` applies whenever `narrow` does.
+/// Whether `wide` applies whenever `narrow` does, and tells the same.
 fn covers(wide: &Compared<'_>, narrow: &Compared<'_>) -> bool {
     let (by, of): (&Policy, &Policy) = (&wide.meta.policy, &narrow.meta.policy);
     wide.meta.advisory == narrow.meta.advisory
+        && wide.meta.reason == narrow.meta.reason
+        && wide.meta.public_message == narrow.meta.public_message
         && wide.clauses.iter().all(|clause| narrow.clauses.contains(clause))
         && resource_covers(&by.resource_constraint(), &of.resource_constraint())
         && principal_covers(&by.principal_constraint(), &of.principal_constraint())
         && narrow.acts.is_subset(&wide.acts)
 }
 
-fn principal_covers(wide: &PrincipalConstraint, narrow: &PrincipalConstraint) -> bool {
-    use PrincipalConstraint::{Any, Eq, In, Is, IsIn};
-    match (wide, narrow) {
-        (Any, _) => true,
-        (Is(of), Is(kind) | IsIn(kind, _)) => of == kind,
-        (Is(of), Eq(one)) => of == one.type_name(),
-        (In(group), Eq(one) | In(one) | IsIn(_, one)) | (Eq(group), Eq(one)) => group == one,
-        (IsIn(of, group), IsIn(kind, one)) => of == kind && group == one,
-        (In(_) | Is(_) | IsIn(..) | Eq(_), _) => false,
-    }
+/// Cedar has the same kinds of constraint for principals and resources, as two types.
+macro_rules! constraint_covers {
+    ($name:ident, $constraint:ident) => {
+        fn $name(wide: &$constraint, narrow: &$constraint) -> bool {
+            use $constraint::{Any, Eq, In, Is, IsIn};
+            match (wide, narrow) {
+                (Any, _) => true,
+                (Is(of), Is(kind) | IsIn(kind, _)) => of == kind,
+                (Is(of), Eq(one)) => of == one.type_name(),
+                (In(group), Eq(one) | In(one) | IsIn(_, one)) | (Eq(group), Eq(one)) => group == one,
+                (IsIn(of, group), IsIn(kind, one)) => of == kind && group == one,
+                (In(_) | Is(_) | IsIn(..) | Eq(_), _) => false,
+            }
+        }
+    };
 }
 
-fn resource_covers(wide: &ResourceConstraint, narrow: &ResourceConstraint) -> bool {
-    use ResourceConstraint::{Any, Eq, In, Is, IsIn};
-    match (wide, narrow) {
-        (Any, _) => true,
-        (Is(of), Is(kind) | IsIn(kind, _)) => of == kind,
-        (Is(of), Eq(one)) => of == one.type_name(),
-        (In(group), Eq(one) | In(one) | IsIn(_, one)) | (Eq(group), Eq(one)) => group == one,
-        (IsIn(of, group), IsIn(kind, one)) => of == kind && group == one,
-        (In(_) | Is(_) | IsIn(..) | Eq(_), _) => false,
-    }
-}
+constraint_covers!(principal_covers, PrincipalConstraint);
+constraint_covers!(resource_covers, ResourceConstraint);
 
 /// Capabilities that roles of a template grant and that the ceiling forbids to everybody.
 fn taken(
@@ -223,9 +244,41 @@ fn taken(
             let id = by.policy.id();
             let message = format!("role `{}` grants `{capability}`, which `{id}` forbids to everybody", role.name);
             let help = Some(format!("leave it out of the role, or look at {}:{}", by.place.file, by.place.line));
-            let from = source.text.find(&format!("name: {}", role.name)).unwrap_or(0);
-            found.push(source.near(from, &capability.to_string(), message, help).warning());
+            let (from, length) = granted(source.text, &role.name, &capability.to_string());
+            found.push(source.span(from, length, message, help).warning());
         }
     }
     found
+}
+
+/// Where a template grants a capability to a role: there, or, where the role has it from another one, at the role's name;
+/// from where on, and how long that is, in bytes.
+fn granted(text: &str, role: &str, capability: &str) -> (usize, usize) {
+    let (mut at, mut named) = (0, None);
+    for line in text.split_inclusive('\n') {
+        let code = line.split('#').next().unwrap_or(line);
+        let entry = code.trim().trim_start_matches("- ").trim_start();
+        let value = |key| entry.strip_prefix(key).map(|value: &str| value.trim().trim_matches(['"', '\'']));
+        if let Some(name) = value("name:") {
+            if named.is_some() {
+                break;
+            }
+            named = (name == role).then(|| (at + line.find(role).unwrap_or(0), role.len()));
+        }
+        if let Some(column) = word(code, capability).filter(|_| named.is_some()) {
+            return (at + column, capability.len());
+        }
+        at += line.len();
+    }
+    named.unwrap_or((0, 0))
+}
+
+/// Where a word stands in a line, as a whole one.
+fn word(line: &str, word: &str) -> Option<usize> {
+    let is_of_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    line.match_indices(word).map(|(at, _)| at).find(|at| {
+        let (before, after) = (line.get(..*at), line.get(at + word.len()..));
+        !before.is_some_and(|text| text.ends_with(is_of_word))
+            && !after.is_some_and(|text| text.starts_with(is_of_word))
+    })
 }

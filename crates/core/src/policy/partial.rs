@@ -2,10 +2,11 @@
 
 use cedar_policy::pst::{Clause, Expr};
 use cedar_policy::{
-    Entities, EntityUid, PartialEntities, PartialEntityUid, PartialRequest, Policy, PolicySet, RequestEnv, Schema,
+    ActionConstraint, Entities, EntityUid, PartialEntities, PartialEntityUid, PartialRequest, Policy, PolicySet,
+    PrincipalConstraint, RequestEnv, ResourceConstraint, Schema,
 };
 
-use super::expressions::{self, Known};
+use super::expressions::{self, Known, Sense};
 
 /// What is left of a policy for one kind of question.
 pub(super) struct Residual {
@@ -54,9 +55,61 @@ pub(super) fn known(policy: &Policy) -> Known {
     all
 }
 
-/// Whether it may depend on an attribute of one of these names.
-pub(super) fn reads(policy: &Policy, attributes: &[&str]) -> bool {
-    known(policy) == Known::Open && clauses(policy).iter().any(|(_, expr)| expressions::reads(expr, attributes))
+/// Whether it can come to apply because an attribute of one of these names is true.
+pub(super) fn applies_by(policy: &Policy, attributes: &[&str]) -> bool {
+    let by = |(is_unless, expr): &(bool, std::sync::Arc<Expr>)| {
+        expressions::holds_by(expr, attributes, if *is_unless { Sense::Against } else { Sense::With })
+    };
+    known(policy) == Known::Open && clauses(policy).iter().any(by)
+}
+
+/// Whether a policy with no scope fails, whatever the facts.
+pub(super) fn fails(policy: &Policy) -> bool {
+    for (is_unless, expr) in clauses(policy) {
+        if expressions::fails(&expr) {
+            return true;
+        }
+        let passes = if is_unless { Known::False } else { Known::True };
+        if expressions::known(&expr) != passes {
+            return false;
+        }
+    }
+    false
+}
+
+/// The parts that all must hold for a policy with no scope to apply, in their order.
+pub(super) fn conjuncts(policy: &Policy) -> Vec<String> {
+    let parts = clauses(policy).into_iter().flat_map(|(is_unless, expr)| {
+        if is_unless { vec![format!("!({expr})")] } else { expressions::conjuncts(&expr) }
+    });
+    parts.collect()
+}
+
+/// A forbid of all that the scope of the policy names.
+pub(super) fn scope_of(policy: &Policy) -> Option<Policy> {
+    let action = match policy.action_constraint() {
+        ActionConstraint::Any => "action".to_owned(),
+        ActionConstraint::Eq(action) => format!("action == {action}"),
+        ActionConstraint::In(actions) => {
+            let actions: Vec<String> = actions.iter().map(ToString::to_string).collect();
+            format!("action in [{}]", actions.join(", "))
+        }
+    };
+    let principal = match policy.principal_constraint() {
+        PrincipalConstraint::Any => "principal".to_owned(),
+        PrincipalConstraint::Eq(one) => format!("principal == {one}"),
+        PrincipalConstraint::In(group) => format!("principal in {group}"),
+        PrincipalConstraint::Is(of) => format!("principal is {of}"),
+        PrincipalConstraint::IsIn(of, group) => format!("principal is {of} in {group}"),
+    };
+    let resource = match policy.resource_constraint() {
+        ResourceConstraint::Any => "resource".to_owned(),
+        ResourceConstraint::Eq(one) => format!("resource == {one}"),
+        ResourceConstraint::In(group) => format!("resource in {group}"),
+        ResourceConstraint::Is(of) => format!("resource is {of}"),
+        ResourceConstraint::IsIn(of, group) => format!("resource is {of} in {group}"),
+    };
+    Policy::parse(Some(policy.id().clone()), format!("forbid ({principal}, {action}, {resource});")).ok()
 }
 
 /// Whether it counts with numbers that can leave their range.

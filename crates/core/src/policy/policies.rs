@@ -4,9 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use cedar_policy::ffi::DetailedError;
-use cedar_policy::{
-    ActionConstraint, Effect, EntityUid, Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator,
-};
+use cedar_policy::{Effect, EntityUid, Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator};
 
 use crate::wire::uri::{Domain, RoomUri, UserUri};
 
@@ -241,12 +239,7 @@ pub(super) fn check_names(
 /// No forbid of the company applies to leaving (correction C-3).
 fn check_leaving(found: &Found<'_>, vocabulary: &Vocabulary, wrong: &mut Vec<Diagnostic>) {
     let Some(leaving) = vocabulary.leaving() else { return };
-    let applies = match found.policy.action_constraint() {
-        ActionConstraint::Any => true,
-        ActionConstraint::Eq(action) => action == leaving.uid,
-        ActionConstraint::In(actions) => actions.iter().any(|action| leaving.lineage.contains(action)),
-    };
-    if applies {
+    if promises::applies(&found.policy, leaving) {
         let help = "expected actions to be named, for example `action in Mimi::Action::\"RoomActs\"`";
         wrong.push(found.wrong("policy would forbid `canRemoveSelf`: nobody is held in a room", help));
     }

@@ -11,13 +11,12 @@ use super::partial::{self, Residual};
 use super::policies::{Found, Layer};
 use super::vocabulary::{Act, Vocabulary};
 
-/// Capabilities that stay whatever is frozen or suspended, and the attributes that no forbid of them may read. Leaving is
-/// not among them: no policy of the company may forbid that for any reason.
+/// Capabilities that stay whatever is frozen or suspended, and the attributes that must make no forbid of them apply.
 const KEPT: [(&[Capability], &[&str], &str); 2] = [
     (
-        &[Capability::REMOVE_OWN_CLIENT, Capability::REPORT_ABUSE],
+        &[Capability::REMOVE_SELF, Capability::REMOVE_OWN_CLIENT, Capability::REPORT_ABUSE],
         &["frozen", "suspended"],
-        "dropping own clients and reporting abuse stay possible whoever is suspended and whatever is frozen",
+        "leaving, dropping own clients and reporting abuse stay possible whoever is suspended and whatever is frozen",
     ),
     (
         &[Capability::REMOVE_PARTICIPANT, Capability::BAN, Capability::KICK],
@@ -81,7 +80,7 @@ pub(super) fn beyond(vocabulary: &Vocabulary) -> HashSet<&EntityUid> {
     here.into_iter().filter(|(_, is_here)| !is_here).map(|(named, _)| named).collect()
 }
 
-/// No forbid of the company stops by freeze or suspension what must stay possible then.
+/// No forbid stops by freeze or suspension what must stay possible then.
 pub(super) fn check_kept(
     all: &[Found<'_>],
     invalid: &BTreeSet<PolicyId>,
@@ -90,20 +89,24 @@ pub(super) fn check_kept(
     wrong: &mut Vec<Diagnostic>,
 ) {
     for (capabilities, attributes, why) in KEPT {
-        let reads = |found: &&Found<'_>| {
-            found.layer != Layer::Platform
-                && found.policy.effect() == Effect::Forbid
+        let can_stop = |found: &&Found<'_>| {
+            found.policy.effect() == Effect::Forbid
                 && !invalid.contains(found.policy.id())
                 && capabilities
                     .iter()
                     .any(|of| vocabulary.capability(*of).is_some_and(|act| applies(&found.policy, act)))
-                && partial::reads(&found.policy, attributes)
+                && partial::applies_by(&found.policy, attributes)
         };
-        for found in all.iter().filter(reads) {
+        for found in all.iter().filter(can_stop) {
+            // That the company's own policies reach leaving is wrong in itself, and said elsewhere.
+            let is_told =
+                |capability: Capability| capability == Capability::REMOVE_SELF && found.layer != Layer::Platform;
             let stopped = |capability: &&Capability| {
                 let act = vocabulary.capability(**capability).filter(|act| applies(&found.policy, act));
                 let residuals = act.map(|act| partial::of_action([&found.policy], &act.uid, schema));
-                residuals.into_iter().flatten().any(|Residual { policy, .. }| partial::reads(&policy, attributes))
+                let mut residuals = residuals.into_iter().flatten();
+                !is_told(**capability)
+                    && residuals.any(|Residual { policy, .. }| partial::applies_by(&policy, attributes))
             };
             let stopped: Vec<String> = capabilities.iter().filter(stopped).map(ToString::to_string).collect();
             if !stopped.is_empty() {

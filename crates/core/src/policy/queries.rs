@@ -76,6 +76,9 @@ pub struct Answer {
     pub conditions: Vec<Condition>,
     /// Who can stop it.
     pub enforcement: Enforcement,
+    /// What it depends on and was not named: a `target` of what is done to somebody, the role (`to_role`) that a change of
+    /// role leads to.
+    pub unnamed: Vec<&'static str>,
 }
 
 /// What a policy makes of something that is open.
@@ -114,7 +117,7 @@ impl Bundle {
     }
 
     fn answer(&self, engine: &Engine, subject: String, ask: RoomAsk, open: &BTreeSet<OpenFact>) -> Answer {
-        let enforcement = Enforcement::of(ask.capability);
+        let (enforcement, unnamed) = (Enforcement::of(ask.capability), ask.unnamed());
         let ask = Ask::Room(Box::new(ask));
         let question = ask.question();
         let left = engine.put(&question).filter(|_| !open.is_empty()).and_then(|(act, asked)| {
@@ -126,8 +129,15 @@ impl Bundle {
             // Partial evaluation is an aid: where nothing is open the engine decides, and so it does what that cannot take.
             let verdict = engine.decide_any(&question);
             let possible = if verdict.allow { Possible::Yes } else { Possible::No };
-            return Answer { subject, possible, by: verdict.determining, conditions: Vec::new(), enforcement };
+            return Answer { subject, possible, by: verdict.determining, conditions: Vec::new(), enforcement, unnamed };
         };
+        // A policy that fails denies, whatever the others say.
+        let failing: Vec<String> =
+            left.iter().filter(|one| one.fails).map(|one| one.condition.policy.clone()).collect();
+        if !failing.is_empty() {
+            let (possible, conditions) = (Possible::No, Vec::new());
+            return Answer { subject, possible, by: failing, conditions, enforcement, unnamed };
+        }
         let of = |forbids: bool, known: Known| {
             left.iter().filter(move |one| one.condition.forbids == forbids && one.known == known)
         };
@@ -138,10 +148,17 @@ impl Bundle {
         let conditions: Vec<Condition> = maybe.map(|one| one.condition.clone()).collect();
         let hopeless = !is_permitted && of(false, Known::Open).next().is_none();
         if !by_forbids.is_empty() || hopeless {
-            return Answer { subject, possible: Possible::No, by: by_forbids, conditions: Vec::new(), enforcement };
+            return Answer {
+                subject,
+                possible: Possible::No,
+                by: by_forbids,
+                conditions: Vec::new(),
+                enforcement,
+                unnamed,
+            };
         }
         let possible = if conditions.is_empty() { Possible::Yes } else { Possible::If };
-        Answer { subject, possible, by: by_permits, conditions, enforcement }
+        Answer { subject, possible, by: by_permits, conditions, enforcement, unnamed }
     }
 
     /// What is left of the policies when nothing but the open facts is unknown.
@@ -170,6 +187,8 @@ impl Bundle {
 /// What is left of a policy.
 struct Left {
     known: Known,
+    /// Whether it fails whatever is open.
+    fails: bool,
     condition: Condition,
 }
 
@@ -182,7 +201,7 @@ impl Left {
                 forbids: policy.effect() == Effect::Forbid,
                 text: text.join(" && "),
             };
-            Self { known: partial::known(&policy), condition }
+            Self { known: partial::known(&policy), fails: partial::fails(&policy), condition }
         });
         let mut left: Vec<Self> = left.collect();
         left.sort_by(|a, b| a.condition.policy.cmp(&b.condition.policy));

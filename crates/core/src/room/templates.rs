@@ -37,7 +37,7 @@ const PUBLIC_MESSAGE: u16 = 1;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TemplateError {
     /// Not the YAML of a template.
-    #[error("room template cannot be read: {0}")]
+    #[error("room template cannot be read")]
     Yaml(#[from] YamlError),
     /// A role is referred to that is not defined.
     #[error("role `{0}` is not defined")]

@@ -8,7 +8,7 @@ use crate::wire::uri::{Domain, RoomUri, UserUri};
 use super::ask::{AdminAsk, Ask};
 use super::expected::Expected;
 use super::moment::Moment;
-use super::{Unclear, row_sentence};
+use super::{Row, Tabled, Unclear};
 
 /// A question at the admin door and what must come out.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -34,24 +34,17 @@ pub(super) struct AdminCase {
     table: Vec<AdminCase>,
 }
 
-/// A case, or a row of its table, with all that it takes from the case.
-pub(super) struct Row {
-    pub(super) it: String,
-    pub(super) expect: Option<Expected>,
-    case: AdminCase,
-}
+impl Tabled for AdminCase {
+    fn it(&self) -> &str {
+        &self.it
+    }
 
-impl AdminCase {
-    /// What is asked: the case itself, or the rows of its table.
-    pub(super) fn rows(&self) -> Vec<Row> {
-        if self.table.is_empty() {
-            return vec![Row { it: self.it.clone(), expect: self.expect.clone(), case: self.clone() }];
-        }
-        let rows = self.table.iter().enumerate().map(|(number, row)| {
-            let case = row.over(self);
-            Row { it: row_sentence(&self.it, &row.it, number + 1), expect: case.expect.clone(), case }
-        });
-        rows.collect()
+    fn expect(&self) -> Option<&Expected> {
+        self.expect.as_ref()
+    }
+
+    fn table(&self) -> &[Self] {
+        &self.table
     }
 
     fn over(&self, of: &Self) -> Self {
@@ -71,14 +64,10 @@ impl AdminCase {
     }
 }
 
-impl Row {
+impl Row<AdminCase> {
     /// The question.
     pub(super) fn ask(&self, now: Moment) -> Result<Ask, Unclear> {
-        let case = &self.case;
-        if !case.table.is_empty() {
-            let message = format!("`{}` has a table in a table", self.it);
-            return Err(Unclear::new(&self.it, message, "write its rows into the outer table"));
-        }
+        let case = self.flat()?;
         let action = case.action.as_deref().unwrap_or_default();
         let operation = case.operation.as_deref().unwrap_or("read");
         let act = AdminAct::ALL.into_iter().find(|act| act.name() == action && act.operation() == operation);

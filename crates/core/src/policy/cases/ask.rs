@@ -105,6 +105,25 @@ impl RoomAsk {
         Self { capability, ..self.clone() }
     }
 
+    /// What it depends on and the case does not name.
+    pub(in crate::policy) fn unnamed(&self) -> Vec<&'static str> {
+        let is_done_to_somebody = matches!(
+            self.capability,
+            Capability::ADD_PARTICIPANT
+                | Capability::REMOVE_PARTICIPANT
+                | Capability::BAN
+                | Capability::UNBAN
+                | Capability::KICK
+                | Capability::CHANGE_USER_ROLE
+        );
+        let changes_role = matches!(self.capability, Capability::CHANGE_USER_ROLE | Capability::CHANGE_OWN_ROLE);
+        let needed = [
+            ("target", is_done_to_somebody && self.target.is_none()),
+            ("to_role", changes_role && self.said.to.is_none()),
+        ];
+        needed.into_iter().filter(|(_, is_open)| *is_open).map(|(name, _)| name).collect()
+    }
+
     /// The same asked in another room.
     pub(in crate::policy) fn at(&self, room: Arc<Fixture>) -> Self {
         Self { room, ..self.clone() }

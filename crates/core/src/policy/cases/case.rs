@@ -13,7 +13,7 @@ use super::ask::{Ask, DoorAsk, RoomAsk, Said};
 use super::expected::Expected;
 use super::fixtures::{Fixture, RoleName};
 use super::moment::Moment;
-use super::{Unclear, row_sentence};
+use super::{Row, Tabled, Unclear};
 
 /// A question and what must come out. With `room` it is about that room, without it about our door.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -53,24 +53,17 @@ pub(super) struct Case {
 /// X25519, AES-128-GCM, SHA-256, Ed25519.
 const USUAL_SUITE: u16 = 1;
 
-/// A case, or a row of its table, with all that it takes from the case.
-pub(super) struct Row {
-    pub(super) it: String,
-    pub(super) expect: Option<Expected>,
-    case: Case,
-}
+impl Tabled for Case {
+    fn it(&self) -> &str {
+        &self.it
+    }
 
-impl Case {
-    /// What is asked: the case itself, or the rows of its table.
-    pub(super) fn rows(&self) -> Vec<Row> {
-        if self.table.is_empty() {
-            return vec![Row { it: self.it.clone(), expect: self.expect.clone(), case: self.clone() }];
-        }
-        let rows = self.table.iter().enumerate().map(|(number, row)| {
-            let case = row.over(self);
-            Row { it: row_sentence(&self.it, &row.it, number + 1), expect: case.expect.clone(), case }
-        });
-        rows.collect()
+    fn expect(&self) -> Option<&Expected> {
+        self.expect.as_ref()
+    }
+
+    fn table(&self) -> &[Self] {
+        &self.table
     }
 
     fn over(&self, of: &Self) -> Self {
@@ -101,16 +94,12 @@ impl Case {
     }
 }
 
-impl Row {
+impl Row<Case> {
     /// The question.
     pub(super) fn ask(&self, rooms: &BTreeMap<String, Arc<Fixture>>, now: Moment) -> Result<Ask, Unclear> {
-        let Case { room, actor, action, .. } = &self.case;
+        let Case { room, actor, action, .. } = self.flat()?;
         let missing =
             |key: &str| Unclear::new(&self.it, format!("`{}` has no `{key}`", self.it), "every case needs one");
-        if !self.case.table.is_empty() {
-            let message = format!("`{}` has a table in a table", self.it);
-            return Err(Unclear::new(&self.it, message, "write its rows into the outer table"));
-        }
         let actor = actor.as_ref().ok_or_else(|| missing("actor"))?;
         let action = action.as_deref().ok_or_else(|| missing("action"))?;
         match room {

@@ -83,12 +83,17 @@ pub(in crate::policy) struct Fixture {
     template: Option<RolesList>,
 }
 
+/// What is said of a room whose template is not there.
+pub(in crate::policy) fn no_template(name: &str) -> String {
+    format!("no room template `{name}`")
+}
+
 impl RoomFixture {
     /// The room, or what in it is unknown, and why that is wrong.
     pub(super) fn build(&self, templates: &BTreeMap<String, Template>) -> Result<Fixture, (String, String)> {
         let template = self.template.as_ref().map(|name| {
             let found = templates.get(name).map(|template| template.roles().clone());
-            found.ok_or_else(|| (name.clone(), format!("no room template `{name}`")))
+            found.ok_or_else(|| (name.clone(), no_template(name)))
         });
         let template = template.transpose()?;
         let own = self.roles.iter().map(|role| RoleFacts {

@@ -184,3 +184,19 @@ fn the_answer_to_denied_commits_is_one_of_three_and_a_room_may_have_its_own() {
     let wrong = diagnostics_with(&[("settings.yaml", "follower:\n  denied: leave\n")]);
     assert!(wrong[0].starts_with("settings.yaml:2:3: "), "{wrong:?}");
 }
+
+#[test]
+fn a_bundle_without_a_schema_is_told_so_and_nothing_that_follows_from_it() {
+    let mut files = shipped_files();
+    files.retain(|file, _| !file.starts_with("schema/"));
+    let wrong: Vec<String> = Bundle::load(files).unwrap_err().iter().map(ToString::to_string).collect();
+    assert_eq!(wrong.len(), 1, "{wrong:#?}");
+    assert!(wrong[0].starts_with("schema/mimi.cedarschema:1:1: the bundle has no schema"), "{wrong:?}");
+}
+
+#[test]
+fn a_template_that_is_not_good_is_told_once_and_not_by_the_tests_that_use_it() {
+    let wrong = diagnostics_with(&[("templates/strict.yaml", "titel: x\n")]);
+    assert_eq!(wrong.len(), 1, "{wrong:#?}");
+    assert!(wrong[0].starts_with("templates/strict.yaml:1:"), "{wrong:?}");
+}

@@ -72,6 +72,53 @@ fn arithmetic_that_can_leave_its_range_is_found() {
 }
 
 #[test]
+fn times_that_are_counted_with_can_leave_their_range_too() {
+    for counted in [
+        "context.now.offset(context.now.toTime()) > datetime(\"2026-01-01\")",
+        "context.now.toDate().durationSince(datetime(\"2026-01-01\")) > duration(\"1d\")",
+    ] {
+        let warnings = warnings_of(&forbid("mine", "canSendMessage", &format!("when {{ {counted} }}")));
+        assert!(warnings[0].contains("arithmetic on facts can leave the range"), "{warnings:?}");
+    }
+    for near in [
+        "when { context.now > datetime(\"2026-01-01\").offset(duration(\"1h\")) }",
+        "when { context.now.offset(duration(\"1h\")) > datetime(\"2026-01-01\") }",
+    ] {
+        assert!(warnings_of(&forbid("mine", "canSendMessage", near)).is_empty(), "{near}");
+    }
+}
+
+#[test]
+fn a_policy_that_tells_something_else_is_in_no_shadow() {
+    let one = forbid("mine.one", "canBan", "when { context.side == \"hub\" }");
+    let two = one.replace("mine.one", "mine.two");
+    assert!(warnings_of(&(one.clone() + &two))[0].contains("says the same as"));
+    assert!(warnings_of(&(one.clone() + &two.replace("MINE", "OTHER"))).is_empty());
+    let worded = two.replace("@reason", "@public_message(\"not on this side\") @reason");
+    assert!(warnings_of(&(one + &worded)).is_empty());
+}
+
+#[test]
+fn conditions_that_change_nothing_are_found_in_a_policy_for_one_room_or_one_group() {
+    let of = |scope: &str, condition: &str| {
+        format!("@id(\"mine\") @reason(\"MINE\")\nforbid ({scope}) when {{ {condition} }};\n")
+    };
+    let action = "action == Mimi::Action::\"canSendMessage\"";
+    let room = format!("principal, {action}, resource == Mimi::Room::\"mimi://a.example/r/one\"");
+    let provider = format!("principal in Mimi::Provider::\"b.example\", {action}, resource is Mimi::Room");
+    for scope in [room, provider] {
+        for condition in [action, "1 < 2", "context.epoch > 1 || true"] {
+            let warnings = warnings_of(&of(&scope, condition));
+            assert!(
+                warnings.len() == 1 && warnings[0].contains("conditions of the policy change nothing"),
+                "{scope} {condition}: {warnings:?}"
+            );
+        }
+        assert!(warnings_of(&of(&scope, "principal.suspended")).is_empty(), "{scope}");
+    }
+}
+
+#[test]
 fn a_capability_that_a_template_grants_and_the_ceiling_takes_is_found_where_it_is_granted() {
     let warnings = warnings_of(&forbid("mine.no-moods", "canChangeRoomMood", ""));
     let strict = shipped_files().remove("templates/strict.yaml").unwrap();
@@ -91,4 +138,36 @@ fn a_condition_that_leaves_only_what_cannot_be_stopped_here_is_found() {
     assert!(warnings[0].contains("policy applies only to what this gateway cannot stop"), "{warnings:?}");
     let warnings = warnings_of(&copying.replace("canCopyLink", "canSendMessage"));
     assert!(!warnings.iter().any(|warning| warning.contains("cannot stop")), "{warnings:?}");
+}
+
+#[test]
+fn what_a_role_is_granted_is_found_at_that_role_and_as_a_whole_word() {
+    let strict = String::from_utf8(shipped_files().remove("templates/strict.yaml").unwrap()).unwrap();
+    // A role whose name begins with the other's stands before it, and has a capability whose name begins with the other's.
+    let before = "  - index: 2\n    name: ordinary_user\n";
+    let other = "  - index: 90\n    name: group_admin_elsewhere\n    capabilities: [canSendLinkPreview, canSendLink]\n";
+    assert!(strict.contains(before));
+    let strict = strict.replace(before, &format!("{other}\n{before}"));
+    let warnings = warnings_with(&[
+        ("ceiling/mine.cedar", &format!("@advisory {}", forbid("mine", "canSendLink", ""))),
+        ("templates/strict.yaml", &strict),
+    ]);
+    let place = |needle: &str| strict.lines().position(|line| line.contains(needle)).unwrap() + 1;
+    let of = |role: &str| {
+        let said = format!("role `{role}` grants `canSendLink`,");
+        let found: Vec<&str> = warnings
+            .iter()
+            .filter(|warning| warning.starts_with("templates/strict.yaml:") && warning.contains(&said))
+            .map(|warning| warning.split(": role").next().unwrap())
+            .collect();
+        let [found] = found[..] else { panic!("{role}: {warnings:#?}") };
+        found.to_owned()
+    };
+    let line = place("canSendLinkPreview, canSendLink]");
+    assert_eq!(of("group_admin_elsewhere"), format!("templates/strict.yaml:{line}:40"));
+    let line = strict.lines().position(|line| line.trim() == "- canSendLink").unwrap() + 1;
+    assert_eq!(of("ordinary_user"), format!("templates/strict.yaml:{line}:9"));
+    // It has this from the role that it is like.
+    let line = strict.lines().position(|line| line.trim() == "name: group_admin").unwrap() + 1;
+    assert_eq!(of("group_admin"), format!("templates/strict.yaml:{line}:11"));
 }

@@ -59,6 +59,46 @@ fn a_policy_that_lets_them_pass_is_taken() {
 }
 
 #[test]
+fn a_forbid_that_a_freeze_or_suspension_only_lifts_is_taken() {
+    let in_room = "action in Mimi::Action::\"RoomActs\"";
+    for condition in [
+        "when { context.epoch > 1000 } unless { resource.frozen }",
+        "when { context.epoch > 1000 && !principal.suspended }",
+        "when { context.epoch > 1000 && principal.suspended == false }",
+        "when { !(resource.frozen || principal.suspended) && context.epoch > 1000 }",
+    ] {
+        assert!(
+            wrong_with(&forbid(in_room, condition)).is_empty(),
+            "{condition}: {:?}",
+            wrong_with(&forbid(in_room, condition))
+        );
+    }
+    for condition in [
+        "when { principal.suspended == true }",
+        "when { principal.suspended != false }",
+        "unless { resource.frozen == false }",
+        "when { principal.suspended == resource.frozen }",
+        "when { [true].contains(resource.frozen) }",
+    ] {
+        assert!(!wrong_with(&forbid(in_room, condition)).is_empty(), "{condition}");
+    }
+}
+
+#[test]
+fn no_layer_forbids_leaving_by_freeze_or_suspension() {
+    let leaving = forbid("action == Mimi::Action::\"canRemoveSelf\"", "when { resource.frozen }");
+    let wrong = |policy: &str| match Bundle::load(files_with(&[("platform/mine.cedar", policy)])) {
+        Ok(_) => Vec::new(),
+        Err(wrong) => wrong.iter().map(ToString::to_string).collect::<Vec<_>>(),
+    };
+    let said = wrong(&leaving);
+    assert!(said.len() == 1 && said[0].contains("policy would forbid `canRemoveSelf` by `frozen` or"), "{said:?}");
+    assert!(wrong(&leaving.replace("resource.frozen", "context.epoch > 1000")).is_empty());
+    let said = wrong_with(&leaving);
+    assert!(said.len() == 1 && said[0].contains("nobody is held in a room"), "said once: {said:?}");
+}
+
+#[test]
 fn a_rule_on_what_this_gateway_cannot_stop_is_refused_unless_it_says_so() {
     let copying = forbid("action == Mimi::Action::\"canCopyMessage\"", "");
     let wrong = wrong_with(&copying);

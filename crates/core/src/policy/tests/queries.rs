@@ -122,3 +122,29 @@ fn with_nothing_open_the_answers_are_those_of_the_engine() {
     }
     assert!(compared > 300, "{compared}");
 }
+
+#[test]
+fn what_is_done_to_somebody_says_that_nobody_was_named() {
+    let answers = asked(Over::Actions, &[]);
+    let unnamed = |name: &str| &answers.iter().find(|answer| answer.subject == name).unwrap().unnamed[..];
+    assert_eq!(unnamed("canBan"), ["target"]);
+    assert_eq!(unnamed("canChangeUserRole"), ["target", "to_role"]);
+    assert_eq!(unnamed("canChangeOwnRole"), ["to_role"]);
+    assert!(unnamed("canSendMessage").is_empty());
+}
+
+#[test]
+fn what_surely_fails_is_no_condition() {
+    let failing = "@id(\"mine\") @reason(\"MINE\")\n\
+        forbid (principal, action == Mimi::Action::\"canSendMessage\", resource is Mimi::Room)\n\
+        when { context.epoch + 9223372036854775807 > 0 && context.now > datetime(\"2020-01-01\") };\n";
+    let bundle = Bundle::load(files_with(&[("ceiling/mine.cedar", failing)])).unwrap();
+    let rooms = ROOMS.replace("action: canSendMessage", "action: canSendMessage, epoch: 7");
+    let suite = bundle.questions("asked.yaml", &rooms).unwrap();
+    let answers = bundle.query(&suite, 0, Over::Users, &[OpenFact::Now].into()).unwrap();
+    assert!(
+        answers.iter().all(|answer| answer.possible == Possible::No && answer.conditions.is_empty()),
+        "{answers:#?}"
+    );
+    assert_eq!(answers[0].by, ["mine"]);
+}
