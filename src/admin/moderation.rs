@@ -1,26 +1,36 @@
 //! What moderators impose on rooms.
 
-use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::web::{Data, Path};
+use actix_web::{HttpRequest, HttpResponse};
 use portcullis_core::time::Millis;
 use portcullis_core::wire::uri::{RoomUri, UserUri};
-use portcullis_store::restrictions::{Imposed, Place};
+use portcullis_store::restrictions::{Imposed, Place, Restriction};
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::Post;
-use super::page::Page;
+use super::page::{self, Page, cursor, misfit};
 use super::peers::{parsed, worded};
 use crate::gateway::admin::{Changed, Operator};
 use crate::gateway::moderation::{Carried, Change, Stands};
 use crate::gateway::{Gateway, GatewayError, Shown};
-use crate::http::body::{Id, json};
+use crate::http::body::{self, Id, json};
 use crate::http::{Problem, Reply};
 
 /// Longest number of a case, in bytes.
 const LONGEST_CASE: usize = 128;
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Wanted {
+    /// Where to go on: `next` of the page before.
+    cursor: Option<String>,
+    /// Items of the page, at most 500.
+    limit: Option<u32>,
+}
 
 /// Why it is done.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -40,9 +50,10 @@ pub(super) struct RestrictionShown {
     #[schema(value_type = Option<String>)]
     #[serde(skip_serializing_if = "Option::is_none")]
     room: Option<RoomUri>,
-    /// `ban`, `kick`, `removal`, `provider`, `device`, `mute`, `freeze` or `legal_hold`.
+    /// `ban`, `kick`, `removal`, `provider`, `device`, `leaf`, `deprovisioned`, `mute`, `freeze` or `legal_hold`.
     restriction: &'static str,
-    /// The user, provider or client it is about; absent for the room as a whole.
+    /// The user, provider or client it is about, for a `leaf` with `#` and the client's signature key; absent for the room as a
+    /// whole.
     #[serde(skip_serializing_if = "Option::is_none")]
     subject: Option<String>,
     /// Why, in the words of whoever imposed it.
@@ -83,7 +94,7 @@ pub(super) struct RestrictionShown {
 impl From<Stands> for RestrictionShown {
     fn from(stands: Stands) -> Self {
         let (limits, carried) = (stands.limits(), stands.carried());
-        let Imposed { place, restriction, grounds, at, committed_at, ended_at, alarmed_at, owed, obstacle } =
+        let Imposed { place, restriction, grounds, at, committed_at, ended_at, alarmed_at, owed, obstacle, spread: _ } =
             stands.imposed;
         Self {
             room: match place {
@@ -126,15 +137,16 @@ impl Shown for Changed<Stands> {
     get,
     path = "/v1/rooms/{room}/restrictions",
     tag = "moderation",
-    params(("room" = String, Path, description = "Room identifier, percent-encoded")),
-    responses((status = 200, description = "All of it, the oldest first", body = Page<RestrictionShown>))
+    params(("room" = String, Path, description = "Room identifier, percent-encoded"), Wanted),
+    responses((status = 200, description = "A page, by kind and subject", body = Page<RestrictionShown>))
 )]
 pub(super) async fn of_room(
     operator: Operator,
     room: Id<RoomUri>,
+    request: HttpRequest,
     gateway: Data<Gateway>,
 ) -> Result<HttpResponse, Problem> {
-    listed(operator, Place::Room(room.0), &gateway).await
+    listed(operator, Place::Room(room.0), body::query(&request)?, &gateway).await
 }
 
 /// List what is imposed on every room
@@ -142,15 +154,27 @@ pub(super) async fn of_room(
     get,
     path = "/v1/restrictions",
     tag = "moderation",
-    responses((status = 200, description = "All of it, the oldest first", body = Page<RestrictionShown>))
+    params(Wanted),
+    responses((status = 200, description = "A page, by kind and subject", body = Page<RestrictionShown>))
 )]
-pub(super) async fn everywhere(operator: Operator, gateway: Data<Gateway>) -> Result<HttpResponse, Problem> {
-    listed(operator, Place::Everywhere, &gateway).await
+pub(super) async fn everywhere(
+    operator: Operator,
+    request: HttpRequest,
+    gateway: Data<Gateway>,
+) -> Result<HttpResponse, Problem> {
+    listed(operator, Place::Everywhere, body::query(&request)?, &gateway).await
 }
 
-async fn listed(operator: Operator, place: Place, gateway: &Gateway) -> Result<HttpResponse, Problem> {
-    let items = gateway.imposed(operator, place).await?.into_iter().map(RestrictionShown::from).collect();
-    Ok(Reply::json(StatusCode::OK, &Page { items, next: None }, None)?.into())
+async fn listed(operator: Operator, place: Place, wanted: Wanted, gateway: &Gateway) -> Result<HttpResponse, Problem> {
+    let after = match wanted.cursor.as_deref().map(page::place::<2>).transpose()? {
+        Some([name, subject]) => Some(Restriction::named(&name, &subject).ok_or(()).map_err(misfit)?),
+        None => None,
+    };
+    let limit = page::limit(wanted.limit);
+    let found = gateway.imposed(operator, place, after, limit + 1).await?;
+    let items = found.into_iter().map(RestrictionShown::from).collect();
+    let next = |last: &RestrictionShown| cursor(&[last.restriction, last.subject.as_deref().unwrap_or_default()]);
+    Ok(Reply::json(StatusCode::OK, &page::page(items, limit, next), None)?.into())
 }
 
 /// Ban a user from a room

@@ -200,8 +200,17 @@ fn stands(imposed: Imposed, config: &Config) -> Stands {
 
 fn imposed(store: &Store, config: &Config, room: Option<&RoomUri>, json: bool) -> Result<(), Failure> {
     let place = room.map_or(Place::Everywhere, Place::from);
-    let all =
-        store.read(|conn| restrictions::at(conn, &place)).map_err(|error: StoreError| anyhow::Error::from(error))?;
+    let mut all: Vec<Imposed> = Vec::new();
+    loop {
+        let after = all.last().map(|last| last.restriction.clone());
+        let page = store.read(|conn| restrictions::at(conn, &place, after.as_ref(), PAGE));
+        let page = page.map_err(|error: StoreError| anyhow::Error::from(error))?;
+        let last = page.len() < PAGE as usize;
+        all.extend(page);
+        if last {
+            break;
+        }
+    }
     let all: Vec<Stands> = all.into_iter().map(|imposed| stands(imposed, config)).collect();
     if json {
         for Stands { imposed, .. } in &all {

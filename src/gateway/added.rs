@@ -1,10 +1,12 @@
 //! Whose the clients are that are added. A KeyPackage is signed by whoever made it: that it is of the client it names is
 //! known by who gave it out.
 
+use std::collections::BTreeSet;
+
 use portcullis_core::mls::{Effect, Part, Proposer};
 use portcullis_core::policy::Side;
 use portcullis_core::wire::uri::{ClientUri, Domain};
-use portcullis_store::{StoreError, key_packages, routes};
+use portcullis_store::{StoreError, devices, key_packages, routes};
 use serde_json::json;
 
 use super::decide::{Case, Decision};
@@ -29,14 +31,21 @@ pub(super) fn unclaimed<'a>(
         return Ok(None);
     }
     let references: Vec<Vec<u8>> = added.iter().map(|(reference, ..)| (*reference).clone()).collect();
-    let (claimed, routes) = inner.store.read(|conn| {
-        Ok::<_, StoreError>((key_packages::claimed(conn, &references)?, routes::lookup(conn, &references)?))
+    let (claimed, routes, registered) = inner.store.read(|conn| {
+        let mut registered = BTreeSet::new();
+        for (_, client, by) in &added {
+            if matches!(by, Proposer::Joiner { .. }) && devices::device_user(conn, client)?.is_some() {
+                registered.insert((*client).clone());
+            }
+        }
+        let claimed = key_packages::claimed(conn, &references)?;
+        Ok::<_, StoreError>((claimed, routes::lookup(conn, &references)?, registered))
     })?;
     let unknown = added.into_iter().find(|(reference, client, by)| {
         let provider = client.domain();
         match (side, by) {
             // It proposes itself, and has signed that with its own key.
-            (_, Proposer::Joiner { .. }) => false,
+            (_, Proposer::Joiner { .. }) => inner.is_ours(&provider) && !registered.contains(*client),
             _ if inner.is_ours(&provider) => claimed.get(*reference) != Some(*client),
             (Side::Follower, _) => false,
             (Side::Hub, by) => routes.get(*reference).cloned().or_else(|| provider_of(by)) != Some(provider),

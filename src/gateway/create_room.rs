@@ -9,10 +9,10 @@ use portcullis_core::room::{self, Actor, TemplateInput};
 use portcullis_core::wire::Wire;
 use portcullis_core::wire::components::{Capability, FrankingAgent};
 use portcullis_core::wire::update::Extension;
-use portcullis_core::wire::uri::{GroupUri, RoomUri, UserUri};
-use portcullis_store::restrictions::{self, Restrictions};
+use portcullis_core::wire::uri::{ClientUri, GroupUri, RoomUri, UserUri};
+use portcullis_store::restrictions::{self, Place, Restriction, Restrictions};
 use portcullis_store::rooms::{GroupState, NewRoom as NewRow, RoomHead, RoomStatus};
-use portcullis_store::{StoreError, Tx, rooms};
+use portcullis_store::{StoreError, Tx, devices, leaves, rooms};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -66,7 +66,7 @@ pub(super) fn create(inner: &Inner, once: Once, creator: &UserUri, new: &NewRoom
         return inner.refuse(once, creator.as_str(), &Decision { sentence, ..refused });
     };
     // Who is out of all rooms is out of those to come.
-    let imposed: Restrictions = inner.store.read(|conn| restrictions::restrictions(conn, &new.room))?;
+    let imposed = imposed_on(inner, &new.room, creator)?;
     let facts = bare_facts(&new.room, Side::Hub, &imposed);
     let actor = Actor::User(creator.clone());
     let question = Question {
@@ -126,6 +126,11 @@ pub(super) fn start_group(
     if head.status != RoomStatus::Waiting {
         return Err(GatewayError::Conflict);
     }
+    // It may have been imposed after the room was created.
+    if imposed_on(inner, room, user)?.barred.contains(user) {
+        let decision = case.refuse("not_allowed", "room.barred", json!({ "user": user }));
+        return inner.refuse(Once::unnamed(), room.as_str(), &decision);
+    }
     let group = match agreed(inner, &head, group_info, ratchet_tree) {
         Ok(group) => group,
         Err(reason) => {
@@ -139,16 +144,40 @@ pub(super) fn start_group(
         group_info: group.group_info().to_vec(),
     };
     let record = case.note("group_started", json!({ "template": head.template }));
-    let (id, started) = (record.event, room.clone());
+    let (id, started, creator, seen) = (record.event, room.clone(), user.clone(), head.version);
+    let leaves = group.view().leaves.clone();
+    let clients: Vec<ClientUri> = leaves.iter().map(|leaf| leaf.client.clone()).collect();
     let written = inner.store.write(room.as_str(), move |tx: &mut Tx<'_>| {
-        rooms::start_group(tx, &started, &first, now)?;
-        tx.stage(&record)
+        let held = devices::hold_all(tx, &clients)?;
+        if clients.iter().any(|client| held.get(client) != Some(&creator)) {
+            return Ok(false);
+        }
+        rooms::start_group(tx, &started, seen, &first, now)?;
+        leaves::record(tx, &started, first.epoch, &leaves)?;
+        tx.stage(&record)?;
+        Ok(true)
     });
     match written {
-        Ok(()) => Ok(Answer { body: Vec::new(), decision: Some(id) }),
+        Ok(false) => {
+            let decision = case.refuse("not_the_created_room", "client_is_not_registered", json!({}));
+            inner.refuse(Once::unnamed(), room.as_str(), &decision)
+        }
+        Ok(true) => Ok(Answer { body: Vec::new(), decision: Some(id) }),
         Err(StoreError::Missing) => Err(GatewayError::Conflict),
         Err(error) => Err(error.into()),
     }
+}
+
+/// What is imposed on a room that has no group yet, and on its creator.
+fn imposed_on(inner: &Inner, room: &RoomUri, creator: &UserUri) -> Result<Restrictions, GatewayError> {
+    let deprovisioned = Restriction::Deprovisioned(creator.clone());
+    Ok(inner.store.read(|conn| {
+        let mut imposed = restrictions::restrictions(conn, room)?;
+        if restrictions::is_in_force(conn, &Place::Everywhere, &deprovisioned)? {
+            imposed.barred.users.insert(creator.clone());
+        }
+        Ok::<_, StoreError>(imposed)
+    })?)
 }
 
 /// The group, if it is exactly what the template makes of this room, with its creator's client and nobody else's.

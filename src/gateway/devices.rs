@@ -1,5 +1,7 @@
 //! Our users, their devices and the KeyPackages that wait to be claimed.
 
+use std::num::NonZeroU32;
+
 use portcullis_core::mls::crypto::HubCrypto;
 use portcullis_core::mls::key_package;
 use portcullis_core::policy::{DoorAct, DoorQuestion};
@@ -9,20 +11,27 @@ use portcullis_core::wire::mls::KeyPackage;
 use portcullis_core::wire::uri::{ClientUri, UserUri};
 use portcullis_store::audit::{AuditRecord, Outcome};
 use portcullis_store::key_packages::StoredKeyPackage;
+use portcullis_store::leaves::Whose;
 use portcullis_store::restrictions::{self, Grounds, Place, Restriction};
-use portcullis_store::{StoreError, Tx, devices, key_packages};
+use portcullis_store::{StoreError, Tx, admission, devices, key_packages};
 use serde_json::json;
 use uuid::Uuid;
 
 use super::decide::{Case, Decision};
+use super::group_info::bearer;
 use super::once::{Kept, Once};
 use super::{GatewayError, Inner};
+use crate::config::Rate;
 
 /// Most KeyPackages that wait for one device: unclaimed ones are what a replayed request can burn (reading D-21).
 const MAX_UNCLAIMED: u64 = 200;
 
 /// Kind of the records of what is deleted.
 const DEREGISTRATION: &str = "decision.deregistration";
+
+/// Deletions by one user in each process: each disturbs the rooms that the user is in.
+pub(super) const DELETIONS: Rate =
+    Rate { per_minute: NonZeroU32::new(2).unwrap(), burst: NonZeroU32::new(20).unwrap() };
 
 /// How many KeyPackages of a device nobody has claimed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,10 +81,15 @@ pub(super) fn deregister_device(inner: &Inner, user: &UserUri, device: &ClientUr
     if device.user().as_ref() != Some(user) || !inner.is_ours(&user.domain()) {
         return wrong_identity(inner, Once::unnamed(), user, DEREGISTRATION, "device_is_another_user_s", device);
     }
+    inner.deletions.take(user)?;
     let decision = allowed(inner, Once::unnamed(), user, DoorAct::DeregisterDevice, DEREGISTRATION)?;
     let (grounds, gone, now) = (grounds(user, &decision), device.clone(), inner.clock.now());
+    let tickets = bearer(device, user);
     inner.store.write(user.as_str(), move |tx: &mut Tx<'_>| {
+        // Before its rooms, as whoever brings it in does.
         devices::forget_device(tx, &gone)?;
+        admission::take_back(tx, &tickets)?;
+        restrictions::take_out(tx, Whose::Client(&gone), None, &grounds, now)?;
         restrictions::impose(tx, &Place::Everywhere, &Restriction::Device(gone.clone()), &grounds, now)?;
         tx.stage(&decision.record)
     })?;
@@ -85,11 +99,16 @@ pub(super) fn deregister_device(inner: &Inner, user: &UserUri, device: &ClientUr
 
 /// A user who is no user of ours any longer: its rights end in every room, until it is registered again.
 pub(super) fn deregister_user(inner: &Inner, user: &UserUri) -> Result<(), GatewayError> {
+    inner.deletions.take(user)?;
     let decision = allowed(inner, Once::unnamed(), user, DoorAct::DeregisterUser, DEREGISTRATION)?;
     let own = inner.store.read(|conn| devices::devices_of(conn, user))?;
     let (grounds, gone, now) = (grounds(user, &decision), user.clone(), inner.clock.now());
     inner.store.write(user.as_str(), move |tx: &mut Tx<'_>| {
+        for device in devices::devices_of(tx, &gone)? {
+            admission::take_back(tx, &bearer(&device, &gone))?;
+        }
         devices::forget_user(tx, &gone)?;
+        restrictions::take_out(tx, Whose::User(&gone), Some(&gone), &grounds, now)?;
         restrictions::impose(tx, &Place::Everywhere, &Restriction::Deprovisioned(gone.clone()), &grounds, now)?;
         tx.stage(&decision.record)
     })?;
@@ -99,7 +118,7 @@ pub(super) fn deregister_user(inner: &Inner, user: &UserUri) -> Result<(), Gatew
 
 /// Who was deleted and is registered again is as new.
 fn welcome_back(tx: &mut Tx<'_>, former: &Restriction, now: Millis) -> Result<(), StoreError> {
-    if restrictions::is_in_force(tx, former)? {
+    if restrictions::is_in_force(tx, &Place::Everywhere, former)? {
         restrictions::lift(tx, &Place::Everywhere, former, now)?;
     }
     Ok(())

@@ -120,7 +120,7 @@ pub(super) fn of_commit(
         kind: EventKind::Commit,
         epoch: change.before.epoch,
         body: FanoutBody::Commit { message: bundle.commit.clone(), external_proposals },
-        audience: Audience::of(inner, hosted.view().leaves.iter()),
+        audience: Audience::of(inner, still_here(hosted)),
     }];
     if let Some(welcome) = &bundle.welcome {
         let tree = staged.group().ratchet_tree().map_err(GatewayError::internal)?;
@@ -142,15 +142,20 @@ pub(super) fn of_proposals(inner: &Inner, hosted: &Hosted, messages: &[MlsMessag
         kind: EventKind::Proposal,
         epoch: hosted.view().epoch,
         body: FanoutBody::Proposal { message: first.clone(), more: more.to_vec() },
-        audience: Audience::of(inner, hosted.view().leaves.iter()),
+        audience: Audience::of(inner, still_here(hosted)),
     }]
+}
+
+/// Clients in the group that are not gone.
+fn still_here(hosted: &Hosted) -> impl Iterator<Item = &Arc<Leaf>> {
+    hosted.view().leaves.iter().filter(|leaf| !hosted.restrictions.is_gone(leaf))
 }
 
 /// An application message, withheld from users who are blocked or whose role may not receive messages: from our own
 /// devices one by one, from another provider only when none of its users may have it (room policy, canReceiveMessage).
 pub(super) fn of_message(inner: &Inner, hosted: &Hosted, epoch: u64, message: &MlsMessage) -> Delivery {
     let may_receive = |leaf: &&Arc<Leaf>| {
-        !hosted.restrictions.deleted.contains(&leaf.client)
+        !hosted.restrictions.is_gone(leaf)
             && hosted.effective.holds(&hosted.state, &leaf.user, Capability::RECEIVE_MESSAGE)
     };
     Delivery {

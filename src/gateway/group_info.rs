@@ -40,6 +40,7 @@ pub(super) const USER_READS: Rate = {
 };
 
 const TOO_MANY: &str = "too_many_reads_without_a_commit";
+const NOT_REGISTERED: &str = "client_is_not_registered";
 
 /// Answers a GroupInfoRequest for a room we are the hub of.
 pub(super) fn answer(
@@ -87,15 +88,20 @@ pub(super) fn answer(
         expires_at: case.now.plus(TICKET),
     };
     let (id, since) = (decision.id(), case.now.minus(READ_WINDOW));
+    let own = inner.is_ours(&admission.user().domain());
+    let (client, user) = (admission.client().clone(), admission.user().clone());
     let issued = inner.store.write(room.as_str(), move |tx: &mut Tx<'_>| {
+        if own && devices::hold(tx, &client)?.as_ref() != Some(&user) {
+            return Ok(Err(NOT_REGISTERED));
+        }
         if admission::count_since(tx, &ticket.room, &ticket.signature_key, since)? >= READS {
-            return Ok(None);
+            return Ok(Err(TOO_MANY));
         }
         admission::issue(tx, &ticket)?;
         tx.stage(&decision.record)?;
-        once.keep(tx, Answer { body: body.clone(), decision: Some(id) }).map(Some)
+        once.keep(tx, Answer { body: body.clone(), decision: Some(id) }).map(Ok)
     })?;
-    issued.map_or_else(|| refused(inner, once, &case, room, TOO_MANY), Ok)
+    issued.or_else(|reason| refused(inner, once, &case, room, reason))
 }
 
 /// Whom a ticket is for, besides its key: a certificate may change while the client stays (reading D-46).
@@ -124,7 +130,7 @@ fn admission(inner: &Inner, caller: &Caller, hosted: &Hosted, request: &GroupInf
     // One that its backend has deleted still has its keys.
     let known = |device: &ClientUri| inner.store.read_one(|conn| devices::device_user(conn, device)).ok().flatten();
     if inner.is_ours(&user.domain()) && known(&client).as_ref() != Some(&user) {
-        return refusal("client_is_not_registered");
+        return refusal(NOT_REGISTERED);
     }
     if inner.reads.take(&(hosted.room.clone(), user.clone())).is_err() {
         return refusal(TOO_MANY);

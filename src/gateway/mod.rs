@@ -23,6 +23,7 @@ pub mod moderation;
 mod once;
 mod places;
 mod policy;
+mod present;
 mod reissue;
 mod replay;
 mod report;
@@ -134,6 +135,8 @@ struct Inner {
     streams: Arc<Streams>,
     /// Reads of a room's GroupInfo by one user.
     reads: Limiter<(RoomUri, UserUri)>,
+    /// Deletions of one user's devices, and of the user.
+    deletions: Limiter<UserUri>,
     hub_keys: HubKeyCache,
     taken: Taken,
 }
@@ -148,6 +151,7 @@ impl Gateway {
             places: Arc::default(),
             streams: Arc::default(),
             reads: Limiter::new(group_info::USER_READS),
+            deletions: Limiter::new(devices::DELETIONS),
             hub_keys: HubKeyCache::default(),
             taken: Taken::default(),
         }))
@@ -358,7 +362,7 @@ impl Gateway {
     /// # Errors
     ///
     /// [`GatewayError::WrongIdentity`] for a device that is not the user's, [`GatewayError::NotFound`] for one that is not
-    /// registered, [`GatewayError::Refused`] by policy.
+    /// registered, [`GatewayError::Refused`] by policy, [`GatewayError::TooMany`] for who deletes all the time.
     pub async fn deregister_device(&self, user: UserUri, device: ClientUri) -> Result<(), GatewayError> {
         self.0
             .blocking(vec![Of::User(user.clone())], move |inner| devices::deregister_device(inner, &user, &device))
@@ -369,7 +373,8 @@ impl Gateway {
     ///
     /// # Errors
     ///
-    /// [`GatewayError::NotFound`] for one that is not registered, [`GatewayError::Refused`] by policy.
+    /// [`GatewayError::NotFound`] for one that is not registered, [`GatewayError::Refused`] by policy,
+    /// [`GatewayError::TooMany`] for who does so all the time.
     pub async fn deregister_user(&self, user: UserUri) -> Result<(), GatewayError> {
         self.0.blocking(vec![Of::User(user.clone())], move |inner| devices::deregister_user(inner, &user)).await
     }

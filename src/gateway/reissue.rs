@@ -17,14 +17,15 @@ pub(super) struct Reissued {
     pub(super) reference: Vec<u8>,
 }
 
-/// The Removes that are due again after `change`, whose group is in `snapshot`.
+/// The Removes that are due again after `change`, whose group is in `snapshot`; `None` when there are such, and the hub is
+/// none of the room's external senders.
 pub(super) fn removes(
     inner: &Inner,
     hosted: &Hosted,
     change: &Change,
     snapshot: &[u8],
-) -> Result<Vec<Reissued>, GatewayError> {
-    let Sender::Joiner { .. } = &change.sender else { return Ok(Vec::new()) };
+) -> Result<Option<Vec<Reissued>>, GatewayError> {
+    let Sender::Joiner { .. } = &change.sender else { return Ok(Some(Vec::new())) };
     let mut leaves: Vec<u32> = hosted
         .group
         .pending()
@@ -47,26 +48,23 @@ pub(super) fn removes(
         .collect();
     leaves.dedup();
     if leaves.is_empty() {
-        return Ok(Vec::new());
+        return Ok(Some(Vec::new()));
     }
-    let own = position(inner, hosted)?;
+    let Some(own) = position(inner, hosted)? else { return Ok(None) };
     let mut group = Group::restore(snapshot).map_err(GatewayError::internal)?;
-    leaves
-        .into_iter()
-        .map(|leaf| {
-            let message =
-                external_proposal::remove(&change.after, own, leaf, &inner.keys.hub).map_err(GatewayError::internal)?;
-            let part = group.queue(&message).map_err(GatewayError::internal)?;
-            Ok(Reissued { message, reference: part.reference.unwrap_or_default() })
-        })
-        .collect()
+    let again = leaves.into_iter().map(|leaf| {
+        let message =
+            external_proposal::remove(&change.after, own, leaf, &inner.keys.hub).map_err(GatewayError::internal)?;
+        let part = group.queue(&message).map_err(GatewayError::internal)?;
+        Ok(Reissued { message, reference: part.reference.unwrap_or_default() })
+    });
+    again.collect::<Result<_, GatewayError>>().map(Some)
 }
 
-/// Where the hub stands among the external senders of a room.
-pub(super) fn position(inner: &Inner, hosted: &Hosted) -> Result<u32, GatewayError> {
+/// Where the hub stands among the external senders of a room, if it does.
+pub(super) fn position(inner: &Inner, hosted: &Hosted) -> Result<Option<u32>, GatewayError> {
     let key = inner.keys.hub.public();
     let senders = hosted.group.external_senders().map_err(GatewayError::internal)?;
     let own = senders.iter().position(|sender| sender.signature_key == key);
-    let own = own.and_then(|at| u32::try_from(at).ok());
-    own.ok_or_else(|| GatewayError::internal("the hub is not among the room's external senders"))
+    Ok(own.and_then(|at| u32::try_from(at).ok()))
 }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use portcullis_core::policy::{DoorAct, DoorQuestion};
+use portcullis_core::time::Millis;
 use portcullis_core::wire::uri::{ClientUri, UserUri};
 use portcullis_store::streams::{self, StreamRow};
 use portcullis_store::{StoreError, Topic, devices};
@@ -54,6 +55,8 @@ pub struct DeviceStream {
     inner: Arc<Inner>,
     user: UserUri,
     device: ClientUri,
+    /// Since when the device is registered: another one of its name is none of ours.
+    since: Millis,
     /// Becomes true when a newer one is opened.
     superseded: watch::Receiver<bool>,
     policy: watch::Receiver<u64>,
@@ -136,14 +139,18 @@ impl Gateway {
     pub async fn open_stream(&self, user: UserUri, device: ClientUri) -> Result<DeviceStream, GatewayError> {
         let of = vec![Of::User(user.clone())];
         let opened = move |inner: &Arc<Inner>| {
-            let owner = inner.store.read(|conn| devices::device_user(conn, &device))?;
-            if owner.is_none_or(|owner| owner != user) {
-                return Err(GatewayError::NotFound);
-            }
+            let registered = || inner.store.read(|conn| devices::registration(conn, &device));
+            let own = |(owner, since): (UserUri, Millis)| (owner == user).then_some(since);
+            registered()?.and_then(own).ok_or(GatewayError::NotFound)?;
             let superseded = inner.streams.enter(&user, &device)?;
+            // Asked once more: whoever deletes it now finds the stream, and whoever has done so is seen.
+            let Some(since) = registered()?.and_then(own) else {
+                inner.streams.leave(&user, &device, &superseded);
+                return Err(GatewayError::NotFound);
+            };
             // Seen before deciding, so that what changes meanwhile is decided again.
             let (policy, positioned) = (inner.policy.changes(), inner.store.changes(Topic::Streams));
-            let stream = DeviceStream { inner: Arc::clone(inner), user, device, superseded, policy, positioned };
+            let stream = DeviceStream { inner: Arc::clone(inner), user, device, since, superseded, policy, positioned };
             let decision = stream.decide();
             if !decision.allow {
                 return inner.refuse(Once::unnamed(), stream.user.as_str(), &decision);
@@ -166,13 +173,23 @@ impl DeviceStream {
     ///
     /// # Errors
     ///
-    /// [`GatewayError`] of the database.
+    /// [`GatewayError::NotFound`] when the device was deleted, here or by another process; [`GatewayError`] of the
+    /// database.
     pub async fn read(&mut self, after: u64) -> Result<Vec<StreamRow>, GatewayError> {
         // Seen before reading, so that what is positioned meanwhile wakes us again.
         self.positioned.mark_unchanged();
         let _turn = self.inner.streams.readers.acquire().await.map_err(GatewayError::internal)?;
-        let (inner, device) = (Arc::clone(&self.inner), self.device.clone());
-        blocking(move || inner.store.read(|conn| streams::read_within(conn, &device, after, BATCH, BATCH_BYTES))).await
+        let (inner, device, registered) =
+            (Arc::clone(&self.inner), self.device.clone(), (self.user.clone(), self.since));
+        blocking(move || {
+            inner.store.read(|conn| {
+                if devices::registration(conn, &device)?.as_ref() != Some(&registered) {
+                    return Err(StoreError::Missing);
+                }
+                streams::read_within(conn, &device, after, BATCH, BATCH_BYTES)
+            })
+        })
+        .await
     }
 
     /// Why nothing more may be read, if that is so.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use portcullis_core::mls::{Change, HandshakeError, joining};
+use portcullis_core::mls::{Change, HandshakeError, Part, Sender, joining};
 use portcullis_core::policy::{Question, Side};
 use portcullis_core::room::{self, Action, Admission, Consequences, Rule, Violation};
 use portcullis_core::time::Millis;
@@ -11,6 +11,7 @@ use portcullis_core::wire::mls::MlsMessage;
 use portcullis_core::wire::update::{CommitBundle, UpdateRequest, UpdateResponse};
 use portcullis_core::wire::uri::{Domain, RoomUri, UserUri};
 use portcullis_store::admission::{self, Ticket};
+use portcullis_store::leaves::{self, Moved};
 use portcullis_store::proposals::PendingProposal;
 use portcullis_store::rooms::{GroupState, Seen};
 use portcullis_store::{StoreError, Tx, proposals, rooms};
@@ -23,6 +24,7 @@ use super::fan_out::{self, Delivery};
 use super::group_info::bearer;
 use super::moderation;
 use super::once::{Kept, Once};
+use super::present::{self, Newcomers};
 use super::reissue;
 use super::replay::Replay;
 use super::rooms::Hosted;
@@ -100,7 +102,7 @@ impl Update<'_> {
         let change = &staged.change;
         let sender = change.sender.user();
         let case = Case { actor: Some(sender.to_string()), ..case };
-        if let Some(refusal) = self.not_entitled(&case, sender) {
+        if let Some(refusal) = self.not_entitled(&case, &change.sender) {
             return self.refuse(refusal, not_allowed);
         }
         let ticket = match change.joiner() {
@@ -120,7 +122,7 @@ impl Update<'_> {
         if let Some(refusal) = self.demoted(&case, &new).or_else(|| self.escapes(&case, change)) {
             return self.refuse(refusal, not_allowed);
         }
-        if let Some(kept) = self.withdraw_denied(&case, &actions)? {
+        if let Some(kept) = self.withdraw_denied(&case, &actions, &change.parts)? {
             return Ok(Some(kept));
         }
         let decision = self.decide(&case, new.into_iter());
@@ -139,10 +141,13 @@ impl Update<'_> {
             snapshot: staged.group().snapshot().map_err(GatewayError::internal)?,
             group_info: change.group_info.clone(),
         };
-        let reissued = reissue::removes(self.inner, self.hosted, change, &next.snapshot)?;
+        let Some(reissued) = reissue::removes(self.inner, self.hosted, change, &next.snapshot)? else {
+            return self.refuse(removal_first(&case), not_allowed);
+        };
         let mut settled = moderation::settled(self.hosted, &change.after, &state);
         if change.joiner().is_some() {
             settled.left(self.hosted, decision.id());
+            settled.came_back(change, decision.id());
         }
         let stapled = reissued.iter().map(|again| again.message.clone()).collect();
         let deliveries = fan_out::of_commit(self.inner, self.hosted, (bundle, stapled), &staged)?;
@@ -151,7 +156,10 @@ impl Update<'_> {
             reissued.into_iter().map(|again| decision.proposal(again.reference, &again.message, &hub)).collect();
         let (room, seen, now) = (self.hosted.room.clone(), self.hosted.seen, self.now);
         let (again, done) = (pending.clone(), settled.clone());
+        let newcomers = Newcomers::of(self.inner, change.parts.iter(), change.joiner());
+        let moved = Moved::between(&change.before.leaves, &change.after.leaves);
         let effect = move |tx: &mut Tx<'_>| {
+            newcomers.hold(tx)?;
             let accepted_at = rooms::advance_epoch(tx, &room, seen, &next, now)?;
             if let Some(ticket) = &ticket {
                 admission::spend(tx, ticket)?;
@@ -159,6 +167,7 @@ impl Update<'_> {
             for proposal in &again {
                 proposals::add(tx, &room, next.epoch, &PendingProposal { accepted_at, ..proposal.clone() })?;
             }
+            leaves::follow(tx, &room, &moved)?;
             done.write(tx, &room, accepted_at)?;
             Ok(accepted_at)
         };
@@ -187,6 +196,9 @@ impl Update<'_> {
         if !self.caller.speaks_for(proposed.user()) {
             return self.refuse(not_of_this_provider(&case, proposed.user()), not_allowed);
         }
+        if proposed.parts.iter().any(|part| present::acts_for_nobody(self.hosted, part)) {
+            return self.refuse(gone(&case), not_allowed);
+        }
         let pending = self.hosted.group.pending();
         let read = || room::proposed_actions(self.hosted.view(), &self.hosted.state, &pending, &proposed.parts);
         let actions = match info_span!("room.actions").in_scope(read) {
@@ -212,7 +224,9 @@ impl Update<'_> {
             .map(|(reference, message)| decision.proposal(reference.to_vec(), message, proposed.user()))
             .collect();
         let (room, seen, now) = (self.hosted.room.clone(), self.hosted.seen, self.now);
+        let newcomers = Newcomers::of(self.inner, proposed.parts.iter(), None);
         let effect = move |tx: &mut Tx<'_>| {
+            newcomers.hold(tx)?;
             let accepted_at = rooms::accept_proposals(tx, &room, seen, now)?;
             for proposal in &accepted {
                 proposals::add(tx, &room, seen.epoch, &PendingProposal { accepted_at, ..proposal.clone() })?;
@@ -252,26 +266,41 @@ impl Update<'_> {
         case.decide(&self.inner.policy.active(), &questions)
     }
 
-    /// What the commit cites was decided when it was proposed. What policy denies by now leaves the pending set, and a
-    /// commit that cites it is refused (correction C-5); else a suspension in between would wedge the room.
-    fn withdraw_denied(&self, case: &Case<'_>, actions: &[Action]) -> Result<Option<Kept>, GatewayError> {
+    /// What the commit cites was decided when it was proposed. What policy or a moderator denies by now, or what a device
+    /// that was deleted is in, leaves the pending set, and a commit that cites it is refused (correction C-5); else a
+    /// suspension in between would wedge the room.
+    fn withdraw_denied(
+        &self,
+        case: &Case<'_>,
+        actions: &[Action],
+        parts: &[Part],
+    ) -> Result<Option<Kept>, GatewayError> {
+        let again = |actor: Option<String>, peer: Domain| Case {
+            kind: "decision.pending",
+            room: case.room,
+            actor,
+            peer,
+            epoch: case.epoch,
+            exchange: None,
+            now: self.now,
+        };
+        let void = present::void(self.inner, self.hosted, parts)?.into_iter().map(|reference| {
+            let proposer = self.proposer(&reference);
+            (reference, gone(&again(proposer, self.caller.domain())))
+        });
         let active = self.inner.policy.active();
         let group = (self.hosted.view().suite, self.hosted.view().epoch);
-        let mut denied: Vec<(Vec<u8>, Decision)> = Vec::new();
+        let mut denied: Vec<(Vec<u8>, Decision)> = void.collect();
         for action in actions {
             let Some(reference) = &action.reference else { continue };
             let source: Domain = action.actor.domain();
             let asked = question(&self.hosted.facts, action, group, &source, self.now);
-            let again = Case {
-                kind: "decision.pending",
-                room: case.room,
-                actor: Some(action.actor.to_string()),
-                peer: source.clone(),
-                epoch: case.epoch,
-                exchange: None,
-                now: self.now,
+            let again = again(Some(action.actor.to_string()), source.clone());
+            let decision = if self.brings_barred(action) {
+                again.refuse("not_allowed", "room.barred", json!({ "user": action.target }))
+            } else {
+                again.decide(&active, &[asked])
             };
-            let decision = again.decide(&active, &[asked]);
             if !decision.allow && denied.iter().all(|(known, _)| known != reference) {
                 denied.push((reference.clone(), decision));
             }
@@ -307,6 +336,12 @@ impl Update<'_> {
         Ok(Some(written?))
     }
 
+    /// Who has made a pending proposal.
+    fn proposer(&self, reference: &[u8]) -> Option<String> {
+        let pending = self.hosted.pending.iter().find(|pending| pending.reference == reference);
+        pending.map(|pending| pending.proposer.clone())
+    }
+
     fn case<'a>(&'a self, kind: &'static str, message: &MlsMessage) -> Case<'a> {
         Case {
             kind,
@@ -320,9 +355,15 @@ impl Update<'_> {
     }
 
     /// A provider commits for its own users only, and for none whose rights have ended (reading D-51).
-    fn not_entitled(&self, case: &Case<'_>, user: &UserUri) -> Option<Decision> {
+    fn not_entitled(&self, case: &Case<'_>, sender: &Sender) -> Option<Decision> {
+        let user = sender.user();
         if !self.caller.speaks_for(user) {
             return Some(not_of_this_provider(case, user));
+        }
+        if let Sender::Member { leaf, .. } = sender
+            && present::is_gone(self.hosted, self.hosted.view(), *leaf)
+        {
+            return Some(gone(case));
         }
         let blocked = self.hosted.blocks(user);
         blocked.then(|| case.refuse("not_allowed", "room.blocked", json!({ "user": user })))
@@ -341,13 +382,18 @@ impl Update<'_> {
         let barred = &self.hosted.restrictions.barred;
         let acts = |action: &&Action| {
             let leaves = matches!(action.rule, Rule::RemoveOwnClient | Rule::Leave);
-            let brings = matches!(action.rule, Rule::AddParticipant | Rule::AddClients | Rule::Unban);
             (!leaves && action.reference.is_none() && barred.contains(&action.actor.uri()))
-                || (brings && action.target.as_ref().is_some_and(|target| barred.contains(target)))
+                || self.brings_barred(action)
         };
         let found = actions.iter().find(acts)?;
         let capability = found.capability.to_string();
         Some(case.refuse("not_allowed", "room.barred", json!({ "capability": capability })))
+    }
+
+    fn brings_barred(&self, action: &Action) -> bool {
+        let barred = &self.hosted.restrictions.barred;
+        matches!(action.rule, Rule::AddParticipant | Rule::AddClients | Rule::Unban)
+            && action.target.as_ref().is_some_and(|target| barred.contains(target))
     }
 
     /// An external commit would end the epoch without what somebody else has proposed for a participant, and the hub
@@ -355,7 +401,7 @@ impl Update<'_> {
     fn escapes(&self, case: &Case<'_>, change: &Change) -> Option<Decision> {
         change.joiner()?;
         let imposed = self.hosted.effective.is_imposed();
-        imposed.then(|| case.refuse("not_allowed", "pending_removal_comes_first", json!({})))
+        imposed.then(|| removal_first(case))
     }
 
     /// The ticket of the client that joins (reading D-46).
@@ -417,6 +463,15 @@ fn settled(written: Result<Kept, StoreError>) -> Result<Option<Kept>, GatewayErr
 
 fn not_of_this_provider(case: &Case<'_>, user: &UserUri) -> Decision {
     case.refuse("not_allowed", "sender_is_not_of_this_provider", json!({ "user": user }))
+}
+
+fn removal_first(case: &Case<'_>) -> Decision {
+    case.refuse("not_allowed", "pending_removal_comes_first", json!({}))
+}
+
+/// A device that its backend has deleted does nothing any more, and nothing is done for it.
+fn gone(case: &Case<'_>) -> Decision {
+    case.refuse("not_allowed", "device_is_gone", json!({}))
 }
 
 fn not_allowed(description: String) -> UpdateResponse {

@@ -139,7 +139,7 @@ struct Feed {
 
 impl Feed {
     /// What to send next. Ends when the gateway drains, when the token ends, when policy says so, when the device is read
-    /// by a newer stream, or when the database does not answer: the device then comes again with its cursor.
+    /// by a newer stream, when it was deleted, or when the database does not answer: the device then comes again with its cursor.
     async fn next(mut self) -> Option<(Result<Bytes, Problem>, Self)> {
         loop {
             if self.over || *self.closing.borrow() || self.until <= Instant::now() {
@@ -151,6 +151,7 @@ impl Feed {
             match self.read().await {
                 Ok(bytes) if bytes.is_empty() => {}
                 Ok(bytes) => return Some((Ok(bytes), self)),
+                Err(GatewayError::NotFound) => return None,
                 Err(error) => {
                     let device = self.stream.device();
                     tracing::warn!(error = causes(&error), %device, "event stream not read");

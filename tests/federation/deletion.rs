@@ -36,7 +36,7 @@ async fn a_device_that_is_deleted_gets_nothing_any_more_and_goes_with_the_next_c
     lab.quiet().await;
     assert!(!a.database().stream(tablet.client()).iter().any(|row| row.item.kind == "application"));
     assert_eq!(a.database().number("SELECT count(*) FROM key_packages WHERE client LIKE '%tablet'"), 0);
-    assert_eq!(imposed(&lab, "device").await.unwrap()["cryptographic"], "done");
+    assert_eq!(imposed(&lab, "leaf").await.unwrap()["cryptographic"], "done");
     assert!(tablet.ask_group_info(&room()).await.unwrap().1.is_none(), "it has its keys, and comes back in no way");
     let again = a.client(alice.user()).deregister_device(tablet.client()).await.unwrap_err();
     assert_eq!(again.problem().unwrap().status, 404);

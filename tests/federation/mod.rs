@@ -10,6 +10,7 @@ mod elsewhere;
 mod forged;
 mod franking;
 mod joins;
+mod lost;
 mod material;
 mod moderation;
 mod notify;

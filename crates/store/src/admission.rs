@@ -96,6 +96,17 @@ pub fn spend(tx: &mut Tx<'_>, ticket: &Ticket) -> Result<(), StoreError> {
     }
 }
 
+/// Takes back what was issued for this credential.
+///
+/// # Errors
+///
+/// [`StoreError`] of the database.
+pub fn take_back(tx: &mut Tx<'_>, credential_hash: &[u8; 32]) -> Result<(), StoreError> {
+    let rows = admissions::table.filter(admissions::credential_hash.eq(credential_hash.as_slice()));
+    db!(tx, |c| diesel::delete(rows).execute(c))?;
+    Ok(())
+}
+
 /// How many tickets the key got for the room since `since` without using them.
 ///
 /// # Errors

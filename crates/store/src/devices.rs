@@ -1,12 +1,17 @@
 //! Our own users and their devices.
 
+use std::collections::BTreeMap;
+
 use diesel::prelude::*;
 use portcullis_core::time::Millis;
 use portcullis_core::wire::uri::{ClientUri, UserUri};
 
-use crate::convert::{client, time, user};
+use crate::convert::{client, millis, time, user};
 use crate::schema::{devices, key_packages, profile_fields, profiles, users};
-use crate::{Conn, StoreError, Tx, follower};
+use crate::{Conn, StoreError, Tx, follower, streams};
+
+/// Most names of one statement.
+const MOST_NAMES: usize = 500;
 
 /// Registers a user; nothing changes when it is registered already.
 ///
@@ -50,8 +55,8 @@ pub fn register_device(tx: &mut Tx<'_>, device: &ClientUri, user: &UserUri, now:
     }
 }
 
-/// Forgets a device: nobody gets its KeyPackages any longer, and it gets nothing of rooms of other hubs. What stands in
-/// its stream stays, for nobody to read.
+/// Forgets a device: nobody gets its KeyPackages any longer, it gets nothing of rooms of other hubs, and what stands in its
+/// stream is for nobody to read.
 ///
 /// # Errors
 ///
@@ -62,6 +67,7 @@ pub fn forget_device(tx: &mut Tx<'_>, device: &ClientUri) -> Result<(), StoreErr
     for room in follower::rooms(tx, device)? {
         follower::leave(tx, &room, device)?;
     }
+    streams::forget(tx, device)?;
     let row = devices::table.filter(devices::client.eq(device.as_str()));
     match db!(tx, |c| diesel::delete(row).execute(c))? {
         0 => Err(StoreError::Missing),
@@ -98,6 +104,38 @@ pub fn hold(tx: &mut Tx<'_>, device: &ClientUri) -> Result<Option<UserUri>, Stor
     let same = devices::registered_at.eq(devices::registered_at);
     db!(tx, |c| diesel::update(row).set(same).execute(c))?;
     device_user(tx, device)
+}
+
+/// Those of `wanted` that are registered, each with its user, as [`hold`] has them.
+///
+/// # Errors
+///
+/// [`StoreError`] of the database.
+pub fn hold_all(tx: &mut Tx<'_>, wanted: &[ClientUri]) -> Result<BTreeMap<ClientUri, UserUri>, StoreError> {
+    let mut held = BTreeMap::new();
+    for some in wanted.chunks(MOST_NAMES) {
+        let names: Vec<&str> = some.iter().map(ClientUri::as_str).collect();
+        let same = devices::registered_at.eq(devices::registered_at);
+        let rows = devices::table.filter(devices::client.eq_any(names.clone()));
+        db!(tx, |c| diesel::update(rows).set(same).execute(c))?;
+        let rows = devices::table.filter(devices::client.eq_any(names)).select((devices::client, devices::user_uri));
+        for (device, owner) in db!(tx, |c| rows.load::<(String, String)>(c))? {
+            held.insert(client(&device)?, user(&owner)?);
+        }
+    }
+    Ok(held)
+}
+
+/// Whose device it is, and since when; `None` when it is not registered.
+///
+/// # Errors
+///
+/// [`StoreError`] of the database.
+pub fn registration(conn: &mut Conn, device: &ClientUri) -> Result<Option<(UserUri, Millis)>, StoreError> {
+    let query =
+        devices::table.filter(devices::client.eq(device.as_str())).select((devices::user_uri, devices::registered_at));
+    let found = db!(conn, |c| query.first::<(String, i64)>(c).optional())?;
+    found.map(|(owner, at)| Ok((user(&owner)?, millis(at)?))).transpose()
 }
 
 /// Whose device it is; `None` when it is not registered.

@@ -39,6 +39,7 @@ pub mod follower;
 pub mod hub_keys;
 pub mod inbox;
 pub mod key_packages;
+pub mod leaves;
 pub mod outbox;
 pub mod overview;
 pub mod profiles;

@@ -129,10 +129,18 @@ pub fn create(tx: &mut Tx<'_>, new: &NewRoom, now: Millis) -> Result<(), StoreEr
 ///
 /// # Errors
 ///
-/// [`StoreError::Missing`] when no room of that name waits for one.
-pub fn start_group(tx: &mut Tx<'_>, room: &RoomUri, first: &GroupState, now: Millis) -> Result<(), StoreError> {
-    let target =
-        rooms::table.filter(rooms::uri.eq(room.as_str())).filter(rooms::status.eq(status_code(RoomStatus::Waiting)));
+/// [`StoreError::Missing`] when no room of that name waits for one, or something was imposed on it since `version`.
+pub fn start_group(
+    tx: &mut Tx<'_>,
+    room: &RoomUri,
+    version: u64,
+    first: &GroupState,
+    now: Millis,
+) -> Result<(), StoreError> {
+    let target = rooms::table
+        .filter(rooms::uri.eq(room.as_str()))
+        .filter(rooms::version.eq(to_db(version)?))
+        .filter(rooms::status.eq(status_code(RoomStatus::Waiting)));
     let changes = (
         rooms::status.eq(status_code(RoomStatus::Active)),
         rooms::epoch.eq(to_db(first.epoch)?),
@@ -259,7 +267,8 @@ pub fn list(conn: &mut Conn, after: Option<&RoomUri>, limit: u32) -> Result<Vec<
 }
 
 /// Accepts a commit: the room is in the epoch of `next` afterwards. The state of the epoch before is kept, proposals
-/// that were pending in it are gone. Gives the accepted timestamp.
+/// that were pending in it are gone. In a room of ours [`crate::leaves::follow`] belongs to it. Gives the accepted
+/// timestamp.
 ///
 /// # Errors
 ///
@@ -275,6 +284,9 @@ pub fn advance_epoch(
         rooms::epoch.eq(to_db(next.epoch)?),
         rooms::version.eq(rooms::version + 1),
         rooms::last_accepted.eq(after_the_last(time(now)?)),
+        // Where the leaves stood as the group had them, they follow.
+        rooms::leaves_epoch
+            .eq(case_when(rooms::leaves_epoch.ne(rooms::epoch), rooms::leaves_epoch).otherwise(to_db(next.epoch)?)),
     );
     let target = as_seen(room.as_str(), to_db(seen.epoch)?, to_db(seen.version)?);
     let accepted = db!(tx, |c| {
@@ -419,7 +431,7 @@ fn after_the_last(now: i64) -> _ {
     case_when(rooms::last_accepted.ge(now), rooms::last_accepted + one).otherwise(now)
 }
 
-fn moved(tx: &mut Tx<'_>, room: &RoomUri) -> Result<StoreError, StoreError> {
+pub(crate) fn moved(tx: &mut Tx<'_>, room: &RoomUri) -> Result<StoreError, StoreError> {
     Ok(match head(tx, room)? {
         Some(head) => StoreError::EpochMoved { epoch: head.epoch, version: head.version },
         None => StoreError::NoRoom,

@@ -12,6 +12,17 @@ diesel::table! {
         template -> Text,
         creator -> Text,
         created_at -> BigInt,
+        leaves_epoch -> BigInt,
+    }
+}
+
+diesel::table! {
+    room_leaves (room, signature_key) {
+        room -> Text,
+        signature_key -> Binary,
+        client -> Text,
+        user_uri -> Text,
+        provider -> Text,
     }
 }
 
@@ -40,6 +51,7 @@ diesel::table! {
         ended_at -> BigInt,
         alarmed_at -> BigInt,
         obstacle -> Text,
+        spread -> Integer,
     }
 }
 

@@ -62,6 +62,19 @@ pub fn push(tx: &mut Tx<'_>, devices: &[ClientUri], item: &StreamItem) -> Result
     Ok(())
 }
 
+/// Forgets what a device was to be sent. Positions of others stay as they are.
+///
+/// # Errors
+///
+/// [`StoreError`] of the database.
+pub(crate) fn forget(tx: &mut Tx<'_>, device: &ClientUri) -> Result<(), StoreError> {
+    let staged = stream_stage::table.filter(stream_stage::device.eq(device.as_str()));
+    db!(tx, |c| diesel::delete(staged).execute(c))?;
+    let rows = stream_rows::table.filter(stream_rows::device.eq(device.as_str()));
+    db!(tx, |c| diesel::delete(rows).execute(c))?;
+    Ok(())
+}
+
 /// Items of a device after position `after`, in order, at most `limit`.
 ///
 /// # Errors

@@ -2,8 +2,8 @@
 
 use portcullis_core::policy::AdminAct;
 use portcullis_core::wire::uri::RoomUri;
-use portcullis_store::restrictions::{self, Grounds, Place};
-use portcullis_store::{StoreError, Tx};
+use portcullis_store::restrictions::{self, Grounds, Place, Restriction};
+use portcullis_store::{Conn, StoreError, Tx};
 
 use super::{AdminError, Changed, Operator, Wish};
 use crate::gateway::moderation::{self, Change, Stands};
@@ -61,17 +61,24 @@ impl Gateway {
         changed.await
     }
 
-    /// What is imposed on a room, or everywhere, and what was.
+    /// What is imposed on a room, or everywhere, and what was; at most `limit` behind `after`.
     ///
     /// # Errors
     ///
     /// [`AdminError::Denied`].
-    pub async fn imposed(&self, operator: Operator, place: Place) -> Result<Vec<Stands>, AdminError> {
+    pub async fn imposed(
+        &self,
+        operator: Operator,
+        place: Place,
+        after: Option<Restriction>,
+        limit: u32,
+    ) -> Result<Vec<Stands>, AdminError> {
         let hosted = match &place {
             Place::Room(room) => self.0.hosts(room),
             Place::Everywhere => true,
         };
-        let all = self.view(operator, AdminAct::ViewRestrictions, move |conn| restrictions::at(conn, &place)).await?;
+        let read = move |conn: &mut Conn| restrictions::at(conn, &place, after.as_ref(), limit);
+        let all = self.view(operator, AdminAct::ViewRestrictions, read).await?;
         Ok(all.into_iter().map(|imposed| Stands { imposed, hosted }).collect())
     }
 }

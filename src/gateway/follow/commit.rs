@@ -124,9 +124,7 @@ impl Plan<'_> {
         };
         drop(case);
         let gone = taken_out(&change);
-        let out = |imposed: &&Restriction| {
-            !change.after.leaves.iter().any(|leaf| imposed.takes_out(&leaf.client, &leaf.user))
-        };
+        let out = |imposed: &&Restriction| !change.after.leaves.iter().any(|leaf| imposed.takes_out(leaf));
         self.effects.extend(tracked.restrictions.here.iter().filter(out).cloned().map(Effect::Settle));
         self.enter(arrival, tracked, group, stapled, &decision)?;
         Ok(Found { decision, answer, gone })

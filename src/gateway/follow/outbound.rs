@@ -14,8 +14,9 @@ use portcullis_core::wire::report_abuse::AbuseReport;
 use portcullis_core::wire::submit::SubmitMessageRequest;
 use portcullis_core::wire::update::{UpdateRequest, UpdateResponse};
 use portcullis_core::wire::uri::{ClientUri, RoomUri, UserUri};
+use portcullis_store::StoreError;
 use portcullis_store::follower::{self, Standing};
-use portcullis_store::restrictions;
+use portcullis_store::restrictions::{self, Place, Restriction};
 use serde_json::json;
 
 use super::super::added;
@@ -48,8 +49,10 @@ pub(in super::super) fn update(
     if outline.joiner.as_ref().is_some_and(|(_, joiner)| joiner != user) {
         return Err(GatewayError::WrongIdentity);
     }
-    if standing(inner, room)? == Standing::Leaving && !only_leaves(request, &outline) {
-        return Ok(being_left(case).into());
+    if let Some(withheld) = withheld(inner, case, room, user)?
+        && !only_leaves(request, &outline)
+    {
+        return Ok(withheld.into());
     }
     if let Some(tracked) = inner.tracked(room)? {
         let judged = match request {
@@ -81,8 +84,8 @@ pub(in super::super) fn message(
     room: &RoomUri,
     request: &SubmitMessageRequest,
 ) -> Result<Decision, GatewayError> {
-    if standing(inner, room)? == Standing::Leaving {
-        return Ok(being_left(case));
+    if let Some(withheld) = withheld(inner, case, room, &request.sender)? {
+        return Ok(withheld);
     }
     let source = request.sender.domain();
     if let Some(tracked) = inner.tracked(room)? {
@@ -102,8 +105,8 @@ pub(in super::super) fn group_info(
     client: &ClientUri,
     user: &UserUri,
 ) -> Result<Decision, GatewayError> {
-    if standing(inner, room)? == Standing::Leaving {
-        return Ok(being_left(case));
+    if let Some(withheld) = withheld(inner, case, room, user)? {
+        return Ok(withheld);
     }
     // What a joining code is worth only the hub knows.
     let tracked = inner.tracked(room)?.filter(|_| request.joining_code.is_none());
@@ -281,8 +284,17 @@ fn breach(case: &Case<'_>, violation: &Violation) -> Decision {
     case.refuse(violation.code(), format!("room.{}", violation.code()), detail)
 }
 
-fn being_left(case: &Case<'_>) -> Decision {
-    case.refuse("not_allowed", "room_is_being_left", json!({}))
+/// Why a user of ours does nothing in a room of another hub but leave it: we want our users out, or it is no user of ours
+/// any longer.
+fn withheld(inner: &Inner, case: &Case<'_>, room: &RoomUri, user: &UserUri) -> Result<Option<Decision>, GatewayError> {
+    let gone = Restriction::Deprovisioned(user.clone());
+    let (known, gone) = inner.store.read(|conn| {
+        let gone = restrictions::is_in_force(conn, &Place::Everywhere, &gone)?;
+        Ok::<_, StoreError>((follower::room(conn, room)?, gone))
+    })?;
+    let leaving = known.is_some_and(|known| known.progress.standing == Standing::Leaving);
+    let why = if leaving { Some("room_is_being_left") } else { gone.then_some("user_is_deregistered") };
+    Ok(why.map(|why| case.refuse("not_allowed", why, json!({}))))
 }
 
 /// Whether a request does nothing but take its own user out of the room.
@@ -294,9 +306,4 @@ fn only_leaves(request: &UpdateRequest, outline: &Outline) -> bool {
     matches!(request, UpdateRequest::Proposals(_))
         && outline.actions.iter().all(leaving)
         && outline.actions.iter().any(goes)
-}
-
-fn standing(inner: &Inner, room: &RoomUri) -> Result<Standing, GatewayError> {
-    let known = inner.store.read(|conn| follower::room(conn, room))?;
-    Ok(known.map_or(Standing::Open, |known| known.progress.standing))
 }

@@ -236,9 +236,9 @@ fn lift(
     restriction: Restriction,
     now: Millis,
 ) -> Result<Imposed, StoreError> {
-    // Whoever was kicked out of a room whose commits we do not see is readmitted, too.
-    let kick = match change {
-        Change::Readmit(user) => Some(Restriction::Kick(user.clone())),
+    // Whoever was kicked out of a room whose commits we do not see is readmitted to it, too.
+    let kick = match (change, place) {
+        (Change::Readmit(user), Place::Room(_)) => Some(Restriction::Kick(user.clone())),
         _ => None,
     };
     let mut lifted = None;

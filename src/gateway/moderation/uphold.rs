@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use portcullis_core::mls::{Effect, GroupView, external_proposal};
+use portcullis_core::mls::{Change, Effect, GroupView, external_proposal};
 use portcullis_core::policy::Question;
 use portcullis_core::room::{self, RoomState};
 use portcullis_core::time::Millis;
@@ -11,7 +11,7 @@ use portcullis_core::wire::mls::MlsMessage;
 use portcullis_core::wire::uri::{RoomUri, UserUri};
 use portcullis_store::audit::{AuditRecord, Outcome};
 use portcullis_store::proposals::{self, PendingProposal};
-use portcullis_store::restrictions::{self, Grounds, Place, Restriction};
+use portcullis_store::restrictions::{self, GoneLeaf, Grounds, Place, Restriction};
 use portcullis_store::{StoreError, Tx, rooms};
 use serde_json::json;
 use uuid::Uuid;
@@ -34,13 +34,13 @@ pub(in super::super) struct Settled {
     done: Vec<Restriction>,
     /// What has served its purpose, for nobody it is about is listed any longer.
     ended: Vec<Restriction>,
-    /// Who leaves, although an external commit has voided that.
-    left: Vec<(Restriction, Grounds)>,
+    /// Who leaves, although an external commit has voided that, and leaves of clients that have come back beside them.
+    imposed: Vec<(Restriction, Grounds)>,
 }
 
 impl Settled {
     pub(in super::super) fn is_empty(&self) -> bool {
-        self.done.is_empty() && self.ended.is_empty() && self.left.is_empty()
+        self.done.is_empty() && self.ended.is_empty() && self.imposed.is_empty()
     }
 
     /// An external commit voids what takes leaving users off the list, and the hub cannot propose that again (correction
@@ -51,7 +51,19 @@ impl Settled {
             let grounds = Grounds { by: user.to_string(), reason, decision: Some(decision), ..Grounds::default() };
             (Restriction::Removal(user.clone()), grounds)
         });
-        self.left = left.collect();
+        self.imposed.extend(left);
+    }
+
+    /// A client that has lost its state and its keys cannot take its former leaf out by its external commit: the hub does.
+    pub(in super::super) fn came_back(&mut self, change: &Change, decision: Uuid) {
+        let Some(joiner) = change.joiner() else { return };
+        let former = change.after.leaves.iter().filter(|leaf| leaf.client == joiner.client && ***leaf != *joiner);
+        self.imposed.extend(former.map(|leaf| {
+            let reason = "came_back_with_another_key".to_owned();
+            let grounds =
+                Grounds { by: joiner.user.to_string(), reason, decision: Some(decision), ..Grounds::default() };
+            (Restriction::Leaf(GoneLeaf::new(leaf.client.clone(), leaf.signature_key.clone())), grounds)
+        }));
     }
 
     /// Notes it, in the transaction that moves the room on.
@@ -59,21 +71,20 @@ impl Settled {
         let place = Place::from(room);
         self.done.iter().try_for_each(|restriction| restrictions::settle(tx, &place, restriction, at))?;
         self.ended.iter().try_for_each(|restriction| restrictions::end(tx, &place, restriction, at).map(drop))?;
-        let mut left = self.left.iter();
-        left.try_for_each(|(removal, grounds)| restrictions::impose(tx, &place, removal, grounds, at).map(drop))
+        let mut imposed = self.imposed.iter();
+        imposed.try_for_each(|(goes, grounds)| restrictions::impose(tx, &place, goes, grounds, at).map(drop))
     }
 }
 
 /// What of the restrictions of a room the group `view`, with its participants in `state`, has carried out.
 pub(in super::super) fn settled(hosted: &Hosted, view: &GroupView, state: &RoomState) -> Settled {
     let restrictions = &hosted.restrictions;
-    let out =
-        |restriction: &&Restriction| !view.leaves.iter().any(|leaf| restriction.takes_out(&leaf.client, &leaf.user));
+    let out = |restriction: &&Restriction| !view.leaves.iter().any(|leaf| restriction.takes_out(leaf));
     let gone = |restriction: &&Restriction| {
         let listed = || state.participants().keys().any(|user| restriction.ends_rights_of(user));
         let ends = match restriction {
             Restriction::Removal(_) | Restriction::Provider(_) | Restriction::Deprovisioned(_) => true,
-            Restriction::Ban(_) | Restriction::Kick(_) | Restriction::Device(_) => false,
+            Restriction::Ban(_) | Restriction::Kick(_) | Restriction::Device(_) | Restriction::Leaf(_) => false,
             Restriction::Freeze | Restriction::LegalHold | Restriction::Mute(_) => false,
         };
         ends && out(restriction) && !listed()
@@ -81,7 +92,7 @@ pub(in super::super) fn settled(hosted: &Hosted, view: &GroupView, state: &RoomS
     Settled {
         done: restrictions.owed.keys().filter(out).cloned().collect(),
         ended: restrictions.here.iter().filter(gone).cloned().collect(),
-        left: Vec::new(),
+        imposed: Vec::new(),
     }
 }
 
@@ -98,9 +109,11 @@ fn due(hosted: &Hosted) -> BTreeMap<UserUri, Vec<u32>> {
     let owed = &hosted.restrictions.owed;
     let mut due: BTreeMap<UserUri, Vec<u32>> = BTreeMap::new();
     let most = MOST_PENDING.saturating_sub(pending.len());
-    let leaves = hosted.view().leaves.iter().filter(|leaf| {
-        !proposed.contains(&leaf.index) && owed.keys().any(|owed| owed.takes_out(&leaf.client, &leaf.user))
-    });
+    let leaves = hosted
+        .view()
+        .leaves
+        .iter()
+        .filter(|leaf| !proposed.contains(&leaf.index) && owed.keys().any(|owed| owed.takes_out(leaf)));
     for leaf in leaves.take(most) {
         due.entry(leaf.user.clone()).or_default().push(leaf.index);
     }
@@ -194,6 +207,9 @@ fn prepare(
 ) -> Result<(Option<Ready>, BTreeMap<Restriction, String>), GatewayError> {
     let mut obstacles = BTreeMap::new();
     if due.is_empty() {
+        // Somebody else has proposed it, or it was the room that was in the way.
+        let cleared = hosted.restrictions.owed.iter().filter(|(_, why)| !why.is_empty());
+        obstacles.extend(cleared.map(|(owed, _)| (owed.clone(), String::new())));
         return Ok((None, obstacles));
     }
     let all: Vec<u32> = due.values().flatten().copied().collect();
@@ -213,14 +229,8 @@ fn prepare(
         ready = last;
     }
     for owed in hosted.restrictions.owed.keys() {
-        let about = |user: &UserUri| match owed {
-            Restriction::Device(device) => device.user().as_ref() == Some(user),
-            _ => owed.ends_rights_of(user),
-        };
-        if due.keys().any(about) {
-            let why = obstructed.iter().find(|(user, _)| about(user)).map(|(_, why)| why.clone());
-            obstacles.insert(owed.clone(), why.unwrap_or_default());
-        }
+        let why = obstructed.iter().find(|(user, _)| owed.concerns(user)).map(|(_, why)| why.clone());
+        obstacles.insert(owed.clone(), why.unwrap_or_default());
     }
     Ok((ready.ok(), obstacles))
 }
@@ -228,7 +238,9 @@ fn prepare(
 /// Removes of these leaves by the hub, or why there can be none.
 fn propose(inner: &Inner, hosted: &Hosted, leaves: &[u32]) -> Result<Result<Ready, String>, GatewayError> {
     let (view, now) = (hosted.view(), inner.clock.now());
-    let own = reissue::position(inner, hosted)?;
+    let Some(own) = reissue::position(inner, hosted)? else {
+        return Ok(Err("hub_is_no_external_sender".to_owned()));
+    };
     let messages: Vec<MlsMessage> = leaves
         .iter()
         .map(|leaf| external_proposal::remove(view, own, *leaf, &inner.keys.hub).map_err(GatewayError::internal))

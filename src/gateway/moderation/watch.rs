@@ -1,16 +1,17 @@
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis_core::wire::uri::RoomUri;
 use portcullis_store::audit::{AuditRecord, Outcome};
-use portcullis_store::restrictions::{self, Imposed, Place, Restriction};
-use portcullis_store::{StoreError, Tx, rooms};
+use portcullis_store::leaves::{self, Whose};
+use portcullis_store::restrictions::{self, GoneLeaf, Imposed, Place, Restriction};
+use portcullis_store::{StoreError, Tx};
 use serde_json::json;
 use tokio::sync::watch as channel;
 use tokio::time::sleep;
 use uuid::Uuid;
 
-use super::super::rooms::Hosted;
 use super::super::{Gateway, GatewayError, Inner};
 use super::{room_of, uphold};
 use crate::peer::causes;
@@ -42,10 +43,11 @@ fn look(inner: &Inner, patience: Duration) -> Result<(), GatewayError> {
     let (owing, overdue) = inner
         .store
         .read(|conn| Ok::<_, StoreError>((restrictions::owing(conn)?, restrictions::overdue(conn, before)?)))?;
+    let complete = take_stock(inner)?;
     for place in owing {
         let done = match &place {
             Place::Room(room) => uphold(inner, room),
-            Place::Everywhere => spread(inner),
+            Place::Everywhere => spread(inner, complete),
         };
         if let Err(error) = done {
             tracing::warn!(?place, cause = causes(&error), "clients that are to go are not proposed yet");
@@ -54,72 +56,96 @@ fn look(inner: &Inner, patience: Duration) -> Result<(), GatewayError> {
     overdue.into_iter().try_for_each(|imposed| alarm(inner, imposed))
 }
 
-/// Has clients of what is imposed everywhere go from each room of ours that they are in: from then on it stands among that
-/// room's own restrictions. Begun again after a crash, it finds what it has done.
-fn spread(inner: &Inner) -> Result<(), GatewayError> {
-    let imposed: Vec<Imposed> = inner.store.read(|conn| restrictions::at(conn, &Place::Everywhere))?;
-    let owed: Vec<Imposed> = imposed.into_iter().filter(|imposed| imposed.owed).collect();
-    let mut after: Option<RoomUri> = None;
-    let mut failed = false;
+/// Has it stand here which clients are in rooms that another build has moved on. Tells whether all of them are done.
+fn take_stock(inner: &Inner) -> Result<bool, GatewayError> {
+    let mut failed = BTreeSet::new();
     loop {
-        let page = inner.store.read(|conn| rooms::list(conn, after.as_ref(), PAGE))?;
-        for room in page.iter().map(|head| &head.room) {
-            if let Err(error) = reach(inner, room, &owed) {
-                tracing::warn!(%room, cause = causes(&error), "what is imposed everywhere has not come to the room yet");
-                failed = true;
+        let behind = inner.store.read(|conn| leaves::unrecorded(conn, PAGE))?;
+        let again: Vec<&RoomUri> = behind.iter().filter(|room| !failed.contains(*room)).collect();
+        if again.is_empty() {
+            return Ok(behind.is_empty());
+        }
+        for room in again {
+            if let Err(error) = record(inner, room) {
+                tracing::warn!(%room, cause = causes(&error), "the clients in a room do not stand in its rows yet");
             }
+            // It has its one chance until the next time.
+            failed.insert(room.clone());
         }
-        if page.len() < PAGE as usize {
-            break;
+        if behind.len() < PAGE as usize {
+            return Ok(inner.store.read(|conn| leaves::unrecorded(conn, 1))?.is_empty());
         }
-        after = page.last().map(|head| head.room.clone());
     }
-    if failed {
-        return Ok(()); // it stays owed, and the rooms are looked at again
-    }
-    let now = inner.clock.now();
-    Ok(inner.store.write("admin", move |tx: &mut Tx<'_>| {
-        for imposed in &owed {
-            if stands(tx, imposed)? {
-                restrictions::settle(tx, &Place::Everywhere, &imposed.restriction, now)?;
-            }
-        }
-        Ok::<_, StoreError>(())
-    })?)
 }
 
-/// Imposes on a room what takes out clients that are in it.
-fn reach(inner: &Inner, room: &RoomUri, owed: &[Imposed]) -> Result<(), GatewayError> {
+fn record(inner: &Inner, room: &RoomUri) -> Result<(), GatewayError> {
     // Past the cache, which is for rooms that somebody uses.
-    let hosted = match inner.read_hosted(room) {
-        Ok(hosted) => hosted,
-        Err(GatewayError::NotFound) => return Ok(()),
-        Err(error) => return Err(error),
-    };
-    for imposed in owed.iter().filter(|imposed| concerns(&imposed.restriction, &hosted)) {
-        let (place, imposed, now) = (Place::from(room), imposed.clone(), inner.clock.now());
-        let written = inner.store.write(room.as_str(), move |tx: &mut Tx<'_>| {
-            restrictions::impose(tx, &place, &imposed.restriction, &imposed.grounds, now)?;
-            // Asked with the room held: whoever lifts it everywhere has to hold the room too.
-            if stands(tx, &imposed)? { Ok(()) } else { Err(StoreError::Missing) }
-        });
-        match written {
-            Ok(()) | Err(StoreError::Missing) => {}
-            Err(error) => return Err(error.into()),
+    let hosted = inner.read_hosted(room)?;
+    let (room, epoch, leaves) = (room.clone(), hosted.seen.epoch, hosted.view().leaves.clone());
+    Ok(inner.store.write(hosted.room.as_str(), move |tx: &mut Tx<'_>| leaves::record(tx, &room, epoch, &leaves))?)
+}
+
+/// Has clients of what is imposed everywhere go from each room of ours that they are in: from then on it stands among that
+/// room's own restrictions. Begun again after a crash, it finds what it has done.
+fn spread(inner: &Inner, complete: bool) -> Result<(), GatewayError> {
+    let owed: Vec<Imposed> = inner.store.read(restrictions::owed_everywhere)?;
+    for imposed in owed {
+        let whose = match &imposed.restriction {
+            Restriction::Device(client) => Whose::Client(client),
+            Restriction::Removal(user) | Restriction::Deprovisioned(user) => Whose::User(user),
+            Restriction::Provider(domain) => Whose::Provider(domain),
+            // These are imposed on single rooms.
+            Restriction::Freeze
+            | Restriction::LegalHold
+            | Restriction::Mute(_)
+            | Restriction::Ban(_)
+            | Restriction::Kick(_)
+            | Restriction::Leaf(_) => continue,
+        };
+        let mut found = inner.store.read(|conn| leaves::find(conn, whose))?;
+        if !matches!(imposed.restriction, Restriction::Device(_)) {
+            found.dedup_by(|(next, _), (room, _)| next == room);
+        }
+        for (room, leaf) in found {
+            reach(inner, &room, leaf, imposed.clone())?;
+        }
+        let now = inner.clock.now();
+        if complete {
+            inner.store.write("admin", move |tx: &mut Tx<'_>| {
+                if stands(tx, &imposed)? {
+                    restrictions::settle(tx, &Place::Everywhere, &imposed.restriction, now)?;
+                }
+                Ok::<_, StoreError>(())
+            })?;
         }
     }
     Ok(())
+}
+
+/// Imposes on a room what takes out a client that is in it.
+fn reach(inner: &Inner, room: &RoomUri, leaf: GoneLeaf, imposed: Imposed) -> Result<(), GatewayError> {
+    let (uri, now) = (room.clone(), inner.clock.now());
+    let written = inner.store.write(room.as_str(), move |tx: &mut Tx<'_>| {
+        match &imposed.restriction {
+            Restriction::Device(_) => {
+                let gone = Restriction::Leaf(leaf.clone());
+                restrictions::impose(tx, &Place::from(&uri), &gone, &imposed.grounds, now)?;
+            }
+            restriction => restrictions::spread(tx, &uri, restriction, &imposed.grounds, now)?,
+        }
+        // Asked with the room held: whoever lifts it everywhere has to hold the room too.
+        if stands(tx, &imposed)? { Ok(()) } else { Err(StoreError::Missing) }
+    });
+    match written {
+        Ok(()) | Err(StoreError::Missing) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Whether what was imposed everywhere still is, and was not lifted and imposed again.
 fn stands(tx: &mut Tx<'_>, imposed: &Imposed) -> Result<bool, StoreError> {
     let now = restrictions::find(tx, &Place::Everywhere, &imposed.restriction)?;
     Ok(now.is_some_and(|now| now.ended_at.is_none() && now.at == imposed.at))
-}
-
-fn concerns(restriction: &Restriction, hosted: &Hosted) -> bool {
-    hosted.view().leaves.iter().any(|leaf| restriction.takes_out(&leaf.client, &leaf.user))
-        || hosted.state.participants().keys().any(|user| restriction.ends_rights_of(user))
 }
 
 fn alarm(inner: &Inner, imposed: Imposed) -> Result<(), GatewayError> {

@@ -76,7 +76,11 @@ impl Change {
         match &self.sender {
             Sender::Member { .. } => None,
             Sender::Joiner { client, .. } => {
-                self.after.leaves.iter().rfind(|leaf| leaf.client == *client).map(Arc::as_ref)
+                let of_client = || self.after.leaves.iter().filter(|leaf| leaf.client == *client);
+                let known = |key: &Vec<u8>| self.before.leaves.iter().any(|leaf| leaf.signature_key == *key);
+                // Its former leaf may still be there; it may also come back with its key, in the place of that leaf.
+                let new = of_client().find(|leaf| !known(&leaf.signature_key));
+                new.or_else(|| of_client().next()).map(Arc::as_ref)
             }
         }
     }

@@ -145,9 +145,8 @@ fn from_outside(parts: &[Part], room: &RoomState) -> Result<Vec<Action>, Violati
 /// Whether the joiner is the client that was admitted, and does nothing but join.
 fn admitted(change: &Change, room: &RoomState, admission: Option<&Admission>) -> Result<(), Violation> {
     room.external_commits_allowed()?;
-    let Sender::Joiner { client, user, .. } = &change.sender else { return Ok(()) };
-    let leaf = change.after.leaves.iter().find(|leaf| leaf.client == *client);
-    let covered = admission.zip(leaf).is_some_and(|(admission, leaf)| admission.covers(leaf));
+    let Sender::Joiner { user, .. } = &change.sender else { return Ok(()) };
+    let covered = admission.zip(change.joiner()).is_some_and(|(admission, leaf)| admission.covers(leaf));
     if !covered {
         return Err(Breach::NotAdmitted.into());
     }

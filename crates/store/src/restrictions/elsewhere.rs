@@ -27,7 +27,7 @@ pub fn expelled(
     let mut expelled = Vec::new();
     for (room, device) in rows {
         let device = client(&device)?;
-        if device.user().is_some_and(|user| restriction.takes_out(&device, &user)) {
+        if device.user().is_some_and(|user| restriction.ends_rights_of(&user)) {
             expelled.push((room_uri(&room)?, device));
         }
     }

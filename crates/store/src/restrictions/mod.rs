@@ -6,9 +6,10 @@
 
 mod elsewhere;
 mod kind;
+mod rows;
 
 pub use elsewhere::expelled;
-pub use kind::Restriction;
+pub use kind::{GoneLeaf, Restriction};
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,17 +17,24 @@ use diesel::dsl::sql;
 use diesel::expression::SqlLiteral;
 use diesel::prelude::*;
 use diesel::sql_types::Bool;
+use portcullis_core::mls::Leaf;
 use portcullis_core::room::Barred;
 use portcullis_core::time::Millis;
 use portcullis_core::wire::uri::{ClientUri, RoomUri, UserUri};
 use uuid::Uuid;
 
-use crate::convert::{millis, number, room as room_uri, time, uuid};
+use crate::convert::{number, time};
+use crate::leaves::{self, Whose};
 use crate::schema::room_restrictions::{self, dsl};
 use crate::{Conn, StoreError, Tx, follower, rooms};
+use rows::{COLUMNS, Origin, Row, imposed, place, put};
 
 /// Stands for every room in the column of rooms.
 const EVERYWHERE: &str = "";
+
+/// What is imposed everywhere and read with every room, by its number: removals of users and of providers. There are as many
+/// devices and users who were deleted as there ever were; they stand in the rooms that they are in.
+const READ_EVERYWHERE: [i32; 2] = [4, 7];
 
 /// Where something is imposed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,6 +81,8 @@ pub struct Imposed {
     pub alarmed_at: Option<Millis>,
     /// Why the hub cannot propose that the clients go; empty when nothing is in the way.
     pub obstacle: String,
+    /// Whether it stands in a room because it is imposed everywhere, and goes when it is lifted there.
+    pub spread: bool,
 }
 
 /// Everything that is in force in a room.
@@ -86,8 +96,8 @@ pub struct Restrictions {
     pub muted: BTreeSet<UserUri>,
     /// Whose rights have ended: who is banned, removed, or kicked and not out yet.
     pub barred: Barred,
-    /// Clients that are gone, whatever the group still says.
-    pub deleted: BTreeSet<ClientUri>,
+    /// Leaves of clients that are gone, by their signature keys, whatever the group still says.
+    pub gone: BTreeMap<Vec<u8>, ClientUri>,
     /// What of it is imposed on this very room and takes users or clients out of the group.
     pub here: BTreeSet<Restriction>,
     /// Of that, what a commit is owed for, each with what keeps the hub from proposing it; empty for nothing.
@@ -109,28 +119,16 @@ impl From<&RoomUri> for Place {
     }
 }
 
-#[derive(Insertable, AsChangeset)]
-#[diesel(table_name = room_restrictions)]
-struct NewRow<'a> {
-    room: &'a str,
-    kind: i32,
-    subject: &'a str,
-    imposed_by: &'a str,
-    imposed_at: i64,
-    reason: &'a str,
-    case_number: &'a str,
-    policies: String,
-    decision: Vec<u8>,
-    owed: i32,
-    committed_at: i64,
-    ended_at: i64,
-    alarmed_at: i64,
-    obstacle: &'a str,
+impl Restrictions {
+    /// Whether the client in `leaf` is gone.
+    pub fn is_gone(&self, leaf: &Leaf) -> bool {
+        !self.gone.is_empty() && self.gone.get(&leaf.signature_key) == Some(&leaf.client)
+    }
 }
 
-/// Imposes it; nothing changes when it is in force already. Gives what is in force then. A commit is owed for what takes
-/// clients out of a room that we are hub of, until [`settle`]; for what is imposed everywhere, until every such room was
-/// looked at.
+/// Imposes it; nothing changes when it is in force already, but that what stood in a room for all rooms is then the room's
+/// own. Gives what is in force then. A commit is owed for what takes clients out of a room that we are hub of, until
+/// [`settle`]; for what is imposed everywhere, until every such room was looked at.
 ///
 /// # Errors
 ///
@@ -142,61 +140,115 @@ pub fn impose(
     grounds: &Grounds,
     now: Millis,
 ) -> Result<Imposed, StoreError> {
-    // A client that is gone from everywhere changes nothing in a room before it is taken out of that one.
-    if *place != Place::Everywhere || !matches!(restriction, Restriction::Device(_)) {
+    if *place != Place::Everywhere || !restriction.stands_in_rooms() {
         disturb(tx, place)?;
     }
+    enforce(tx, place, restriction, (grounds, Origin::Own), now)?;
+    find(tx, place, restriction)?.ok_or(StoreError::Missing)
+}
+
+/// As [`impose`] in a room, for what is imposed everywhere: it goes when it is lifted there.
+///
+/// # Errors
+///
+/// As [`impose`].
+pub fn spread(
+    tx: &mut Tx<'_>,
+    room: &RoomUri,
+    restriction: &Restriction,
+    grounds: &Grounds,
+    now: Millis,
+) -> Result<(), StoreError> {
+    let place = Place::from(room);
+    disturb(tx, &place)?;
+    enforce(tx, &place, restriction, (grounds, Origin::Everywhere), now)
+}
+
+/// Takes out of our rooms what `whose` has in them by now, leaf by leaf, so that it goes even if it is registered again;
+/// with `user`, that user's rights end in them, until it is.
+///
+/// # Errors
+///
+/// [`StoreError`] of the database.
+pub fn take_out(
+    tx: &mut Tx<'_>,
+    whose: Whose<'_>,
+    user: Option<&UserUri>,
+    grounds: &Grounds,
+    now: Millis,
+) -> Result<(), StoreError> {
+    let concerned: BTreeSet<RoomUri> = leaves::find(tx, whose)?.into_iter().map(|(room, _)| room).collect();
+    for room in &concerned {
+        let place = Place::from(room);
+        disturb(tx, &place)?;
+        if let Some(user) = user {
+            let deprovisioned = Restriction::Deprovisioned(user.clone());
+            enforce(tx, &place, &deprovisioned, (grounds, Origin::Everywhere), now)?;
+        }
+    }
+    // Only now nobody else changes them: a commit may have given a leaf another key.
+    for (room, leaf) in leaves::find(tx, whose)?.into_iter().filter(|(room, _)| concerned.contains(room)) {
+        enforce(tx, &Place::Room(room), &Restriction::Leaf(leaf), (grounds, Origin::Own), now)?;
+    }
+    Ok(())
+}
+
+fn enforce(
+    tx: &mut Tx<'_>,
+    place: &Place,
+    restriction: &Restriction,
+    (grounds, origin): (&Grounds, Origin),
+    now: Millis,
+) -> Result<(), StoreError> {
     if let Some(known) = find(tx, place, restriction)?.filter(|known| known.ended_at.is_none()) {
-        return Ok(known);
+        if known.spread && origin == Origin::Own {
+            let (kind, subject) = restriction.key();
+            let row = one(place.as_str(), kind, subject);
+            let own = (
+                dsl::spread.eq(0),
+                dsl::imposed_by.eq(&grounds.by),
+                dsl::reason.eq(&grounds.reason),
+                dsl::case_number.eq(&grounds.case),
+                dsl::policies.eq(grounds.policies.join("\n")),
+                dsl::decision.eq(grounds.decision.map(|id| id.as_bytes().to_vec()).unwrap_or_default()),
+            );
+            db!(tx, |c| diesel::update(row).set(own).execute(c))?;
+        }
+        return Ok(());
     }
     let hosted = match place {
         Place::Room(room) => rooms::head(tx, room)?.is_some_and(|head| head.status == rooms::RoomStatus::Active),
         Place::Everywhere => true,
     };
-    let (kind, subject) = restriction.key();
-    let row = NewRow {
-        room: place.as_str(),
-        kind,
-        subject,
-        imposed_by: &grounds.by,
-        imposed_at: time(now)?,
-        reason: &grounds.reason,
-        case_number: &grounds.case,
-        policies: grounds.policies.join("\n"),
-        decision: grounds.decision.map(|id| id.as_bytes().to_vec()).unwrap_or_default(),
-        owed: i32::from(hosted && restriction.expels()),
-        committed_at: 0,
-        ended_at: 0,
-        alarmed_at: 0,
-        obstacle: "",
-    };
-    db!(tx, |c| {
-        diesel::insert_into(room_restrictions::table)
-            .values(&row)
-            .on_conflict((dsl::room, dsl::kind, dsl::subject))
-            .do_update()
-            .set(&row)
-            .execute(c)
-    })?;
-    find(tx, place, restriction)?.ok_or(StoreError::Missing)
+    put(tx, place, restriction, (grounds, origin), hosted && restriction.expels(), now)
 }
 
-/// Lifts it, what is lifted everywhere in every single room, too; and gives whether it was in force there.
+/// Lifts it, what is lifted everywhere in the rooms, too, in which it stands for that; and gives whether it was in force
+/// there.
 ///
 /// # Errors
 ///
 /// [`StoreError::NoRoom`] for a room of which nothing is known here.
 pub fn lift(tx: &mut Tx<'_>, place: &Place, restriction: &Restriction, now: Millis) -> Result<bool, StoreError> {
-    disturb(tx, place)?;
     if *place == Place::Everywhere {
         let (kind, subject) = restriction.key();
         let rows = room_restrictions::table
             .filter(dsl::kind.eq(kind))
             .filter(dsl::subject.eq(subject))
-            .filter(dsl::room.ne(EVERYWHERE))
+            .filter(dsl::spread.eq(1))
             .filter(dsl::ended_at.eq(0_i64));
+        if restriction.stands_in_rooms() {
+            let concerned = rows.order(dsl::room).select(dsl::room);
+            for stored in db!(tx, |c| concerned.load::<String>(c))? {
+                disturb(tx, &self::place(&stored)?)?;
+            }
+        } else {
+            disturb(tx, place)?;
+        }
         let ended = (dsl::ended_at.eq(time(now)?), dsl::owed.eq(0));
         db!(tx, |c| diesel::update(rows).set(ended).execute(c))?;
+    } else {
+        disturb(tx, place)?;
     }
     end(tx, place, restriction, now)
 }
@@ -259,8 +311,9 @@ pub fn alarm(tx: &mut Tx<'_>, place: &Place, restriction: &Restriction, now: Mil
 ///
 /// [`StoreError`] of the database.
 pub fn restrictions(conn: &mut Conn, room: &RoomUri) -> Result<Restrictions, StoreError> {
+    let everywhere = dsl::room.eq(EVERYWHERE).and(dsl::kind.eq_any(READ_EVERYWHERE));
     let query = room_restrictions::table
-        .filter(dsl::room.eq_any([room.as_str(), EVERYWHERE]))
+        .filter(dsl::room.eq(room.as_str()).or(everywhere))
         .filter(dsl::ended_at.eq(0_i64))
         .select((dsl::room, dsl::kind, dsl::subject, dsl::owed, dsl::obstacle));
     let mut all = Restrictions::default();
@@ -275,7 +328,8 @@ pub fn restrictions(conn: &mut Conn, room: &RoomUri) -> Result<Restrictions, Sto
             | Restriction::Kick(user)
             | Restriction::Deprovisioned(user) => drop(all.barred.users.insert(user.clone())),
             Restriction::Provider(domain) => drop(all.barred.providers.insert(domain.clone())),
-            Restriction::Device(device) => drop(all.deleted.insert(device.clone())),
+            Restriction::Leaf(leaf) => drop(all.gone.insert(leaf.key().to_vec(), leaf.client().clone())),
+            Restriction::Device(_) => {}
         }
         if restriction.expels() && place != EVERYWHERE {
             if owed != 0 {
@@ -287,16 +341,30 @@ pub fn restrictions(conn: &mut Conn, room: &RoomUri) -> Result<Restrictions, Sto
     Ok(all)
 }
 
-/// Everything that was ever imposed there, as it stands; of what was imposed again the last.
+/// Everything that was ever imposed there, as it stands; of what was imposed again the last. By kinds and subjects, at most
+/// `limit` behind `after`.
 ///
 /// # Errors
 ///
 /// [`StoreError`] of the database.
-pub fn at(conn: &mut Conn, place: &Place) -> Result<Vec<Imposed>, StoreError> {
+pub fn at(conn: &mut Conn, place: &Place, after: Option<&Restriction>, limit: u32) -> Result<Vec<Imposed>, StoreError> {
+    let (kind, subject) = after.map_or((-1, ""), Restriction::key);
     let query = room_restrictions::table
         .filter(dsl::room.eq(place.as_str()))
-        .order((dsl::imposed_at, dsl::kind, dsl::subject))
+        .filter(dsl::kind.gt(kind).or(dsl::kind.eq(kind).and(dsl::subject.gt(subject))))
+        .order((dsl::kind, dsl::subject))
+        .limit(limit.into())
         .select(COLUMNS);
+    db!(conn, |c| query.load::<Row>(c))?.into_iter().map(imposed).collect()
+}
+
+/// What is imposed everywhere and has not come to every room yet.
+///
+/// # Errors
+///
+/// [`StoreError`] of the database.
+pub fn owed_everywhere(conn: &mut Conn) -> Result<Vec<Imposed>, StoreError> {
+    let query = room_restrictions::table.filter(owed()).filter(dsl::room.eq(EVERYWHERE)).select(COLUMNS);
     db!(conn, |c| query.load::<Row>(c))?.into_iter().map(imposed).collect()
 }
 
@@ -335,19 +403,13 @@ pub(crate) fn count_owed(conn: &mut Conn) -> Result<(u64, u64), StoreError> {
     ))
 }
 
-/// Whether it is in force anywhere.
+/// Whether it is in force there.
 ///
 /// # Errors
 ///
 /// [`StoreError`] of the database.
-pub fn is_in_force(conn: &mut Conn, restriction: &Restriction) -> Result<bool, StoreError> {
-    let (kind, subject) = restriction.key();
-    let rows = room_restrictions::table
-        .filter(dsl::kind.eq(kind))
-        .filter(dsl::subject.eq(subject))
-        .filter(dsl::ended_at.eq(0_i64))
-        .select(dsl::room);
-    Ok(db!(conn, |c| rows.first::<String>(c).optional())?.is_some())
+pub fn is_in_force(conn: &mut Conn, place: &Place, restriction: &Restriction) -> Result<bool, StoreError> {
+    Ok(find(conn, place, restriction)?.is_some_and(|known| known.ended_at.is_none()))
 }
 
 /// The last that was imposed of it there, in force or not.
@@ -383,67 +445,4 @@ fn owed() -> SqlLiteral<Bool> {
 #[diesel::dsl::auto_type(no_type_alias)]
 fn one<'a>(room: &'a str, kind: i32, subject: &'a str) -> _ {
     room_restrictions::table.filter(dsl::room.eq(room)).filter(dsl::kind.eq(kind)).filter(dsl::subject.eq(subject))
-}
-
-type Row = (String, i32, String, String, i64, String, String, String, Vec<u8>, i32, i64, i64, i64, String);
-
-type Columns = (
-    dsl::room,
-    dsl::kind,
-    dsl::subject,
-    dsl::imposed_by,
-    dsl::imposed_at,
-    dsl::reason,
-    dsl::case_number,
-    dsl::policies,
-    dsl::decision,
-    dsl::owed,
-    dsl::committed_at,
-    dsl::ended_at,
-    dsl::alarmed_at,
-    dsl::obstacle,
-);
-
-const COLUMNS: Columns = (
-    dsl::room,
-    dsl::kind,
-    dsl::subject,
-    dsl::imposed_by,
-    dsl::imposed_at,
-    dsl::reason,
-    dsl::case_number,
-    dsl::policies,
-    dsl::decision,
-    dsl::owed,
-    dsl::committed_at,
-    dsl::ended_at,
-    dsl::alarmed_at,
-    dsl::obstacle,
-);
-
-fn imposed(row: Row) -> Result<Imposed, StoreError> {
-    let (room, kind, subject, by, at, reason, case, policies, decision, owed, committed, ended, alarmed, obstacle) =
-        row;
-    let moment = |at: i64| if at == 0 { Ok(None) } else { millis(at).map(Some) };
-    Ok(Imposed {
-        place: place(&room)?,
-        restriction: Restriction::from_key(kind, &subject)?,
-        grounds: Grounds {
-            by,
-            reason,
-            case,
-            policies: policies.lines().map(str::to_owned).collect(),
-            decision: if decision.is_empty() { None } else { Some(uuid(&decision)?) },
-        },
-        at: millis(at)?,
-        owed: owed != 0,
-        committed_at: moment(committed)?,
-        ended_at: moment(ended)?,
-        alarmed_at: moment(alarmed)?,
-        obstacle,
-    })
-}
-
-fn place(stored: &str) -> Result<Place, StoreError> {
-    if stored == EVERYWHERE { Ok(Place::Everywhere) } else { room_uri(stored).map(Place::Room) }
 }

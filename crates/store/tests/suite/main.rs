@@ -13,6 +13,7 @@ mod follower;
 mod hub_keys;
 mod lanes;
 mod leases;
+mod leaves;
 mod outbox;
 mod postgres;
 mod profiles;

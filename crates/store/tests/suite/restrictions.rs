@@ -1,7 +1,10 @@
+use std::sync::Arc;
 use std::time::Duration;
 
+use portcullis_core::mls::Leaf;
 use portcullis_core::wire::uri::RoomUri;
-use portcullis_store::restrictions::{self, Grounds, Imposed, Place, Restriction, Restrictions};
+use portcullis_store::leaves::{self, Whose};
+use portcullis_store::restrictions::{self, GoneLeaf, Grounds, Imposed, Place, Restriction, Restrictions};
 use portcullis_store::{Store, StoreError, backlog, follower, overview, rooms};
 use uuid::Uuid;
 
@@ -40,7 +43,7 @@ fn of(store: &Store, room: &RoomUri) -> Restrictions {
 }
 
 fn at(store: &Store, place: &Place) -> Vec<Imposed> {
-    store.read(|conn| restrictions::at(conn, place)).unwrap_or_else(|error: StoreError| panic!("{error:?}"))
+    store.read(|conn| restrictions::at(conn, place, None, 100)).unwrap_or_else(|error: StoreError| panic!("{error:?}"))
 }
 
 fn ban() -> Restriction {
@@ -69,7 +72,7 @@ on_both! {
         let store = db.open();
         let (room, _) = active_room(&store, "clubhouse");
         let (place, kick) = (Place::from(&room), Restriction::Kick(user("eve")));
-        let device = Restriction::Device(device("dora", "phone"));
+        let device = Restriction::Leaf(GoneLeaf::new(device("dora", "phone"), vec![7; 32]));
         for restriction in [&ban(), &kick, &device] {
             impose(&store, &place, restriction, "out");
         }
@@ -99,27 +102,85 @@ on_both! {
             assert!(imposed.barred.contains(&user("bob")) && imposed.owed.is_empty(), "{imposed:?}");
         }
         assert_eq!(store.read(restrictions::owing).unwrap(), [Place::Everywhere]);
-        impose(&store, &Place::from(&room), &provider, "here");
+        let (uri, of_all) = (room.clone(), provider.clone());
+        store
+            .write("x", move |tx| restrictions::spread(tx, &uri, &of_all, &grounds("all of them"), NOW))
+            .unwrap_or_else(|error: StoreError| panic!("{error:?}"));
         assert!(lift(&store, &Place::Everywhere, &provider));
         assert!([&room, &later].iter().all(|room| of(&store, room) == Restrictions::default()));
         assert_eq!(store.read(restrictions::owing).unwrap(), []);
     }
 
-    fn a_client_that_is_gone_from_everywhere_disturbs_only_the_rooms_it_is_taken_out_of(db) {
+    fn clients_and_users_that_are_deleted_stand_only_in_the_rooms_that_they_are_in(db) {
         let store = db.open();
-        let (room, seen) = active_room(&store, "clubhouse");
-        let gone = Restriction::Device(device("bob", "phone"));
-        let version = || store.read(|conn| rooms::head(conn, &room)).unwrap().unwrap().version;
-        impose(&store, &Place::Everywhere, &gone, "lost");
-        assert_eq!(version(), seen.version);
-        impose(&store, &Place::from(&room), &gone, "lost");
-        assert_eq!(version(), seen.version + 1);
-        settle(&store, &Place::Everywhere, &gone);
-        assert!(store.read(|conn| restrictions::is_in_force(conn, &gone)).unwrap());
-        assert_eq!(of(&store, &room).deleted.len(), 1);
-        lift(&store, &Place::Everywhere, &gone);
-        assert!(!store.read(|conn| restrictions::is_in_force(conn, &gone)).unwrap());
-        assert!(of(&store, &room).deleted.is_empty());
+        let ((room, seen), (other, untouched)) = (active_room(&store, "clubhouse"), active_room(&store, "other"));
+        let leaves: Vec<Arc<Leaf>> = (0..2).map(|index| Arc::new(leaf(index, "bob", &format!("phone{index}")))).collect();
+        let (uri, all) = (room.clone(), leaves.clone());
+        store.write("x", move |tx| leaves::record(tx, &uri, 1, &all)).unwrap_or_else(|error: StoreError| panic!("{error:?}"));
+        let gone = [Restriction::Device(device("bob", "phone0")), Restriction::Deprovisioned(user("bob"))];
+        for restriction in &gone {
+            impose(&store, &Place::Everywhere, restriction, "lost");
+        }
+        let version = |room: &RoomUri| store.read(|conn| rooms::head(conn, room)).unwrap().unwrap().version;
+        assert_eq!((version(&room), version(&other)), (seen.version, untouched.version));
+        assert_eq!(of(&store, &room), Restrictions::default());
+        let taken = store.write("x", |tx| {
+            restrictions::take_out(tx, Whose::User(&user("bob")), Some(&user("bob")), &grounds("lost"), NOW)
+        });
+        taken.unwrap_or_else(|error: StoreError| panic!("{error:?}"));
+        assert_eq!((version(&room), version(&other)), (seen.version + 1, untouched.version));
+        let imposed = of(&store, &room);
+        assert!(leaves.iter().all(|leaf| imposed.is_gone(leaf)) && imposed.barred.contains(&user("bob")));
+        assert!(!imposed.is_gone(&Leaf { signature_key: vec![9; 32], ..leaf(0, "bob", "phone0") }));
+        assert_eq!((imposed.owed.len(), of(&store, &other)), (3, Restrictions::default()));
+        // What was a user's is over when it is registered again; its former leaves go all the same.
+        assert!(lift(&store, &Place::Everywhere, &gone[1]));
+        assert!(!store.read(|conn| restrictions::is_in_force(conn, &Place::Everywhere, &gone[1])).unwrap());
+        let imposed = of(&store, &room);
+        assert_eq!((imposed.owed.len(), imposed.barred.is_empty()), (2, true));
+        // What every room was looked at for is still in force.
+        settle(&store, &Place::Everywhere, &gone[0]);
+        assert!(store.read(|conn| restrictions::is_in_force(conn, &Place::Everywhere, &gone[0])).unwrap());
+    }
+
+    fn what_a_room_has_of_its_own_stays_when_it_is_lifted_everywhere(db) {
+        let store = db.open();
+        let (room, _) = active_room(&store, "clubhouse");
+        let removal = Restriction::Removal(user("bob"));
+        impose(&store, &Place::Everywhere, &removal, "everywhere");
+        let uri = room.clone();
+        let of_all = removal.clone();
+        store
+            .write("x", move |tx| restrictions::spread(tx, &uri, &of_all, &grounds("everywhere"), NOW))
+            .unwrap_or_else(|error: StoreError| panic!("{error:?}"));
+        assert!(at(&store, &Place::from(&room))[0].spread);
+        let own = impose(&store, &Place::from(&room), &removal, "here");
+        assert_eq!((own.spread, own.grounds.reason.as_str()), (false, "here"));
+        assert!(lift(&store, &Place::Everywhere, &removal));
+        assert!(of(&store, &room).barred.contains(&user("bob")));
+    }
+
+    fn what_is_imposed_is_read_page_by_page_and_found_by_its_name(db) {
+        let store = db.open();
+        let (room, _) = active_room(&store, "clubhouse");
+        let place = Place::from(&room);
+        let leaf = Restriction::Leaf(GoneLeaf::new(device("dora", "phone"), vec![7; 32]));
+        let all = [Restriction::Freeze, Restriction::Mute(user("bob")), Restriction::Mute(user("eve")), ban(), leaf];
+        for restriction in &all {
+            impose(&store, &place, restriction, "x");
+            assert_eq!(Restriction::named(restriction.name(), restriction.subject()).as_ref(), Some(restriction));
+        }
+        assert_eq!(Restriction::named("ban", "nobody"), None);
+        let mut read: Vec<Restriction> = Vec::new();
+        loop {
+            let page = store.read(|conn| restrictions::at(conn, &place, read.last(), 2)).unwrap();
+            if page.is_empty() {
+                break;
+            }
+            assert!(page.len() <= 2);
+            read.extend(page.into_iter().map(|imposed: Imposed| imposed.restriction));
+        }
+        assert_eq!(read, all);
     }
 
     fn an_alarm_is_raised_once_and_counted_until_the_commit_comes(db) {

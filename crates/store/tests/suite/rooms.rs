@@ -86,7 +86,7 @@ on_both! {
         let created = store.write("x", move |tx| rooms::create(tx, &again, NOW));
         assert!(matches!(created, Err(StoreError::Exists)));
         let restarted = uri.clone();
-        let started = store.write("x", move |tx| rooms::start_group(tx, &restarted, &state(9), NOW));
+        let started = store.write("x", move |tx| rooms::start_group(tx, &restarted, 0, &state(9), NOW));
         assert!(matches!(started, Err(StoreError::Missing)));
         let row = store.read(|conn| rooms::load(conn, &uri)).unwrap().unwrap();
         assert_eq!((row.snapshot.as_slice(), row.group_info.as_slice()), (&b"snapshot 1"[..], &b"info 1"[..]));

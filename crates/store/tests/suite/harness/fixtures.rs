@@ -1,6 +1,7 @@
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 
+use portcullis_core::mls::Leaf;
 use portcullis_core::time::Millis;
 use portcullis_core::wire::uri::{ClientUri, Domain, GroupUri, RoomUri, UserUri};
 use portcullis_store::audit::{AuditRecord, Filter, Outcome, entries, sequence};
@@ -25,6 +26,11 @@ pub(crate) fn device(user: &str, device: &str) -> ClientUri {
     ClientUri::parse(&format!("mimi://a.example/d/{user}/{device}")).unwrap()
 }
 
+/// A leaf of a client, with a key that says whose it is.
+pub(crate) fn leaf(index: u32, of: &str, name: &str) -> Leaf {
+    Leaf { index, client: device(of, name), user: user(of), signature_key: format!("{of}/{name}").into() }
+}
+
 pub(crate) fn domain(name: &str) -> Domain {
     Domain::parse(&format!("{name}.example")).unwrap()
 }
@@ -46,7 +52,7 @@ pub(crate) fn active_room(store: &Store, name: &str) -> (RoomUri, Seen) {
     store
         .write(uri.as_str(), move |tx| {
             rooms::create(tx, &new, NOW)?;
-            rooms::start_group(tx, &started, &state(1), NOW)
+            rooms::start_group(tx, &started, 0, &state(1), NOW)
         })
         .unwrap_or_else(|error: StoreError| panic!("{error:?}"));
     let head = store.read(|conn| rooms::head(conn, &uri)).unwrap().unwrap();
