@@ -119,7 +119,11 @@ impl Server {
         workers.run(delivery::run(gateway.clone(), stopped.clone()));
         workers.run(gateway::admin::watch(gateway.clone(), stopped.clone()));
         let patience = config.moderation.alarm_after();
-        workers.run(gateway::moderation::watch(gateway.clone(), patience, stopped.clone()));
+        workers.run(gateway::moderation::watch(
+            gateway.clone(),
+            (patience, config.devices.lost_after()),
+            stopped.clone(),
+        ));
         workers.run(upkeep::run(gateway.clone(), stopped));
         let (mut sequencer, stopped) = Stage::new();
         sequencer.run(audit::sequence(gateway.clone(), stopped));

@@ -46,6 +46,7 @@ pub(crate) fn filled(path: &str, alice: &Device) -> String {
         .replace("{sink}", "otlp")
         .replace("{decision}", &Uuid::nil().to_string())
         .replace("{report}", &Uuid::nil().to_string())
+        .replace("{code}", &Uuid::nil().to_string())
 }
 
 async fn refusal(response: Response) -> (u16, String) {

@@ -2,6 +2,7 @@
 
 mod decisions;
 mod exports;
+mod join_codes;
 mod lanes;
 mod letters;
 mod moderation;

@@ -6,7 +6,7 @@ use utoipa::{Modify, OpenApi};
 
 use super::problems::CODES;
 use super::routes::RESOURCES;
-use super::{decisions, exports, lanes, letters, moderation, peers, reports, rooms, status};
+use super::{decisions, exports, join_codes, lanes, letters, moderation, peers, reports, rooms, status};
 use crate::http::{ProblemDetails, openapi};
 
 #[derive(OpenApi)]
@@ -23,6 +23,9 @@ use crate::http::{ProblemDetails, openapi};
         status::show,
         rooms::list,
         rooms::show,
+        join_codes::list,
+        join_codes::create,
+        join_codes::revoke,
         moderation::of_room,
         moderation::everywhere,
         moderation::ban,

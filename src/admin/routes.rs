@@ -3,7 +3,7 @@
 use actix_web::http::Method;
 use actix_web::web;
 
-use super::{decisions, exports, lanes, letters, moderation, openapi, peers, reports, rooms, status};
+use super::{decisions, exports, join_codes, lanes, letters, moderation, openapi, peers, reports, rooms, status};
 use crate::http::{Resource, listed};
 
 /// Longest body, in bytes: a reason and a number.
@@ -22,6 +22,19 @@ pub(super) const RESOURCES: &[Resource] = &[
         path: "/v1/rooms/{room}/restrictions",
         limit_bytes: 0,
         methods: &[(Method::GET, || web::get().to(moderation::of_room))],
+    },
+    Resource {
+        path: "/v1/rooms/{room}/codes",
+        limit_bytes: SMALL,
+        methods: &[
+            (Method::GET, || web::get().to(join_codes::list)),
+            (Method::POST, || web::post().to(join_codes::create)),
+        ],
+    },
+    Resource {
+        path: "/v1/rooms/{room}/codes/{code}/revoke",
+        limit_bytes: SMALL,
+        methods: &[(Method::POST, || web::post().to(join_codes::revoke))],
     },
     Resource {
         path: "/v1/restrictions",

@@ -11,6 +11,7 @@ mod diagnostics;
 mod exit;
 mod host;
 mod init;
+mod join_code;
 mod letters;
 mod outbox;
 mod output;

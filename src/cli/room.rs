@@ -8,7 +8,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::host::{Host, change, operator};
-use super::{Failure, output};
+use super::{Failure, join_code, output};
 use crate::config::Config;
 use crate::gateway::moderation::{self, Carried, Change, Stands};
 
@@ -24,6 +24,7 @@ Examples:
   portcullis room list
   portcullis room ban mimi://a.example/r/clubhouse mimi://c.example/u/cathy --case CASE-7 --reason 'threats'
   portcullis room restrictions mimi://a.example/r/clubhouse
+  portcullis room code create mimi://a.example/r/clubhouse --uses 20 --provider c.example --reason 'town hall'
   portcullis room remove-provider c.example --case CASE-8 --reason 'keys leaked'
   portcullis room release mimi://b.example/r/away --reason 'CASE-8: seen and accepted'")]
 pub(super) struct Args {
@@ -75,6 +76,9 @@ enum Command {
     RemoveProvider(Provider),
     /// End that.
     ReadmitProvider(Provider),
+    /// Codes by which people join a room by themselves.
+    #[command(subcommand)]
+    Code(join_code::Command),
     /// Let what is withheld of a room that another provider hosts go to our users' devices, and stop telling them to
     /// leave it.
     Release {
@@ -159,6 +163,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         Command::ReadmitProvider(Provider { domain, because }) => {
             everywhere(Change::ReadmitProvider(domain.clone()), because)
         }
+        Command::Code(command) => join_code::run(&store, command),
         Command::Release { room, reason } => release(&store, room, reason),
     }
 }

@@ -44,6 +44,25 @@ pub struct Config {
     /// When moderators are to be alarmed.
     #[serde(default)]
     pub moderation: Moderation,
+    /// What becomes of our users' devices.
+    #[serde(default)]
+    pub devices: Devices,
+}
+
+/// What becomes of our users' devices.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Devices {
+    /// After how many days without a stream or new KeyPackages a device is taken for lost, and goes from the rooms we host;
+    /// never when not set.
+    pub lost_after_days: Option<NonZeroU32>,
+}
+
+impl Devices {
+    /// [`Self::lost_after_days`].
+    pub fn lost_after(&self) -> Option<Duration> {
+        self.lost_after_days.map(|days| Duration::from_secs(u64::from(days.get()) * 24 * 60 * 60))
+    }
 }
 
 /// When moderators are to be alarmed.

@@ -1,6 +1,7 @@
 //! Our users, their devices and the KeyPackages that wait to be claimed.
 
 use std::num::NonZeroU32;
+use std::time::Duration;
 
 use portcullis_core::mls::crypto::HubCrypto;
 use portcullis_core::mls::key_package;
@@ -25,6 +26,9 @@ use crate::config::Rate;
 
 /// Most KeyPackages that wait for one device: unclaimed ones are what a replayed request can burn (reading D-21).
 const MAX_UNCLAIMED: u64 = 200;
+
+/// How long it is not noted again that a device is there.
+const SIGHT: Duration = Duration::from_secs(60 * 60);
 
 /// Kind of the records of what is deleted.
 const DEREGISTRATION: &str = "decision.deregistration";
@@ -116,6 +120,16 @@ pub(super) fn deregister_user(inner: &Inner, user: &UserUri) -> Result<(), Gatew
     Ok(())
 }
 
+/// Notes that a device is there, unless it was noted of late.
+pub(super) fn seen(inner: &Inner, user: &UserUri, device: &ClientUri) -> Result<(), GatewayError> {
+    let now = inner.clock.now();
+    if inner.store.read(|conn| devices::is_unseen(conn, device, now.minus(SIGHT)))? {
+        let device = device.clone();
+        inner.store.write(user.as_str(), move |tx: &mut Tx<'_>| devices::see(tx, &device, now))?;
+    }
+    Ok(())
+}
+
 /// Who was deleted and is registered again is as new.
 fn welcome_back(tx: &mut Tx<'_>, former: &Restriction, now: Millis) -> Result<(), StoreError> {
     if restrictions::is_in_force(tx, &Place::Everywhere, former)? {
@@ -179,6 +193,7 @@ pub(super) fn upload_key_packages(
         for package in &checked {
             key_packages::add(tx, package, now)?;
         }
+        devices::see(tx, &device, now)?;
         let unclaimed = key_packages::count(tx, &device, now)?;
         if unclaimed > MAX_UNCLAIMED {
             return Err(GatewayError::Conflict);

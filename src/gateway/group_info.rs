@@ -9,6 +9,7 @@ use portcullis_core::identity::credential::bound_client;
 use portcullis_core::mls::crypto::HubCrypto;
 use portcullis_core::mls::labels;
 use portcullis_core::room::Admission;
+use portcullis_core::time::Millis;
 use portcullis_core::wire::group_info::{
     GroupInfoOutcome, GroupInfoRatchetTree, GroupInfoRequest, GroupInfoResponse, PendingProposal, SealedGroupInfo,
 };
@@ -17,12 +18,14 @@ use portcullis_core::wire::update::RatchetTreeOption;
 use portcullis_core::wire::uri::{ClientUri, RoomUri, UserUri};
 use portcullis_core::wire::{Protocol, Wire};
 use portcullis_store::admission::Ticket;
+use portcullis_store::join_codes::{self as stored, JoinCode};
 use portcullis_store::{Tx, admission, answers, devices};
 use serde_json::json;
 
 use uuid::Uuid;
 
 use super::decide::{Case, question};
+use super::join_codes;
 use super::once::{Kept, Once};
 use super::rooms::Hosted;
 use super::{Answer, Caller, GatewayError, Inner};
@@ -66,8 +69,8 @@ pub(super) fn answer(
         Err(GatewayError::NotFound) => return refused(inner, once, &case, room, "no_such_room"),
         Err(error) => return Err(error),
     };
-    let admission = match admission(inner, caller, &hosted, &request) {
-        Ok(admission) => admission,
+    let (admission, code) = match admission(inner, caller, &hosted, &request, case.now) {
+        Ok(admitted) => admitted,
         Err(reason) => return refused(inner, once, &case, room, &reason),
     };
     let action = admission.action();
@@ -83,6 +86,7 @@ pub(super) fn answer(
         room: room.clone(),
         credential_hash: bearer(admission.client(), admission.user()),
         role: admission.role(),
+        code,
         signature_key: request.signature_key,
         issued_at: case.now,
         expires_at: case.now.plus(TICKET),
@@ -109,8 +113,14 @@ pub(super) fn bearer(client: &ClientUri, user: &UserUri) -> [u8; 32] {
     answers::scope(&[client.as_bytes(), user.as_bytes()])
 }
 
-/// By which right the requester may have the GroupInfo, or why it may not.
-fn admission(inner: &Inner, caller: &Caller, hosted: &Hosted, request: &GroupInfoRequest) -> Result<Admission, String> {
+/// By which right the requester may have the GroupInfo, and its joining code if it has one; or why it may not.
+fn admission(
+    inner: &Inner,
+    caller: &Caller,
+    hosted: &Hosted,
+    request: &GroupInfoRequest,
+    now: Millis,
+) -> Result<(Admission, Option<Uuid>), String> {
     let refusal = |reason: &str| Err(reason.to_owned());
     let Ok((client, user)) = bound_client(&request.credential, &request.signature_key) else {
         return refusal("credential_cannot_be_read");
@@ -135,12 +145,24 @@ fn admission(inner: &Inner, caller: &Caller, hosted: &Hosted, request: &GroupInf
     if inner.reads.take(&(hosted.room.clone(), user.clone())).is_err() {
         return refusal(TOO_MANY);
     }
-    let code = request.joining_code.as_deref();
-    match Admission::of(&hosted.state, &client, &user, &request.signature_key, code) {
+    let code = match request.joining_code.as_deref().map(|code| good_code(inner, &hosted.room, code, &user, now)) {
+        Some(None) => return refusal("joining_code_is_not_good"),
+        Some(code) => code,
+        None => None,
+    };
+    let (code, role) = (code.as_ref().map(|code| code.id), code.map(|code| code.role));
+    match Admission::of(&hosted.state, &client, &user, &request.signature_key, role) {
         Ok(admission) if hosted.effective.takes_away(&hosted.state, &admission.action()) => refusal("room.demoted"),
-        Ok(admission) => Ok(admission),
+        Ok(admission) => Ok((admission, code)),
         Err(violation) => Err(format!("room.{}", violation.code())),
     }
+}
+
+/// The code that somebody presents, if the user may use it.
+fn good_code(inner: &Inner, room: &RoomUri, code: &[u8], user: &UserUri, now: Millis) -> Option<JoinCode> {
+    let hash = join_codes::hash(room, code);
+    let found = inner.store.read(|conn| stored::find(conn, room, &hash)).ok().flatten();
+    found.filter(|code: &JoinCode| code.is_good(&user.domain(), now))
 }
 
 fn is_signed(request: &GroupInfoRequest) -> bool {

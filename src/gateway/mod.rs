@@ -16,6 +16,7 @@ mod follow;
 mod forward;
 mod franking;
 mod group_info;
+pub mod join_codes;
 mod key_material;
 mod keys;
 pub mod lanes;

@@ -163,6 +163,17 @@ impl Once {
         Ok(Kept(reply))
     }
 
+    /// As [`Self::keep`] for an answer that holds what is told only once: who asks again gets `kept`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::keep`].
+    pub(crate) fn keep_but(self, tx: &mut Tx<'_>, kept: impl Shown, told: impl Shown) -> Result<Kept, StoreError> {
+        let told = told.reply().map_err(|_| StoreError::Corrupt("answer"))?;
+        self.keep(tx, kept)?;
+        Ok(Kept(told))
+    }
+
     /// The key under which the request is passed on: the same for every repetition, and another one for another body.
     pub(super) fn passed_on(self) -> Option<String> {
         let Named { scope, fingerprint, .. } = self.0?;

@@ -156,6 +156,7 @@ impl Gateway {
                 return inner.refuse(Once::unnamed(), stream.user.as_str(), &decision);
             }
             inner.record(stream.user.as_str(), &decision)?;
+            super::devices::seen(inner, &stream.user, &stream.device)?;
             Ok(stream)
         };
         self.0.blocking(of, opened).await

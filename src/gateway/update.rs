@@ -11,6 +11,7 @@ use portcullis_core::wire::mls::MlsMessage;
 use portcullis_core::wire::update::{CommitBundle, UpdateRequest, UpdateResponse};
 use portcullis_core::wire::uri::{Domain, RoomUri, UserUri};
 use portcullis_store::admission::{self, Ticket};
+use portcullis_store::join_codes::{self, JoinCode};
 use portcullis_store::leaves::{self, Moved};
 use portcullis_store::proposals::PendingProposal;
 use portcullis_store::rooms::{GroupState, Seen};
@@ -29,6 +30,7 @@ use super::reissue;
 use super::replay::Replay;
 use super::rooms::Hosted;
 use super::{Answer, Caller, GatewayError, Inner};
+use crate::telemetry::metrics;
 
 /// How often a request starts over because the room moved on while it was decided.
 const ATTEMPTS: usize = 16;
@@ -109,15 +111,18 @@ impl Update<'_> {
             Some(leaf) => self.ticket_of(&leaf.signature_key, bearer(&leaf.client, &leaf.user))?,
             None => None,
         };
-        // The ticket says that this client may come; by which right is told by the room as it is now.
+        // The ticket says that this client may come; by which right is told by the room and the code as they are now.
+        let code = self.code_of(ticket.as_ref(), sender)?;
         let admission = ticket.as_ref().zip(change.joiner()).and_then(|(_, leaf)| {
-            Admission::of(&self.hosted.state, &leaf.client, &leaf.user, &leaf.signature_key, None).ok()
+            let role = code.as_ref().map(|code| code.role);
+            Admission::of(&self.hosted.state, &leaf.client, &leaf.user, &leaf.signature_key, role).ok()
         });
         let read = || room::actions(change, &self.hosted.state, admission.as_ref());
         let Consequences { actions, room: state } = match info_span!("room.actions").in_scope(read) {
             Ok(consequences) => consequences,
             Err(violation) => return self.refuse_violation(&case, &violation),
         };
+        let spent = code.filter(|_| actions.iter().any(|action| action.rule == Rule::JoinByCode));
         let new: Vec<&Action> = actions.iter().filter(|action| action.reference.is_none()).collect();
         if let Some(refusal) = self.demoted(&case, &new).or_else(|| self.escapes(&case, change)) {
             return self.refuse(refusal, not_allowed);
@@ -164,6 +169,7 @@ impl Update<'_> {
             if let Some(ticket) = &ticket {
                 admission::spend(tx, ticket)?;
             }
+            spent.as_ref().map_or(Ok(()), |code| join_codes::spend(tx, code.id, now))?;
             for proposal in &again {
                 proposals::add(tx, &room, next.epoch, &PendingProposal { accepted_at, ..proposal.clone() })?;
             }
@@ -172,6 +178,9 @@ impl Update<'_> {
             Ok(accepted_at)
         };
         let answer = self.write(decision, effect, deliveries)?;
+        if answer.is_some() && change.rejoins() {
+            metrics::rejoined();
+        }
         // What the hub has proposed again got its time in the transaction: the next request reads it there.
         if answer.is_some() && pending.is_empty() && settled.is_empty() {
             let seen = Seen { epoch: staged.change.after.epoch, version: seen.version + 1 };
@@ -409,6 +418,13 @@ impl Update<'_> {
         let (room, now) = (&self.hosted.room, self.now);
         let ticket = self.inner.store.read(|conn| admission::find(conn, room, key, now))?;
         Ok(ticket.filter(|ticket: &Ticket| ticket.credential_hash == bearer))
+    }
+
+    /// The joining code that the ticket was issued for, while it is good.
+    fn code_of(&self, ticket: Option<&Ticket>, user: &UserUri) -> Result<Option<JoinCode>, GatewayError> {
+        let Some(id) = ticket.and_then(|ticket| ticket.code) else { return Ok(None) };
+        let code = self.inner.store.read(|conn| join_codes::load(conn, id))?;
+        Ok(code.filter(|code: &JoinCode| code.is_good(&user.domain(), self.now)))
     }
 
     fn refuse_handshake(&self, case: &Case<'_>, error: &HandshakeError) -> Result<Option<Kept>, GatewayError> {

@@ -176,7 +176,20 @@ impl Device {
         &mut self,
         room: &RoomUri,
     ) -> Result<(Sent, Option<GroupInfoRatchetTree>), DeviceError> {
-        let body = self.member.group_info_request(room, None)?.encode();
+        self.ask_group_info_by(room, None).await
+    }
+
+    /// The same, with a joining code.
+    ///
+    /// # Errors
+    ///
+    /// [`DeviceError`].
+    pub async fn ask_group_info_by(
+        &mut self,
+        room: &RoomUri,
+        code: Option<&str>,
+    ) -> Result<(Sent, Option<GroupInfoRatchetTree>), DeviceError> {
+        let body = self.member.group_info_request(room, code.map(|code| code.as_bytes().to_vec()))?.encode();
         let exchange = Some(answers::scope(&[&body]));
         let answered = match self.door.group_info(room, body).await {
             Ok(answered) => answered,

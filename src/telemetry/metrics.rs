@@ -31,6 +31,8 @@ const EXPORTED: Instrument = instrument("portcullis.export.records", "{record}",
 const STREAMS: Instrument = instrument("portcullis.streams.open", "{stream}", "event streams that are open");
 const KEY_PACKAGES: Instrument = instrument("portcullis.key_packages", "{key_package}", "KeyPackages asked for");
 const LOADS: Instrument = instrument("portcullis.policy.loads", "{load}", "readings of the policy bundle");
+const REJOINS: Instrument =
+    instrument("portcullis.rooms.rejoins", "{client}", "clients that came back into a group after losing its state");
 pub(super) const OWED: Instrument = instrument("portcullis.outbox.owed", "{message}", "messages owed to peers");
 pub(super) const PARKED: Instrument = instrument("portcullis.outbox.parked", "{lane}", "lanes that wait for a person");
 pub(super) const LETTERS: Instrument =
@@ -51,7 +53,7 @@ pub(super) const WAITING: Instrument =
 pub(super) const BUSY: Instrument = instrument("portcullis.store.busy", "{job}", "jobs refused by a full write lane");
 
 /// All of them.
-pub const INSTRUMENTS: [Instrument; 19] = [
+pub const INSTRUMENTS: [Instrument; 20] = [
     REQUESTS,
     DECISIONS,
     DECIDING,
@@ -60,6 +62,7 @@ pub const INSTRUMENTS: [Instrument; 19] = [
     STREAMS,
     KEY_PACKAGES,
     LOADS,
+    REJOINS,
     OWED,
     PARKED,
     LETTERS,
@@ -91,6 +94,7 @@ struct Meters {
     streams: UpDownCounter<i64>,
     key_packages: Counter<u64>,
     loads: Counter<u64>,
+    rejoins: Counter<u64>,
 }
 
 impl Meters {
@@ -101,6 +105,9 @@ impl Meters {
             let histogram = meter.f64_histogram(it.name).with_unit(it.unit).with_description(it.meaning);
             histogram.with_boundaries(bounds.to_vec()).build()
         };
+        // There may never be one: that is told, too.
+        let rejoins = counter(REJOINS);
+        rejoins.add(0, &[]);
         let streams = meter.i64_up_down_counter(STREAMS.name).with_unit(STREAMS.unit);
         Self {
             requests: histogram(REQUESTS, &EXCHANGES),
@@ -111,6 +118,7 @@ impl Meters {
             streams: streams.with_description(STREAMS.meaning).build(),
             key_packages: counter(KEY_PACKAGES),
             loads: counter(LOADS),
+            rejoins,
         }
     }
 }
@@ -179,6 +187,11 @@ impl Drop for OpenStream {
 /// A KeyPackage of a device was asked for. `outcome` is `claimed`, `exhausted` or `incompatible`.
 pub fn key_package(outcome: &'static str) {
     METERS.key_packages.add(1, &[KeyValue::new("portcullis.outcome", outcome)]);
+}
+
+/// A client that was in a group came back into it from outside, for it had lost its state.
+pub fn rejoined() {
+    METERS.rejoins.add(1, &[]);
 }
 
 /// The bundle was read. `outcome` is `good` or `bad`.

@@ -325,3 +325,32 @@ async fn an_obstacle_is_over_when_somebody_else_has_proposed_that_the_user_goes(
     dora.until_proposed(&room(), 1).await.unwrap();
     assert_eq!(obstacle().await, None);
 }
+
+#[tokio::test]
+async fn a_device_that_was_not_there_for_too_long_goes_and_comes_back_with_its_keys() {
+    let mut lab = Lab::new(&TWO);
+    lab.gateway("a.example").configure("devices: { lost_after_days: 30 }\n");
+    lab.start().await;
+    let (mut alice, _bob) = lab.alice_and_bob().await;
+    let mut tablet = joins(&lab, TABLET).await;
+    alice.until_epoch(&room(), 2).await.unwrap();
+    lab.quiet().await;
+    let a = lab.gateway("a.example");
+    a.database().sql(&format!("UPDATE devices SET seen_at = 0 WHERE client = 'mimi://{TABLET}'"));
+    alice.until_proposed(&room(), 1).await.unwrap();
+    assert_accepted(&alice.commit_pending(&room()).await.unwrap());
+    assert_eq!((clients(&alice, TABLET), clients(&alice, "a.example/d/alice/phone")), (0, 1));
+    let found = restrictions(&lab, &of_room()).await;
+    assert_eq!(
+        (&found[0]["reason"], found[0]["ended_at"].is_u64()),
+        (&"not_seen_for_too_long".into(), true),
+        "{found:?}"
+    );
+    // It is registered all the while.
+    let (_, material) = tablet.ask_group_info(&room()).await.unwrap();
+    assert_accepted(&tablet.external_join(&room(), &material.unwrap(), None).await.unwrap());
+    tablet.publish_key_packages(1).await.unwrap();
+    assert_eq!(a.database().number("SELECT count(*) FROM devices WHERE stale = 1 OR seen_at = 0"), 0);
+    assert_accepted(&tablet.say(&room(), "back from the drawer").await.unwrap());
+    alice.until_text(&room(), "back from the drawer").await.unwrap();
+}

@@ -9,6 +9,7 @@ mod domains;
 mod elsewhere;
 mod forged;
 mod franking;
+mod join_codes;
 mod joins;
 mod lost;
 mod material;

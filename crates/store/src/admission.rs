@@ -23,6 +23,8 @@ pub struct Ticket {
     pub credential_hash: [u8; 32],
     /// Index of the role it grants.
     pub role: u32,
+    /// The joining code that it was issued for, where it was for one.
+    pub code: Option<Uuid>,
     /// When it was issued.
     pub issued_at: Millis,
     /// When it ends.
@@ -41,6 +43,7 @@ pub fn issue(tx: &mut Tx<'_>, ticket: &Ticket) -> Result<(), StoreError> {
         admissions::signature_key.eq(ticket.signature_key.as_slice()),
         admissions::credential_hash.eq(ticket.credential_hash.as_slice()),
         admissions::role.eq(i64::from(ticket.role)),
+        admissions::code.eq(ticket.code.map(|id| id.as_bytes().to_vec()).unwrap_or_default()),
         admissions::issued_at.eq(time(ticket.issued_at)?),
         admissions::expires_at.eq(time(ticket.expires_at)?),
     );
@@ -55,7 +58,7 @@ pub fn issue(tx: &mut Tx<'_>, ticket: &Ticket) -> Result<(), StoreError> {
 ///
 /// [`StoreError`] of the database.
 pub fn find(conn: &mut Conn, room: &RoomUri, signature_key: &[u8], now: Millis) -> Result<Option<Ticket>, StoreError> {
-    type Row = (Vec<u8>, Vec<u8>, i64, i64, i64);
+    type Row = (Vec<u8>, Vec<u8>, i64, i64, i64, Vec<u8>);
     let query = admissions::table
         .filter(admissions::room.eq(room.as_str()))
         .filter(admissions::signature_key.eq(signature_key))
@@ -67,8 +70,10 @@ pub fn find(conn: &mut Conn, room: &RoomUri, signature_key: &[u8], now: Millis) 
             admissions::role,
             admissions::issued_at,
             admissions::expires_at,
+            admissions::code,
         ));
-    let Some((id, credential_hash, role, issued_at, expires_at)) = db!(conn, |c| query.first::<Row>(c).optional())?
+    let Some((id, credential_hash, role, issued_at, expires_at, code)) =
+        db!(conn, |c| query.first::<Row>(c).optional())?
     else {
         return Ok(None);
     };
@@ -78,6 +83,7 @@ pub fn find(conn: &mut Conn, room: &RoomUri, signature_key: &[u8], now: Millis) 
         signature_key: signature_key.to_vec(),
         credential_hash: digest(&credential_hash)?,
         role: u32::try_from(role).map_err(|_| StoreError::Corrupt("role"))?,
+        code: if code.is_empty() { None } else { Some(uuid(&code)?) },
         issued_at: millis(issued_at)?,
         expires_at: millis(expires_at)?,
     }))

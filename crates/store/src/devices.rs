@@ -47,6 +47,8 @@ pub fn register_device(tx: &mut Tx<'_>, device: &ClientUri, user: &UserUri, now:
         devices::client.eq(device.as_str()),
         devices::user_uri.eq(user.as_str()),
         devices::registered_at.eq(time(now)?),
+        devices::seen_at.eq(time(now)?),
+        devices::stale.eq(0),
     );
     db!(tx, |c| diesel::insert_into(devices::table).values(row).on_conflict_do_nothing().execute(c))?;
     match device_user(tx, device)? {
@@ -124,6 +126,59 @@ pub fn hold_all(tx: &mut Tx<'_>, wanted: &[ClientUri]) -> Result<BTreeMap<Client
         }
     }
     Ok(held)
+}
+
+/// Whether a device was last there before `before`, or was taken for lost since.
+///
+/// # Errors
+///
+/// [`StoreError`] of the database.
+pub fn is_unseen(conn: &mut Conn, device: &ClientUri, before: Millis) -> Result<bool, StoreError> {
+    let since = devices::seen_at.lt(time(before)?).or(devices::stale.eq(1));
+    let query = devices::table.filter(devices::client.eq(device.as_str())).filter(since).select(devices::client);
+    Ok(db!(conn, |c| query.first::<String>(c).optional())?.is_some())
+}
+
+/// The device is there.
+///
+/// # Errors
+///
+/// [`StoreError`] of the database.
+pub fn see(tx: &mut Tx<'_>, device: &ClientUri, now: Millis) -> Result<(), StoreError> {
+    let row = devices::table.filter(devices::client.eq(device.as_str()));
+    let seen = (devices::seen_at.eq(time(now)?), devices::stale.eq(0));
+    db!(tx, |c| diesel::update(row).set(seen).execute(c))?;
+    Ok(())
+}
+
+/// Devices that were last there before `before` and have not been taken for lost since; at most `limit`.
+///
+/// # Errors
+///
+/// [`StoreError`] of the database.
+pub fn unseen(conn: &mut Conn, before: Millis, limit: u32) -> Result<Vec<ClientUri>, StoreError> {
+    // Written out, for only then do the databases use the index of just these devices.
+    let fresh = diesel::dsl::sql::<diesel::sql_types::Bool>("stale = 0");
+    let query = devices::table
+        .filter(fresh)
+        .filter(devices::seen_at.lt(time(before)?))
+        .order(devices::seen_at)
+        .limit(limit.into())
+        .select(devices::client);
+    db!(conn, |c| query.load::<String>(c))?.iter().map(|device| client(device)).collect()
+}
+
+/// Takes a device for lost that was last there before `before`, until it is there again. Tells whether it did.
+///
+/// # Errors
+///
+/// [`StoreError`] of the database.
+pub fn take_for_lost(tx: &mut Tx<'_>, device: &ClientUri, before: Millis) -> Result<bool, StoreError> {
+    let row = devices::table
+        .filter(devices::client.eq(device.as_str()))
+        .filter(devices::stale.eq(0))
+        .filter(devices::seen_at.lt(time(before)?));
+    Ok(db!(tx, |c| diesel::update(row).set(devices::stale.eq(1)).execute(c))? > 0)
 }
 
 /// Whose device it is, and since when; `None` when it is not registered.

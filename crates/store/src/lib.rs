@@ -38,6 +38,7 @@ pub mod events;
 pub mod follower;
 pub mod hub_keys;
 pub mod inbox;
+pub mod join_codes;
 pub mod key_packages;
 pub mod leaves;
 pub mod outbox;

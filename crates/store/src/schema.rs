@@ -1,5 +1,9 @@
 //! The tables, as both databases have them.
 
+mod joins;
+
+pub(crate) use joins::{admissions, join_codes, room_leaves};
+
 diesel::table! {
     rooms (uri) {
         uri -> Text,
@@ -13,16 +17,6 @@ diesel::table! {
         creator -> Text,
         created_at -> BigInt,
         leaves_epoch -> BigInt,
-    }
-}
-
-diesel::table! {
-    room_leaves (room, signature_key) {
-        room -> Text,
-        signature_key -> Binary,
-        client -> Text,
-        user_uri -> Text,
-        provider -> Text,
     }
 }
 
@@ -124,6 +118,8 @@ diesel::table! {
         client -> Text,
         user_uri -> Text,
         registered_at -> BigInt,
+        seen_at -> BigInt,
+        stale -> Integer,
     }
 }
 
@@ -207,18 +203,6 @@ diesel::table! {
         accepted_at -> BigInt,
         kept_at -> BigInt,
         devices -> Text,
-    }
-}
-
-diesel::table! {
-    admissions (id) {
-        id -> Binary,
-        room -> Text,
-        signature_key -> Binary,
-        credential_hash -> Binary,
-        role -> BigInt,
-        issued_at -> BigInt,
-        expires_at -> BigInt,
     }
 }
 

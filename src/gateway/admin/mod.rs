@@ -2,6 +2,7 @@
 //! is on the record before anybody hears of it, and a change is on the record in its own transaction.
 
 mod exports;
+mod join_codes;
 mod lanes;
 mod letters;
 mod moderation;

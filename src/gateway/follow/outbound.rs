@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use portcullis_core::mls::{CheckId, HandshakeError, Outline, Proposed};
 use portcullis_core::policy::{Question, Side};
-use portcullis_core::room::{self, Action, Actor, Admission, Violation};
+use portcullis_core::room::{self, Action, Actor, Admission, RoomState, Violation};
 use portcullis_core::wire::components::Capability;
 use portcullis_core::wire::group_info::GroupInfoRequest;
 use portcullis_core::wire::mls::MlsMessage;
@@ -159,9 +159,9 @@ fn commit(
     if let Some(refusal) = added::unclaimed(inner, Side::Follower, case, added)? {
         return Ok(Some(refusal.into()));
     }
-    let admission = change
-        .joiner()
-        .and_then(|leaf| Admission::of(&tracked.state, &leaf.client, &leaf.user, &leaf.signature_key, None).ok());
+    // Whether a joining code is good only the hub knows.
+    let role = |user| RoomState::read(&change.after).map_or(0, |room| room.role_of(user));
+    let admission = change.joiner().and_then(|leaf| Admission::on_trust(&tracked.state, leaf, role(&leaf.user)).ok());
     Ok(Some(match room::actions(&change, &tracked.state, admission.as_ref()) {
         Ok(all) => committed(inner, case, tracked, &all.actions),
         Err(violation) => violated(case, &violation),

@@ -5,8 +5,8 @@ use std::time::Duration;
 use portcullis_core::wire::uri::RoomUri;
 use portcullis_store::audit::{AuditRecord, Outcome};
 use portcullis_store::leaves::{self, Whose};
-use portcullis_store::restrictions::{self, GoneLeaf, Imposed, Place, Restriction};
-use portcullis_store::{StoreError, Tx};
+use portcullis_store::restrictions::{self, GoneLeaf, Grounds, Imposed, Place, Restriction};
+use portcullis_store::{StoreError, Tx, devices};
 use serde_json::json;
 use tokio::sync::watch as channel;
 use tokio::time::sleep;
@@ -22,12 +22,17 @@ const PAUSE: Duration = Duration::from_secs(1);
 const PAGE: u32 = 500;
 
 /// Has carried out what moderators have imposed, and raises the alarm over what waits for its commit for longer than
-/// `patience`, until `closing` becomes true. Any number of replicas may.
-pub async fn watch(gateway: Gateway, patience: Duration, mut closing: channel::Receiver<bool>) {
+/// `patience`, and takes devices of ours for lost that were not there for `absence`; until `closing` becomes true. Any number
+/// of replicas may.
+pub async fn watch(
+    gateway: Gateway,
+    (patience, absence): (Duration, Option<Duration>),
+    mut closing: channel::Receiver<bool>,
+) {
     while !*closing.borrow() {
         let inner = Arc::clone(&gateway.0);
         // Beside the requests, which may be too many to take another one.
-        let looked = tokio::task::spawn_blocking(move || look(&inner, patience)).await;
+        let looked = tokio::task::spawn_blocking(move || look(&inner, patience, absence)).await;
         if let Err(error) = looked.unwrap_or_else(|panic| Err(GatewayError::internal(panic))) {
             tracing::warn!(cause = causes(&error), "what moderators have imposed cannot be looked at");
         }
@@ -38,12 +43,15 @@ pub async fn watch(gateway: Gateway, patience: Duration, mut closing: channel::R
     }
 }
 
-fn look(inner: &Inner, patience: Duration) -> Result<(), GatewayError> {
+fn look(inner: &Inner, patience: Duration, absence: Option<Duration>) -> Result<(), GatewayError> {
     let before = inner.clock.now().minus(patience);
     let (owing, overdue) = inner
         .store
         .read(|conn| Ok::<_, StoreError>((restrictions::owing(conn)?, restrictions::overdue(conn, before)?)))?;
     let complete = take_stock(inner)?;
+    if let Some(absence) = absence {
+        miss(inner, absence)?;
+    }
     for place in owing {
         let done = match &place {
             Place::Room(room) => uphold(inner, room),
@@ -76,6 +84,31 @@ fn take_stock(inner: &Inner) -> Result<bool, GatewayError> {
             return Ok(inner.store.read(|conn| leaves::unrecorded(conn, 1))?.is_empty());
         }
     }
+}
+
+/// Takes devices of ours for lost that were not there for so long: their leaves go, and come back with the device.
+fn miss(inner: &Inner, absence: Duration) -> Result<(), GatewayError> {
+    let before = inner.clock.now().minus(absence);
+    let unseen = inner.store.read(|conn| devices::unseen(conn, before, PAGE))?;
+    for device in unseen {
+        let now = inner.clock.now();
+        let lane = device.to_string();
+        inner.store.write(&lane, move |tx: &mut Tx<'_>| {
+            if devices::take_for_lost(tx, &device, before)? {
+                let reason = "not_seen_for_too_long".to_owned();
+                let grounds = Grounds { by: "gateway".to_owned(), reason: reason.clone(), ..Grounds::default() };
+                restrictions::take_out(tx, Whose::Client(&device), None, &grounds, now)?;
+                tx.stage(&AuditRecord {
+                    actor: device.user().map(|user| user.to_string()),
+                    reason,
+                    detail: json!({ "device": device }),
+                    ..AuditRecord::new(Uuid::now_v7(), now, "device.lost", Outcome::Info)
+                })?;
+            }
+            Ok::<_, StoreError>(())
+        })?;
+    }
+    Ok(())
 }
 
 fn record(inner: &Inner, room: &RoomUri) -> Result<(), GatewayError> {

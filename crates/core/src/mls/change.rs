@@ -71,6 +71,14 @@ pub struct Change {
 }
 
 impl Change {
+    /// Whether a client joins that was in the group before: it has lost its state.
+    pub fn rejoins(&self) -> bool {
+        match &self.sender {
+            Sender::Member { .. } => false,
+            Sender::Joiner { client, .. } => self.before.leaves.iter().any(|leaf| leaf.client == *client),
+        }
+    }
+
     /// The leaf of the client that joins by this commit, if it is an external commit.
     pub fn joiner(&self) -> Option<&Leaf> {
         match &self.sender {

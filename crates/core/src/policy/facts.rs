@@ -311,11 +311,17 @@ pub enum AdminAct {
     RemoveProvider,
     /// End that.
     ReadmitProvider,
+    /// See which codes lead into a room.
+    ViewJoinCodes,
+    /// Make a code by which people join a room.
+    CreateJoinCode,
+    /// Let nobody use a code any longer.
+    RevokeJoinCode,
 }
 
 impl AdminAct {
     /// All of them.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 35] = [
         Self::ViewStatus,
         Self::ViewRooms,
         Self::ViewPeers,
@@ -348,6 +354,9 @@ impl AdminAct {
         Self::ReadmitUser,
         Self::RemoveProvider,
         Self::ReadmitProvider,
+        Self::ViewJoinCodes,
+        Self::CreateJoinCode,
+        Self::RevokeJoinCode,
     ];
 
     /// The name of the action in the schema.
@@ -376,6 +385,8 @@ impl AdminAct {
             | Self::Freeze
             | Self::Unfreeze => "moderateRoom",
             Self::RemoveUser | Self::ReadmitUser | Self::RemoveProvider | Self::ReadmitProvider => "moderateAllRooms",
+            Self::ViewJoinCodes => "viewJoinCodes",
+            Self::CreateJoinCode | Self::RevokeJoinCode => "manageJoinCodes",
         }
     }
 
@@ -390,7 +401,10 @@ impl AdminAct {
             | Self::ViewRestrictions
             | Self::ViewExports
             | Self::ViewReports
-            | Self::ViewReportedContent => "read",
+            | Self::ViewReportedContent
+            | Self::ViewJoinCodes => "read",
+            Self::CreateJoinCode => "create",
+            Self::RevokeJoinCode => "revoke",
             Self::AllowPeer => "allow",
             Self::SuspendPeer => "suspend",
             Self::BlockPeer => "block",

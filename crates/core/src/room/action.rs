@@ -21,6 +21,8 @@ pub enum Rule {
     JoinPreauthorized,
     /// A6: join an open room.
     JoinOpen,
+    /// A7: join by a code.
+    JoinByCode,
     /// A8: remove another user.
     RemoveParticipant,
     /// A9: leave.
@@ -66,6 +68,7 @@ impl Rule {
             Self::AddOwnClient => "A4",
             Self::JoinPreauthorized => "A5",
             Self::JoinOpen => "A6",
+            Self::JoinByCode => "A7",
             Self::RemoveParticipant => "A8",
             Self::Leave => "A9",
             Self::RemoveOwnClient => "A10",

@@ -32,7 +32,7 @@ pub fn actions(change: &Change, room: &RoomState, admission: Option<&Admission>)
         Sender::Member { .. } => None,
         Sender::Joiner { client, user, .. } => {
             admitted(change, room, admission).map_err(|violation| violation.about(user))?;
-            Some(Joiner { client, user })
+            Some(Joiner { client, user, code: admission.and_then(Admission::code) })
         }
     };
     let Consequences { mut actions, room: post } =

@@ -19,6 +19,8 @@ pub enum Grant {
     Preauthorized,
     /// A6: anybody may join.
     Open,
+    /// A7: a joining code of the hub, by which the room lets in whoever has it (reading P-10).
+    Code,
 }
 
 /// What the answer to a groupInfo request grants: the external commit must come from the same key and client.
@@ -29,30 +31,39 @@ pub struct Admission {
     signature_key: Vec<u8>,
     grant: Grant,
     role: u32,
+    /// The role that its joining code gives, whether it needs it or not.
+    code: Option<u32>,
 }
 
 impl Admission {
     /// Decides whether `client` may have the GroupInfo of `room`: as a participant that may bring in own clients, by
-    /// the preauth list, or because the room is open; tried in that order (reading P-14).
+    /// the preauth list, because the room is open, or by a joining code that is good and gives the role `code`; tried in
+    /// that order (reading P-14).
     ///
     /// # Errors
     ///
-    /// [`Breach::NotSupported`] for a joining code, [`Breach::ExternalCommit`], [`Breach::BannedClient`],
-    /// [`Breach::MissingCapability`] for a participant that may not bring in clients, [`Breach::NotAdmitted`] for
-    /// everybody else.
+    /// [`Breach::ExternalCommit`], [`Breach::BannedClient`], [`Breach::MissingCapability`] for a participant that may not
+    /// bring in clients, [`Breach::NotAdmitted`] for everybody else.
     pub fn of(
         room: &RoomState,
         client: &ClientUri,
         user: &UserUri,
         signature_key: &[u8],
-        joining_code: Option<&[u8]>,
+        code: Option<u32>,
     ) -> Result<Self, Violation> {
-        if joining_code.is_some() {
-            return Err(Violation::from(Breach::NotSupported).about(user).lacking(Capability::USE_JOIN_CODE));
-        }
-        let (grant, role) = room.grant(client, user)?;
+        let (grant, role) = room.grant(client, user, code)?;
         let signature_key = signature_key.to_vec();
-        Ok(Self { client: client.clone(), user: user.clone(), signature_key, grant, role })
+        Ok(Self { client: client.clone(), user: user.clone(), signature_key, grant, role, code })
+    }
+
+    /// The same where only the hub knows who has a good code: whoever takes a role that a code could give may have one.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::of`].
+    pub fn on_trust(room: &RoomState, leaf: &Leaf, role: u32) -> Result<Self, Violation> {
+        let code = Some(role).filter(|role| *role != UNLISTED && room.joins_by_code(*role));
+        Self::of(room, &leaf.client, &leaf.user, &leaf.signature_key, code)
     }
 
     /// The client that was admitted.
@@ -75,6 +86,11 @@ impl Admission {
         self.role
     }
 
+    /// The role that its joining code gives.
+    pub(super) fn code(&self) -> Option<u32> {
+        self.code
+    }
+
     /// The key that must sign the external commit.
     pub fn signature_key(&self) -> &[u8] {
         &self.signature_key
@@ -92,7 +108,15 @@ impl Admission {
 }
 
 impl RoomState {
-    fn grant(&self, client: &ClientUri, user: &UserUri) -> Result<(Grant, u32), Violation> {
+    /// Whether a joining code may give `role`: who is not listed may use codes, and may take the role (reading P-10).
+    pub fn joins_by_code(&self, role: u32) -> bool {
+        role != UNLISTED
+            && self.roles().contains_key(&role)
+            && self.role_has(UNLISTED, Capability::USE_JOIN_CODE)
+            && self.may_move(UNLISTED, UNLISTED, role)
+    }
+
+    fn grant(&self, client: &ClientUri, user: &UserUri, code: Option<u32>) -> Result<(Grant, u32), Violation> {
         self.external_commits_allowed().map_err(|violation| violation.about(user))?;
         if self.is_banned(user) {
             return Err(Violation::from(Breach::BannedClient).about(user));
@@ -105,16 +129,24 @@ impl RoomState {
             };
         }
         let by_right = |right: Grant| {
-            let role = self.roles().keys().find(|role| self.grants_role(client, user, **role) == Some(right));
+            let role = self.roles().keys().find(|role| self.grants_role(client, user, **role, code) == Some(right));
             role.map(|role| (right, *role))
         };
         by_right(Grant::Preauthorized)
             .or_else(|| by_right(Grant::Open))
+            .or_else(|| by_right(Grant::Code))
             .ok_or_else(|| Violation::from(Breach::NotAdmitted).about(user))
     }
 
-    /// The right by which a client whose user is not listed takes `role`, if it has one.
-    pub(super) fn grants_role(&self, client: &ClientUri, user: &UserUri, role: u32) -> Option<Grant> {
+    /// The right by which a client whose user is not listed takes `role`, if it has one; `code` is the role that its joining
+    /// code gives.
+    pub(super) fn grants_role(
+        &self,
+        client: &ClientUri,
+        user: &UserUri,
+        role: u32,
+        code: Option<u32>,
+    ) -> Option<Grant> {
         if role == UNLISTED || self.is_listed(user) {
             return None;
         }
@@ -122,6 +154,8 @@ impl RoomState {
             Some(Grant::Preauthorized)
         } else if self.role_has(UNLISTED, Capability::OPEN_JOIN) && self.may_move(UNLISTED, UNLISTED, role) {
             Some(Grant::Open)
+        } else if code == Some(role) && self.joins_by_code(role) {
+            Some(Grant::Code)
         } else {
             None
         }
@@ -147,6 +181,7 @@ impl Grant {
             Self::OwnClient => (Rule::AddOwnClient, Capability::ADD_OWN_CLIENT),
             Self::Preauthorized => (Rule::JoinPreauthorized, Capability::JOIN_IF_PREAUTHORIZED),
             Self::Open => (Rule::JoinOpen, Capability::OPEN_JOIN),
+            Self::Code => (Rule::JoinByCode, Capability::USE_JOIN_CODE),
         };
         Action {
             rule,

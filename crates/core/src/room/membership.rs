@@ -15,6 +15,8 @@ use super::{Action, Actor, Breach, RoomState, Rule, Violation};
 pub(super) struct Joiner<'a> {
     pub client: &'a ClientUri,
     pub user: &'a UserUri,
+    /// The role that its joining code gives.
+    pub code: Option<u32>,
 }
 
 /// A change of participants and clients, seen from both ends.
@@ -86,12 +88,12 @@ impl Membership<'_> {
         })
     }
 
-    /// A5, A6: a user lists itself, which only a joiner can.
+    /// A5, A6, A7: a user lists itself, which only a joiner can.
     fn self_joined(&self, operation: &ListOperation) -> Result<Action, Violation> {
         let ListOperation { user, to, origin, .. } = operation;
         let refused = || origin.violation(Breach::RoleNotGranted).about(user);
         let joiner = self.joiner.filter(|joiner| joiner.user == user).ok_or_else(refused)?;
-        let grant = self.before.grants_role(joiner.client, user, *to).ok_or_else(refused)?;
+        let grant = self.before.grants_role(joiner.client, user, *to, joiner.code).ok_or_else(refused)?;
         Ok(grant.action(user, *to))
     }
 

@@ -11,6 +11,7 @@ mod crash;
 mod devices;
 mod follower;
 mod hub_keys;
+mod join_codes;
 mod lanes;
 mod leases;
 mod leaves;

@@ -100,6 +100,7 @@ on_both! {
             signature_key: vec![1; 32],
             credential_hash: [2; 32],
             role: 4,
+            code: Some(Uuid::from_u128(4)),
             issued_at: NOW,
             expires_at: LATER,
         };

@@ -111,11 +111,31 @@ fn a6_a_room_that_is_not_open_admits_no_stranger() {
 }
 
 #[test]
-fn a7_a_joining_code_is_refused_and_not_ignored() {
+fn a7_a_good_code_lets_its_bearer_take_the_role_that_it_gives_and_no_other() {
+    let scene = Scene::of("strict");
+    let state = scene.state();
+    let phone = client(DIANA, "phone");
+    let admitted = |code| Admission::of(&state, &phone, &user(DIANA), &key(&phone), code);
+    assert_eq!(admitted(None).unwrap_err().breach(), Breach::NotAdmitted);
+    let admission = admitted(Some(USER)).unwrap();
+    assert_eq!((admission.grant(), admission.role()), (Grant::Code, USER));
+    assert_eq!(admission.action().capability, Capability::USE_JOIN_CODE);
+    let takes = |role| {
+        let change = scene.external_commit(DIANA, "phone", vec![scene.moves(&[(DIANA, role)])], vec![]);
+        actions_of(&change, &state, Some(&admission))
+    };
+    assert_eq!(rules(&takes(USER)), [Rule::JoinByCode]);
+    assert_eq!(breach(&takes(ADMIN)), Breach::RoleNotGranted);
+    // The room's own rules say which roles a code can give.
+    assert_eq!(admitted(Some(ADMIN)).unwrap_err().breach(), Breach::NotAdmitted);
+    assert!(state.joins_by_code(USER) && !state.joins_by_code(ADMIN) && !state.joins_by_code(0));
+}
+
+#[test]
+fn joining_prefers_the_open_door_to_a_code() {
     let scene = open(Scene::of("strict"));
-    let admission = Admission::of(&scene.state(), &client(DIANA, "phone"), &user(DIANA), &[1], Some(b"code"));
-    let violation = admission.unwrap_err();
-    assert_eq!((violation.code(), violation.capability()), ("not_supported", Some(Capability::USE_JOIN_CODE)));
+    let admission = Admission::of(&scene.state(), &client(DIANA, "phone"), &user(DIANA), &[1], Some(USER)).unwrap();
+    assert_eq!(admission.grant(), Grant::Open);
 }
 
 #[test]

@@ -1,0 +1,2 @@
+ALTER TABLE admissions DROP COLUMN code;
+DROP TABLE join_codes;
