@@ -5,16 +5,14 @@ use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
 use anyhow::Context;
-use portcullis_store::audit::{AuditRecord, Outcome};
-use portcullis_store::bundles::{self, Activation};
-use portcullis_store::{Options, Store, Tx};
+use portcullis_store::{Options, Store};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use uuid::Uuid;
 
 use crate::config::Config;
-use crate::gateway::{Active, Claims, Clock, Gateway, HubKeys, Parts, Policy, PolicyError, Reporters};
-use crate::peer::Peers;
+use crate::gateway::rollout::{self, Folder};
+use crate::gateway::{Claims, Clock, Gateway, HubKeys, Parts, Policy, PolicyError, Reporters};
+use crate::peer::{Peers, causes};
 use crate::telemetry::{self, Collector};
 use crate::{admin, audit, delivery, federation, gateway, provider, upkeep};
 
@@ -99,7 +97,8 @@ impl Server {
         if freed > 0 {
             tracing::info!(freed, "leases of processes that have ended are free again");
         }
-        record_bundle(&gateway, &gateway.policy().active(), "policy.loaded").await?;
+        let taken = gateway.take_policy_folder(gateway.policy().active(), "policy.loaded").await;
+        taken.map_err(|error| anyhow::anyhow!("policies cannot decide: {}", causes(&error)))?;
         gateway.refresh_peers().await?;
         gateway.open_hub_keys().await.context("cannot open the keys that messages are franked with")?;
 
@@ -118,6 +117,7 @@ impl Server {
         let (mut workers, stopped) = Stage::new();
         workers.run(delivery::run(gateway.clone(), stopped.clone()));
         workers.run(gateway::admin::watch(gateway.clone(), stopped.clone()));
+        workers.run(rollout::watch(gateway.clone(), stopped.clone()));
         let patience = config.moderation.alarm_after();
         workers.run(gateway::moderation::watch(
             gateway.clone(),
@@ -168,7 +168,7 @@ impl Server {
         self.admin
     }
 
-    /// Reads the policies again; what fails changes nothing.
+    /// Reads the folder of the policies again, where that counts; what fails changes nothing.
     pub async fn reload(&self) {
         let gateway = self.gateway.clone();
         let read = match tokio::task::spawn_blocking(move || gateway.policy().read()).await {
@@ -185,13 +185,16 @@ impl Server {
             Ok(Err(error)) => return tracing::error!(%error, "policies are not reloaded, the last good ones go on"),
             Err(error) => return tracing::error!(%error, "policies are not reloaded, the last good ones go on"),
         };
-        match record_bundle(&self.gateway, &read, "policy.reloaded").await {
-            Ok(()) => {
-                self.gateway.policy().activate(read);
-                tracing::info!("policies are reloaded");
-            }
+        match self.gateway.take_policy_folder(read, "policy.reloaded").await {
+            Ok(Folder::Decides) => tracing::info!("policies are reloaded"),
+            Ok(Folder::Draft) => tracing::info!("policies of the folder are a draft, and wait to be activated"),
+            Ok(Folder::Unchanged) => tracing::info!("policies of the folder have not changed, and others decide"),
+            Ok(Folder::Ignored) => tracing::info!("policies come from the store, their folder does not count"),
             Err(error) => {
-                tracing::error!(error = format!("{error:#}"), "policies are not reloaded, for that cannot be recorded");
+                tracing::error!(
+                    error = causes(&error),
+                    "policies are not reloaded, for that cannot be recorded or what decides is not good"
+                );
             }
         }
     }
@@ -225,26 +228,4 @@ pub async fn open_store(config: &Config) -> anyhow::Result<Store> {
 /// How the store of a configuration is set up.
 pub fn store_options(config: &Config) -> Options {
     Options { origin: audit::origin(config), ..Options::default() }
-}
-
-/// The bundle that decides from now on is kept whole, so that every decision can be looked at again, and its
-/// coming into force is on the record.
-async fn record_bundle(gateway: &Gateway, active: &Active, kind: &str) -> anyhow::Result<()> {
-    let digest = active.engine.bundle_digest();
-    let content = active.files.clone();
-    let record = AuditRecord {
-        reason: "bundle_is_active".to_owned(),
-        bundle: Some(digest),
-        ..AuditRecord::new(Uuid::now_v7(), gateway.clock().now(), kind, Outcome::Info)
-    };
-    let store = gateway.store().clone();
-    tokio::task::spawn_blocking(move || {
-        store.write("policy", move |tx: &mut Tx<'_>| {
-            bundles::put(tx, &digest, &content, record.at)?;
-            bundles::activate(tx, &Activation { digest, by: "files".to_owned(), at: record.at })?;
-            tx.stage(&record)
-        })
-    })
-    .await??;
-    Ok(())
 }

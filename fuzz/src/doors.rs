@@ -131,7 +131,9 @@ fn configuration(bytes: &[u8]) -> bool {
     let source = Source::new(PathBuf::from("/etc/portcullis/gateway.yaml"), text.to_owned());
     match Config::parse(&source) {
         Ok(config) => {
-            assert!(!config.domains.is_empty() && config.policies.is_absolute() && config.keys.hub.is_absolute());
+            assert!(
+                !config.domains.is_empty() && config.policies.folder.is_absolute() && config.keys.hub.is_absolute()
+            );
             true
         }
         Err(error) => {

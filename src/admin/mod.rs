@@ -10,6 +10,7 @@ mod openapi;
 mod operator;
 mod page;
 mod peers;
+mod policies;
 mod problems;
 mod reports;
 mod rooms;

@@ -6,7 +6,7 @@ use utoipa::{Modify, OpenApi};
 
 use super::problems::CODES;
 use super::routes::RESOURCES;
-use super::{decisions, exports, join_codes, lanes, letters, moderation, peers, reports, rooms, status};
+use super::{decisions, exports, join_codes, lanes, letters, moderation, peers, policies, reports, rooms, status};
 use crate::http::{ProblemDetails, openapi};
 
 #[derive(OpenApi)]
@@ -14,7 +14,7 @@ use crate::http::{ProblemDetails, openapi};
     info(
         title = "Portcullis admin door",
         description = "What the company's people see and change: status, rooms, peers, lanes of the outbox, \
-            decisions, exports of the audit log, reports of abuse, and what moderators impose on rooms. Cedar decides by the roles in the token. MIMI identifiers stand in paths as one percent-encoded \
+            decisions, policies, exports of the audit log, reports of abuse, and what moderators impose on rooms. Cedar decides by the roles in the token. MIMI identifiers stand in paths as one percent-encoded \
             segment. Lists come in pages; `next` of one is the `cursor` of the following.",
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
@@ -56,6 +56,12 @@ use crate::http::{ProblemDetails, openapi};
         letters::skip,
         decisions::list,
         decisions::show,
+        policies::list,
+        policies::push,
+        policies::roll_back,
+        policies::show,
+        policies::approve,
+        policies::activate,
         exports::dead_letters,
         exports::redeliver,
         reports::list,
@@ -74,6 +80,7 @@ use crate::http::{ProblemDetails, openapi};
         (name = "peers", description = "Who federates with us"),
         (name = "lanes", description = "What rooms, and users who consent, owe to other providers"),
         (name = "decisions", description = "What was decided, and why"),
+        (name = "policies", description = "Which policies decide, and how others come to"),
         (name = "exports", description = "The audit log on its way to a collector"),
         (name = "reports", description = "What users complain about, and what moderators make of it")
     )

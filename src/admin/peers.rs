@@ -68,7 +68,7 @@ struct DecidedShown {
 pub(super) struct Reason {
     /// For the record, in the person's own words.
     #[schema(example = "CASE-7: keys leaked")]
-    reason: String,
+    pub(super) reason: String,
 }
 
 fn name(standing: Standing) -> &'static str {

@@ -3,11 +3,13 @@
 use actix_web::http::Method;
 use actix_web::web;
 
-use super::{decisions, exports, join_codes, lanes, letters, moderation, openapi, peers, reports, rooms, status};
+use super::{decisions, exports, join_codes, lanes, letters, moderation, openapi, peers, policies, reports, rooms, status};
 use crate::http::{Resource, listed};
 
 /// Longest body, in bytes: a reason and a number.
 const SMALL: usize = 16 * 1024;
+/// The same for the files of a policy bundle. Larger ones are pushed from the host.
+const BUNDLE: usize = 16 * 1024 * 1024;
 
 pub(super) const RESOURCES: &[Resource] = &[
     Resource {
@@ -160,6 +162,31 @@ pub(super) const RESOURCES: &[Resource] = &[
         path: "/v1/decisions/{decision}",
         limit_bytes: 0,
         methods: &[(Method::GET, || web::get().to(decisions::show))],
+    },
+    Resource {
+        path: "/v1/policies",
+        limit_bytes: BUNDLE,
+        methods: &[(Method::GET, || web::get().to(policies::list)), (Method::POST, || web::post().to(policies::push))],
+    },
+    Resource {
+        path: "/v1/policies/rollback",
+        limit_bytes: SMALL,
+        methods: &[(Method::POST, || web::post().to(policies::roll_back))],
+    },
+    Resource {
+        path: "/v1/policies/{digest}",
+        limit_bytes: 0,
+        methods: &[(Method::GET, || web::get().to(policies::show))],
+    },
+    Resource {
+        path: "/v1/policies/{digest}/approve",
+        limit_bytes: SMALL,
+        methods: &[(Method::POST, || web::post().to(policies::approve))],
+    },
+    Resource {
+        path: "/v1/policies/{digest}/activate",
+        limit_bytes: SMALL,
+        methods: &[(Method::POST, || web::post().to(policies::activate))],
     },
     Resource {
         path: "/v1/exports/{sink}/dead-letters",

@@ -12,8 +12,10 @@ use serde::Deserialize;
 use tracing_subscriber::EnvFilter;
 
 mod error;
+mod policies;
 
 pub use error::{ConfigError, Source};
+pub use policies::{Activate, Policies, PolicySource, Signer};
 
 /// Everything one gateway process needs to know before it opens a door.
 #[derive(Clone, Debug, Deserialize)]
@@ -31,8 +33,8 @@ pub struct Config {
     /// The providers this gateway federates with; all others are refused.
     #[serde(default)]
     pub peers: Vec<Peer>,
-    /// Folder of the policy bundle.
-    pub policies: PathBuf,
+    /// Where the policy bundle comes from: a folder, or more about it.
+    pub policies: Policies,
     /// Key and certificate files.
     pub keys: Keys,
     /// What is reported, and where to.
@@ -328,6 +330,9 @@ impl Config {
                 return expected(&format!("domains.{number}"), &what);
             }
         }
+        if !(1..=2).contains(&config.policies.approvals) {
+            return expected("policies.approvals", "1, or 2 for two people");
+        }
         if config.keys.sealing.is_empty() {
             return expected("keys.sealing", "at least one key file");
         }
@@ -357,7 +362,7 @@ impl Config {
 
     fn relative_to(mut self, folder: &Path) -> Self {
         let keys = &mut self.keys;
-        let files = [&mut self.policies, &mut keys.trust, &mut keys.hub, &mut keys.franking, &mut keys.log];
+        let files = [&mut self.policies.folder, &mut keys.trust, &mut keys.hub, &mut keys.franking, &mut keys.log];
         let identities = keys.tls.iter_mut().flat_map(|identity| [&mut identity.certificate, &mut identity.key]);
         let sealing = keys.sealing.iter_mut();
         let secrets = self.telemetry.headers.values_mut().filter_map(|secret| secret.file.as_mut());
@@ -411,8 +416,31 @@ keys:
     #[test]
     fn relative_paths_are_taken_from_the_folder_of_the_file() {
         let config = load(GOOD).unwrap();
-        assert!(config.policies.is_absolute());
+        assert!(config.policies.folder.is_absolute());
         assert!(config.database.starts_with("sqlite:/") && config.database.ends_with("/portcullis.db"));
+    }
+
+    #[test]
+    fn policies_are_a_folder_or_more_about_it() {
+        let policies = load(GOOD).unwrap().policies;
+        assert_eq!(
+            (policies.source, policies.activate, policies.approvals),
+            (PolicySource::Files, Activate::OnChange, 1)
+        );
+        let with =
+            |more: &str| load(&GOOD.replace("policies: policies", &format!("policies: {{ folder: p, {more} }}")));
+        let key = "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=";
+        let policies =
+            with(&format!("source: store, activate: manual, approvals: 2, signers: ['{key}']")).unwrap().policies;
+        assert!(policies.folder.is_absolute() && policies.folder.ends_with("p"));
+        assert_eq!(
+            (policies.source, policies.activate, policies.approvals),
+            (PolicySource::Store, Activate::Manual, 2)
+        );
+        assert_eq!(policies.signers[0].0[0], 0xd7);
+        assert!(with("sorce: store").unwrap_err().to_string().contains("sorce"));
+        assert!(with("approvals: 3").unwrap_err().to_string().contains("two people"));
+        assert!(with("signers: [short]").unwrap_err().to_string().contains("32 octets"));
     }
 
     #[test]

@@ -1,15 +1,19 @@
-//! The active policy bundle: read from its folder, proved, then swapped in. What fails changes nothing.
+//! The active policy bundle: read from its folder or the database, proved, then swapped in. What fails changes nothing.
+
+mod signature;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
 
 use portcullis_core::policy::{Bundle, Diagnostic, Engine, MAX_BUNDLE_BYTES, MAX_FILE_BYTES, MAX_FILES};
 use portcullis_core::wire::uri::Domain;
 use tokio::sync::watch;
 
+use crate::config::Policies;
 use crate::telemetry::metrics;
+pub use signature::sign as sign_bundle;
 
 /// Folder of a bundle that is never loaded.
 const EXAMPLES: &str = "examples";
@@ -47,14 +51,22 @@ pub enum PolicyError {
         /// Everything that is wrong.
         diagnostics: Vec<Diagnostic>,
     },
+    /// Signers are configured, and none of them has signed it.
+    #[error("policy bundle is signed by none of `policies.signers`")]
+    Unsigned,
+    /// What the database keeps is not the bundle that it was kept as.
+    #[error("kept policy bundle is not what its digest says")]
+    Altered,
 }
 
 /// The bundle that decides now.
 pub struct Policy {
-    folder: PathBuf,
+    config: Policies,
     active: RwLock<Arc<Active>>,
     /// Moves when another bundle decides, or others are suspended.
     changed: watch::Sender<u64>,
+    /// Held while the bundle that the database names is put in force; what is in it could not be.
+    pub(super) turn: Mutex<Option<[u8; 32]>>,
 }
 
 /// One proved bundle.
@@ -68,6 +80,48 @@ pub struct Active {
 }
 
 impl Active {
+    /// Reads and proves the bundle in the folder of a configuration.
+    ///
+    /// # Errors
+    ///
+    /// [`PolicyError`] with everything that is wrong.
+    pub fn read(config: &Policies) -> Result<Self, PolicyError> {
+        Self::prove(files(&config.folder)?, config, &config.folder)
+    }
+
+    /// Proves a bundle as the database keeps it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::prove`], and [`PolicyError::Altered`].
+    pub fn of_kept(kept: &[u8], digest: &[u8; 32], config: &Policies) -> Result<Self, PolicyError> {
+        let texts: BTreeMap<String, String> = serde_json::from_slice(kept).map_err(|_| PolicyError::Altered)?;
+        let files = texts.into_iter().map(|(name, text)| (name, text.into_bytes())).collect();
+        let active = Self::prove(files, config, Path::new(""))?;
+        if active.bundle.digest() == *digest { Ok(active) } else { Err(PolicyError::Altered) }
+    }
+
+    /// Proves the files of a bundle. `folder` is where they are said to come from.
+    ///
+    /// # Errors
+    ///
+    /// [`PolicyError::Invalid`] with everything that is wrong, and [`PolicyError::Unsigned`].
+    pub fn prove(files: BTreeMap<String, Vec<u8>>, config: &Policies, folder: &Path) -> Result<Self, PolicyError> {
+        let texts: BTreeMap<&String, _> =
+            files.iter().map(|(name, text)| (name, String::from_utf8_lossy(text))).collect();
+        let kept = serde_json::to_vec(&texts).unwrap_or_default();
+        let signatures = signature::in_files(&files);
+        let bundle = Bundle::load(files.clone()).map_err(|diagnostics| PolicyError::Invalid {
+            path: folder.to_owned(),
+            files,
+            diagnostics,
+        })?;
+        if !config.signers.is_empty() && !signature::is_signed(&bundle.digest(), &signatures, &config.signers) {
+            return Err(PolicyError::Unsigned);
+        }
+        Ok(Self { engine: Engine::new(&bundle), bundle, files: kept })
+    }
+
     fn with_suspended(&self, providers: BTreeSet<Domain>) -> Self {
         let engine = self.engine.with_suspended(providers);
         Self { engine, bundle: self.bundle.clone(), files: self.files.clone() }
@@ -75,14 +129,19 @@ impl Active {
 }
 
 impl Policy {
-    /// Reads and proves the bundle in `folder`.
+    /// Reads and proves the bundle in the folder of a configuration.
     ///
     /// # Errors
     ///
     /// [`PolicyError`] with everything that is wrong.
-    pub fn open(folder: &Path) -> Result<Self, PolicyError> {
-        let active = RwLock::new(Arc::new(read(folder)?));
-        Ok(Self { folder: folder.to_owned(), active, changed: watch::Sender::new(0) })
+    pub fn open(config: &Policies) -> Result<Self, PolicyError> {
+        let active = RwLock::new(Arc::new(Active::read(config)?));
+        Ok(Self { config: config.clone(), active, changed: watch::Sender::new(0), turn: Mutex::default() })
+    }
+
+    /// Where bundles come from, and what it takes for another one to decide.
+    pub fn config(&self) -> &Policies {
+        &self.config
     }
 
     /// A counter that moves whenever what was allowed may be no longer.
@@ -101,7 +160,7 @@ impl Policy {
     ///
     /// [`PolicyError`] with everything that is wrong.
     pub fn read(&self) -> Result<Arc<Active>, PolicyError> {
-        read(&self.folder).map(Arc::new).inspect_err(|_| metrics::policy_load("bad"))
+        Active::read(&self.config).map(Arc::new).inspect_err(|_| metrics::policy_load("bad"))
     }
 
     /// Lets a bundle decide from now on. Who is suspended beside its settings stays so.
@@ -119,18 +178,6 @@ impl Policy {
         *active = Arc::new(active.with_suspended(providers));
         self.changed.send_modify(|count| *count = count.wrapping_add(1));
     }
-}
-
-fn read(folder: &Path) -> Result<Active, PolicyError> {
-    let files = files(folder)?;
-    let texts: BTreeMap<&String, _> = files.iter().map(|(name, text)| (name, String::from_utf8_lossy(text))).collect();
-    let kept = serde_json::to_vec(&texts).unwrap_or_default();
-    let bundle = Bundle::load(files.clone()).map_err(|diagnostics| PolicyError::Invalid {
-        path: folder.to_owned(),
-        files,
-        diagnostics,
-    })?;
-    Ok(Active { engine: Engine::new(&bundle), bundle, files: kept })
 }
 
 /// The files of the bundle in a folder, by their path in it.

@@ -33,6 +33,8 @@ const KEY_PACKAGES: Instrument = instrument("portcullis.key_packages", "{key_pac
 const LOADS: Instrument = instrument("portcullis.policy.loads", "{load}", "readings of the policy bundle");
 const REJOINS: Instrument =
     instrument("portcullis.rooms.rejoins", "{client}", "clients that came back into a group after losing its state");
+const BREAK_GLASS: Instrument =
+    instrument("portcullis.policy.break_glass", "{rollback}", "rollbacks of policies from the host");
 pub(super) const OWED: Instrument = instrument("portcullis.outbox.owed", "{message}", "messages owed to peers");
 pub(super) const PARKED: Instrument = instrument("portcullis.outbox.parked", "{lane}", "lanes that wait for a person");
 pub(super) const LETTERS: Instrument =
@@ -53,7 +55,7 @@ pub(super) const WAITING: Instrument =
 pub(super) const BUSY: Instrument = instrument("portcullis.store.busy", "{job}", "jobs refused by a full write lane");
 
 /// All of them.
-pub const INSTRUMENTS: [Instrument; 20] = [
+pub const INSTRUMENTS: [Instrument; 21] = [
     REQUESTS,
     DECISIONS,
     DECIDING,
@@ -63,6 +65,7 @@ pub const INSTRUMENTS: [Instrument; 20] = [
     KEY_PACKAGES,
     LOADS,
     REJOINS,
+    BREAK_GLASS,
     OWED,
     PARKED,
     LETTERS,
@@ -95,6 +98,7 @@ struct Meters {
     key_packages: Counter<u64>,
     loads: Counter<u64>,
     rejoins: Counter<u64>,
+    break_glass: Counter<u64>,
 }
 
 impl Meters {
@@ -119,6 +123,7 @@ impl Meters {
             key_packages: counter(KEY_PACKAGES),
             loads: counter(LOADS),
             rejoins,
+            break_glass: counter(BREAK_GLASS),
         }
     }
 }
@@ -197,4 +202,9 @@ pub fn rejoined() {
 /// The bundle was read. `outcome` is `good` or `bad`.
 pub fn policy_load(outcome: &'static str) {
     METERS.loads.add(1, &[KeyValue::new("portcullis.outcome", outcome)]);
+}
+
+/// So many rollbacks of policies from the host, past the admin door, have been followed.
+pub fn policy_break_glass(count: u64) {
+    METERS.break_glass.add(count, &[]);
 }

@@ -3,6 +3,7 @@
 mod decisions;
 mod lanes;
 mod peers;
+mod policies;
 mod postgres;
 mod rooms;
 

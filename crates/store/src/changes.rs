@@ -18,15 +18,17 @@ pub enum Topic {
     Followed,
     /// Another provider is to be told of consent.
     Letters,
+    /// Another policy bundle decides.
+    Policy,
 }
 
 /// A set of topics.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Touched(u8);
+pub(crate) struct Touched(u16);
 
 impl Touched {
     pub(crate) fn add(&mut self, topic: Topic) {
-        self.0 |= 1 << topic as u8;
+        self.0 |= 1 << topic as u16;
     }
 
     pub(crate) fn join(&mut self, other: Self) {
@@ -42,7 +44,7 @@ impl Touched {
     }
 
     pub(crate) fn has(self, topic: Topic) -> bool {
-        self.0 & (1 << topic as u8) != 0
+        self.0 & (1 << topic as u16) != 0
     }
 }
 
@@ -56,10 +58,19 @@ pub(crate) struct Changes {
     peers: watch::Sender<u64>,
     followed: watch::Sender<u64>,
     letters: watch::Sender<u64>,
+    policy: watch::Sender<u64>,
 }
 
-pub(crate) const TOPICS: [Topic; 7] =
-    [Topic::Outbox, Topic::Staged, Topic::Audit, Topic::Streams, Topic::Peers, Topic::Followed, Topic::Letters];
+pub(crate) const TOPICS: [Topic; 8] = [
+    Topic::Outbox,
+    Topic::Staged,
+    Topic::Audit,
+    Topic::Streams,
+    Topic::Peers,
+    Topic::Followed,
+    Topic::Letters,
+    Topic::Policy,
+];
 
 impl Changes {
     pub(crate) fn new() -> Self {
@@ -73,6 +84,7 @@ impl Changes {
             peers: sender(),
             followed: sender(),
             letters: sender(),
+            policy: sender(),
         }
     }
 
@@ -90,6 +102,7 @@ impl Changes {
             Topic::Peers => &self.peers,
             Topic::Followed => &self.followed,
             Topic::Letters => &self.letters,
+            Topic::Policy => &self.policy,
         }
     }
 

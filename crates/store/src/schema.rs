@@ -211,6 +211,21 @@ diesel::table! {
         digest -> Binary,
         content -> Binary,
         stored_at -> BigInt,
+        pushed_by -> Text,
+        approved_by -> Nullable<Text>,
+        approved_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    policy_pointer (id) {
+        id -> Integer,
+        version -> BigInt,
+        active -> Binary,
+        files -> Nullable<Binary>,
+        moved_by -> Text,
+        moved_at -> BigInt,
+        how -> Integer,
     }
 }
 

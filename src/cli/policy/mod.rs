@@ -1,4 +1,4 @@
-//! `portcullis policy`: what authors of policies do with a bundle before it decides anything.
+//! `portcullis policy`: what authors of policies do with a bundle before it decides anything, and how it comes to.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -14,6 +14,7 @@ mod diff;
 mod fmt;
 mod query;
 mod question;
+mod rollout;
 mod test;
 mod why;
 
@@ -27,6 +28,8 @@ Examples:
   portcullis policy why gw/policies --cases tests/company.yaml --it 'a muted user does not send'
   portcullis policy who-can gw/policies --action canSendMessage --cases tests/company.yaml --room lounge
   portcullis policy diff gw/policies candidate/policies
+  portcullis policy push candidate/policies --config gw/gateway.yaml --reason CASE-7
+  portcullis policy rollback --config gw/gateway.yaml --reason CASE-8
 
 Exit codes: 0 good, 2 deny or failed test, 3 invalid bundle, 64 usage.")]
 pub(super) struct Args {
@@ -52,6 +55,20 @@ enum Command {
     WhereCan(Box<query::WhereCan>),
     /// Say what changes from one bundle to another, as it is written and over the cases of both.
     Diff(diff::Args),
+    /// List the bundles that a gateway keeps, and which of them decides.
+    List(rollout::List),
+    /// Show a bundle that is kept, or write its files into a folder.
+    Show(rollout::Show),
+    /// Prove a bundle and keep it as a draft.
+    Push(rollout::Push),
+    /// Agree with a bundle that somebody else has brought.
+    Approve(rollout::Approve),
+    /// Let a bundle decide, at every process of the gateway.
+    Activate(rollout::Activate),
+    /// Let a bundle decide again that has decided before: break-glass, which raises the alarm.
+    Rollback(rollout::RollBack),
+    /// Sign a bundle.
+    Sign(rollout::Sign),
 }
 
 /// The bundle that a command is about.
@@ -82,6 +99,13 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         Command::WhatCan(args) => query::what_can(args),
         Command::WhereCan(args) => query::where_can(args),
         Command::Diff(args) => diff::run(args),
+        Command::List(args) => rollout::list(args),
+        Command::Show(args) => rollout::show(args),
+        Command::Push(args) => rollout::push(args),
+        Command::Approve(args) => rollout::approve(args),
+        Command::Activate(args) => rollout::activate(args),
+        Command::Rollback(args) => rollout::roll_back(args),
+        Command::Sign(args) => rollout::sign(args),
     }
 }
 

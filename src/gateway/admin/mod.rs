@@ -7,6 +7,7 @@ mod lanes;
 mod letters;
 mod moderation;
 mod peers;
+mod policies;
 mod reports;
 mod rooms;
 
@@ -14,6 +15,7 @@ pub use exports::Records;
 pub use lanes::LaneChange;
 pub use letters::LetterChange;
 pub use peers::{PeerChange, watch};
+pub use policies::{BundleView, PolicyChange};
 pub use rooms::{GroupPart, RoomView};
 
 use std::collections::BTreeSet;

@@ -25,10 +25,13 @@ pub const MAX_FILES: usize = 10_000;
 /// Most bytes in all files of a bundle together.
 pub const MAX_BUNDLE_BYTES: u64 = 64 << 20;
 
+/// File beside those of a bundle that holds signatures of its digest, and so is not in it.
+pub const SIGNATURE_FILE: &str = "signature";
+
 /// A proved bundle.
 ///
 /// Files, by their path: `schema/*.cedarschema`; `platform/`, `ceiling/` and `rooms/*.cedar`;
-/// `templates/*.yaml`; `tests/*.yaml`; `settings.yaml`. Markdown is allowed anywhere. `examples/` is not read.
+/// `templates/*.yaml`; `tests/*.yaml`; `settings.yaml`. Markdown is allowed anywhere. `examples/` and `signature` are not read.
 #[derive(Clone, Debug)]
 pub struct Bundle {
     digest: [u8; 32],
@@ -48,7 +51,7 @@ impl Bundle {
     ///
     /// Everything that is wrong, each thing once, in the order of files and lines.
     pub fn load(mut files: BTreeMap<String, Vec<u8>>) -> Result<Self, Vec<Diagnostic>> {
-        files.retain(|file, _| !file.starts_with("examples/"));
+        files.retain(|file, _| !file.starts_with("examples/") && file != SIGNATURE_FILE);
         let digest = content_digest(&files);
         let mut wrong = Vec::new();
         let loaded = Texts::of(&files, &mut wrong).load(digest, &mut wrong);

@@ -4,7 +4,7 @@ use portcullis_core::time::Millis;
 use portcullis_store::admission::{self, Ticket};
 use portcullis_store::answers::{self, Recognised, StoredAnswer, scope};
 use portcullis_store::audit::sequence;
-use portcullis_store::bundles::{self, Activation};
+use portcullis_store::bundles::{self, Activation, How};
 use portcullis_store::inbox::{self, Seen};
 use portcullis_store::sinks::{DeadLetter, SinkLease};
 use portcullis_store::{Store, StoreError, follower, routes, sinks};
@@ -151,17 +151,39 @@ on_both! {
     fn the_bundle_that_was_activated_last_decides(db) {
         let store = db.open();
         let activation = |digest: u8| Activation { digest: [digest; 32], by: "ann".to_owned(), at: NOW };
-        let unknown = store.write("x", move |tx| bundles::activate(tx, &activation(9)));
+        let unknown = store.write("x", move |tx| bundles::activate(tx, &activation(9), How::Activated));
         assert!(matches!(unknown, Err(StoreError::Missing)));
-        store.write("x", move |tx| {
-            bundles::put(tx, &[1; 32], b"one", NOW)?;
-            bundles::put(tx, &[1; 32], b"one", NOW)?;
-            bundles::put(tx, &[2; 32], b"two", NOW)?;
-            [1, 2, 1].into_iter().try_for_each(|digest| bundles::activate(tx, &activation(digest)))
+        assert_eq!(store.read(bundles::pointer).unwrap(), None);
+        let before = store.write("x", move |tx| {
+            assert!(bundles::put(tx, &[1; 32], b"one", "ann", NOW)?);
+            assert!(!bundles::put(tx, &[1; 32], b"one", "bob", NOW)?);
+            bundles::put(tx, &[2; 32], b"two", "ann", NOW)?;
+            let before = [1, 2, 1].map(|digest| bundles::activate(tx, &activation(digest), How::Activated));
+            bundles::note_files(tx, &[2; 32])?;
+            before.into_iter().collect::<Result<Vec<_>, StoreError>>()
         }).unwrap();
+        let before: Vec<_> = before.into_iter().map(|before| before.map(|before| (before.version, before.active))).collect();
+        assert_eq!(before, [None, Some((2, [1; 32])), Some((3, [2; 32]))]);
+        let pointer = store.read(bundles::pointer).unwrap().unwrap();
+        assert_eq!((pointer.version, pointer.active, pointer.files), (3, [1; 32], Some([2; 32])));
+        assert_eq!((pointer.by.as_str(), pointer.how), ("ann", How::Activated));
         let found = store.read(|conn| bundles::activations(conn, 2)).unwrap();
         assert_eq!(found, [activation(1), activation(2)]);
         assert_eq!(store.read(|conn| bundles::load(conn, &[2; 32])).unwrap().as_deref(), Some(&b"two"[..]));
+    }
+
+    fn a_bundle_is_approved_once_and_by_somebody_else(db) {
+        let store = db.open();
+        store.write("x", |tx| bundles::put(tx, &[1; 32], b"one", "ann", NOW)).unwrap();
+        let approve = |digest: u8, by: &'static str| store.write("x", move |tx| bundles::approve(tx, &[digest; 32], by, NOW));
+        assert!(matches!(approve(1, "ann"), Err(StoreError::Missing)));
+        assert!(matches!(approve(9, "bob"), Err(StoreError::Missing)));
+        assert_eq!(store.read(|conn| bundles::find(conn, &[1; 32])).unwrap().approved, None);
+        approve(1, "bob").unwrap();
+        approve(1, "eve").unwrap();
+        let kept = store.read(|conn| bundles::find(conn, &[1; 32])).unwrap();
+        assert_eq!((kept.approved, kept.activated_at), (Some(("bob".to_owned(), NOW)), None));
+        assert!(matches!(store.read(|conn| bundles::find(conn, &[9; 32])), Err(StoreError::Missing)));
     }
 
     fn a_cursor_is_moved_by_one_exporter_at_a_time(db) {

@@ -1,0 +1,318 @@
+//! `policy list`, `show`, `push`, `approve`, `activate`, `rollback`: which bundle decides, on the gateway's own database.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use portcullis_core::policy::Bundle;
+use portcullis_store::bundles::{self, KeptBundle};
+use portcullis_store::{Store, StoreError, Tx};
+use serde_json::{Value, json};
+
+use super::{Failure, Folder, diagnostics, files, output};
+use crate::cli::host::{Host, operator};
+use crate::config::Policies;
+use crate::gateway::admin::BundleView;
+use crate::gateway::rollout::{self, Author, BundleId, RolloutError, Step};
+use crate::gateway::{Active, Clock, PolicyError, log_key, sign_bundle};
+
+/// How many bundles are listed, and looked through for a digest.
+const MOST: u32 = 10_000;
+/// Fewest digits that name a bundle.
+const FEWEST_DIGITS: usize = 8;
+
+/// Arguments of `portcullis policy list`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  portcullis policy list --config gw/gateway.yaml
+  portcullis policy list --config gw/gateway.yaml --json")]
+pub(super) struct List {
+    #[command(flatten)]
+    host: Host,
+
+    /// Print one JSON object a line
+    #[arg(long)]
+    json: bool,
+}
+
+/// Arguments of `portcullis policy show`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  portcullis policy show 3f1c09aa --config gw/gateway.yaml
+  portcullis policy show 3f1c09aa --config gw/gateway.yaml --to old-policies")]
+pub(super) struct Show {
+    #[command(flatten)]
+    host: Host,
+
+    /// The bundle: its digest, or how that begins
+    #[arg(value_name = "DIGEST")]
+    digest: String,
+
+    /// Write its files into this folder, which must not exist
+    #[arg(long, value_name = "DIR")]
+    to: Option<PathBuf>,
+}
+
+/// Arguments of `portcullis policy push`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+The bundle is proved and kept as a draft: nothing is decided by it yet.
+
+Examples:
+  portcullis policy push candidate/policies --config gw/gateway.yaml --reason 'CASE-7: no guests in the archive'
+
+Exit codes: 0 good, 3 the bundle is not valid or not signed, 64 usage.")]
+pub(super) struct Push {
+    #[command(flatten)]
+    host: Host,
+
+    #[command(flatten)]
+    folder: Folder,
+
+    /// Why; goes into the audit log
+    #[arg(long)]
+    reason: String,
+}
+
+/// Arguments of `portcullis policy approve`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+As the second person where it takes two (`policies.approvals`).
+
+Examples:
+  portcullis policy approve 3f1c09aa --config gw/gateway.yaml --reason 'CASE-7: read and tested'
+
+Exit codes: 0 good, 2 it was brought by the same person, 64 usage.")]
+pub(super) struct Approve {
+    #[command(flatten)]
+    which: Which,
+}
+
+/// Arguments of `portcullis policy activate`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+The bundle decides from now on, at every process that works on this database.
+
+Examples:
+  portcullis policy activate 3f1c09aa --config gw/gateway.yaml --reason 'CASE-7'
+
+Exit codes: 0 good, 2 it takes a second person, or it decides already, 3 the bundle is not valid here, 64 usage.")]
+pub(super) struct Activate {
+    #[command(flatten)]
+    which: Which,
+}
+
+/// Arguments of `portcullis policy rollback`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+To a bundle that has decided before. It takes neither a second person nor the identity provider, and raises the alarm: an
+audit record with the outcome `alarm`, an error in the log of every process, and a metric.
+
+Examples:
+  portcullis policy rollback --config gw/gateway.yaml --reason 'CASE-8: nobody can write'
+  portcullis policy rollback 3f1c09aa --config gw/gateway.yaml --reason 'CASE-8'
+
+Exit codes: 0 good, 2 no such bundle has decided before, 3 the bundle is not valid here, 64 usage.")]
+pub(super) struct RollBack {
+    #[command(flatten)]
+    host: Host,
+
+    /// The bundle: its digest, or how that begins [default: what decided before]
+    #[arg(value_name = "DIGEST")]
+    digest: Option<String>,
+
+    /// Why; goes into the audit log
+    #[arg(long)]
+    reason: String,
+}
+
+#[derive(Debug, clap::Args)]
+struct Which {
+    #[command(flatten)]
+    host: Host,
+
+    /// The bundle: its digest, or how that begins
+    #[arg(value_name = "DIGEST")]
+    digest: String,
+
+    /// Why; goes into the audit log
+    #[arg(long)]
+    reason: String,
+}
+
+/// Arguments of `portcullis policy sign`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Writes a line into the file `signature` of the bundle, which is not part of what is signed, and prints the public half of the
+key: what `policies.signers` in gateway.yaml names.
+
+Examples:
+  openssl genpkey -algorithm ed25519 -out ann.key
+  portcullis policy sign gw/policies --key ann.key
+
+Exit codes: 0 good, 3 the bundle is not valid or the key is none, 64 usage.")]
+pub(super) struct Sign {
+    #[command(flatten)]
+    folder: Folder,
+
+    /// The Ed25519 key (PKCS#8, PEM)
+    #[arg(long, value_name = "FILE")]
+    key: PathBuf,
+}
+
+pub(super) fn list(args: &List) -> Result<(), Failure> {
+    let views = views(&args.host.open()?)?;
+    if args.json {
+        return Ok(views.iter().try_for_each(|view| output::json(&as_json(view)))?);
+    }
+    let rows = views.iter().map(|view| {
+        let approved = view.kept.approved.as_ref().map_or_else(|| "-".to_owned(), |(by, _)| by.clone());
+        let activated = view.kept.activated_at.map_or_else(|| "-".to_owned(), |at| at.0.to_string());
+        let (digest, state) = (BundleId(view.kept.digest).to_string(), view.state().to_owned());
+        [digest, state, view.kept.pushed_by.clone(), approved, activated]
+    });
+    output::table(["digest", "state", "pushed by", "approved by", "activated at"], rows);
+    Ok(())
+}
+
+pub(super) fn show(args: &Show) -> Result<(), Failure> {
+    let store = args.host.open()?;
+    let digest = named(&store, &args.digest)?;
+    let view = views(&store)?.into_iter().find(|view| view.kept.digest == digest);
+    let content = store.read(|conn| bundles::load(conn, &digest)).map_err(unreadable)?;
+    let (Some(view), Some(content)) = (view, content) else { return Err(Failure::failed("no such bundle is kept")) };
+    let files: BTreeMap<String, String> = serde_json::from_slice(&content).map_err(anyhow::Error::from)?;
+    output::json(&as_json(&view))?;
+    match &args.to {
+        None => files.keys().for_each(output::line),
+        Some(folder) => {
+            let failed =
+                |error: std::io::Error| Failure::usage(format!("cannot write `{}`: {error}", folder.display()));
+            std::fs::create_dir(folder).map_err(failed)?;
+            for (name, text) in &files {
+                let path = folder.join(name);
+                std::fs::create_dir_all(path.parent().unwrap_or(folder)).map_err(failed)?;
+                std::fs::write(&path, text).map_err(failed)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn push(args: &Push) -> Result<(), Failure> {
+    let config = args.host.config()?.policies;
+    let active = Active::prove(files(&args.folder.dir)?, &config, &args.folder.dir).map_err(not_good)?;
+    take(&args.host.open()?, config, Step::Push(Arc::new(active)), &args.reason)
+}
+
+pub(super) fn approve(args: &Approve) -> Result<(), Failure> {
+    let (config, store) = (args.which.host.config()?.policies, args.which.host.open()?);
+    let digest = named(&store, &args.which.digest)?;
+    take(&store, config, Step::Approve(digest), &args.which.reason)
+}
+
+pub(super) fn activate(args: &Activate) -> Result<(), Failure> {
+    let (config, store) = (args.which.host.config()?.policies, args.which.host.open()?);
+    let active = kept(&store, named(&store, &args.which.digest)?, &config)?;
+    take(&store, config, Step::Activate(active), &args.which.reason)
+}
+
+pub(super) fn roll_back(args: &RollBack) -> Result<(), Failure> {
+    let (config, store) = (args.host.config()?.policies, args.host.open()?);
+    let digest = match &args.digest {
+        Some(digest) => named(&store, digest)?,
+        None => store.read(rollout::previous).map_err(refused)?,
+    };
+    let active = kept(&store, digest, &config)?;
+    take(&store, config, Step::BreakGlass(active), &args.reason)
+}
+
+pub(super) fn sign(args: &Sign) -> Result<(), Failure> {
+    let dir = &args.folder.dir;
+    let files = files(dir)?;
+    let loaded = Bundle::load(files.clone());
+    let bundle = loaded.map_err(|wrong| Failure::invalid(diagnostics::reports(dir, &files, wrong)))?;
+    let key = log_key(&args.key).map_err(|error| Failure::invalid([miette::Report::msg(error.to_string())]))?;
+    let (line, public) = sign_bundle(&bundle.digest(), &key);
+    let path = dir.join(portcullis_core::policy::SIGNATURE_FILE);
+    let before = files.get(portcullis_core::policy::SIGNATURE_FILE);
+    let before = before.map(|text| String::from_utf8_lossy(text).into_owned()).unwrap_or_default();
+    // What the same key has signed before was another bundle, or this one.
+    let others: String =
+        before.lines().filter(|line| !line.starts_with(&public)).map(|line| format!("{line}\n")).collect();
+    let written = std::fs::write(&path, others + &line);
+    written.map_err(|error| Failure::usage(format!("cannot write `{}`: {error}", path.display())))?;
+    output::line(public);
+    Ok(())
+}
+
+fn unreadable(error: StoreError) -> Failure {
+    anyhow::Error::from(error).into()
+}
+
+fn not_good(error: PolicyError) -> Failure {
+    match error {
+        PolicyError::Invalid { path, files, diagnostics } => {
+            Failure::invalid(diagnostics::reports(&path, &files, diagnostics))
+        }
+        error => Failure::invalid([miette::Report::msg(format!("{:#}", anyhow::Error::from(error)))]),
+    }
+}
+
+fn refused(error: RolloutError) -> Failure {
+    match error {
+        RolloutError::State(sentence) => Failure::failed(sentence),
+        RolloutError::Bundle(error) => not_good(error),
+        RolloutError::Store(error) => unreadable(error),
+    }
+}
+
+fn kept(store: &Store, digest: [u8; 32], config: &Policies) -> Result<Arc<Active>, Failure> {
+    store.read(|conn| rollout::kept(conn, &digest, config)).map_err(refused)
+}
+
+fn take(store: &Store, config: Policies, step: Step, reason: &str) -> Result<(), Failure> {
+    let author = Author { by: operator(), reason: reason.to_owned(), ..Author::default() };
+    let now = Clock::default().now();
+    let taken = store.write("policy", move |tx: &mut Tx<'_>| {
+        let kept: KeptBundle = rollout::take(tx, &step, &author, &config, now)?;
+        Ok::<_, RolloutError>(BundleView::of(kept, bundles::pointer(tx)?.as_ref()))
+    });
+    output::json(&as_json(&taken.map_err(refused)?))?;
+    Ok(())
+}
+
+fn views(store: &Store) -> Result<Vec<BundleView>, Failure> {
+    let read = |conn: &mut _| {
+        let (pointer, all) = (bundles::pointer(conn)?, bundles::list(conn, MOST)?);
+        Ok::<_, StoreError>(all.into_iter().map(|kept| BundleView::of(kept, pointer.as_ref())).collect())
+    };
+    store.read(read).map_err(unreadable)
+}
+
+/// The bundle whose digest begins so.
+fn named(store: &Store, beginning: &str) -> Result<[u8; 32], Failure> {
+    if beginning.len() < FEWEST_DIGITS {
+        return Err(Failure::usage(format!("a bundle is named by at least {FEWEST_DIGITS} digits of its digest")));
+    }
+    let fitting = views(store)?.into_iter().map(|view| view.kept.digest);
+    let fitting: Vec<[u8; 32]> =
+        fitting.filter(|digest| BundleId(*digest).to_string().starts_with(beginning)).collect();
+    match fitting[..] {
+        [digest] => Ok(digest),
+        [] => Err(Failure::failed(format!("no bundle is kept whose digest begins with `{beginning}`"))),
+        _ => Err(Failure::usage(format!("several digests begin with `{beginning}`: give more of it"))),
+    }
+}
+
+fn as_json(view: &BundleView) -> Value {
+    let KeptBundle { digest, pushed_by, pushed_at, approved, activated_at } = &view.kept;
+    let (by, at) = (approved.as_ref().map(|(by, _)| by), approved.as_ref().map(|(_, at)| at));
+    json!({
+        "digest": BundleId(*digest).to_string(), "state": view.state(), "in_files": view.in_files,
+        "pushed_by": pushed_by, "pushed_at": pushed_at, "approved_by": by, "approved_at": at,
+        "activated_at": activated_at,
+    })
+}

@@ -1,0 +1,157 @@
+//! What people do with policy bundles at the admin door.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use portcullis_core::policy::AdminAct;
+use portcullis_store::bundles::{self, KeptBundle, Pointer};
+use portcullis_store::{StoreError, Tx};
+
+use super::{AdminError, Changed, Operator, Wish};
+use crate::gateway::policy::Active;
+use crate::gateway::rollout::{self, Author, BundleId, RolloutError, Step};
+use crate::gateway::{Gateway, GatewayError, Inner, Kept, Once};
+
+/// What is wanted of a bundle.
+#[derive(Clone, Debug)]
+pub enum PolicyChange {
+    /// These files, by their path in the bundle, become a draft.
+    Push(BTreeMap<String, String>),
+    /// A second person agrees.
+    Approve(BundleId),
+    /// It decides from now on.
+    Activate(BundleId),
+    /// It, or whatever decided before, decides again.
+    RollBack(Option<BundleId>),
+}
+
+impl PolicyChange {
+    fn act(&self) -> AdminAct {
+        match self {
+            Self::Push(_) => AdminAct::PushPolicy,
+            Self::Approve(_) => AdminAct::ApprovePolicy,
+            Self::Activate(_) => AdminAct::ActivatePolicy,
+            Self::RollBack(_) => AdminAct::RollBackPolicy,
+        }
+    }
+
+    /// The step, with the bundle proved where it is to decide.
+    fn step(self, inner: &Inner) -> Result<Step, RolloutError> {
+        let config = inner.policy.config();
+        let kept = |digest: [u8; 32]| inner.store.read(|conn| rollout::kept(conn, &digest, config));
+        Ok(match self {
+            Self::Push(files) => {
+                let files = files.into_iter().map(|(name, text)| (name, text.into_bytes())).collect();
+                Step::Push(Arc::new(Active::prove(files, config, Path::new(""))?))
+            }
+            Self::Approve(BundleId(digest)) => Step::Approve(digest),
+            Self::Activate(BundleId(digest)) => Step::Activate(kept(digest)?),
+            Self::RollBack(Some(BundleId(digest))) => Step::RollBack(kept(digest)?),
+            Self::RollBack(None) => Step::RollBack(kept(inner.store.read(rollout::previous)?)?),
+        })
+    }
+}
+
+/// A bundle, and whether it decides.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BundleView {
+    /// The bundle.
+    pub kept: KeptBundle,
+    /// Whether it is the one that decides.
+    pub active: bool,
+    /// Whether it is what the folder of a configuration held last.
+    pub in_files: bool,
+}
+
+impl BundleView {
+    /// As the pointer has it.
+    pub fn of(kept: KeptBundle, pointer: Option<&Pointer>) -> Self {
+        let active = pointer.is_some_and(|pointer| pointer.active == kept.digest);
+        let in_files = pointer.is_some_and(|pointer| pointer.files == Some(kept.digest));
+        Self { kept, active, in_files }
+    }
+
+    /// `active`, `retired` for one that has decided before, `approved` or `draft`.
+    pub fn state(&self) -> &'static str {
+        match (self.active, self.kept.activated_at, &self.kept.approved) {
+            (true, ..) => "active",
+            (false, Some(_), _) => "retired",
+            (false, None, Some(_)) => "approved",
+            (false, None, None) => "draft",
+        }
+    }
+}
+
+impl Gateway {
+    /// The bundles that are kept, the latest first.
+    ///
+    /// # Errors
+    ///
+    /// [`AdminError::Denied`].
+    pub async fn policies(&self, operator: Operator, limit: u32) -> Result<Vec<BundleView>, AdminError> {
+        let read = move |conn: &mut _| {
+            let pointer = bundles::pointer(conn)?;
+            let kept = bundles::list(conn, limit)?;
+            Ok::<_, StoreError>(kept.into_iter().map(|kept| BundleView::of(kept, pointer.as_ref())).collect())
+        };
+        self.view(operator, AdminAct::ViewPolicies, read).await
+    }
+
+    /// One of them, with its files.
+    ///
+    /// # Errors
+    ///
+    /// [`AdminError::Denied`]; [`GatewayError::NotFound`].
+    pub async fn policy_bundle(
+        &self,
+        operator: Operator,
+        BundleId(digest): BundleId,
+    ) -> Result<(BundleView, Vec<u8>), AdminError> {
+        let read = move |conn: &mut _| {
+            let (pointer, kept) = (bundles::pointer(conn)?, bundles::find(conn, &digest)?);
+            let files = bundles::load(conn, &digest)?.ok_or(StoreError::Missing)?;
+            Ok::<_, StoreError>((BundleView::of(kept, pointer.as_ref()), files))
+        };
+        self.view(operator, AdminAct::ViewPolicies, read).await
+    }
+
+    /// Takes a step with a bundle, and answers ([`Changed`], [`BundleView`]) how it stands then. What decides is in force in
+    /// this process when this gives the answer, and in the others as soon as they hear of the commit.
+    ///
+    /// # Errors
+    ///
+    /// [`AdminError::Denied`]; [`GatewayError::Decode`] for a bundle that cannot decide, [`GatewayError::Conflict`] for one
+    /// that is not in the state that this needs.
+    pub async fn change_policy(
+        &self,
+        once: Once,
+        operator: Operator,
+        change: PolicyChange,
+        reason: String,
+    ) -> Result<Kept, AdminError> {
+        let by = operator.actor();
+        let (act, why) = (change.act(), Some(reason.clone()));
+        let wish = Wish { operator, act, about: None, room: None, user: None, why };
+        let changed = self.allowed(once, wish, move |inner, decision| {
+            let step = change.step(inner)?;
+            let (id, record, now) = (decision.id(), decision.record, inner.clock.now());
+            let author = Author { by, reason, policies: record.policy.clone(), decision: Some(id) };
+            let known = match &step {
+                Step::Activate(active) | Step::RollBack(active) | Step::BreakGlass(active) => Some(Arc::clone(active)),
+                Step::Push(_) | Step::Approve(_) => None,
+            };
+            let config = inner.policy.config().clone();
+            let kept = inner.store.write("policy", move |tx: &mut Tx<'_>| {
+                let kept = rollout::take(tx, &step, &author, &config, now)?;
+                tx.stage(&record)?;
+                let view = BundleView::of(kept, bundles::pointer(tx)?.as_ref());
+                Ok::<_, RolloutError>(once.keep(tx, Changed { value: view, decision: id })?)
+            });
+            let kept = kept.map_err(GatewayError::from)?;
+            inner.follow_policy(known)?;
+            Ok(kept)
+        });
+        changed.await
+    }
+}
