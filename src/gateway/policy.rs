@@ -160,7 +160,9 @@ impl Policy {
     ///
     /// [`PolicyError`] with everything that is wrong.
     pub fn read(&self) -> Result<Arc<Active>, PolicyError> {
-        Active::read(&self.config).map(Arc::new).inspect_err(|_| metrics::policy_load("bad"))
+        let read = Active::read(&self.config).map(Arc::new);
+        metrics::policy_load(if read.is_ok() { "good" } else { "bad" });
+        read
     }
 
     /// Lets a bundle decide from now on. Who is suspended beside its settings stays so.
@@ -169,7 +171,6 @@ impl Policy {
         let suspended = active.engine.suspended().clone();
         *active = Arc::new(bundle.with_suspended(suspended));
         self.changed.send_modify(|count| *count = count.wrapping_add(1));
-        metrics::policy_load("good");
     }
 
     /// Suspends these providers, and no others, beside those that the bundle's settings suspend.

@@ -326,7 +326,7 @@ impl Inner {
         let config = self.policy.config();
         let proved = match known {
             Some(known) => Ok(known),
-            None => self.store.read(|conn| kept(conn, &digest, config)),
+            None => self.store.read(|conn| kept(conn, &digest, config)).inspect(|_| metrics::policy_load("good")),
         };
         let active = proved.inspect_err(|error| {
             if let RolloutError::Bundle(_) | RolloutError::State(_) = error {

@@ -145,12 +145,16 @@ pub fn activate(tx: &mut Tx<'_>, activation: &Activation, how: How) -> Result<Op
         policy_pointer::moved_at.eq(time(*at)?),
         policy_pointer::how.eq(how.code()),
     );
-    if before.is_some() {
-        db!(tx, |c| diesel::update(policy_pointer::table).set(values).execute(c))?;
-    } else {
-        let row = (policy_pointer::id.eq(0), policy_pointer::version.eq(1), values);
-        db!(tx, |c| diesel::insert_into(policy_pointer::table).values(row).execute(c))?;
-    }
+    let row = (policy_pointer::id.eq(0), policy_pointer::version.eq(1_i64), values);
+    // Of processes that find none at once, the later one moves what the other has left.
+    db!(tx, |c| {
+        diesel::insert_into(policy_pointer::table)
+            .values(row)
+            .on_conflict(policy_pointer::id)
+            .do_update()
+            .set(values)
+            .execute(c)
+    })?;
     let row = (
         bundle_activations::digest.eq(digest.as_slice()),
         bundle_activations::activated_by.eq(by.as_str()),

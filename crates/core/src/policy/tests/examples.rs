@@ -2,8 +2,15 @@
 
 use super::*;
 
-const NAMES: [&str; 5] =
-    ["provider-tiers", "information-barrier", "clearance", "ciphersuite-floor", "contractor-hours"];
+const NAMES: [&str; 7] = [
+    "provider-tiers",
+    "information-barrier",
+    "clearance",
+    "ciphersuite-floor",
+    "contractor-hours",
+    "guests",
+    "jurisdiction",
+];
 
 fn example(name: &str) -> BTreeMap<String, Vec<u8>> {
     let all = files_of_folder();
