@@ -3,7 +3,9 @@
 use actix_web::http::Method;
 use actix_web::web;
 
-use super::{decisions, exports, join_codes, lanes, letters, moderation, openapi, peers, policies, reports, rooms, status};
+use super::{
+    decisions, exports, join_codes, lanes, letters, moderation, openapi, peers, policies, reports, rooms, status,
+};
 use crate::http::{Resource, listed};
 
 /// Longest body, in bytes: a reason and a number.

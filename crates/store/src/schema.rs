@@ -1,8 +1,10 @@
 //! The tables, as both databases have them.
 
 mod joins;
+mod policies;
 
 pub(crate) use joins::{admissions, join_codes, room_leaves};
+pub(crate) use policies::{bundle_activations, bundles, policy_pointer};
 
 diesel::table! {
     rooms (uri) {
@@ -203,38 +205,6 @@ diesel::table! {
         accepted_at -> BigInt,
         kept_at -> BigInt,
         devices -> Text,
-    }
-}
-
-diesel::table! {
-    bundles (digest) {
-        digest -> Binary,
-        content -> Binary,
-        stored_at -> BigInt,
-        pushed_by -> Text,
-        approved_by -> Nullable<Text>,
-        approved_at -> Nullable<BigInt>,
-    }
-}
-
-diesel::table! {
-    policy_pointer (id) {
-        id -> Integer,
-        version -> BigInt,
-        active -> Binary,
-        files -> Nullable<Binary>,
-        moved_by -> Text,
-        moved_at -> BigInt,
-        how -> Integer,
-    }
-}
-
-diesel::table! {
-    bundle_activations (ordinal) {
-        ordinal -> BigInt,
-        digest -> Binary,
-        activated_by -> Text,
-        activated_at -> BigInt,
     }
 }
 
