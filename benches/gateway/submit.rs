@@ -21,9 +21,9 @@ use portcullis_store::{Store, Tx};
 
 use crate::harness::{Cluster, Lab, edit, room};
 
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 7;
 /// Accepted in a round by each of the two.
-const MESSAGES: usize = 1500;
+const MESSAGES: usize = 3000;
 /// As many as one peer gets places for in one room.
 const CALLERS: usize = 24;
 
@@ -178,6 +178,6 @@ async fn insert(body: Bytes, store: Data<Store>) -> HttpResponse {
     let hash = request.message.hash();
     let row = StoredAnswer { status: 200, body: body.to_vec(), decision: None };
     let write = move |tx: &mut Tx<'_>| answers::store(tx, Recognised::ByBody, &hash, &row, now, now);
-    store.write_async(room().as_str(), write).await.unwrap();
+    store.queue_append(room().as_str(), write).unwrap().done().await.unwrap();
     HttpResponse::Ok().body(accepted.encode())
 }

@@ -8,7 +8,7 @@ use portcullis_core::time::Millis;
 use portcullis_core::wire::Wire;
 use portcullis_core::wire::components::Capability;
 use portcullis_core::wire::frank::Frank;
-use portcullis_core::wire::mls::{MlsMessage, RatchetTree};
+use portcullis_core::wire::mls::MlsMessage;
 use portcullis_core::wire::notify::{FanoutBody, FanoutMessage};
 use portcullis_core::wire::update::{CommitBundle, RatchetTreeOption};
 use portcullis_core::wire::uri::{ClientUri, Domain, RoomUri};
@@ -124,7 +124,6 @@ pub(super) fn of_commit(
     }];
     if let Some(welcome) = &bundle.welcome {
         let tree = staged.group().ratchet_tree().map_err(GatewayError::internal)?;
-        let tree = RatchetTree::decode(&tree).map_err(GatewayError::internal)?;
         deliveries.push(Delivery {
             kind: EventKind::Welcome,
             epoch: change.after.epoch,

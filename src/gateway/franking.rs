@@ -45,17 +45,11 @@ pub(super) struct Franker {
 impl Franker {
     /// `None` for a message that gets no frank: its room has no franking agent, or another one than this gateway, or the
     /// sender has put no tag beside it.
-    pub(super) fn of(
-        inner: &Arc<Inner>,
-        hosted: &Hosted,
-        request: &SubmitMessageRequest,
-        now: Millis,
-    ) -> Result<Option<Self>, GatewayError> {
-        let Some(scheme) = hosted.franking.clone() else { return Ok(None) };
-        let Some(tag) = scheme.tag_for(&inner.keys.franking, &request.message) else { return Ok(None) };
-        let key = inner.hub_key(&hosted.room.domain(), now)?;
+    pub(super) fn of(inner: &Arc<Inner>, hosted: &Hosted, request: &SubmitMessageRequest, key: HubKey) -> Option<Self> {
+        let scheme = hosted.franking.clone()?;
+        let tag = scheme.tag_for(&inner.keys.franking, &request.message)?;
         let (sender, room) = (request.sender.clone(), hosted.room.clone());
-        Ok(Some(Self { inner: Arc::clone(inner), scheme, key, tag, sender, room }))
+        Some(Self { inner: Arc::clone(inner), scheme, key, tag, sender, room })
     }
 
     /// The frank for a message that was accepted at `at`.
@@ -87,11 +81,16 @@ impl Gateway {
 }
 
 impl Inner {
-    /// The key with which messages are franked now.
-    fn hub_key(&self, domain: &Domain, now: Millis) -> Result<HubKey, GatewayError> {
+    /// The key with which messages are franked now, if it is in memory.
+    pub(super) fn hub_key_at_hand(&self, domain: &Domain, now: Millis) -> Option<HubKey> {
         let cached = self.hub_keys.0.lock().unwrap_or_else(PoisonError::into_inner).get(domain).copied();
-        if let Some(current) = cached.filter(|current| now < current.until) {
-            return Ok(current.key);
+        cached.filter(|current| now < current.until).map(|current| current.key)
+    }
+
+    /// The key with which messages are franked now.
+    pub(super) fn hub_key(&self, domain: &Domain, now: Millis) -> Result<HubKey, GatewayError> {
+        if let Some(key) = self.hub_key_at_hand(domain, now) {
+            return Ok(key);
         }
         let period = u64::try_from(self.keys.hub_key_period.as_millis()).map_err(GatewayError::internal)?;
         // Every replica comes to the same start, so that of several one is the first.

@@ -13,7 +13,7 @@ use portcullis_core::time::Millis;
 use portcullis_core::wire::group_info::{
     GroupInfoOutcome, GroupInfoRatchetTree, GroupInfoRequest, GroupInfoResponse, PendingProposal, SealedGroupInfo,
 };
-use portcullis_core::wire::mls::{GroupInfo, MlsMessage, RatchetTree};
+use portcullis_core::wire::mls::{GroupInfo, MlsMessage};
 use portcullis_core::wire::update::RatchetTreeOption;
 use portcullis_core::wire::uri::{ClientUri, RoomUri, UserUri};
 use portcullis_core::wire::{Protocol, Wire};
@@ -176,8 +176,7 @@ fn sealed(inner: &Inner, hosted: &Hosted, request: &GroupInfoRequest) -> Result<
         let message = MlsMessage::decode(&proposal.message).map_err(GatewayError::internal)?;
         Ok(PendingProposal { proposal: message, accepted_at: proposal.accepted_at })
     };
-    let tree = RatchetTree::decode(&hosted.group.ratchet_tree().map_err(GatewayError::internal)?)
-        .map_err(GatewayError::internal)?;
+    let tree = hosted.group.ratchet_tree().map_err(GatewayError::internal)?;
     let plaintext = GroupInfoRatchetTree {
         group_info: GroupInfo::decode(hosted.group.group_info()).map_err(GatewayError::internal)?,
         ratchet_tree: RatchetTreeOption::Full(tree),

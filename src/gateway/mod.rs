@@ -20,6 +20,7 @@ pub mod join_codes;
 mod key_material;
 mod keys;
 pub mod lanes;
+mod line;
 pub mod moderation;
 mod once;
 mod places;
@@ -63,6 +64,7 @@ use uuid::Uuid;
 use crate::limits::Limiter;
 use crate::peer::Peers;
 use franking::HubKeyCache;
+use line::Lines;
 use places::{Of, Places};
 use replay::Taken;
 use rooms::RoomCache;
@@ -140,6 +142,7 @@ struct Inner {
     /// Deletions of one user's devices, and of the user.
     deletions: Limiter<UserUri>,
     hub_keys: HubKeyCache,
+    lines: Lines,
     taken: Taken,
 }
 
@@ -155,6 +158,7 @@ impl Gateway {
             reads: Limiter::new(group_info::USER_READS),
             deletions: Limiter::new(devices::DELETIONS),
             hub_keys: HubKeyCache::default(),
+            lines: Lines::default(),
             taken: Taken::default(),
         }))
     }
@@ -468,32 +472,5 @@ impl Inner {
 
     fn is_ours(&self, domain: &Domain) -> bool {
         self.domains.contains(domain)
-    }
-
-    /// Runs the synchronous part of a use case where it may take its time. A panic in it is this request's
-    /// failure and nobody else's.
-    async fn blocking<T: Send + 'static>(
-        self: &Arc<Self>,
-        of: Vec<Of>,
-        work: impl FnOnce(&Arc<Self>) -> Result<T, GatewayError> + Send + 'static,
-    ) -> Result<T, GatewayError> {
-        let place = self.places.take(of)?;
-        let work = move |inner: &Arc<Self>| {
-            let outcome = work(inner);
-            drop(place);
-            outcome
-        };
-        self.aside(work).await
-    }
-
-    /// The same for a use case that holds its place by itself.
-    async fn aside<T: Send + 'static>(
-        self: &Arc<Self>,
-        work: impl FnOnce(&Arc<Self>) -> Result<T, GatewayError> + Send + 'static,
-    ) -> Result<T, GatewayError> {
-        let inner = Arc::clone(self);
-        let span = tracing::Span::current();
-        let work = move || span.in_scope(|| work(&inner));
-        tokio::task::spawn_blocking(work).await.unwrap_or_else(|panic| Err(GatewayError::internal(panic)))
     }
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use portcullis_core::wire::uri::{Domain, RoomUri, UserUri};
 
-use super::{Caller, GatewayError};
+use super::{Caller, GatewayError, Inner};
 
 /// Fewer than the threads that block, so that nothing queues behind them unseen.
 const ALL: usize = 192;
@@ -119,6 +119,35 @@ impl Drop for Place {
                 }
             }
         }
+    }
+}
+
+impl Inner {
+    /// Runs the synchronous part of a use case where it may take its time. A panic in it is this request's
+    /// failure and nobody else's.
+    pub(super) async fn blocking<T: Send + 'static>(
+        self: &Arc<Self>,
+        of: Vec<Of>,
+        work: impl FnOnce(&Arc<Self>) -> Result<T, GatewayError> + Send + 'static,
+    ) -> Result<T, GatewayError> {
+        let place = self.places.take(of)?;
+        let work = move |inner: &Arc<Self>| {
+            let outcome = work(inner);
+            drop(place);
+            outcome
+        };
+        self.aside(work).await
+    }
+
+    /// The same for a use case that holds its place by itself.
+    pub(super) async fn aside<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Arc<Self>) -> Result<T, GatewayError> + Send + 'static,
+    ) -> Result<T, GatewayError> {
+        let inner = Arc::clone(self);
+        let span = tracing::Span::current();
+        let work = move || span.in_scope(|| work(&inner));
+        tokio::task::spawn_blocking(work).await.unwrap_or_else(|panic| Err(GatewayError::internal(panic)))
     }
 }
 

@@ -3,15 +3,17 @@
 use std::sync::Arc;
 
 use actix_web::web::Bytes;
+use portcullis_core::franking::HubKey;
 use portcullis_core::policy::Question;
 use portcullis_core::room::Actor;
+use portcullis_core::time::Millis;
 use portcullis_core::wire::components::Capability;
 use portcullis_core::wire::mls::MlsKind;
 use portcullis_core::wire::submit::{SubmitMessageRequest, SubmitMessageResponse, SubmitOutcome};
 use portcullis_core::wire::uri::{Domain, RoomUri};
 use portcullis_core::wire::{Protocol, Wire};
 use portcullis_store::rooms::Seen;
-use portcullis_store::{StoreError, Tx, rooms};
+use portcullis_store::{Queued, StoreError, Tx, rooms};
 use serde_json::json;
 use tracing::Instrument as _;
 
@@ -26,6 +28,11 @@ use super::{Answer, Caller, GatewayError, Inner};
 
 /// How often a message starts over because the room moved on while it was decided.
 const ATTEMPTS: usize = 16;
+
+/// Most leaves of a room, and octets of a body, with which a message is decided where it came in: both take time, and
+/// other requests wait there.
+const FEW_LEAVES: usize = 512;
+const SMALL_BODY: usize = 64 * 1024;
 
 /// A message on its way.
 struct Submission {
@@ -42,11 +49,9 @@ struct Submission {
 /// How far a message gets without writing it.
 enum Step {
     Answered(Kept),
-    /// It is accepted with this job, unless the room, which was seen like this, has moved on.
-    Accept(Seen, Job),
+    /// It is handed in, and accepted unless the room, which was seen like this, has moved on.
+    HandedIn(Seen, Queued<Kept>),
 }
-
-type Job = Box<dyn FnMut(&mut Tx<'_>) -> Result<Kept, StoreError> + Send>;
 
 /// Takes an application message for a room we are the hub of, also when its sender does not wait for the answer. No thread
 /// waits while it is written.
@@ -68,16 +73,15 @@ impl Submission {
     async fn take(self: Arc<Self>) -> Result<Kept, GatewayError> {
         for _ in 0..ATTEMPTS {
             let message = Arc::clone(&self);
-            let (seen, mut job) = match self.inner.aside(move |_| message.step()).await? {
+            let step = match self.at_once()? {
+                Some(step) => step,
+                None => self.inner.aside(move |_| message.step()).await?,
+            };
+            let (seen, queued) = match step {
                 Step::Answered(kept) => return Ok(kept),
-                Step::Accept(seen, job) => (seen, job),
+                Step::HandedIn(seen, queued) => (seen, queued),
             };
-            let message = Arc::clone(&self);
-            let job = move |tx: &mut Tx<'_>| {
-                let _held = &message;
-                job(tx)
-            };
-            match self.inner.store.append_async(self.room.as_str(), job).await {
+            match queued.done().await {
                 Ok(kept) => {
                     self.replay.remember(&self.inner);
                     return Ok(kept);
@@ -90,47 +94,91 @@ impl Submission {
         Err(GatewayError::busy("the room changes faster than this message can be decided"))
     }
 
-    fn step(&self) -> Result<Step, GatewayError> {
-        let Self { inner, once, caller, room, body, replay, _place } = self;
-        if replay.is_known(inner)
-            && let Some(answer) = replay.stored(inner)?
-        {
+    /// Hands the message in if that takes nothing but what is in memory, and policy allows it. A room that has moved on since
+    /// takes nothing, and a message that was answered before is not taken again: what is stored need not be asked for.
+    fn at_once(self: &Arc<Self>) -> Result<Option<Step>, GatewayError> {
+        let Self { inner, caller, room, replay, .. } = &**self;
+        let Some(hosted) = inner.rooms.recent(room).filter(|_| !replay.is_known(inner)) else { return Ok(None) };
+        if hosted.view().leaves.len() > FEW_LEAVES || self.body.len() > SMALL_BODY {
+            return Ok(None);
+        }
+        let (request, now) = (self.request()?, inner.clock.now());
+        let Some(key) = inner.hub_key_at_hand(&room.domain(), now) else { return Ok(None) };
+        match judge(inner, caller, &hosted, &request, &self.case(&request, now)) {
+            Judged::Allowed(decision) => self.hand_in(&hosted, &request, decision, key).map(Some),
+            Judged::Refused(_) | Judged::TooOld(_) | Judged::Hidden => Ok(None),
+        }
+    }
+
+    fn step(self: Arc<Self>) -> Result<Step, GatewayError> {
+        let Self { inner, once, caller, room, replay, .. } = &*self;
+        if let Some(answer) = replay.stored(inner)? {
             return inner.keep_again(*once, room.as_str(), answer).map(Step::Answered);
         }
-        let request = super::decode::<SubmitMessageRequest>(body)?;
-        let case = Case {
-            kind: "decision.message",
-            room: Some(room),
-            actor: Some(request.sender.to_string()),
-            peer: caller.domain(),
-            epoch: request.message.epoch(),
-            exchange: Some(request.message.hash()),
-            now: inner.clock.now(),
-        };
-        let judge = |hosted: &Hosted| judge(inner, caller, hosted, &request, &case);
-        // A room that has moved on since takes nothing, and a message that was answered before is not taken again: what is
-        // stored is asked for only where the room in memory does not allow it.
-        let allowed = inner.rooms.recent(room).map(|hosted| (judge(&hosted), hosted));
-        let (judged, hosted) = match allowed {
-            Some((judged @ Judged::Allowed(_), hosted)) => (judged, hosted),
-            _ => {
-                if let Some(answer) = replay.stored(inner)? {
-                    return inner.keep_again(*once, room.as_str(), answer).map(Step::Answered);
-                }
-                let hosted = inner.hosted(room)?;
-                (judge(&hosted), hosted)
-            }
-        };
-        let (decision, outcome) = match judged {
+        let request = self.request()?;
+        let case = self.case(&request, inner.clock.now());
+        let hosted = inner.hosted(room)?;
+        let (decision, outcome) = match judge(inner, caller, &hosted, &request, &case) {
             Judged::Allowed(decision) => {
-                let job = accepting(inner, &hosted, &request, decision, (*replay, *once))?;
-                return Ok(Step::Accept(hosted.seen, job));
+                let key = inner.hub_key(&room.domain(), decision.record.at)?;
+                return self.hand_in(&hosted, &request, decision, key);
             }
             Judged::Hidden => return inner.hide(*once, room, &case),
             Judged::Refused(decision) => (decision, SubmitOutcome::NotAllowed),
             Judged::TooOld(decision) => (decision, SubmitOutcome::EpochTooOld { current: hosted.view().epoch }),
         };
         inner.answer_refusal(*once, room.as_str(), decision, answer(outcome)).map(Step::Answered)
+    }
+
+    fn request(&self) -> Result<SubmitMessageRequest, GatewayError> {
+        super::decode(&self.body)
+    }
+
+    fn case<'a>(&'a self, request: &SubmitMessageRequest, now: Millis) -> Case<'a> {
+        Case {
+            kind: "decision.message",
+            room: Some(&self.room),
+            actor: Some(request.sender.to_string()),
+            peer: self.caller.domain(),
+            epoch: request.message.epoch(),
+            exchange: Some(request.message.hash()),
+            now,
+        }
+    }
+
+    /// Has the message accepted: effect, record and answer.
+    fn hand_in(
+        self: &Arc<Self>,
+        hosted: &Hosted,
+        request: &SubmitMessageRequest,
+        decision: Decision,
+        key: HubKey,
+    ) -> Result<Step, GatewayError> {
+        let (inner, message) = (&self.inner, Arc::clone(self));
+        let (id, now, seen) = (decision.id(), decision.record.at, hosted.seen);
+        let franker = Franker::of(inner, hosted, request, key);
+        let epoch = request.message.epoch().unwrap_or_default();
+        let delivery = fan_out::of_message(inner, hosted, epoch, &request.message);
+        let record = decision.record.seal()?;
+        inner.lines.next(&self.room, now, |expected| {
+            let made = franker.as_ref().map(|franker| franker.frank(expected)).transpose()?;
+            let job = move |tx: &mut Tx<'_>| {
+                let Self { inner, room, replay, once, .. } = &*message;
+                let accepted = rooms::accept_message(tx, room, seen, expected)?;
+                let frank = if accepted.at == expected {
+                    made.clone()
+                } else {
+                    inner.lines.reached(room, accepted.at);
+                    franker.as_ref().map(|franker| franker.frank(accepted.at)).transpose()?
+                };
+                delivery.write_as(tx, room, accepted, frank.clone())?;
+                tx.stage_sealed(&record)?;
+                let body = answer(SubmitOutcome::Accepted { accepted_at: accepted.at, frank });
+                replay.store(tx, &body, id, now)?;
+                once.keep(tx, Answer { body, decision: Some(id) })
+            };
+            Ok(Step::HandedIn(seen, inner.store.queue_append(self.room.as_str(), job)?))
+        })
     }
 }
 
@@ -157,29 +205,6 @@ fn judge(inner: &Inner, caller: &Caller, hosted: &Hosted, request: &SubmitMessag
             if decision.allow { Judged::Allowed(decision) } else { Judged::Refused(decision) }
         }
     }
-}
-
-/// What accepts a message: effect, record and answer.
-fn accepting(
-    inner: &Arc<Inner>,
-    hosted: &Hosted,
-    request: &SubmitMessageRequest,
-    decision: Decision,
-    (replay, once): (Replay, Once),
-) -> Result<Job, GatewayError> {
-    let (id, now, seen, room) = (decision.id(), decision.record.at, hosted.seen, hosted.room.clone());
-    let franker = Franker::of(inner, hosted, request, now)?;
-    let delivery = fan_out::of_message(inner, hosted, request.message.epoch().unwrap_or_default(), &request.message);
-    let record = decision.record.seal()?;
-    Ok(Box::new(move |tx: &mut Tx<'_>| {
-        let accepted = rooms::accept_message(tx, &room, seen, now)?;
-        let frank = franker.as_ref().map(|franker| franker.frank(accepted.at)).transpose()?;
-        delivery.write_as(tx, &room, accepted, frank.clone())?;
-        tx.stage_sealed(&record)?;
-        let body = answer(SubmitOutcome::Accepted { accepted_at: accepted.at, frank });
-        replay.store(tx, &body, id, now)?;
-        once.keep(tx, Answer { body, decision: Some(id) })
-    }))
 }
 
 /// What the protocol forbids, whatever policy says.

@@ -146,6 +146,44 @@ where
     }
 }
 
+/// The jobs of one transaction: those that ran, and those that come while they run.
+struct Batch<'q> {
+    jobs: Vec<Box<dyn Job>>,
+    /// Where more come from; `None` for a job that is tried again, alone.
+    queue: Option<&'q Receiver<Box<dyn Job>>>,
+    most: usize,
+}
+
+impl Batch<'_> {
+    /// The job of this number, once it is there.
+    fn job(&mut self, number: usize) -> Option<&mut Box<dyn Job>> {
+        if number == self.jobs.len() && number < self.most {
+            self.jobs.extend(self.queue.and_then(|queue| queue.try_recv().ok()));
+        }
+        self.jobs.get_mut(number)
+    }
+
+    fn fail(&mut self, number: usize, error: StoreError) {
+        if let Some(job) = self.jobs.get_mut(number) {
+            job.fail(error);
+        }
+    }
+
+    /// Takes no more jobs if none has come after that number, and tells whether that is so.
+    fn close_after(&mut self, number: usize) -> bool {
+        let closes = self.job(number + 1).is_none();
+        if closes {
+            self.most = 0;
+        }
+        closes
+    }
+
+    /// Whether this is a job that is tried again, alone.
+    fn is_retried(&self) -> bool {
+        self.queue.is_none()
+    }
+}
+
 /// How a transaction ended.
 enum End {
     /// It is durable; or the one job in it failed and nothing was to be committed.
@@ -168,22 +206,23 @@ struct Worker {
 impl Worker {
     fn run(mut self, queue: &Receiver<Box<dyn Job>>) {
         while let Ok(first) = queue.recv() {
-            let mut batch = vec![first];
-            batch.extend(queue.try_iter().take(self.most - 1));
-            let jobs = batch.len();
-            self.group(batch);
+            let jobs = self.group(first, queue);
             self.waiting.fetch_sub(jobs, Ordering::Relaxed);
         }
     }
 
-    /// Runs `batch` in one transaction; when that fails, each of its jobs in its own.
-    fn group(&mut self, mut batch: Vec<Box<dyn Job>>) {
-        match self.attempt(&mut batch) {
-            End::Undone(_) => {}
-            end => return self.settle(end, batch),
+    /// Runs `first` and what comes to `queue` meanwhile in one transaction; when that fails, each of them in its own. Gives
+    /// their number.
+    fn group(&mut self, first: Box<dyn Job>, queue: &Receiver<Box<dyn Job>>) -> usize {
+        let mut batch = Batch { jobs: vec![first], queue: Some(queue), most: self.most };
+        let end = self.attempt(&mut batch);
+        let jobs = batch.jobs.len();
+        if !matches!(end, End::Undone(_)) {
+            self.settle(end, batch.jobs);
+            return jobs;
         }
-        for job in batch {
-            let mut alone = vec![job];
+        for job in batch.jobs {
+            let mut alone = Batch { jobs: vec![job], queue: None, most: 1 };
             let mut end = self.attempt(&mut alone);
             for tried in 1..TRIES {
                 if !matches!(end, End::Undone(_)) {
@@ -192,8 +231,9 @@ impl Worker {
                 pause(PAUSE * 2_u32.pow(tried - 1));
                 end = self.attempt(&mut alone);
             }
-            self.settle(end, alone);
+            self.settle(end, alone.jobs);
         }
+        jobs
     }
 
     fn settle(&mut self, end: End, mut batch: Vec<Box<dyn Job>>) {
@@ -212,7 +252,7 @@ impl Worker {
         batch.into_iter().for_each(Job::answer);
     }
 
-    fn attempt(&mut self, batch: &mut [Box<dyn Job>]) -> End {
+    fn attempt(&mut self, batch: &mut Batch<'_>) -> End {
         let mut conn = match self.conn.take().map_or_else(|| self.database.writer(), Ok) {
             Ok(conn) => conn,
             Err(error) => return End::Undone(error),
@@ -256,25 +296,20 @@ enum Stop {
     Commit(StoreError),
 }
 
-fn transact(
-    conn: &mut Conn,
-    writer: &mut Writer,
-    changes: &Changes,
-    batch: &mut [Box<dyn Job>],
-) -> Result<Touched, Stop> {
+fn transact(conn: &mut Conn, writer: &mut Writer, changes: &Changes, batch: &mut Batch<'_>) -> Result<Touched, Stop> {
     let before = |error: diesel::result::Error| Stop::Before(error.into());
     let mut touched = Touched::default();
     let mut wanted = false;
     let mut later = Later::default();
-    let count = batch.len();
-    let alone = count == 1;
-    let known = Arc::clone(writer.known());
+    let retried = batch.is_retried();
     conn.begin_write().map_err(before)?;
-    for (number, job) in batch.iter_mut().enumerate() {
-        // All that such a job does is kept back, so that there is nothing to save or to undo.
-        let kept_back = job.only_appends() && !alone;
+    for number in 0.. {
+        let Some(job) = batch.job(number) else { break };
+        // All that such a job does is kept back, so that there is nothing to save or to undo. When writing it fails all are
+        // undone, and each is told its own failure when it is tried again.
+        let kept_back = !retried && job.only_appends();
         if !kept_back {
-            touched.join(later.flush(conn, &known, false).map_err(Stop::Before)?);
+            touched.join(later.flush(conn, writer, false).map_err(Stop::Before)?);
         }
         let mark = (writer.mark(), later.mark());
         conn.take_erred();
@@ -285,10 +320,11 @@ fn transact(
         let mut keep = job.run(&mut tx);
         let mut changed = tx.touched();
         if keep && !kept_back {
-            match later.flush(conn, &known, number + 1 == count) {
+            let last = batch.close_after(number);
+            match later.flush(conn, writer, last) {
                 Ok(written) => changed.join(written),
                 Err(error) => {
-                    job.fail(error);
+                    batch.fail(number, error);
                     keep = false;
                 }
             }
@@ -315,7 +351,7 @@ fn transact(
         conn.rollback().map_err(before)?;
         return Ok(touched);
     }
-    touched.join(later.flush(conn, &known, true).map_err(Stop::Before)?);
+    touched.join(later.flush(conn, writer, true).map_err(Stop::Before)?);
     if !touched.is_empty() {
         conn.announce(&changes.announce(touched)).map_err(before)?;
     }

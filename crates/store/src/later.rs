@@ -6,14 +6,17 @@ use std::collections::BTreeMap;
 use diesel::prelude::*;
 
 use crate::answers::{self, AnswerRow};
-use crate::audit::known::Known;
 use crate::audit::place::{self, Written};
+use crate::audit::writer::Writer;
 use crate::changes::Touched;
 use crate::outbox::{self, OwedRow};
 use crate::rooms::{self, Cursor};
 use crate::schema::{audit_writers, events, stream_payloads, stream_stage};
 use crate::streams;
 use crate::{Conn, StoreError};
+
+/// Most records that are signed by the lane itself: a thread takes as long to start as a few signatures.
+const FEW: usize = 3;
 
 /// Most rows of one statement; PostgreSQL takes 65,535 parameters.
 pub(crate) const ROWS: usize = 1000;
@@ -115,19 +118,44 @@ impl Later {
     }
 
     /// Writes all of it, and tells what that has touched. `last` if nothing but the commit follows.
-    pub(crate) fn flush(&mut self, conn: &mut Conn, known: &Known, last: bool) -> Result<Touched, StoreError> {
+    pub(crate) fn flush(&mut self, conn: &mut Conn, writer: &Writer, last: bool) -> Result<Touched, StoreError> {
         let Self { rooms, answers, events, owed, payloads, staged, writers, records } = std::mem::take(self);
-        rooms::write(conn, &rooms)?;
-        answers::write(conn, &answers)?;
-        insert_rows!(conn, events::table, events)?;
-        let owing = outbox::write(conn, &owed)?;
-        insert_rows!(conn, stream_payloads::table, payloads)?;
-        let streams = streams::write(conn, staged, last)?;
+        let (touched, signatures) = beside(
+            || writer.sign(&records),
+            records.len() > FEW,
+            || {
+                rooms::write(conn, &rooms)?;
+                answers::write(conn, &answers)?;
+                insert_rows!(conn, events::table, events)?;
+                let owing = outbox::write(conn, &owed)?;
+                insert_rows!(conn, stream_payloads::table, payloads)?;
+                let streams = streams::write(conn, staged, last)?;
+                Ok::<_, StoreError>(owing.into_iter().chain(streams))
+            },
+        )?;
         let unavailable = |error: StoreError| StoreError::AuditUnavailable(error.into());
         insert_rows!(conn, audit_writers::table, writers).map_err(|error| unavailable(error.into()))?;
-        let audit = place::write(conn, known, records, last).map_err(unavailable)?;
-        let mut touched = Touched::default();
-        owing.into_iter().chain(streams).chain(audit).for_each(|topic| touched.add(topic));
-        Ok(touched)
+        let records = records.into_iter().zip(signatures).collect();
+        let audit = place::write(conn, writer.known(), records, last).map_err(unavailable)?;
+        let mut all = Touched::default();
+        touched.chain(audit).for_each(|topic| all.add(topic));
+        Ok(all)
     }
+}
+
+/// Does both, `first` on a thread of its own if that pays and there is one to be had.
+fn beside<A: Send, B>(
+    first: impl Fn() -> A + Sync,
+    pays: bool,
+    second: impl FnOnce() -> Result<B, StoreError>,
+) -> Result<(B, A), StoreError> {
+    std::thread::scope(|scope| {
+        let thread =
+            pays.then(|| std::thread::Builder::new().name("store-signer".to_owned()).spawn_scoped(scope, &first));
+        let second = second()?;
+        match thread {
+            Some(Ok(thread)) => Ok((second, thread.join().map_err(|_| StoreError::Panicked)?)),
+            Some(Err(_)) | None => Ok((second, first())),
+        }
+    })
 }

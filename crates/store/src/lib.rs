@@ -59,5 +59,5 @@ pub use error::StoreError;
 pub use failpoint::failpoint;
 pub use lane::SEQUENCER;
 pub use options::Options;
-pub use store::{DatabaseKind, Store};
+pub use store::{DatabaseKind, Queued, Store};
 pub use tx::Tx;

@@ -37,6 +37,21 @@ struct Shared {
     presence: OnceLock<Register>,
 }
 
+/// A job that waits for its lane, or runs there; it goes on when nobody waits for it any more.
+pub struct Queued<T, E = StoreError>(oneshot::Receiver<Result<T, E>>);
+
+impl<T, E: From<StoreError>> Queued<T, E> {
+    /// Returns once the effects of the job are durable.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::write`].
+    pub async fn done(self) -> Result<T, E> {
+        let done = async { self.0.await.unwrap_or_else(|_| Err(StoreError::Closed.into())) };
+        done.instrument(tracing::info_span!("store.write")).await
+    }
+}
+
 /// Which database a store is on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DatabaseKind {
@@ -189,34 +204,21 @@ impl Store {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        self.run_async(key, false, job).await
+        Queued(self.send(key, false, job)?).done().await
     }
 
-    /// As [`Self::append`], for async code.
+    /// As [`Self::append`], without waiting: jobs of one key run in the order in which they were queued.
     ///
     /// # Errors
     ///
-    /// As [`Self::write`].
-    pub async fn append_async<T, E, F>(&self, key: &str, job: F) -> Result<T, E>
+    /// [`StoreError::Busy`] when too many wait, [`StoreError::Closed`] when the store is.
+    pub fn queue_append<T, E, F>(&self, key: &str, job: F) -> Result<Queued<T, E>, StoreError>
     where
         F: FnMut(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        self.run_async(key, true, job).await
-    }
-
-    async fn run_async<T, E, F>(&self, key: &str, only_appends: bool, job: F) -> Result<T, E>
-    where
-        F: FnMut(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
-        T: Send + 'static,
-        E: From<StoreError> + Send + 'static,
-    {
-        let written = async {
-            let answer = self.send(key, only_appends, job)?;
-            answer.await.unwrap_or_else(|_| Err(StoreError::Closed.into()))
-        };
-        written.instrument(tracing::info_span!("store.write")).await
+        self.send(key, true, job).map(Queued)
     }
 
     fn send<T, E, F>(

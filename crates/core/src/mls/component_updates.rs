@@ -90,20 +90,30 @@ pub type ComponentChanges = BTreeMap<ComponentId, Option<Vec<u8>>>;
 ///
 /// [`ComponentError`] naming the first update that cannot be applied. The proposal list is then invalid as a whole.
 pub fn apply(before: &Dictionary, updates: &[ComponentUpdate]) -> Result<ComponentChanges, ComponentError> {
+    apply_to(before, updates).map(|(changes, _)| changes)
+}
+
+/// As [`apply`], with the participant list as it will be, where it changes: many ask for it next.
+pub(super) fn apply_to(
+    before: &Dictionary,
+    updates: &[ComponentUpdate],
+) -> Result<(ComponentChanges, Option<ParticipantList>), ComponentError> {
     let mut touched: BTreeMap<ComponentId, Vec<(usize, &ComponentOperation)>> = BTreeMap::new();
     for (position, update) in updates.iter().enumerate() {
         touched.entry(update.component).or_default().push((position, &update.operation));
     }
-    touched
+    let mut list = None;
+    let changes = touched
         .into_iter()
-        .map(|(component, operations)| Ok((component, component_after(before, component, &operations)?)))
-        .collect()
+        .map(|(component, operations)| Ok((component, component_after(before, component, &operations, &mut list)?)));
+    Ok((changes.collect::<Result<_, _>>()?, list))
 }
 
 fn component_after(
     before: &Dictionary,
     component: ComponentId,
     operations: &[(usize, &ComponentOperation)],
+    list: &mut Option<ParticipantList>,
 ) -> Result<Option<Vec<u8>>, ComponentError> {
     let fail = |position, reason| ComponentError { position, component, reason };
     let mut updates = Vec::new();
@@ -124,7 +134,7 @@ fn component_after(
     }
     let after = match component {
         _ if updates.is_empty() => return Ok(None),
-        ComponentId::PARTICIPANT_LIST => participants_after(before, &updates),
+        ComponentId::PARTICIPANT_LIST => participants_after(before, &updates).map(|after| list.insert(after).encode()),
         ComponentId::JOIN_LINKS => join_links_after(before, &updates),
         ComponentId::ROOM_METADATA if updates.len() > 1 => {
             updates.get(1).map_or_else(|| Ok(Vec::new()), |(at, _)| Err((*at, ComponentReason::UpdatedTwice)))
@@ -136,9 +146,10 @@ fn component_after(
 
 type Failure = (usize, ComponentReason);
 
-fn participants_after(before: &Dictionary, updates: &[(usize, &[u8])]) -> Result<Vec<u8>, Failure> {
+fn participants_after(before: &Dictionary, updates: &[(usize, &[u8])]) -> Result<ParticipantList, Failure> {
     let start = updates.first().map_or(0, |(at, _)| *at);
-    let mut list = before.read::<ParticipantList>().map_err(|error| (start, error.into()))?.unwrap_or_default();
+    let list = before.participants().map_err(|error| (start, error.into()))?.unwrap_or_default();
+    let mut list = ParticipantList::clone(&list);
     let roles: Option<BTreeSet<u32>> = before
         .read::<RolesList>()
         .map_err(|error| (start, error.into()))?
@@ -174,7 +185,7 @@ fn participants_after(before: &Dictionary, updates: &[(usize, &[u8])]) -> Result
     }
     list.participants = positions.compact(list.participants);
     list.participants.append(&mut added);
-    Ok(list.encode())
+    Ok(list)
 }
 
 fn join_links_after(before: &Dictionary, updates: &[(usize, &[u8])]) -> Result<Vec<u8>, Failure> {

@@ -1,5 +1,8 @@
 //! The cryptography of the hub: RustCrypto, with aws-lc-rs for what every commit needs most.
 
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
 use aws_lc_rs::digest;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1, ED25519, UnparsedPublicKey, VerificationAlgorithm};
 use openmls_rust_crypto::{RandError, RustCrypto};
@@ -13,9 +16,37 @@ use tls_codec::SecretVLBytes;
 
 /// RustCrypto with the verification of signatures and the hashing by aws-lc-rs, which does P-256 five times as fast.
 ///
-/// Holds the state of a random number generator and nothing else; cheap to make, and shared by reference.
+/// Holds the state of a random number generator; cheap to make, and shared by reference.
 #[derive(Debug, Default)]
-pub struct HubCrypto(RustCrypto);
+pub struct HubCrypto {
+    rust: RustCrypto,
+    hashed: Option<Hashed>,
+}
+
+/// What was hashed with one hash function.
+#[derive(Debug)]
+struct Hashed {
+    by: HashType,
+    known: Mutex<HashMap<Beginning, Known>>,
+}
+
+/// The nodes of a tree begin with their place, or with a key or hash; of two that begin alike the last is known.
+type Beginning = [u8; 16];
+
+#[derive(Debug)]
+struct Known {
+    data: Box<[u8]>,
+    hash: Vec<u8>,
+}
+
+impl HubCrypto {
+    /// For one commit of a group of this suite. openmls hashes the tree of the new epoch twice: what was hashed is kept until
+    /// this is dropped, about 300 octets a node.
+    pub(super) fn for_a_commit(suite: Ciphersuite, nodes: usize) -> Self {
+        let hashed = Hashed { by: suite.hash_algorithm(), known: HashMap::with_capacity(nodes).into() };
+        Self { hashed: Some(hashed), ..Self::default() }
+    }
+}
 
 /// The suite with this number.
 ///
@@ -50,7 +81,16 @@ impl OpenMlsCrypto for HubCrypto {
             HashType::Sha2_384 => &digest::SHA384,
             HashType::Sha2_512 => &digest::SHA512,
         };
-        Ok(digest::digest(algorithm, data).as_ref().to_vec())
+        let hash = || digest::digest(algorithm, data).as_ref().to_vec();
+        let hashed = self.hashed.as_ref().filter(|hashed| hashed.by == hash_type);
+        let (Some(hashed), Some(beginning)) = (hashed, data.first_chunk::<16>()) else { return Ok(hash()) };
+        let mut known = hashed.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = known.get(beginning).filter(|known| *known.data == *data) {
+            return Ok(known.hash.clone());
+        }
+        let hash = hash();
+        known.insert(*beginning, Known { data: data.into(), hash: hash.clone() });
+        Ok(hash)
     }
 
     fn verify_signature(
@@ -65,24 +105,24 @@ impl OpenMlsCrypto for HubCrypto {
             SignatureScheme::ECDSA_SECP256R1_SHA256 => verify(&ECDSA_P256_SHA256_ASN1, 65, data, public_key, signature),
             SignatureScheme::ECDSA_SECP384R1_SHA384
             | SignatureScheme::ECDSA_SECP521R1_SHA512
-            | SignatureScheme::ED448 => self.0.verify_signature(scheme, data, public_key, signature),
+            | SignatureScheme::ED448 => self.rust.verify_signature(scheme, data, public_key, signature),
         }
     }
 
     fn supports(&self, suite: Ciphersuite) -> Result<(), CryptoError> {
-        self.0.supports(suite)
+        self.rust.supports(suite)
     }
 
     fn supported_ciphersuites(&self) -> Vec<Ciphersuite> {
-        self.0.supported_ciphersuites()
+        self.rust.supported_ciphersuites()
     }
 
     fn hkdf_extract(&self, hash_type: HashType, salt: &[u8], ikm: &[u8]) -> Result<SecretVLBytes, CryptoError> {
-        self.0.hkdf_extract(hash_type, salt, ikm)
+        self.rust.hkdf_extract(hash_type, salt, ikm)
     }
 
     fn hmac(&self, hash_type: HashType, key: &[u8], message: &[u8]) -> Result<SecretVLBytes, CryptoError> {
-        self.0.hmac(hash_type, key, message)
+        self.rust.hmac(hash_type, key, message)
     }
 
     fn hkdf_expand(
@@ -92,7 +132,7 @@ impl OpenMlsCrypto for HubCrypto {
         info: &[u8],
         okm_len: usize,
     ) -> Result<SecretVLBytes, CryptoError> {
-        self.0.hkdf_expand(hash_type, prk, info, okm_len)
+        self.rust.hkdf_expand(hash_type, prk, info, okm_len)
     }
 
     fn aead_encrypt(
@@ -103,7 +143,7 @@ impl OpenMlsCrypto for HubCrypto {
         nonce: &[u8],
         aad: &[u8],
     ) -> Result<Vec<u8>, CryptoError> {
-        self.0.aead_encrypt(aead, key, data, nonce, aad)
+        self.rust.aead_encrypt(aead, key, data, nonce, aad)
     }
 
     fn aead_decrypt(
@@ -114,15 +154,15 @@ impl OpenMlsCrypto for HubCrypto {
         nonce: &[u8],
         aad: &[u8],
     ) -> Result<Vec<u8>, CryptoError> {
-        self.0.aead_decrypt(aead, key, ciphertext, nonce, aad)
+        self.rust.aead_decrypt(aead, key, ciphertext, nonce, aad)
     }
 
     fn signature_key_gen(&self, scheme: SignatureScheme) -> Result<(Vec<u8>, Vec<u8>), CryptoError> {
-        self.0.signature_key_gen(scheme)
+        self.rust.signature_key_gen(scheme)
     }
 
     fn sign(&self, scheme: SignatureScheme, data: &[u8], key: &[u8]) -> Result<Vec<u8>, CryptoError> {
-        self.0.sign(scheme, data, key)
+        self.rust.sign(scheme, data, key)
     }
 
     fn hpke_seal(
@@ -133,7 +173,7 @@ impl OpenMlsCrypto for HubCrypto {
         aad: &[u8],
         plaintext: &[u8],
     ) -> Result<HpkeCiphertext, CryptoError> {
-        self.0.hpke_seal(config, public_key, info, aad, plaintext)
+        self.rust.hpke_seal(config, public_key, info, aad, plaintext)
     }
 
     fn hpke_open(
@@ -144,7 +184,7 @@ impl OpenMlsCrypto for HubCrypto {
         info: &[u8],
         aad: &[u8],
     ) -> Result<Vec<u8>, CryptoError> {
-        self.0.hpke_open(config, input, private_key, info, aad)
+        self.rust.hpke_open(config, input, private_key, info, aad)
     }
 
     fn hpke_setup_sender_and_export(
@@ -155,7 +195,7 @@ impl OpenMlsCrypto for HubCrypto {
         exporter_context: &[u8],
         exporter_length: usize,
     ) -> Result<(KemOutput, ExporterSecret), CryptoError> {
-        self.0.hpke_setup_sender_and_export(config, public_key, info, exporter_context, exporter_length)
+        self.rust.hpke_setup_sender_and_export(config, public_key, info, exporter_context, exporter_length)
     }
 
     fn hpke_setup_receiver_and_export(
@@ -167,11 +207,11 @@ impl OpenMlsCrypto for HubCrypto {
         exporter_context: &[u8],
         exporter_length: usize,
     ) -> Result<ExporterSecret, CryptoError> {
-        self.0.hpke_setup_receiver_and_export(config, enc, private_key, info, exporter_context, exporter_length)
+        self.rust.hpke_setup_receiver_and_export(config, enc, private_key, info, exporter_context, exporter_length)
     }
 
     fn derive_hpke_keypair(&self, config: HpkeConfig, ikm: &[u8]) -> Result<HpkeKeyPair, CryptoError> {
-        self.0.derive_hpke_keypair(config, ikm)
+        self.rust.derive_hpke_keypair(config, ikm)
     }
 }
 
@@ -179,11 +219,11 @@ impl OpenMlsRand for HubCrypto {
     type Error = RandError;
 
     fn random_array<const N: usize>(&self) -> Result<[u8; N], Self::Error> {
-        self.0.random_array()
+        self.rust.random_array()
     }
 
     fn random_vec(&self, len: usize) -> Result<Vec<u8>, Self::Error> {
-        self.0.random_vec(len)
+        self.rust.random_vec(len)
     }
 }
 
@@ -224,6 +264,12 @@ mod tests {
         for hash_type in [HashType::Sha2_256, HashType::Sha2_384, HashType::Sha2_512] {
             let ours = HubCrypto::default().hash(hash_type, b"abc");
             assert_eq!(ours, RustCrypto::default().hash(hash_type, b"abc"));
+            let remembering = HubCrypto::for_a_commit(suite(1).unwrap(), 1);
+            let alike = [b"begins like the other, one", b"begins like the other, two"];
+            for data in [b"abc".as_slice(), alike[0], alike[1], alike[1], alike[0], b"abc"] {
+                let plain = HubCrypto::default().hash(hash_type, data);
+                assert_eq!(remembering.hash(hash_type, data), plain);
+            }
         }
     }
 

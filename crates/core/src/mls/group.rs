@@ -19,7 +19,7 @@ use super::crypto::HubCrypto;
 use super::error::{MlsError, unfounded};
 use super::proposals::Pending;
 use super::snapshot::Shelf;
-use super::{GroupView, Leaf, Part};
+use super::{GroupView, Leaf, Part, tree};
 
 /// The public state of a group. Inspecting a handshake changes nothing; what was inspected can be merged.
 ///
@@ -115,13 +115,14 @@ impl Group {
         &self.view
     }
 
-    /// The tree of this epoch: `optional<Node> ratchet_tree<V>`, as `RatchetTreeOption` carries it.
+    /// The tree of this epoch.
     ///
     /// # Errors
     ///
     /// [`MlsError::Library`] when openmls cannot encode the tree that it holds.
-    pub fn ratchet_tree(&self) -> Result<Vec<u8>, MlsError> {
-        self.public()?.export_ratchet_tree().tls_serialize_detached().map_err(|_| MlsError::Library)
+    pub fn ratchet_tree(&self) -> Result<RatchetTree, MlsError> {
+        let tree = tree::encode(self.public()?.treesync(), self.shelf.tree_bytes());
+        tree.map(RatchetTree::encoded).map_err(|_| MlsError::Library)
     }
 
     /// The raw GroupInfo of this epoch, whole and verified, without the tree.

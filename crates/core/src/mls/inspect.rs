@@ -11,6 +11,7 @@ use openmls::prelude::{LeafNode, LeafNodeIndex};
 
 use crate::identity::credential::bound_client;
 use crate::time::Millis;
+use crate::wire::components::ParticipantList;
 use crate::wire::mls::{MlsKind, MlsMessage};
 use crate::wire::update::CommitBundle;
 use crate::wire::uri::{ClientUri, UserUri};
@@ -18,6 +19,7 @@ use crate::wire::uri::{ClientUri, UserUri};
 use super::checks::citations::Owed;
 use super::checks::{self, CheckId};
 use super::component_updates::fill;
+use super::crypto::HubCrypto;
 use super::error::{HandshakeError, MlsError, unprocessed, unstaged};
 use super::framing::{self, Framed};
 use super::group::{Group, view_after};
@@ -52,7 +54,11 @@ struct Examined {
     parts: Vec<Part>,
     cited: Vec<Vec<u8>>,
     staged: StagedCommit,
+    /// The participant list with the commit, where the commit changes it.
+    list: Option<ParticipantList>,
 }
+
+type Staged = (StagedCommit, Vec<Vec<u8>>, Option<ParticipantList>);
 
 impl Group {
     /// Checks a commit with its Welcome, GroupInfo and tree against this group, and says what it does. `now` is
@@ -99,7 +105,7 @@ impl Group {
         checks::leaf_operations::check(leaf, &self.pending, &framed.proposals)?;
 
         let public = self.public()?;
-        let (staged, cited) = self.stage(&public, framed)?;
+        let (staged, cited, list) = self.stage(&public, framed)?;
         let signer = match committer {
             Some(leaf) => leaf,
             None => public.ext_commit_sender_index(&staged).map_err(|_| CheckId::Validity)?,
@@ -110,17 +116,20 @@ impl Group {
         // What is cited was checked when it was proposed; that time has passed since must not hold the room up.
         let by_value = staged.queued_proposals().filter(|it| it.proposal_or_ref_type() == ProposalOrRefType::Proposal);
         checks::lifetimes::check(by_value.filter_map(|queued| added(queued.proposal())), now)?;
-        Ok(Examined { sender, signer, parts, cited, staged })
+        Ok(Examined { sender, signer, parts, cited, staged, list })
     }
 
     /// The group with the commit merged, and the checks on it.
     fn entered(&self, examined: Examined) -> Result<StagedChange, HandshakeError> {
-        let Examined { sender, parts, cited, staged, .. } = examined;
+        let Examined { sender, parts, cited, staged, list, signer: _ } = examined;
         let before = self.view.clone();
         let (mut public, shelf) = (self.take()?, Shelf::default());
         // It does not depend on the commit whether its parts can be put on the shelf.
         public.merge_commit(&shelf, staged).map_err(|_| CheckId::Validity)?;
-        let after = next_view(&public, &before, &sender, &parts)?;
+        let mut after = next_view(&public, &before, &sender, &parts)?;
+        if let Some(list) = list {
+            after.components.know_participants(list);
+        }
         checks::context::required_capabilities(public.group_context())?;
         checks::context::external_senders(public.group_context())?;
         checks::signature_keys::check(&after)?;
@@ -159,25 +168,27 @@ impl Group {
         Ok(framed)
     }
 
-    /// The commit as openmls stages it, and the pending proposals it cites.
-    fn stage(&self, public: &PublicGroup, framed: Framed) -> Result<(StagedCommit, Vec<Vec<u8>>), HandshakeError> {
+    /// The commit as openmls stages it, the pending proposals it cites, and the participant list if it changes.
+    fn stage(&self, public: &PublicGroup, framed: Framed) -> Result<Staged, HandshakeError> {
         let cited = framed.proposals.iter().filter_map(|cited| cited.reference().map(<[u8]>::to_vec)).collect();
-        let processed = public
-            .process_message(&self.crypto, framed.message)
-            .map_err(|error| unprocessed(&error, self.view.epoch))?;
+        let mut list = None;
+        let crypto = HubCrypto::for_a_commit(self.suite, self.view.leaves.len().saturating_mul(3));
+        let processed =
+            public.process_message(&crypto, framed.message).map_err(|error| unprocessed(&error, self.view.epoch))?;
         let staged = match processed.into_content() {
             ProcessedMessageContent::StagedCommitMessage(staged) => *staged,
             ProcessedMessageContent::UnresolvedAppDataCommit(unresolved) => {
-                let changes = checks::components::check(&self.view.components, &self.pending, &framed.proposals)?;
+                let changes;
+                (changes, list) = checks::components::check(&self.view.components, &self.pending, &framed.proposals)?;
                 let mut updater = public.app_data_dictionary_updater();
                 fill(&mut updater, changes);
                 public
-                    .stage_app_data_commit(&self.crypto, *unresolved, updater.changes())
+                    .stage_app_data_commit(&crypto, *unresolved, updater.changes())
                     .map_err(|error| unstaged(&error))?
             }
             _ => return Err(CheckId::WireFormat.into()),
         };
-        Ok((staged, cited))
+        Ok((staged, cited, list))
     }
 
     fn sender(&self, staged: &StagedCommit, committer: Option<LeafNodeIndex>) -> Result<Sender, CheckId> {

@@ -10,6 +10,7 @@ mod outline;
 mod proposals;
 mod signing_key;
 mod snapshot;
+mod tree;
 
 pub mod component_updates;
 pub mod crypto;

@@ -57,6 +57,11 @@ impl Shelf {
         group.ok_or(MlsError::Snapshot)
     }
 
+    /// Octets of the tree as it stands here.
+    pub(super) fn tree_bytes(&self) -> usize {
+        self.parts().tree.len()
+    }
+
     fn parts(&self) -> MutexGuard<'_, Parts> {
         // Each part is replaced as a whole, so none is half written after a panic.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)

@@ -174,10 +174,10 @@ fn admitted(change: &Change, room: &RoomState, admission: Option<&Admission>) ->
 fn as_if_committed(before: &GroupView, room: &RoomState, parts: &[Part]) -> Result<GroupView, Violation> {
     let mut after = before.clone();
     let operations = Operations::of(parts, room)?;
-    let kept = room.list().iter().filter(|(user, _)| !operations.list.contains_key(user)).cloned();
-    let moved =
-        operations.list.values().filter(|moved| moved.to != UNLISTED).map(|moved| (moved.user.clone(), moved.to));
-    let participants = kept.chain(moved).map(|(user, role_index)| Participant { user, role_index }).collect();
+    let kept = room.list().iter().filter(|listed| !operations.list.contains_key(&listed.user)).cloned();
+    let moved = operations.list.values().filter(|moved| moved.to != UNLISTED);
+    let moved = moved.map(|moved| Participant { user: moved.user.clone(), role_index: moved.to });
+    let participants = kept.chain(moved).collect();
     after.components.write(&ParticipantList { participants });
     for part in parts {
         match &part.effect {

@@ -104,7 +104,9 @@ impl RoomState {
             .map(|(user, _)| user.clone());
         let without_clients = going
             .into_iter()
-            .filter(|(user, leaves)| self.clients().get(*user).is_some_and(|clients| clients.is_subset(leaves)))
+            .filter(|(user, leaves)| {
+                self.clients().get(*user).is_some_and(|own| own.iter().all(|leaf| leaves.contains(leaf)))
+            })
             .map(|(user, _)| user.clone());
         let blocked = out.chain(without_clients).collect();
         Effective { pending_roles, blocked, barred: Barred::default(), leaving, imposed }

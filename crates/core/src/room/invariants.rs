@@ -4,12 +4,14 @@
 
 use std::collections::BTreeSet;
 
+use itertools::{EitherOrBoth, Itertools as _};
+
 use crate::mls::{Effect, GroupView, Part};
 use crate::wire::components::{ComponentId, Role};
 use crate::wire::uri::UserUri;
 
 use super::operations::Operations;
-use super::state::{BANNED, Counts, UNLISTED};
+use super::state::{BANNED, Counts, Leaves, UNLISTED};
 use super::{Breach, RoomState, Violation};
 
 /// The policy components that a base policy lists (reading P-19). It may list itself.
@@ -99,8 +101,14 @@ fn removed_without_clients(operations: &Operations, post: &RoomState) -> Result<
 
 /// 3: every client's user is listed, not banned, and in a role that may have clients.
 fn clients_belong(post: &RoomState) -> Result<(), Violation> {
-    for user in post.clients().keys() {
-        let role = post.participants().get(user).copied();
+    // Both are in the order of users, and rooms have thousands.
+    let participants = post.participants().iter();
+    for found in post.clients().keys().merge_join_by(participants, |user, (listed, _)| (*user).cmp(*listed)) {
+        let (user, role) = match found {
+            EitherOrBoth::Both(user, (_, role)) => (user, Some(*role)),
+            EitherOrBoth::Left(user) => (user, None),
+            EitherOrBoth::Right(_) => continue,
+        };
         let breach = match role {
             None => Breach::UnlistedClient,
             Some(BANNED) if post.has_banned_role() => Breach::BannedClient,
@@ -117,9 +125,11 @@ fn clients_belong(post: &RoomState) -> Result<(), Violation> {
 fn role_counts(operations: &Operations, before: &RoomState, post: &RoomState) -> Result<(), Violation> {
     let mut moved: BTreeSet<&UserUri> = operations.list.keys().collect();
     if !before.shares_clients(post) {
-        let active = |room: &RoomState, user: &UserUri| room.is_active(user);
-        moved.extend(before.clients().keys().filter(|user| !active(post, user)));
-        moved.extend(post.clients().keys().filter(|user| !active(before, user)));
+        let active = before.clients().keys().merge_join_by(post.clients().keys(), Ord::cmp);
+        moved.extend(active.filter_map(|found| match found {
+            EitherOrBoth::Left(user) | EitherOrBoth::Right(user) => Some(user),
+            EitherOrBoth::Both(..) => None,
+        }));
     }
     if moved.is_empty() {
         return Ok(());
@@ -187,11 +197,11 @@ fn limits(
     if check_users && above(post.user_count(), base.max_users) {
         return Err(Breach::MaxUsers.into());
     }
-    let second = post.clients().iter().find(|(user, leaves)| leaves.len() > 1 && check_user(user));
-    match second {
-        Some((user, _)) if !base.multi_device => Err(Violation::from(Breach::SecondClient).about(user)),
-        _ => Ok(()),
+    if base.multi_device {
+        return Ok(());
     }
+    let second = post.clients().iter().find(|(user, leaves)| leaves.len() > 1 && check_user(user));
+    second.map_or(Ok(()), |(user, _)| Err(Violation::from(Breach::SecondClient).about(user)))
 }
 
 /// 8: in a fixed room nobody comes or goes; own clients may.
@@ -211,11 +221,11 @@ fn fixed_membership(operations: &Operations, before: &RoomState) -> Result<(), V
 
 /// 10: pseudonyms only where they are allowed.
 fn pseudonyms(post: &RoomState) -> Result<(), Violation> {
-    let pseudonym = post.participants().keys().find(|user| user.is_pseudonym());
-    match pseudonym {
-        Some(user) if !post.base_policy().pseudonyms_allowed => Err(Violation::from(Breach::Pseudonym).about(user)),
-        _ => Ok(()),
+    if post.base_policy().pseudonyms_allowed {
+        return Ok(());
     }
+    let pseudonym = post.participants().keys().find(|user| user.is_pseudonym());
+    pseudonym.map_or(Ok(()), |user| Err(Violation::from(Breach::Pseudonym).about(user)))
 }
 
 /// 11: the base policy lists the policy components that there are. A room without base policy lists nothing.
@@ -254,7 +264,7 @@ fn last_client(post: &RoomState, after: &GroupView) -> Result<(), Violation> {
 }
 
 fn clients_of(room: &RoomState, user: &UserUri) -> usize {
-    room.clients().get(user).map_or(0, BTreeSet::len)
+    room.clients().get(user).map_or(0, Leaves::len)
 }
 
 fn below(count: usize, min: u32) -> bool {

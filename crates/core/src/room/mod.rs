@@ -27,7 +27,7 @@ pub use admission::{Admission, Grant};
 pub use barred::Barred;
 pub use effective::Effective;
 pub use found::{found, running};
-pub use state::{RoomError, RoomState};
+pub use state::{Leaves, RoomError, RoomState};
 pub use templates::{DescribeError, Template, TemplateError, TemplateInput};
 pub use violation::{Breach, Violation};
 

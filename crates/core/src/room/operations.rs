@@ -152,6 +152,7 @@ pub(super) fn list_moves(data: &[u8], room: &RoomState) -> Result<Vec<(UserUri, 
         usize::try_from(index)
             .ok()
             .and_then(|index| room.list().get(index))
+            .map(|listed| (&listed.user, listed.role_index))
             .ok_or_else(|| Violation::from(Breach::ListIndex))
     };
     let mut moves = Vec::new();
@@ -159,20 +160,20 @@ pub(super) fn list_moves(data: &[u8], room: &RoomState) -> Result<Vec<(UserUri, 
     for change in update.changed {
         let (user, from) = at(change.user_index)?;
         known_role(change.role_index, user, room)?;
-        if *from == change.role_index {
+        if from == change.role_index {
             return Err(Violation::from(Breach::SameRole).about(user));
         }
         if !positions.insert(change.user_index) {
             return Err(Violation::from(Breach::DoubleOperation).about(user));
         }
-        moves.push((user.clone(), *from, change.role_index));
+        moves.push((user.clone(), from, change.role_index));
     }
     for index in update.removed {
         let (user, from) = at(index)?;
         if !positions.insert(index) {
             return Err(Violation::from(Breach::DoubleOperation).about(user));
         }
-        moves.push((user.clone(), *from, UNLISTED));
+        moves.push((user.clone(), from, UNLISTED));
     }
     for participant in update.added {
         let user = participant.user;

@@ -1,13 +1,16 @@
 //! A room as its group's components and leaves say it is.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
+
+use itertools::Itertools as _;
+use smallvec::SmallVec;
 
 use crate::mls::GroupView;
 use crate::wire::DecodeError;
 use crate::wire::components::{
-    BaseRoomPolicy, Capability, ComponentId, OperationalParameters, ParticipantList, PreauthList, Role, RolesList,
-    RoomMetadata,
+    BaseRoomPolicy, Capability, ComponentId, OperationalParameters, Participant, ParticipantList, PreauthList, Role,
+    RolesList, RoomMetadata,
 };
 use crate::wire::uri::{Domain, UserUri};
 
@@ -58,6 +61,9 @@ impl From<RoomError> for Violation {
     }
 }
 
+/// The leaves of a user, ascending; most have few.
+pub type Leaves = SmallVec<[u32; 4]>;
+
 /// The participants, roles and policies of a room in one epoch, checked for being well formed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RoomState {
@@ -68,13 +74,14 @@ pub struct RoomState {
     preauth: PreauthList,
     operational: Option<OperationalParameters>,
     metadata: Option<RoomMetadata>,
-    clients: Arc<BTreeMap<UserUri, BTreeSet<u32>>>,
+    clients: Arc<BTreeMap<UserUri, Leaves>>,
+    client_count: usize,
 }
 
 /// The participant list.
 #[derive(Debug, PartialEq, Eq)]
 struct Listed {
-    in_order: Vec<(UserUri, u32)>,
+    in_order: Arc<ParticipantList>,
     by_user: Arc<BTreeMap<UserUri, u32>>,
 }
 
@@ -104,7 +111,7 @@ impl RoomState {
         let roles: RolesList = components.read()?.ok_or(RoomError::NoRoles)?;
         let list = match last {
             Some((room, before)) if before.same::<ParticipantList>(group) => Arc::clone(&room.list),
-            _ => listed(components.read()?.ok_or(RoomError::NoParticipants)?).into(),
+            _ => listed(components.participants()?.ok_or(RoomError::NoParticipants)?).into(),
         };
         let clients = match last {
             Some((room, before)) if before.same_clients(group) => Arc::clone(&room.clients),
@@ -116,10 +123,10 @@ impl RoomState {
             None => PreauthList::default(),
         };
         let roles = well_formed::roles(roles, base.fixed_membership)?;
-        if list.by_user.len() != list.in_order.len() {
+        if list.by_user.len() != list.in_order.participants.len() {
             return Err(Violation::from(Breach::AlreadyListed).into());
         }
-        if let Some((user, _)) = list.in_order.iter().find(|(_, role)| *role == UNLISTED || !roles.contains_key(role)) {
+        if let Some((user, _)) = list.by_user.iter().find(|(_, role)| **role == UNLISTED || !roles.contains_key(role)) {
             return Err(Violation::from(Breach::UnknownRole).about(user).into());
         }
         Ok(Self {
@@ -131,6 +138,7 @@ impl RoomState {
             operational: components.read()?,
             metadata: components.read()?,
             clients,
+            client_count: group.leaves.len(),
         })
     }
 
@@ -193,7 +201,7 @@ impl RoomState {
     }
 
     /// Users with clients in the group, and the leaves of those.
-    pub fn clients(&self) -> &BTreeMap<UserUri, BTreeSet<u32>> {
+    pub fn clients(&self) -> &BTreeMap<UserUri, Leaves> {
         &self.clients
     }
 
@@ -265,8 +273,8 @@ impl RoomState {
     }
 
     /// The participant list in its order: updates refer to positions in it (reading D-50).
-    pub(super) fn list(&self) -> &[(UserUri, u32)] {
-        &self.list.in_order
+    pub(super) fn list(&self) -> &[Participant] {
+        &self.list.in_order.participants
     }
 
     /// Whether both have the same participant list, and were read so that this can be told at once.
@@ -280,39 +288,38 @@ impl RoomState {
     }
 
     pub(super) fn client_count(&self) -> usize {
-        self.clients.values().map(BTreeSet::len).sum()
+        self.client_count
     }
 
     /// Listed users that count against max_users: not banned, and not the hub's own entry (reading P-17).
     pub(super) fn user_count(&self) -> usize {
         let banned = |role: u32| role == BANNED && self.has_banned_role();
-        self.list().iter().filter(|(user, role)| !banned(*role) && *user != self.hub).count()
+        self.list().iter().filter(|listed| !banned(listed.role_index) && listed.user != self.hub).count()
     }
 
     /// How many users each role has, and how many of them are active.
     pub(super) fn counts(&self) -> Counts {
         let mut counts = BTreeMap::new();
-        // Both are in the order of users, and rooms have thousands.
-        let mut active_users = self.clients.keys().peekable();
-        for (user, role) in self.participants().iter() {
-            while active_users.next_if(|active| *active < user).is_some() {}
-            let (listed, active): &mut (usize, usize) = counts.entry(*role).or_default();
+        for found in self.participants().iter().merge_join_by(self.clients.keys(), |(user, _), active| user.cmp(active))
+        {
+            let Some((_, role)) = found.as_ref().left() else { continue };
+            let (listed, active): &mut (usize, usize) = counts.entry(**role).or_default();
             *listed += 1;
-            *active += usize::from(active_users.peek() == Some(&user));
+            *active += usize::from(found.has_right());
         }
         Counts(counts)
     }
 }
 
-fn listed(list: ParticipantList) -> Listed {
-    let in_order: Vec<(UserUri, u32)> = list.participants.into_iter().map(|it| (it.user, it.role_index)).collect();
-    Listed { by_user: Arc::new(in_order.iter().cloned().collect()), in_order }
+fn listed(in_order: Arc<ParticipantList>) -> Listed {
+    let by_user = in_order.participants.iter().map(|listed| (listed.user.clone(), listed.role_index)).collect();
+    Listed { in_order, by_user: Arc::new(by_user) }
 }
 
-fn clients(group: &GroupView) -> BTreeMap<UserUri, BTreeSet<u32>> {
-    let mut clients: BTreeMap<UserUri, BTreeSet<u32>> = BTreeMap::new();
+fn clients(group: &GroupView) -> BTreeMap<UserUri, Leaves> {
+    let mut clients: BTreeMap<UserUri, Leaves> = BTreeMap::new();
     for leaf in &group.leaves {
-        clients.entry(leaf.user.clone()).or_default().insert(leaf.index);
+        clients.entry(leaf.user.clone()).or_default().push(leaf.index);
     }
     clients
 }

@@ -234,6 +234,13 @@ span!(
     RatchetTree, RatchetTreeIn
 );
 
+impl RatchetTree {
+    /// A tree that was encoded here.
+    pub(crate) fn encoded(bytes: Vec<u8>) -> Self {
+        Self(bytes.into())
+    }
+}
+
 impl Welcome {
     /// The references of the KeyPackages it welcomes, in its order.
     pub fn references(&self) -> Vec<Vec<u8>> {

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use aws_lc_rs::digest::{Context, SHA256};
+use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::rand;
-use data_encoding::HEXLOWER;
+use data_encoding::BASE64URL_NOPAD;
 use portcullis_core::wire::uri::{Domain, RoomUri};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -21,7 +21,7 @@ const SALT_BYTES: usize = 32;
 /// One field, and the salt that binds it to the leaf.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Opening {
-    /// 32 random octets in hexadecimal.
+    /// 32 random octets, as text (base64url; older ones in hexadecimal): its very octets are committed to.
     pub salt: String,
     /// The value as JSON text; its very octets are committed to.
     pub json: String,
@@ -54,7 +54,7 @@ impl Openings {
             .into_iter()
             .zip(salts)
             .filter_map(|((name, json), salt)| {
-                Some((name.to_owned(), Opening { salt: HEXLOWER.encode(&salt), json: json? }))
+                Some((name.to_owned(), Opening { salt: BASE64URL_NOPAD.encode(&salt), json: json? }))
             })
             .collect();
         Ok(Self(fields))
@@ -127,9 +127,7 @@ fn root(leaves: &[[u8; 32]]) -> [u8; 32] {
 }
 
 pub(crate) fn sha256(parts: &[&[u8]]) -> [u8; 32] {
-    let mut context = Context::new(&SHA256);
-    parts.iter().for_each(|part| context.update(part));
     let mut hash = [0; 32];
-    hash.copy_from_slice(context.finish().as_ref());
+    hash.copy_from_slice(digest(&SHA256, &parts.concat()).as_ref());
     hash
 }

@@ -15,20 +15,21 @@ use crate::heads::{self, Head, Held};
 use crate::schema::{audit_entries, audit_openings, audit_stage};
 use crate::{Conn, StoreError, Topic};
 
-/// A record that its writer has chained and signed.
+/// A record that its writer has chained, and signs when it is written.
 pub(crate) struct Written {
     pub(crate) leaf: Leaf,
-    pub(crate) row: StageRow,
+    pub(crate) core: Vec<u8>,
+    pub(crate) openings: String,
     pub(crate) names: Names,
     pub(crate) decision: Option<Uuid>,
 }
 
 #[derive(Insertable)]
 #[diesel(table_name = audit_stage)]
-pub(crate) struct StageRow {
-    pub(crate) core: Vec<u8>,
-    pub(crate) signature: Vec<u8>,
-    pub(crate) openings: String,
+struct StageRow {
+    core: Vec<u8>,
+    signature: Vec<u8>,
+    openings: String,
 }
 
 /// A record on its way into the log.
@@ -40,11 +41,11 @@ pub(super) struct Entry<'s> {
     pub(super) decision: Option<Uuid>,
 }
 
-/// Puts what a lane has written into the log at once, or on the stage.
+/// Puts what a lane has written, each with its signature, into the log at once, or on the stage.
 pub(crate) fn write(
     conn: &mut Conn,
     known: &Known,
-    records: Vec<Written>,
+    records: Vec<(Written, Vec<u8>)>,
     last: bool,
 ) -> Result<Option<Topic>, StoreError> {
     if records.is_empty() {
@@ -55,7 +56,8 @@ pub(crate) fn write(
         place(conn, &held, entries)?;
         return Ok(Some(Topic::Audit));
     }
-    let rows: Vec<StageRow> = records.into_iter().map(|record| record.row).collect();
+    let row = |(Written { core, openings, .. }, signature)| StageRow { core, signature, openings };
+    let rows: Vec<StageRow> = records.into_iter().map(row).collect();
     for row in &rows {
         known.add(&row.core, &row.signature, &row.openings);
     }
@@ -64,8 +66,8 @@ pub(crate) fn write(
 }
 
 /// The head of the log, if the records may go there: they continue a chain whose records before them are there.
-fn head_for(conn: &mut Conn, records: &[Written], before_commit: bool) -> Result<Option<Held>, StoreError> {
-    let (Some(first), Some(last)) = (records.first(), records.last()) else { return Ok(None) };
+fn head_for(conn: &mut Conn, records: &[(Written, Vec<u8>)], before_commit: bool) -> Result<Option<Held>, StoreError> {
+    let (Some((first, _)), Some((last, _))) = (records.first(), records.last()) else { return Ok(None) };
     if first.leaf.writer != last.leaf.writer {
         return Ok(None);
     }
@@ -73,18 +75,12 @@ fn head_for(conn: &mut Conn, records: &[Written], before_commit: bool) -> Result
     if !tree::is_current(&held) {
         return Ok(None); // making it anew takes time, and rooms are held here
     }
-    Ok(chain::extend(conn, &first.leaf, (&last.leaf, &last.row.core))?.then_some(held))
+    Ok(chain::extend(conn, &first.leaf, (&last.leaf, &last.core))?.then_some(held))
 }
 
-impl<'s> From<&'s Written> for Entry<'s> {
-    fn from(Written { leaf, row, names, decision }: &'s Written) -> Self {
-        Self {
-            leaf: leaf.clone(),
-            signature: &row.signature,
-            openings: &row.openings,
-            names: names.clone(),
-            decision: *decision,
-        }
+impl<'s> From<&'s (Written, Vec<u8>)> for Entry<'s> {
+    fn from((Written { leaf, core: _, openings, names, decision }, signature): &'s (Written, Vec<u8>)) -> Self {
+        Self { leaf: leaf.clone(), signature, openings, names: names.clone(), decision: *decision }
     }
 }
 

@@ -14,7 +14,7 @@ use super::chain;
 use super::commitment::{Openings, sha256};
 use super::known::Known;
 use super::leaf::Leaf;
-use super::place::{StageRow, Written};
+use super::place::Written;
 use super::record::{AuditRecord, Outcome};
 use super::tails::Names;
 use crate::StoreError;
@@ -115,10 +115,14 @@ impl Writer {
             return Err(too_large());
         }
         self.mark = Mark { next_seq: self.mark.next_seq + 1, previous: sha256(&[&core]), ..self.mark };
-        let signature = self.key.sign(&core).as_ref().to_vec();
-        let row = StageRow { core, signature, openings: record.openings.clone() };
-        later.records.push(Written { leaf, row, names: record.names.clone(), decision: record.decision });
+        let (openings, names) = (record.openings.clone(), record.names.clone());
+        later.records.push(Written { leaf, core, openings, names, decision: record.decision });
         Ok(())
+    }
+
+    /// The signatures of records that it has chained.
+    pub(crate) fn sign(&self, records: &[Written]) -> Vec<Vec<u8>> {
+        records.iter().map(|record| self.key.sign(&record.core).as_ref().to_vec()).collect()
     }
 }
 

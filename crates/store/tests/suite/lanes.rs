@@ -69,6 +69,25 @@ on_both! {
         assert_eq!([exists(&store, "alice"), exists(&store, "bob"), exists(&store, "cathy")], [true, false, true]);
     }
 
+    fn what_comes_while_a_job_runs_goes_into_its_transaction(db) {
+        let (store, runtime) = (db.open(), runtime());
+        let ((begun, begins), (release, released)) = (channel(), channel());
+        let first = queued(&store, &runtime, move |tx| {
+            register_user(tx, &user("alice"), NOW)?;
+            begun.send(()).unwrap();
+            released.recv().unwrap();
+            Ok(())
+        });
+        begins.recv().unwrap();
+        let outside = store.clone();
+        let second = queued(&store, &runtime, move |tx| Ok((user_exists(tx, &user("alice"))?, exists(&outside, "alice"))));
+        release.send(()).unwrap();
+        runtime.block_on(async {
+            first.await.unwrap().unwrap();
+            assert_eq!(second.await.unwrap().unwrap(), (true, false));
+        });
+    }
+
     fn a_job_that_breaks_its_transaction_leaves_the_others_of_its_group_alone(db) {
         let (store, runtime) = (db.open(), runtime());
         db.sql("ALTER TABLE inbox_batches RENAME TO elsewhere");

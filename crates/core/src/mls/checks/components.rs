@@ -2,21 +2,21 @@
 
 use openmls::prelude::ProposalIn;
 
-use crate::mls::component_updates::{ComponentChanges, ComponentUpdate, apply, component_update};
+use crate::mls::component_updates::{ComponentChanges, ComponentUpdate, apply_to, component_update};
 use crate::mls::error::HandshakeError;
 use crate::mls::framing::Cited;
 use crate::mls::proposals::Pending;
 use crate::mls::{Effect, Part};
-use crate::wire::components::Dictionary;
+use crate::wire::components::{Dictionary, ParticipantList};
 
 use super::CheckId;
 
-/// What the AppDataUpdates of a commit, in its order, make of `components`.
+/// What the AppDataUpdates of a commit, in its order, make of `components`, and of the participant list.
 pub(in crate::mls) fn check(
     components: &Dictionary,
     pending: &[Pending],
     proposals: &[Cited],
-) -> Result<ComponentChanges, HandshakeError> {
+) -> Result<(ComponentChanges, Option<ParticipantList>), HandshakeError> {
     let mut updates = Vec::new();
     let mut origins = Vec::new();
     for (position, cited) in proposals.iter().enumerate() {
@@ -34,7 +34,7 @@ pub(in crate::mls) fn check(
             origins.push((position, cited.reference().map(<[u8]>::to_vec)));
         }
     }
-    apply(components, &updates).map_err(|error| {
+    apply_to(components, &updates).map_err(|error| {
         let origin = origins.get(error.position).cloned();
         let (position, reference) = origin.map_or((None, None), |(position, reference)| (Some(position), reference));
         HandshakeError::InvalidProposals {

@@ -36,7 +36,7 @@ pub(super) fn view(group: &GroupView) -> Result<(), CheckId> {
 /// The same on a group as it would be, for which they held before `parts`.
 pub(super) fn next_view(before: &GroupView, parts: &[Part], after: &GroupView) -> Result<(), CheckId> {
     components_of(&after.components)?;
-    if before.same_clients(after) && participants::all_stay(parts) { Ok(()) } else { participants::check(after) }
+    participants::check_next(before, parts, after)
 }
 
 /// Checks 10 and 11 on components as they would be.

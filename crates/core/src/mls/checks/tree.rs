@@ -8,7 +8,7 @@ use super::CheckId;
 pub(in crate::mls) fn check(next: &Group, option: &RatchetTreeOption) -> Result<(), CheckId> {
     match option {
         RatchetTreeOption::DistributionService => Ok(()),
-        RatchetTreeOption::Full(tree) if next.ratchet_tree().is_ok_and(|own| tree.as_bytes() == own) => Ok(()),
+        RatchetTreeOption::Full(tree) if next.ratchet_tree().is_ok_and(|own| *tree == own) => Ok(()),
         RatchetTreeOption::Full(_) | RatchetTreeOption::HttpsUri { .. } | RatchetTreeOption::OutOfBand { .. } => {
             Err(CheckId::Tree)
         }

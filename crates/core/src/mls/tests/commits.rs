@@ -4,7 +4,6 @@ use openmls::group::PURE_CIPHERTEXT_WIRE_FORMAT_POLICY;
 
 use super::*;
 use crate::mls::{Effect, MlsError, Part, Proposer, Sender};
-use crate::wire::mls::RatchetTree;
 
 #[test]
 fn a_commit_that_adds_says_whom_and_changes_nothing_until_merged() {
@@ -43,7 +42,31 @@ fn members_and_hub_stay_in_step_through_adds_updates_and_removes() {
     room.accept(0, &bundle);
     assert_eq!(room.users(), ["alice", "bob"]);
     let tree = room.clients[1].group().export_ratchet_tree().tls_serialize_detached().unwrap();
-    assert_eq!(room.hub.ratchet_tree().unwrap(), tree);
+    assert_eq!(room.hub.ratchet_tree().unwrap().as_bytes(), tree);
+}
+
+#[test]
+fn the_tree_is_written_as_openmls_exports_it() {
+    let mut room = Room::of(&["alice", "bob", "cathy", "dave", "erin", "fred"]);
+    // Who is removed, by leaf and by position in the list.
+    let exported = |room: &mut Room, from: usize, removed: Option<(u32, u32)>| {
+        let (removes, listed): (Vec<u32>, Vec<u32>) = removed.into_iter().unzip();
+        let update = ParticipantListUpdate { removed: listed, ..ParticipantListUpdate::default() };
+        let updates = if removes.is_empty() { vec![] } else { vec![participants(update)] };
+        let bundle = room.clients[from].commit(Draft { removes, updates, ..Draft::default() });
+        room.accept(from, &bundle);
+        let tree = room.clients[from].group().export_ratchet_tree();
+        assert_eq!(room.hub.ratchet_tree().unwrap().as_bytes(), tree.tls_serialize_detached().unwrap());
+        if let Some((_, position)) = removed {
+            room.clients.remove(position as usize);
+        }
+    };
+    exported(&mut room, 1, None);
+    exported(&mut room, 3, None);
+    exported(&mut room, 0, Some((2, 2))); // in the middle
+    exported(&mut room, 0, Some((5, 4))); // the last
+    exported(&mut room, 0, Some((4, 3)));
+    exported(&mut room, 2, None);
 }
 
 #[test]
@@ -193,7 +216,7 @@ fn check_6_a_well_signed_group_info_still_has_external_pub_and_no_tree() {
         let whole = GroupInfoOption::Full(GroupInfo::decode(&group_info).unwrap());
         CommitBundle { group_info: whole, ..bundle.clone() }
     };
-    let tree = RawExtension { extension_type: 2, data: room.hub.ratchet_tree().unwrap() };
+    let tree = RawExtension { extension_type: 2, data: room.hub.ratchet_tree().unwrap().as_bytes().to_vec() };
     let with_tree = [good.extensions.clone(), vec![tree]].concat();
     for (extensions, refused) in [(good.extensions, false), (with_tree, true), (vec![], true)] {
         let bundle = signed(&extensions);
@@ -369,9 +392,8 @@ fn check_18_the_tree_is_ours_or_left_to_us() {
     let bundle = room.clients[0].commit(Draft::default());
     let new = room.inspect(&bundle).unwrap().group().ratchet_tree().unwrap();
     let with = |ratchet_tree| CommitBundle { ratchet_tree, ..bundle.clone() };
-    let whole = |tree: &[u8]| RatchetTreeOption::Full(RatchetTree::decode(tree).unwrap());
-    assert!(room.inspect(&with(whole(&new))).is_ok());
-    assert_eq!(room.refusal(&with(whole(&old))), CheckId::Tree);
+    assert!(room.inspect(&with(RatchetTreeOption::Full(new))).is_ok());
+    assert_eq!(room.refusal(&with(RatchetTreeOption::Full(old))), CheckId::Tree);
     let elsewhere = RatchetTreeOption::HttpsUri { url: "https://a.example".to_owned(), tree_signature: vec![] };
     assert_eq!(room.refusal(&with(elsewhere)), CheckId::Tree);
     assert_eq!(room.refusal(&with(RatchetTreeOption::OutOfBand { tree_signature: vec![] })), CheckId::Tree);

@@ -10,7 +10,8 @@ use crate::mls::{Effect, Proposer, Sender};
 /// An external commit of `client` that cites `pending` and lists `listed`.
 fn join(room: &Room, client: &mut Client, pending: &[MlsMessage], listed: &[&str]) -> CommitBundle {
     let group_info = GroupInfo::decode(room.hub.group_info()).unwrap().into_openmls().unwrap();
-    let tree = openmls::treesync::RatchetTreeIn::tls_deserialize_exact(room.hub.ratchet_tree().unwrap()).unwrap();
+    let tree =
+        openmls::treesync::RatchetTreeIn::tls_deserialize_exact(room.hub.ratchet_tree().unwrap().as_bytes()).unwrap();
     let before = room.hub.view().components.clone();
     let config = MlsGroupJoinConfig::builder().wire_format_policy(PURE_PLAINTEXT_WIRE_FORMAT_POLICY).build();
     let Client { provider, signer, identity, group, .. } = client;

@@ -27,7 +27,7 @@ fn a_raw_group_info_founds_the_same_group() {
     let (framed, raw) = (Group::found(&message, &tree).unwrap(), Group::found(&message[4..], &tree).unwrap());
     assert_eq!(framed.view(), raw.view());
     assert_eq!(raw.group_info(), &message[4..]);
-    assert_eq!(raw.ratchet_tree().unwrap(), tree);
+    assert_eq!(raw.ratchet_tree().unwrap().as_bytes(), tree);
 }
 
 #[test]

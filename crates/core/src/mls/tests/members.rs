@@ -47,7 +47,7 @@ impl Table {
             UpdateRequest::Commit(bundle) => {
                 let staged = self.hub.inspect_commit(&bundle, now()).unwrap();
                 self.hub.merge(staged).unwrap();
-                let tree = crate::wire::mls::RatchetTree::decode(&self.hub.ratchet_tree().unwrap()).unwrap();
+                let tree = self.hub.ratchet_tree().unwrap();
                 let commit = FanoutBody::Commit { message: bundle.commit, external_proposals: vec![] };
                 let welcome = bundle.welcome.map(|welcome| FanoutBody::Welcome {
                     message: welcome.message(),
@@ -80,7 +80,7 @@ impl Table {
         let epoch = self.hub.view().epoch;
         for member in self.members.iter().filter(|member| member.rooms().count() == 1) {
             assert_eq!(member.epoch(&room_uri()).unwrap(), epoch);
-            assert_eq!(member.group_info(&room_uri()).unwrap().tree.as_bytes(), self.hub.ratchet_tree().unwrap());
+            assert_eq!(member.group_info(&room_uri()).unwrap().tree, self.hub.ratchet_tree().unwrap());
         }
     }
 
@@ -88,9 +88,7 @@ impl Table {
         let pending = pending.iter().map(|proposal| PendingProposal { proposal: proposal.clone(), accepted_at: now() });
         GroupInfoRatchetTree {
             group_info: GroupInfo::decode(self.hub.group_info()).unwrap(),
-            ratchet_tree: RatchetTreeOption::Full(
-                crate::wire::mls::RatchetTree::decode(&self.hub.ratchet_tree().unwrap()).unwrap(),
-            ),
+            ratchet_tree: RatchetTreeOption::Full(self.hub.ratchet_tree().unwrap()),
             pending_proposals: pending.collect(),
         }
     }

@@ -383,7 +383,7 @@ impl Room {
         self.accept(0, &bundle);
         let (welcome, tree) = (bundle.welcome.unwrap(), self.hub.ratchet_tree().unwrap());
         for guest in &mut guests {
-            guest.join(&welcome, &tree);
+            guest.join(&welcome, tree.as_bytes());
         }
         self.clients.append(&mut guests);
     }
@@ -400,6 +400,9 @@ impl Room {
     /// The hub and all clients apply the commit of client `from`.
     fn accept(&mut self, from: usize, bundle: &CommitBundle) {
         let staged = self.inspect(bundle).unwrap();
+        let components = &staged.change.after.components;
+        let list = components.read::<ParticipantList>().unwrap();
+        assert_eq!(components.participants().unwrap().as_deref(), list.as_ref(), "the list is what its bytes say");
         self.hub.merge(staged).unwrap();
         for (at, client) in self.clients.iter_mut().enumerate() {
             if at == from { client.settle() } else { client.take(&bundle.commit) }

@@ -1,7 +1,9 @@
 //! The app_data_dictionary: components by number.
 
 use std::collections::BTreeMap;
+use std::fmt::{self, Debug, Formatter};
 use std::io::{Read, Write};
+use std::sync::{Arc, OnceLock};
 
 use tls_codec::{
     Deserialize as TlsDeserialize, Error, Serialize as TlsSerialize, Size, TlsDeserialize, TlsSerialize, TlsSize,
@@ -9,7 +11,7 @@ use tls_codec::{
 
 use crate::wire::{DecodeError, Wire, codec, wire};
 
-use super::ComponentId;
+use super::{ComponentId, ParticipantList};
 
 /// A struct that is the whole data of one component.
 pub trait Component: Wire {
@@ -20,33 +22,39 @@ pub trait Component: Wire {
 /// `AppDataDictionary`: the data of each component, strictly ascending by number (draft-ietf-mls-extensions).
 ///
 /// The same bytes stand inside the extension data of extension 6 and, without a wrapper, in fields of MIMI bodies.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Dictionary(BTreeMap<ComponentId, Vec<u8>>);
+#[derive(Clone, Default)]
+pub struct Dictionary {
+    components: BTreeMap<ComponentId, Vec<u8>>,
+    /// What the bytes of the participant list say, once somebody has asked.
+    participants: OnceLock<Arc<ParticipantList>>,
+}
 
 impl Dictionary {
     /// The data of a component.
     pub fn get(&self, id: ComponentId) -> Option<&[u8]> {
-        self.0.get(&id).map(Vec::as_slice)
+        self.components.get(&id).map(Vec::as_slice)
     }
 
     /// Sets the data of a component and returns what stood there.
     pub fn insert(&mut self, id: ComponentId, data: Vec<u8>) -> Option<Vec<u8>> {
-        self.0.insert(id, data)
+        self.changes(id);
+        self.components.insert(id, data)
     }
 
     /// Takes a component out.
     pub fn remove(&mut self, id: ComponentId) -> Option<Vec<u8>> {
-        self.0.remove(&id)
+        self.changes(id);
+        self.components.remove(&id)
     }
 
     /// The components in ascending order.
     pub fn iter(&self) -> impl Iterator<Item = (ComponentId, &[u8])> {
-        self.0.iter().map(|(id, data)| (*id, data.as_slice()))
+        self.components.iter().map(|(id, data)| (*id, data.as_slice()))
     }
 
     /// Whether no component stands in it.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.components.is_empty()
     }
 
     /// Decodes the component `T`; `None` when it is absent.
@@ -58,6 +66,31 @@ impl Dictionary {
         self.get(T::ID).map(T::decode).transpose()
     }
 
+    /// As [`Self::read`], for the list of a room of thousands, which many ask for: it is decoded once.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::read`].
+    pub fn participants(&self) -> Result<Option<Arc<ParticipantList>>, DecodeError> {
+        if let Some(list) = self.participants.get() {
+            return Ok(Some(Arc::clone(list)));
+        }
+        let list = self.read::<ParticipantList>()?.map(Arc::new);
+        Ok(list.map(|list| Arc::clone(self.participants.get_or_init(|| list))))
+    }
+
+    /// Spares everybody to decode a list that is known.
+    pub(crate) fn know_participants(&mut self, list: ParticipantList) {
+        self.participants = Arc::new(list).into();
+    }
+
+    /// Forgets what is known of a component that changes.
+    fn changes(&mut self, id: ComponentId) {
+        if id == ParticipantList::ID {
+            self.participants.take();
+        }
+    }
+
     /// Encodes `component` under its number.
     pub fn write<T: Component>(&mut self, component: &T) {
         self.insert(T::ID, component.encode());
@@ -66,7 +99,21 @@ impl Dictionary {
 
 impl FromIterator<(ComponentId, Vec<u8>)> for Dictionary {
     fn from_iter<I: IntoIterator<Item = (ComponentId, Vec<u8>)>>(components: I) -> Self {
-        Self(components.into_iter().collect())
+        Self { components: components.into_iter().collect(), participants: OnceLock::new() }
+    }
+}
+
+impl PartialEq for Dictionary {
+    fn eq(&self, other: &Self) -> bool {
+        self.components == other.components
+    }
+}
+
+impl Eq for Dictionary {}
+
+impl Debug for Dictionary {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Dictionary").field(&self.components).finish()
     }
 }
 
@@ -79,7 +126,7 @@ struct ComponentData {
 
 impl Dictionary {
     fn entries(&self) -> Vec<ComponentData> {
-        self.0.iter().map(|(id, data)| ComponentData { id: *id, data: data.clone() }).collect()
+        self.components.iter().map(|(id, data)| ComponentData { id: *id, data: data.clone() }).collect()
     }
 }
 
@@ -101,7 +148,7 @@ impl TlsDeserialize for Dictionary {
         if !entries.is_sorted_by(|a, b| a.id < b.id) {
             return Err(codec::malformed("components are not strictly ascending"));
         }
-        Ok(Self(entries.into_iter().map(|entry| (entry.id, entry.data)).collect()))
+        Ok(entries.into_iter().map(|entry| (entry.id, entry.data)).collect())
     }
 }
 
@@ -110,12 +157,33 @@ wire!(Dictionary);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::components::Participant;
+    use crate::wire::uri::UserUri;
 
     #[test]
     fn components_out_of_order_or_twice_are_refused() {
         assert!(Dictionary::decode(&[6, 0, 1, 0, 0, 2, 0]).is_ok());
         assert!(matches!(Dictionary::decode(&[6, 0, 2, 0, 0, 1, 0]), Err(DecodeError::Malformed(..))));
         assert!(matches!(Dictionary::decode(&[6, 0, 1, 0, 0, 1, 0]), Err(DecodeError::Malformed(..))));
+    }
+
+    #[test]
+    fn a_list_that_was_read_is_forgotten_when_it_changes() {
+        let mut dictionary = Dictionary::default();
+        assert_eq!(dictionary.participants(), Ok(None));
+        let list = |name: &str| {
+            let user = UserUri::parse(&format!("mimi://a.example/u/{name}")).unwrap();
+            ParticipantList { participants: vec![Participant { user, role_index: 2 }] }
+        };
+        for name in ["alice", "bob"] {
+            dictionary.write(&list(name));
+            assert_eq!(*dictionary.participants().unwrap().unwrap(), list(name));
+            assert_eq!(dictionary.clone().participants(), dictionary.participants());
+        }
+        dictionary.remove(ComponentId::PARTICIPANT_LIST);
+        assert_eq!(dictionary.participants(), Ok(None));
+        dictionary.insert(ComponentId::PARTICIPANT_LIST, vec![0xff]);
+        assert!(dictionary.participants().is_err());
     }
 
     #[test]
