@@ -11,7 +11,7 @@ use portcullis_core::wire::uri::{RoomUri, UserUri};
 use portcullis_store::audit::{AuditEntry, Outcome};
 
 use crate::admin::Person;
-use crate::harness::{Gateway, Lab, ORDINARY, client, eventually, room};
+use crate::harness::{Gateway, Lab, ORDINARY, client, eventually, room, user};
 
 const PACKAGES: usize = 6;
 const REQUESTS: usize = 16;
@@ -172,4 +172,20 @@ async fn a_hub_claims_elsewhere_only_for_who_is_in_the_room_that_is_named() {
         let door = lab.gateway(device.client().domain().as_str()).client(device.user());
         assert_eq!(door.count_key_packages(device.client()).await.unwrap(), 3);
     }
+}
+
+#[tokio::test]
+async fn a_user_that_asks_too_often_waits_and_nobody_else_does() {
+    let mut lab = Lab::new(&["a.example"]);
+    lab.gateways[0].configure("limits: { user: { per_minute: 1, burst: 5 } }\n");
+    lab.gateways[0].restart().await;
+    let gateway = lab.gateway("a.example");
+    let (alice, bob) = (user("a.example/u/alice"), user("a.example/u/bob"));
+    let door = gateway.client(&alice);
+    for _ in 0..5 {
+        door.register_user(&alice).await.unwrap();
+    }
+    let refused = door.register_user(&alice).await.unwrap_err();
+    assert_eq!(refused.problem().map(|problem| problem.status), Some(429), "{refused:?}");
+    gateway.client(&bob).register_user(&bob).await.unwrap();
 }

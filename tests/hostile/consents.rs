@@ -6,6 +6,9 @@ use portcullis_core::wire::consent::{ConsentEntry, ConsentOperation};
 use super::{ATTACKS, Attack, Scene, malformed, slow};
 use crate::harness::user;
 
+/// What attacks the two endpoints.
+pub(super) const SUITES: [fn(); 2] = [requests_for_consent, answers_to_requests_for_consent];
+
 /// Steps of `actor`, a user of b.example, towards Alice; one of them undoes the other.
 fn steps(scene: &Scene, forward: ConsentOperation, actor: &str) -> [ConsentEntry; 2] {
     let (alice, actor) = (scene.alice.user().clone(), user(actor));

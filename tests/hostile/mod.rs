@@ -1,9 +1,11 @@
 //! A peer that means harm, on every endpoint: it is answered as the protocol says, and nobody else notices.
 
+mod complete;
 mod consents;
 mod reports;
 mod searches;
 mod slow;
+
 use portcullis::member::Device;
 use portcullis::peer::{Endpoint, PeerError};
 use portcullis_core::wire::Wire;
@@ -38,21 +40,14 @@ enum Attack {
     Stale,
     /// Changed after it was signed.
     Forged,
-    /// Byte by byte, or never whole.
+    /// Never whole.
     Slow,
 }
 
-const ATTACKS: [Attack; 9] = [
-    Attack::Replay,
-    Attack::Reorder,
-    Attack::Duplicate,
-    Attack::Truncate,
-    Attack::Oversize,
-    Attack::WrongIdentity,
-    Attack::Stale,
-    Attack::Forged,
-    Attack::Slow,
-];
+const ATTACKS: [Attack; 9] = {
+    use Attack::*;
+    [Replay, Reorder, Duplicate, Truncate, Oversize, WrongIdentity, Stale, Forged, Slow]
+};
 
 /// Messages of so many epochs before the current one are taken.
 const PAST_EPOCHS: usize = 2;

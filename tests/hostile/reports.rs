@@ -8,6 +8,9 @@ use crate::federation::assert_accepted;
 use crate::harness::room;
 use crate::rights::complaint;
 
+/// What attacks the endpoint.
+pub(super) const SUITE: fn() = reports_of_abuse;
+
 impl Scene {
     /// Something that Alice says, as Bob can report it.
     async fn evidence(&mut self, text: &str) -> AbusiveMessage {

@@ -7,6 +7,9 @@ use portcullis_core::wire::identifier_query::{
 
 use super::{ATTACKS, Attack, Scene, malformed, slow};
 
+/// What attacks the endpoint.
+pub(super) const SUITE: fn() = queries_for_users;
+
 #[tokio::test]
 async fn queries_for_users() {
     let mut scene = Scene::open().await;

@@ -7,7 +7,7 @@ use reqwest::{Body, Certificate, Client, Identity};
 
 use crate::harness::Gateway;
 
-/// A request that stops half-way is given up by the door, and so is a connection that says nothing.
+/// A request that stops half-way is given up by the door.
 pub(super) async fn assert_given_up(by: &Gateway, to: &Gateway, endpoint: &Endpoint, good: &[u8]) {
     let half = Bytes::copy_from_slice(&good[..good.len() / 2]);
     let body = stream::once(async move { Ok::<_, std::io::Error>(half) }).chain(stream::pending());
