@@ -97,8 +97,8 @@ impl Server {
         if freed > 0 {
             tracing::info!(freed, "leases of processes that have ended are free again");
         }
-        let taken = gateway.take_policy_folder(gateway.policy().active(), "policy.loaded").await;
-        taken.map_err(|error| anyhow::anyhow!("policies cannot decide: {}", causes(&error)))?;
+        let loaded = gateway.load_policy().await;
+        loaded.map_err(|error| anyhow::anyhow!("policies cannot decide: {}", causes(&error)))?;
         gateway.refresh_peers().await?;
         gateway.open_hub_keys().await.context("cannot open the keys that messages are franked with")?;
 
@@ -185,10 +185,12 @@ impl Server {
             Ok(Err(error)) => return tracing::error!(%error, "policies are not reloaded, the last good ones go on"),
             Err(error) => return tracing::error!(%error, "policies are not reloaded, the last good ones go on"),
         };
-        match self.gateway.take_policy_folder(read, "policy.reloaded").await {
+        match self.gateway.reload_policy(read).await {
             Ok(Folder::Decides) => tracing::info!("policies are reloaded"),
             Ok(Folder::Draft) => tracing::info!("policies of the folder are a draft, and wait to be activated"),
-            Ok(Folder::Unchanged) => tracing::info!("policies of the folder have not changed, and others decide"),
+            Ok(Folder::Retired) => {
+                tracing::info!("policies of the folder have decided before, and others decide by now")
+            }
             Ok(Folder::Ignored) => tracing::info!("policies come from the store, their folder does not count"),
             Err(error) => {
                 tracing::error!(

@@ -403,3 +403,19 @@ fn an_unknown_room_template_is_told_with_those_that_there_are() {
     let told = run(3, &["compile", bundle.dir.join("broken.yaml").to_str().unwrap()]);
     assert_eq!(told.matches("roels").count(), 1, "{told}");
 }
+
+#[test]
+fn a_file_that_is_formatted_stays_whose_it_is() {
+    use std::os::unix::fs::{MetadataExt as _, chown};
+    let bundle = Authored::new();
+    bundle.write("ceiling/night.cedar", &NIGHT.replace("\n  ", " ").replace(",\n", ", "));
+    let file = bundle.dir.join("ceiling/night.cedar");
+    let whose = || std::fs::metadata(&file).map(|of| (of.uid(), of.gid())).unwrap();
+    if whose().0 == 0 {
+        // Only root can give a file away, and only root has taken one.
+        chown(&file, Some(65_534), Some(65_534)).unwrap();
+    }
+    let before = whose();
+    assert_eq!(bundle.says(0, &["fmt"]), "ceiling/night.cedar\n");
+    assert_eq!(whose(), before);
+}

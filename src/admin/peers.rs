@@ -222,11 +222,5 @@ pub(super) fn parsed(domain: &str) -> Result<Domain, Problem> {
 
 /// A reason somebody has given: one line that says something.
 pub(super) fn worded(reason: String) -> Result<String, Problem> {
-    /// Longest reason, in bytes.
-    const LONGEST: usize = 1024;
-    if reason.trim().is_empty() || reason.len() > LONGEST || reason.chars().any(char::is_control) {
-        let message = format!("a reason is one line of at most {LONGEST} bytes, and not empty");
-        return Err(Problem::Malformed(message));
-    }
-    Ok(reason)
+    crate::gateway::admin::worded(&reason).map_err(Problem::Malformed)
 }

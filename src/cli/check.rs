@@ -24,27 +24,34 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
-    let (config, _) = everything(&args.config)?;
+    let (source, config, opened) = everything(&args.config)?;
+    opened.map_err(|error| Failure::invalid(reports(&source, error)))?;
     let names: Vec<&str> = config.domains.iter().map(|domain| domain.as_str()).collect();
     output::line(format!("{}: good, for {}", args.config.display(), names.join(", ")));
     Ok(())
 }
 
 /// Reads the configuration, its keys and its policies; says everything that is wrong with them, each where the
-/// configuration names it.
-pub(super) fn everything(path: &Path) -> Result<(Config, Policy), Failure> {
+/// configuration names it. Where it is the policies alone, that is left to the caller.
+pub(super) fn everything(path: &Path) -> Result<(Source, Config, Result<Policy, PolicyError>), Failure> {
     let source = Source::read(path)?;
     let config = Config::parse(&source)?;
     let faults = keys_and_peers(&config).into_iter().chain(token_keys(&config)?).chain(collector(&config));
-    let faults = faults.map(|(key, error)| Report::new(source.fault(&key, format!("{error:#}"))));
-    let opened = Policy::open(&config.policies).map_err(|error| match error {
+    let faults: Vec<Report> =
+        faults.map(|(key, error)| Report::new(source.fault(&key, format!("{error:#}")))).collect();
+    let opened = Policy::open(&config.policies);
+    if faults.is_empty() {
+        return Ok((source, config, opened));
+    }
+    let of_policies = opened.err().map(|error| reports(&source, error));
+    Err(Failure::invalid(of_policies.into_iter().flatten().chain(faults)))
+}
+
+/// What is wrong with the policies.
+pub(super) fn reports(source: &Source, error: PolicyError) -> Vec<Report> {
+    match error {
         PolicyError::Invalid { path, files, diagnostics } => diagnostics::reports(&path, &files, diagnostics),
         error => vec![Report::new(source.fault("policies", format!("{:#}", anyhow::Error::from(error))))],
-    });
-    let faults: Vec<Report> = faults.collect();
-    match opened {
-        Ok(policy) if faults.is_empty() => Ok((config, policy)),
-        opened => Err(Failure::invalid(opened.err().into_iter().flatten().chain(faults))),
     }
 }
 

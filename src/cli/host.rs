@@ -53,8 +53,32 @@ pub(super) fn change<T: Send + 'static>(
     }
 }
 
-/// Who runs this command, for the audit log.
+/// Who runs this command, for the audit log: the real user of the process, whatever its environment says. People of the
+/// admin door have another prefix, for the same name is not the same person there.
 pub(super) fn operator() -> String {
-    let user = std::env::var("SUDO_USER").or_else(|_| std::env::var("USER"));
-    format!("operator:{}", user.unwrap_or_else(|_| "unknown".to_owned()))
+    let uid = rustix::process::getuid().as_raw();
+    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    format!("host:{}", name_of(uid, &users).unwrap_or_else(|| uid.to_string()))
+}
+
+/// The name of a user as it stands in `/etc/passwd`.
+fn name_of(uid: u32, users: &str) -> Option<String> {
+    let mut named = users.lines().filter_map(|line| {
+        let mut fields = line.split(':');
+        Some((fields.next()?, fields.nth(1)?.parse::<u32>().ok()?))
+    });
+    named.find(|(_, of)| *of == uid).map(|(name, _)| name.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_has_the_name_of_its_number_and_no_other() {
+        let users = "root:x:0:0:root:/root:/bin/sh\n# 7\nbroken\nann:x:7:100::/home/ann:/bin/sh\nann2:x:7:100:::\n";
+        assert_eq!(name_of(0, users).as_deref(), Some("root"));
+        assert_eq!(name_of(7, users).as_deref(), Some("ann"));
+        assert_eq!(name_of(100, users), None);
+    }
 }

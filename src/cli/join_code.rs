@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::host::{change, operator};
 use super::{Failure, output};
 use crate::gateway::Clock;
+use crate::gateway::admin::worded;
 use crate::gateway::join_codes::{self, NewJoinCode};
 
 /// Codes read at once.
@@ -36,7 +37,7 @@ pub(super) enum Command {
         #[arg(long, value_parser = Domain::parse)]
         provider: Option<Domain>,
         /// Why; goes into the audit log.
-        #[arg(long)]
+        #[arg(long, value_parser = worded)]
         reason: String,
     },
     /// List the codes of a room, good or not.
@@ -54,7 +55,7 @@ pub(super) enum Command {
         /// Identifier of the code, as it is listed.
         code: Uuid,
         /// Why; goes into the audit log.
-        #[arg(long)]
+        #[arg(long, value_parser = worded)]
         reason: String,
     },
 }

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::host::{Host, change, operator};
 use super::{Failure, output};
+use crate::gateway::admin::worded;
 use crate::gateway::lanes::{self, Lane};
 
 /// Reason of what needs none, for the audit log.
@@ -46,7 +47,7 @@ enum Command {
         #[command(flatten)]
         lane: Which,
         /// Why it may be left out.
-        #[arg(long)]
+        #[arg(long, value_parser = worded)]
         reason: String,
         /// Leave out everything up to this position of the lane, not only its first message.
         #[arg(long, value_name = "POSITION")]

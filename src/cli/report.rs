@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::host::{Host, change, operator};
 use super::{Failure, output};
+use crate::gateway::admin::worded;
 use crate::gateway::reports::{self, Handling, Reported, name};
 use crate::gateway::verdict_code;
 
@@ -57,7 +58,7 @@ enum Command {
         #[arg(long, requires = "reason")]
         content: bool,
         /// Why what was reported is read; goes into the audit log.
-        #[arg(long)]
+        #[arg(long, value_parser = worded)]
         reason: Option<String>,
         /// Print a JSON object.
         #[arg(long)]
@@ -71,10 +72,10 @@ enum Command {
         #[arg(value_enum)]
         state: Decided,
         /// Number of the case; what stands there stays when not given.
-        #[arg(long)]
+        #[arg(long, value_parser = worded)]
         case: Option<String>,
         /// Why; goes into the audit log.
-        #[arg(long)]
+        #[arg(long, value_parser = worded)]
         reason: String,
         /// Refuse when somebody else has changed it since you saw it in this version.
         #[arg(long, value_name = "VERSION")]

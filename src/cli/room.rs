@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::host::{Host, change, operator};
 use super::{Failure, join_code, output};
 use crate::config::Config;
+use crate::gateway::admin::worded;
 use crate::gateway::moderation::{self, Carried, Change, Stands};
 
 /// Rooms read at once.
@@ -85,7 +86,7 @@ enum Command {
         /// The room.
         room: RoomUri,
         /// Why; goes into the audit log.
-        #[arg(long)]
+        #[arg(long, value_parser = worded)]
         reason: String,
     },
 }
@@ -93,7 +94,7 @@ enum Command {
 #[derive(Clone, Debug, clap::Args)]
 struct Because {
     /// Why; goes into the audit log.
-    #[arg(long)]
+    #[arg(long, value_parser = worded)]
     reason: String,
     /// Number of the case.
     #[arg(long, default_value = "")]

@@ -1,11 +1,13 @@
 use std::path::PathBuf;
 
 use anyhow::Context;
+use portcullis_store::Store;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Failure, check};
-use crate::gateway::Clock;
-use crate::server::{Server, Sockets};
+use crate::config::Config;
+use crate::gateway::{Active, Clock, Policy, rollout};
+use crate::server::{Server, Sockets, store_options};
 use crate::telemetry;
 
 /// Arguments of `portcullis serve`.
@@ -22,7 +24,15 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
-    let (config, policy) = check::everything(&args.config)?;
+    let (source, config, opened) = check::everything(&args.config)?;
+    let policy = match opened {
+        Ok(policy) => policy,
+        // A folder that has broken while a good bundle decides keeps nobody from starting.
+        Err(flaw) => match kept(&config) {
+            Some(kept) => Policy::stand_in(kept, &config.policies, &flaw),
+            None => return Err(Failure::invalid(check::reports(&source, flaw))),
+        },
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start")?;
     let telemetry = telemetry::start(&config.telemetry).context("cannot start the telemetry")?;
     let served: anyhow::Result<()> = runtime.block_on(async {
@@ -42,4 +52,10 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     });
     telemetry.shut_down();
     Ok(served?)
+}
+
+/// What the database names, if it can be read and that can decide.
+fn kept(config: &Config) -> Option<Active> {
+    let store = Store::open(&config.database, &store_options(config)).ok()?;
+    store.read(|conn| rollout::named(conn, &config.policies)).ok()?
 }

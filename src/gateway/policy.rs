@@ -5,13 +5,14 @@ mod signature;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use portcullis_core::policy::{Bundle, Diagnostic, Engine, MAX_BUNDLE_BYTES, MAX_FILE_BYTES, MAX_FILES};
+use portcullis_core::policy::{Bundle, Diagnostic, Engine, MAX_BUNDLE_BYTES, MAX_FILE_BYTES, MAX_FILES, is_example};
 use portcullis_core::wire::uri::Domain;
 use tokio::sync::watch;
 
 use crate::config::Policies;
+use crate::peer::causes;
 use crate::telemetry::metrics;
 pub use signature::sign as sign_bundle;
 
@@ -59,14 +60,39 @@ pub enum PolicyError {
     Altered,
 }
 
+/// What keeps a bundle from deciding, in one sentence that names the first things.
+pub(super) fn described(error: &PolicyError) -> String {
+    /// How many are named.
+    const FIRST: usize = 20;
+    match error {
+        PolicyError::Invalid { diagnostics, .. } => {
+            let first: Vec<String> = diagnostics.iter().take(FIRST).map(ToString::to_string).collect();
+            format!("the bundle is not valid, {} errors: {}", diagnostics.len(), first.join("; "))
+        }
+        error => causes(error),
+    }
+}
+
 /// The bundle that decides now.
 pub struct Policy {
     config: Policies,
     active: RwLock<Arc<Active>>,
     /// Moves when another bundle decides, or others are suspended.
     changed: watch::Sender<u64>,
-    /// Held while the bundle that the database names is put in force; what is in it could not be.
-    pub(super) turn: Mutex<Option<[u8; 32]>>,
+    /// What is wrong with the folder of the configuration, where this began with what the database names.
+    flaw: Option<String>,
+    turn: Mutex<Turn>,
+}
+
+/// What this process has seen of the pointer and of the folder; held while the bundle that the database names is put in force.
+#[derive(Default)]
+pub(super) struct Turn {
+    /// SHA-256 of what the database kept when it could not be put in force.
+    pub(super) broken: Option<[u8; 32]>,
+    /// How often the pointer had been moved.
+    pub(super) seen: Option<u64>,
+    /// Digest of what the folder held.
+    pub(super) folder: Option<[u8; 32]>,
 }
 
 /// One proved bundle.
@@ -77,6 +103,8 @@ pub struct Active {
     pub bundle: Bundle,
     /// Its files as JSON, for keeping: a decision can be looked at again long after the bundle is gone.
     pub files: Vec<u8>,
+    /// Whether there are signatures among them.
+    pub has_signatures: bool,
 }
 
 impl Active {
@@ -106,25 +134,28 @@ impl Active {
     /// # Errors
     ///
     /// [`PolicyError::Invalid`] with everything that is wrong, and [`PolicyError::Unsigned`].
-    pub fn prove(files: BTreeMap<String, Vec<u8>>, config: &Policies, folder: &Path) -> Result<Self, PolicyError> {
+    pub fn prove(mut files: BTreeMap<String, Vec<u8>>, config: &Policies, folder: &Path) -> Result<Self, PolicyError> {
+        let bundle = Bundle::load(files.clone()).map_err(|diagnostics| PolicyError::Invalid {
+            path: folder.to_owned(),
+            files: files.clone(),
+            diagnostics,
+        })?;
+        // The digest does not name them.
+        files.retain(|file, _| !is_example(file));
         let texts: BTreeMap<&String, _> =
             files.iter().map(|(name, text)| (name, String::from_utf8_lossy(text))).collect();
         let kept = serde_json::to_vec(&texts).unwrap_or_default();
         let signatures = signature::in_files(&files);
-        let bundle = Bundle::load(files.clone()).map_err(|diagnostics| PolicyError::Invalid {
-            path: folder.to_owned(),
-            files,
-            diagnostics,
-        })?;
         if !config.signers.is_empty() && !signature::is_signed(&bundle.digest(), &signatures, &config.signers) {
             return Err(PolicyError::Unsigned);
         }
-        Ok(Self { engine: Engine::new(&bundle), bundle, files: kept })
+        let has_signatures = !signatures.is_empty();
+        Ok(Self { engine: Engine::new(&bundle), bundle, files: kept, has_signatures })
     }
 
     fn with_suspended(&self, providers: BTreeSet<Domain>) -> Self {
         let engine = self.engine.with_suspended(providers);
-        Self { engine, bundle: self.bundle.clone(), files: self.files.clone() }
+        Self { engine, bundle: self.bundle.clone(), files: self.files.clone(), has_signatures: self.has_signatures }
     }
 }
 
@@ -135,8 +166,26 @@ impl Policy {
     ///
     /// [`PolicyError`] with everything that is wrong.
     pub fn open(config: &Policies) -> Result<Self, PolicyError> {
-        let active = RwLock::new(Arc::new(Active::read(config)?));
-        Ok(Self { config: config.clone(), active, changed: watch::Sender::new(0), turn: Mutex::default() })
+        Ok(Self::beginning_with(Active::read(config)?, config, None))
+    }
+
+    /// Begins with a kept bundle, for the folder of the configuration has a flaw.
+    pub fn stand_in(kept: Active, config: &Policies, flaw: &PolicyError) -> Self {
+        Self::beginning_with(kept, config, Some(described(flaw)))
+    }
+
+    fn beginning_with(active: Active, config: &Policies, flaw: Option<String>) -> Self {
+        let (config, active) = (config.clone(), RwLock::new(Arc::new(active)));
+        Self { config, active, changed: watch::Sender::new(0), flaw, turn: Mutex::default() }
+    }
+
+    /// What is wrong with the folder of the configuration, where this began without it.
+    pub(super) fn flaw(&self) -> Option<&str> {
+        self.flaw.as_deref()
+    }
+
+    pub(super) fn turn(&self) -> MutexGuard<'_, Turn> {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Where bundles come from, and what it takes for another one to decide.
@@ -151,7 +200,7 @@ impl Policy {
 
     /// The bundle that decides now. A request takes it once, so that one bundle decides all of it.
     pub fn active(&self) -> Arc<Active> {
-        Arc::clone(&self.active.read().unwrap_or_else(std::sync::PoisonError::into_inner))
+        Arc::clone(&self.active.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Reads and proves the folder again. The bundle that decides stays the same until [`Self::activate`].
@@ -167,7 +216,7 @@ impl Policy {
 
     /// Lets a bundle decide from now on. Who is suspended beside its settings stays so.
     pub fn activate(&self, bundle: Arc<Active>) {
-        let mut active = self.active.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut active = self.active.write().unwrap_or_else(PoisonError::into_inner);
         let suspended = active.engine.suspended().clone();
         *active = Arc::new(bundle.with_suspended(suspended));
         self.changed.send_modify(|count| *count = count.wrapping_add(1));
@@ -175,7 +224,7 @@ impl Policy {
 
     /// Suspends these providers, and no others, beside those that the bundle's settings suspend.
     pub fn suspend(&self, providers: BTreeSet<Domain>) {
-        let mut active = self.active.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut active = self.active.write().unwrap_or_else(PoisonError::into_inner);
         *active = Arc::new(active.with_suspended(providers));
         self.changed.send_modify(|count| *count = count.wrapping_add(1));
     }

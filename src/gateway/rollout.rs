@@ -2,9 +2,10 @@
 //! bundles is on the record with its effect, with what decided before and after.
 
 use std::str::FromStr;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use aws_lc_rs::digest;
 use data_encoding::HEXLOWER;
 use portcullis_core::time::Millis;
 use portcullis_store::audit::{AuditRecord, Outcome};
@@ -15,7 +16,7 @@ use tokio::sync::watch as channel;
 use tokio::time::sleep;
 use uuid::Uuid;
 
-use super::policy::{Active, PolicyError};
+use super::policy::{Active, PolicyError, Turn, described};
 use super::{Gateway, GatewayError, Inner};
 use crate::config::{Activate, Policies, PolicySource};
 use crate::peer::causes;
@@ -25,7 +26,7 @@ use crate::telemetry::metrics;
 const PAUSE: Duration = Duration::from_secs(1);
 /// How many activations are looked through for the one to go back to.
 const REMEMBERED: u32 = 1000;
-/// Who brings what stands in the folder of a configuration.
+/// Who brings what stands in the folder of a configuration: whoever can write there, so nobody in particular.
 const FILES: &str = "files";
 
 /// Digest of a bundle, 64 hexadecimal digits.
@@ -99,19 +100,6 @@ impl From<RolloutError> for GatewayError {
     }
 }
 
-/// What keeps a bundle from deciding, in one sentence that names the first things.
-pub(super) fn described(error: &PolicyError) -> String {
-    /// How many are named.
-    const FIRST: usize = 20;
-    match error {
-        PolicyError::Invalid { diagnostics, .. } => {
-            let first: Vec<String> = diagnostics.iter().take(FIRST).map(ToString::to_string).collect();
-            format!("the bundle is not valid, {} errors: {}", diagnostics.len(), first.join("; "))
-        }
-        error => causes(error),
-    }
-}
-
 /// A kept bundle, proved to be one that can decide here.
 ///
 /// # Errors
@@ -122,14 +110,31 @@ pub fn kept(conn: &mut Conn, digest: &[u8; 32], config: &Policies) -> Result<Arc
     Ok(Arc::new(Active::of_kept(&kept, digest, config)?))
 }
 
+/// The bundle that the database names, proved to be one that can decide here; `None` where it names none.
+///
+/// # Errors
+///
+/// [`RolloutError::Bundle`] when it is not good.
+pub fn named(conn: &mut Conn, config: &Policies) -> Result<Option<Active>, RolloutError> {
+    let Some(pointer) = bundles::pointer(conn)? else { return Ok(None) };
+    let kept = bundles::load(conn, &pointer.active)?.ok_or(StoreError::Missing)?;
+    Ok(Some(Active::of_kept(&kept, &pointer.active, config)?))
+}
+
 /// The bundle that decided before the one that does now.
 ///
 /// # Errors
 ///
-/// [`RolloutError::State`] when there was none.
+/// [`RolloutError::State`] when there was none, or when it was gone back from.
 pub fn previous(conn: &mut Conn) -> Result<[u8; 32], RolloutError> {
     let none = RolloutError::State("no other bundle has decided before");
     let Some(pointer) = bundles::pointer(conn)? else { return Err(none) };
+    if let How::RolledBack | How::BreakGlass = pointer.how {
+        // What decided before was gone back from: nobody wants it by saying nothing.
+        return Err(RolloutError::State(
+            "the policies were rolled back last: say by its digest which bundle is to decide",
+        ));
+    }
     let before = bundles::activations(conn, REMEMBERED)?;
     let before = before.into_iter().map(|activation| activation.digest).find(|digest| *digest != pointer.active);
     before.ok_or(none)
@@ -154,21 +159,26 @@ pub fn take(
         Step::Approve(digest) => *digest,
     };
     let (by, at) = (author.by.clone(), now);
+    bundles::hold(tx)?;
     let (kind, outcome, moved) = match step {
         Step::Push(active) => {
-            bundles::put(tx, &digest, &active.files, &by, at)?;
+            keep(tx, active, &by, at)?;
             ("policy.pushed", Outcome::Info, None)
         }
         Step::Approve(_) => {
-            if standing(tx, &digest)?.pushed_by == by {
+            let pushed_by = standing(tx, &digest)?.pushed_by;
+            if pushed_by == by {
                 return Err(RolloutError::State("a bundle is approved by somebody else than who has brought it"));
+            }
+            if config.approvals > 1 && pushed_by != FILES {
+                are_two(&pushed_by, &by)?;
             }
             bundles::approve(tx, &digest, &by, at)?;
             ("policy.approved", Outcome::Info, None)
         }
         Step::Activate(_) => {
-            if config.approvals > 1 && standing(tx, &digest)?.approved.is_none() {
-                return Err(RolloutError::State("nobody else has approved the bundle, and it takes two people"));
+            if config.approvals > 1 {
+                stands_behind(&standing(tx, &digest)?, &by)?;
             }
             let before = bundles::activate(tx, &Activation { digest, by, at }, How::Activated)?;
             ("policy.activated", Outcome::Info, Some(before))
@@ -211,6 +221,37 @@ pub fn take(
     Ok(stands)
 }
 
+/// Whether two people stand behind a bundle that somebody activates.
+fn stands_behind(stands: &KeptBundle, activator: &str) -> Result<(), RolloutError> {
+    let Some((approver, _)) = &stands.approved else {
+        return Err(RolloutError::State("nobody else has approved the bundle, and it takes two people"));
+    };
+    // Who has written into the folder is not known, and may be the one who approves.
+    are_two(approver, if stands.pushed_by == FILES { activator } else { &stands.pushed_by })
+}
+
+/// Whether two names of the audit log are surely two people.
+fn are_two(one: &str, other: &str) -> Result<(), RolloutError> {
+    let kind = |name: &str| name.split(':').next().map(ToOwned::to_owned);
+    if one == other {
+        return Err(RolloutError::State("it takes two people, and this is one"));
+    }
+    if kind(one) != kind(other) {
+        // One person has a name at the admin door and another one on the host.
+        return Err(RolloutError::State("both people come the same way: at the admin door, or from the host"));
+    }
+    Ok(())
+}
+
+/// Keeps a bundle. What is kept already gets the signatures that stand beside it now.
+fn keep(tx: &mut Tx<'_>, active: &Active, by: &str, now: Millis) -> Result<(), StoreError> {
+    let digest = active.bundle.digest();
+    if !bundles::put(tx, &digest, &active.files, by, now)? && active.has_signatures {
+        bundles::replace(tx, &digest, &active.files)?;
+    }
+    Ok(())
+}
+
 fn standing(tx: &mut Tx<'_>, digest: &[u8; 32]) -> Result<KeptBundle, RolloutError> {
     bundles::find(tx, digest).map_err(|error| match error {
         StoreError::Missing => RolloutError::State("no such bundle is kept"),
@@ -229,29 +270,38 @@ pub enum Folder {
     Decides,
     /// It waits for somebody.
     Draft,
-    /// It is what the folder held before, and somebody has let another bundle decide since.
-    Unchanged,
+    /// It has decided before, and another bundle does by now.
+    Retired,
     /// The folder does not matter.
     Ignored,
 }
 
-/// Takes what the folder of a configuration holds, with its record. It decides unaided where no other bundle does, or where
-/// it has changed and that is enough.
+/// Takes what the folder of a configuration holds, with its record. It decides unaided where no other bundle does; and, if
+/// that is enough, where it never has, or where this process has seen it change since it took it as `last` and nobody has gone
+/// back from anything. So no process that is late, or starts again, undoes what has been done since.
 fn take_folder(
     tx: &mut Tx<'_>,
-    folder: &Active,
+    (folder, last): (&Active, Option<[u8; 32]>),
     config: &Policies,
     (kind, now): (&str, Millis),
 ) -> Result<Folder, StoreError> {
+    bundles::hold(tx)?;
     let (digest, before) = (folder.bundle.digest(), bundles::pointer(tx)?);
     let from_files = config.source == PolicySource::Files;
-    let changed = before.as_ref().is_none_or(|pointer| pointer.files != Some(digest));
-    let unaided = from_files && changed && config.activate == Activate::OnChange && config.approvals < 2;
     if from_files || before.is_none() {
-        bundles::put(tx, &digest, &folder.files, FILES, now)?;
+        keep(tx, folder, FILES, now)?;
     }
+    let has_decided = match bundles::find(tx, &digest) {
+        Ok(kept) => kept.activated_at.is_some(),
+        Err(StoreError::Missing) => false,
+        Err(error) => return Err(error),
+    };
+    let changed = last.is_some_and(|last| last != digest);
+    let gone_back = before.as_ref().is_some_and(|pointer| matches!(pointer.how, How::RolledBack | How::BreakGlass));
+    let unaided = from_files && config.activate == Activate::OnChange && config.approvals < 2;
+    let is_wanted = unaided && (!has_decided || (changed && !gone_back));
     let decides = before.as_ref().is_some_and(|pointer| pointer.active == digest);
-    if before.is_none() || (unaided && !decides) {
+    if before.is_none() || (is_wanted && !decides) {
         bundles::activate(tx, &Activation { digest, by: FILES.to_owned(), at: now }, How::Files)?;
     }
     if from_files {
@@ -259,11 +309,11 @@ fn take_folder(
     }
     let after = bundles::pointer(tx)?;
     let decides = after.as_ref().is_some_and(|pointer| pointer.active == digest);
-    let (outcome, reason) = match (decides, from_files, changed) {
+    let (outcome, reason) = match (decides, from_files, has_decided) {
         (true, ..) => (Folder::Decides, "bundle_is_active"),
         (false, false, _) => (Folder::Ignored, "folder_does_not_count"),
-        (false, true, true) => (Folder::Draft, "bundle_is_draft"),
-        (false, true, false) => (Folder::Unchanged, "bundle_is_unchanged"),
+        (false, true, false) => (Folder::Draft, "bundle_is_draft"),
+        (false, true, true) => (Folder::Retired, "bundle_is_retired"),
     };
     tx.stage(&AuditRecord {
         reason: reason.to_owned(),
@@ -279,17 +329,48 @@ fn take_folder(
 }
 
 impl Gateway {
-    /// Takes what the folder of the configuration holds, as `folder` has it, and puts in force here what decides then.
-    /// `kind` is that of the record.
+    /// At the start of a process: takes what the folder of the configuration holds and puts in force here what decides then.
+    /// Where the one or the other is not good, the bundle that this began with goes on, and an alarm is on the record.
+    ///
+    /// # Errors
+    ///
+    /// [`GatewayError`] of the database.
+    pub async fn load_policy(&self) -> Result<(), GatewayError> {
+        const KIND: &str = "policy.loaded";
+        let work = |inner: &Arc<Inner>| {
+            let followed = match inner.policy.flaw() {
+                Some(flaw) => {
+                    tracing::error!(cause = flaw, "policies of the folder are not good, those of the database go on");
+                    metrics::policy_load("bad");
+                    inner.alarm_of_policy(KIND, "folder_is_not_good", flaw)?;
+                    inner.follow_policy(None)
+                }
+                None => {
+                    let folder = inner.policy.active();
+                    inner.take_folder(&folder, KIND)?;
+                    inner.follow_policy(Some(folder))
+                }
+            };
+            match followed {
+                Err(GatewayError::Decode(flaw)) => {
+                    let flaw = causes(flaw.as_ref());
+                    tracing::error!(cause = flaw, "policies that should decide are not good, those of the folder do");
+                    inner.alarm_of_policy(KIND, "active_bundle_is_not_good", &flaw)
+                }
+                followed => followed,
+            }
+        };
+        self.0.aside(work).await
+    }
+
+    /// Takes what the folder of the configuration holds by now, as `folder` has it, and puts in force here what decides then.
     ///
     /// # Errors
     ///
     /// [`GatewayError`] of the database, or when what decides cannot decide here.
-    pub async fn take_policy_folder(&self, folder: Arc<Active>, kind: &'static str) -> Result<Folder, GatewayError> {
+    pub async fn reload_policy(&self, folder: Arc<Active>) -> Result<Folder, GatewayError> {
         let work = move |inner: &Arc<Inner>| {
-            let (config, now, taken) = (inner.policy.config().clone(), inner.clock.now(), Arc::clone(&folder));
-            let outcome =
-                inner.store.write("policy", move |tx: &mut Tx<'_>| take_folder(tx, &taken, &config, (kind, now)))?;
+            let outcome = inner.take_folder(&folder, "policy.reloaded")?;
             inner.follow_policy(Some(folder))?;
             Ok(outcome)
         };
@@ -307,45 +388,69 @@ impl Gateway {
 }
 
 impl Inner {
+    fn take_folder(&self, folder: &Arc<Active>, kind: &'static str) -> Result<Folder, GatewayError> {
+        let (config, now, taken) = (self.policy.config().clone(), self.clock.now(), Arc::clone(folder));
+        let last = self.policy.turn().folder;
+        let job = move |tx: &mut Tx<'_>| take_folder(tx, (&taken, last), &config, (kind, now));
+        let outcome = self.store.write("policy", job)?;
+        self.policy.turn().folder = Some(folder.bundle.digest());
+        Ok(outcome)
+    }
+
+    fn alarm_of_policy(&self, kind: &str, reason: &str, flaw: &str) -> Result<(), GatewayError> {
+        let decides = self.policy.active().bundle.digest();
+        let record = AuditRecord {
+            reason: reason.to_owned(),
+            bundle: Some(decides),
+            detail: json!({ "decides": BundleId(decides).to_string(), "flaw": flaw }),
+            ..AuditRecord::new(Uuid::now_v7(), self.clock.now(), kind, Outcome::Alarm)
+        };
+        Ok(self.store.write("policy", move |tx: &mut Tx<'_>| tx.stage(&record))?)
+    }
+
     /// `known` need not be proved again.
     pub(super) fn follow_policy(&self, known: Option<Arc<Active>>) -> Result<(), GatewayError> {
-        let mut broken = self.policy.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut turn = self.policy.turn();
         let Some(pointer) = self.store.read(bundles::pointer).map_err(|error: StoreError| GatewayError::from(error))?
         else {
             return Ok(());
         };
+        let followed = self.put_in_force(&mut turn, &pointer, known);
+        // What was there at the start was told when it came.
+        let is_news = turn.seen.replace(pointer.version).is_some_and(|seen| seen < pointer.version);
+        if is_news && pointer.how == How::BreakGlass {
+            let bundle = BundleId(pointer.active);
+            metrics::policy_break_glass(1);
+            tracing::error!(%bundle, by = pointer.by, "policies were rolled back from the host, past the admin door");
+        }
+        followed
+    }
+
+    fn put_in_force(&self, turn: &mut Turn, pointer: &Pointer, known: Option<Arc<Active>>) -> Result<(), GatewayError> {
         let digest = pointer.active;
         if self.policy.active().bundle.digest() == digest {
-            *broken = None;
+            turn.broken = None;
             return Ok(());
         }
-        let known = known.filter(|known| known.bundle.digest() == digest);
-        if known.is_none() && *broken == Some(digest) {
-            return Ok(()); // That was told.
-        }
-        let config = self.policy.config();
-        let proved = match known {
-            Some(known) => Ok(known),
-            None => self.store.read(|conn| kept(conn, &digest, config)).inspect(|_| metrics::policy_load("good")),
+        let active = match known.filter(|known| known.bundle.digest() == digest) {
+            Some(known) => known,
+            None => {
+                let kept = self.store.read(|conn| bundles::load(conn, &digest))?;
+                let kept = kept.ok_or(StoreError::Corrupt("policy pointer"))?;
+                let mut hash = [0; 32];
+                hash.copy_from_slice(digest::digest(&digest::SHA256, &kept).as_ref());
+                if turn.broken == Some(hash) {
+                    return Ok(()); // That was told.
+                }
+                let proved = Active::of_kept(&kept, &digest, self.policy.config());
+                metrics::policy_load(if proved.is_ok() { "good" } else { "bad" });
+                let proved = proved.inspect_err(|_| turn.broken = Some(hash)).map_err(RolloutError::from)?;
+                Arc::new(proved)
+            }
         };
-        let active = proved.inspect_err(|error| {
-            if let RolloutError::Bundle(_) | RolloutError::State(_) = error {
-                *broken = Some(digest);
-                metrics::policy_load("bad");
-            }
-        })?;
         self.policy.activate(active);
-        *broken = None;
-        let bundle = BundleId(digest).to_string();
-        match pointer.how {
-            How::BreakGlass => {
-                metrics::policy_break_glass(1);
-                tracing::error!(%bundle, by = pointer.by, "policies were rolled back from the host, past the admin door");
-            }
-            How::Files | How::Activated | How::RolledBack => {
-                tracing::info!(%bundle, by = pointer.by, "another policy bundle decides");
-            }
-        }
+        turn.broken = None;
+        tracing::info!(bundle = %BundleId(digest), by = pointer.by, "another policy bundle decides");
         Ok(())
     }
 }

@@ -5,6 +5,7 @@ mod lanes;
 mod peers;
 mod policies;
 mod postgres;
+mod rollout;
 mod rooms;
 
 use std::net::SocketAddr;

@@ -5,14 +5,14 @@ use serde_json::{Value, json};
 use super::{Person, address, sign};
 use crate::harness::{Cluster, Gateway, Lab, Replicas, edit, eventually, portcullis, room};
 
-const TWO: [&str; 2] = ["a.example", "b.example"];
+pub(super) const TWO: [&str; 2] = ["a.example", "b.example"];
 /// Nobody at b.example writes.
-const QUIET: &str = "@id(\"company.quiet\")\n@reason(\"QUIET\")\nforbid (\n  principal in Mimi::Provider::\"b.example\",\n  \
+pub(super) const QUIET: &str = "@id(\"company.quiet\")\n@reason(\"QUIET\")\nforbid (\n  principal in Mimi::Provider::\"b.example\",\n  \
     action == Mimi::Action::\"canSendMessage\",\n  resource is Mimi::Room\n);\n";
-const POLICIES: &str = "policies: policies";
+pub(super) const POLICIES: &str = "policies: policies";
 
 /// A person of another name.
-fn person(gateway: &Gateway, subject: &str, roles: &[&str]) -> Person {
+pub(super) fn person(gateway: &Gateway, subject: &str, roles: &[&str]) -> Person {
     let roles: Vec<String> = roles.iter().map(|role| (*role).to_owned()).collect();
     let grant = Grant {
         subject,
@@ -26,7 +26,7 @@ fn person(gateway: &Gateway, subject: &str, roles: &[&str]) -> Person {
 }
 
 /// The gateway's bundle in a folder of its own, with a policy more.
-fn candidate(gateway: &Gateway, policy: &str) -> std::path::PathBuf {
+pub(super) fn candidate(gateway: &Gateway, policy: &str) -> std::path::PathBuf {
     let folder = gateway.folder.with_extension("candidate");
     let copied = std::process::Command::new("cp").arg("-r").arg(gateway.folder.join("policies")).arg(&folder).status();
     assert!(copied.unwrap().success());
@@ -35,7 +35,7 @@ fn candidate(gateway: &Gateway, policy: &str) -> std::path::PathBuf {
 }
 
 /// The files of a folder as they are pushed.
-fn files(folder: &std::path::Path) -> Value {
+pub(super) fn files(folder: &std::path::Path) -> Value {
     fn collect(root: &std::path::Path, folder: &std::path::Path, into: &mut serde_json::Map<String, Value>) {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
@@ -52,12 +52,12 @@ fn files(folder: &std::path::Path) -> Value {
     found.into()
 }
 
-fn records(gateway: &Gateway, kind: &str) -> Vec<AuditEntry> {
+pub(super) fn records(gateway: &Gateway, kind: &str) -> Vec<AuditEntry> {
     gateway.database().entries().into_iter().filter(|entry| entry.record.kind == kind).collect()
 }
 
 /// The digest and state of each bundle that a command lists, the latest first.
-fn listed(gateway: &Gateway) -> Vec<(String, String)> {
+pub(super) fn listed(gateway: &Gateway) -> Vec<(String, String)> {
     let said = gateway.operated(&["policy", "list", "--json"]);
     let of = |line: &str| {
         let bundle: Value = serde_json::from_str(line).unwrap();
@@ -153,7 +153,11 @@ async fn a_rollback_from_the_host_needs_nobody_else_raises_the_alarm_and_outlive
     assert!(bob.say(&room(), "still here").await.unwrap().answer.is_ok());
     let hub = lab.gateway("a.example");
     hub.signal("HUP");
-    eventually("it is read", async || hub.log().contains("have not changed, and others decide").then_some(())).await;
+    assert_eq!(hub.log().matches("rolled back from the host").count(), 1, "the alarm is raised once");
+    eventually("it is read", async || {
+        hub.log().contains("have decided before, and others decide by now").then_some(())
+    })
+    .await;
     assert!(bob.say(&room(), "and still").await.unwrap().answer.is_ok());
     std::fs::write(hub.folder.join("policies/ceiling/mine.cedar"), QUIET.replace("QUIET", "SILENT")).unwrap();
     hub.signal("HUP");

@@ -2,10 +2,12 @@
 
 use std::collections::HashMap;
 
+use diesel::connection::SimpleConnection;
 use diesel::dsl::max;
 use diesel::prelude::*;
 use portcullis_core::time::Millis;
 
+use crate::conn::Kind;
 use crate::convert::{digest, millis, number, time};
 use crate::schema::{bundle_activations, bundles, policy_pointer};
 use crate::{Conn, StoreError, Topic, Tx};
@@ -98,6 +100,22 @@ pub fn put(tx: &mut Tx<'_>, digest: &[u8; 32], content: &[u8], by: &str, now: Mi
     Ok(put > 0)
 }
 
+/// Keeps other files of a bundle that is kept, for those beside the ones that its digest names, such as signatures, may change.
+/// Says whether they are others.
+///
+/// # Errors
+///
+/// [`StoreError`] of the database.
+pub fn replace(tx: &mut Tx<'_>, digest: &[u8; 32], content: &[u8]) -> Result<bool, StoreError> {
+    let other = bundles::table.filter(bundles::digest.eq(digest.as_slice())).filter(bundles::content.ne(content));
+    let replaced = db!(tx, |c| diesel::update(other).set(bundles::content.eq(content)).execute(c))?;
+    if replaced > 0 {
+        // Where it could not decide, it perhaps can now.
+        tx.touch(Topic::Policy);
+    }
+    Ok(replaced > 0)
+}
+
 /// The bundle of that digest.
 ///
 /// # Errors
@@ -108,20 +126,30 @@ pub fn load(conn: &mut Conn, digest: &[u8; 32]) -> Result<Option<Vec<u8>>, Store
     Ok(db!(conn, |c| query.first::<Vec<u8>>(c).optional())?)
 }
 
-/// Notes who else agrees with a bundle. Nothing changes when somebody has.
+/// Notes who else agrees with a bundle; of several, the last.
 ///
 /// # Errors
 ///
 /// [`StoreError::Missing`] when it is not kept, or was brought by this person.
 pub fn approve(tx: &mut Tx<'_>, digest: &[u8; 32], by: &str, now: Millis) -> Result<(), StoreError> {
     let kept = bundles::table.filter(bundles::digest.eq(digest.as_slice())).filter(bundles::pushed_by.ne(by));
-    let open = kept.filter(bundles::approved_by.is_null());
     let values = (bundles::approved_by.eq(Some(by)), bundles::approved_at.eq(Some(time(now)?)));
-    let approved = db!(tx, |c| diesel::update(open).set(values).execute(c))?;
-    if approved == 0 && db!(tx, |c| kept.select(bundles::stored_at).first::<i64>(c).optional())?.is_none() {
-        return Err(StoreError::Missing);
-    }
-    Ok(())
+    let approved = db!(tx, |c| diesel::update(kept).set(values).execute(c))?;
+    if approved == 0 { Err(StoreError::Missing) } else { Ok(()) }
+}
+
+/// Whoever else would move the pointer, or make the first one, waits from here on until this transaction ends.
+///
+/// # Errors
+///
+/// [`StoreError`] of the database.
+pub fn hold(tx: &mut Tx<'_>) -> Result<(), StoreError> {
+    let held = match &mut tx.kind {
+        Kind::Sqlite(_) => Ok(()), // has one writer
+        // There may be no row yet to be locked. Those who only read are not in the way.
+        Kind::Postgres(conn) => conn.batch_execute("LOCK TABLE policy_pointer IN SHARE ROW EXCLUSIVE MODE"),
+    };
+    Ok(tx.note(held)?)
 }
 
 /// Makes a kept bundle the one that decides, and gives the one that did before.
@@ -217,13 +245,23 @@ pub fn activations(conn: &mut Conn, limit: u32) -> Result<Vec<Activation>, Store
         .collect()
 }
 
+/// How a bundle stands in its row.
+type Row = (Vec<u8>, String, i64, Option<String>, Option<i64>);
+
+fn kept_bundle(row: Row, activated_at: Option<i64>) -> Result<KeptBundle, StoreError> {
+    let (of, pushed_by, pushed_at, approved_by, approved_at) = row;
+    let approved = approved_by.zip(approved_at).map(|(by, at)| Ok::<_, StoreError>((by, millis(at)?)));
+    let (digest, pushed_at) = (digest(&of)?, millis(pushed_at)?);
+    let activated_at = activated_at.map(millis).transpose()?;
+    Ok(KeptBundle { digest, pushed_by, pushed_at, approved: approved.transpose()?, activated_at })
+}
+
 /// The bundles that are kept, the latest first.
 ///
 /// # Errors
 ///
 /// [`StoreError`] of the database.
 pub fn list(conn: &mut Conn, limit: u32) -> Result<Vec<KeptBundle>, StoreError> {
-    type Row = (Vec<u8>, String, i64, Option<String>, Option<i64>);
     let query = bundles::table.order((bundles::stored_at.desc(), bundles::digest)).limit(limit.into()).select((
         bundles::digest,
         bundles::pushed_by,
@@ -238,11 +276,9 @@ pub fn list(conn: &mut Conn, limit: u32) -> Result<Vec<KeptBundle>, StoreError> 
     let latest: Vec<(Vec<u8>, Option<i64>)> = db!(conn, |c| latest.load(c))?;
     let latest: HashMap<Vec<u8>, Option<i64>> = latest.into_iter().collect();
     rows.into_iter()
-        .map(|(of, pushed_by, pushed_at, approved_by, approved_at)| {
-            let approved = approved_by.zip(approved_at).map(|(by, at)| Ok::<_, StoreError>((by, millis(at)?)));
-            let activated_at = latest.get(&of).copied().flatten().map(millis).transpose()?;
-            let (digest, pushed_at) = (digest(&of)?, millis(pushed_at)?);
-            Ok(KeptBundle { digest, pushed_by, pushed_at, approved: approved.transpose()?, activated_at })
+        .map(|row| {
+            let activated_at = latest.get(&row.0).copied().flatten();
+            kept_bundle(row, activated_at)
         })
         .collect()
 }
@@ -253,6 +289,15 @@ pub fn list(conn: &mut Conn, limit: u32) -> Result<Vec<KeptBundle>, StoreError> 
 ///
 /// [`StoreError::Missing`] when it is not.
 pub fn find(conn: &mut Conn, digest: &[u8; 32]) -> Result<KeptBundle, StoreError> {
-    let all = list(conn, u32::MAX)?;
-    all.into_iter().find(|kept| kept.digest == *digest).ok_or(StoreError::Missing)
+    let query = bundles::table.filter(bundles::digest.eq(digest.as_slice())).select((
+        bundles::digest,
+        bundles::pushed_by,
+        bundles::stored_at,
+        bundles::approved_by,
+        bundles::approved_at,
+    ));
+    let row: Option<Row> = db!(conn, |c| query.first(c).optional())?;
+    let activations = bundle_activations::table.filter(bundle_activations::digest.eq(digest.as_slice()));
+    let latest: Option<i64> = db!(conn, |c| activations.select(max(bundle_activations::activated_at)).first(c))?;
+    kept_bundle(row.ok_or(StoreError::Missing)?, latest)
 }

@@ -1,4 +1,5 @@
 use std::io::Write as _;
+use std::os::unix::fs::{MetadataExt as _, fchown};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -66,8 +67,12 @@ fn write(path: &Path, text: &str) -> anyhow::Result<()> {
     let failed = || format!("cannot write `{}`", path.display());
     let mut new = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(path)).with_context(failed)?;
     new.write_all(text.as_bytes()).with_context(failed)?;
-    let permissions = std::fs::metadata(path).with_context(failed)?.permissions();
-    new.as_file().set_permissions(permissions).with_context(failed)?;
+    let (old, made) = (std::fs::metadata(path).with_context(failed)?, new.as_file().metadata().with_context(failed)?);
+    if (old.uid(), old.gid()) != (made.uid(), made.gid()) {
+        // The gateway may read by its own name only.
+        fchown(new.as_file(), Some(old.uid()), Some(old.gid())).with_context(failed)?;
+    }
+    new.as_file().set_permissions(old.permissions()).with_context(failed)?;
     new.persist(path).with_context(failed)?;
     Ok(())
 }

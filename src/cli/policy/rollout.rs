@@ -1,7 +1,7 @@
 //! `policy list`, `show`, `push`, `approve`, `activate`, `rollback`: which bundle decides, on the gateway's own database.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use portcullis_core::policy::Bundle;
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::{Failure, Folder, diagnostics, files, output};
 use crate::cli::host::{Host, operator};
 use crate::config::Policies;
-use crate::gateway::admin::BundleView;
+use crate::gateway::admin::{BundleView, worded};
 use crate::gateway::rollout::{self, Author, BundleId, RolloutError, Step};
 use crate::gateway::{Active, Clock, PolicyError, log_key, sign_bundle};
 
@@ -72,7 +72,7 @@ pub(super) struct Push {
     folder: Folder,
 
     /// Why; goes into the audit log
-    #[arg(long)]
+    #[arg(long, value_parser = worded)]
     reason: String,
 }
 
@@ -84,7 +84,9 @@ As the second person where it takes two (`policies.approvals`).
 Examples:
   portcullis policy approve 3f1c09aa --config gw/gateway.yaml --reason 'CASE-7: read and tested'
 
-Exit codes: 0 good, 2 it was brought by the same person, 64 usage.")]
+Where it takes two, both come the same way: from the host, under user names of their own, or both at the admin door.
+
+Exit codes: 0 good, 2 it was brought by the same person or another way, 64 usage.")]
 pub(super) struct Approve {
     #[command(flatten)]
     which: Which,
@@ -119,12 +121,12 @@ pub(super) struct RollBack {
     #[command(flatten)]
     host: Host,
 
-    /// The bundle: its digest, or how that begins [default: what decided before]
+    /// The bundle: its digest, or how that begins [default: what decided before, unless that was gone back from]
     #[arg(value_name = "DIGEST")]
     digest: Option<String>,
 
     /// Why; goes into the audit log
-    #[arg(long)]
+    #[arg(long, value_parser = worded)]
     reason: String,
 }
 
@@ -138,7 +140,7 @@ struct Which {
     digest: String,
 
     /// Why; goes into the audit log
-    #[arg(long)]
+    #[arg(long, value_parser = worded)]
     reason: String,
 }
 
@@ -180,11 +182,22 @@ pub(super) fn list(args: &List) -> Result<(), Failure> {
 pub(super) fn show(args: &Show) -> Result<(), Failure> {
     let store = args.host.open()?;
     let digest = named(&store, &args.digest)?;
-    let view = views(&store)?.into_iter().find(|view| view.kept.digest == digest);
-    let content = store.read(|conn| bundles::load(conn, &digest)).map_err(unreadable)?;
-    let (Some(view), Some(content)) = (view, content) else { return Err(Failure::failed("no such bundle is kept")) };
+    let read = |conn: &mut _| {
+        let (kept, content) = (bundles::find(conn, &digest)?, bundles::load(conn, &digest)?);
+        let view = BundleView::of(kept, bundles::pointer(conn)?.as_ref());
+        Ok::<_, StoreError>((view, content.ok_or(StoreError::Missing)?))
+    };
+    let (view, content) = store.read(read).map_err(|error| match error {
+        StoreError::Missing => Failure::failed("no such bundle is kept"),
+        error => unreadable(error),
+    })?;
     let files: BTreeMap<String, String> = serde_json::from_slice(&content).map_err(anyhow::Error::from)?;
     output::json(&as_json(&view))?;
+    if args.to.is_some()
+        && let Some(name) = files.keys().find(|name| leads_out(Path::new(name)))
+    {
+        return Err(Failure::failed(format!("nothing is written: `{name}` may lead out of the folder")));
+    }
     match &args.to {
         None => files.keys().for_each(output::line),
         Some(folder) => {
@@ -248,6 +261,12 @@ pub(super) fn sign(args: &Sign) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Whether a file of that name could be written elsewhere than in the folder that it is put into. What is pushed today has no
+/// such names; what was kept before may.
+fn leads_out(name: &Path) -> bool {
+    name.components().any(|part| !matches!(part, Component::Normal(_)))
+}
+
 fn unreadable(error: StoreError) -> Failure {
     anyhow::Error::from(error).into()
 }
@@ -296,6 +315,9 @@ fn views(store: &Store) -> Result<Vec<BundleView>, Failure> {
 fn named(store: &Store, beginning: &str) -> Result<[u8; 32], Failure> {
     if beginning.len() < FEWEST_DIGITS {
         return Err(Failure::usage(format!("a bundle is named by at least {FEWEST_DIGITS} digits of its digest")));
+    }
+    if let Ok(BundleId(digest)) = beginning.parse() {
+        return Ok(digest);
     }
     let fitting = views(store)?.into_iter().map(|view| view.kept.digest);
     let fitting: Vec<[u8; 32]> =

@@ -47,6 +47,20 @@ impl Operator {
     }
 }
 
+/// What somebody gives as a reason, at the admin door or on the host: one line that says something.
+///
+/// # Errors
+///
+/// What is expected.
+pub fn worded(reason: &str) -> Result<String, String> {
+    /// Longest reason, in bytes.
+    const LONGEST: usize = 1024;
+    if reason.trim().is_empty() || reason.len() > LONGEST || reason.chars().any(char::is_control) {
+        return Err(format!("a reason is one line of at most {LONGEST} bytes, and not empty"));
+    }
+    Ok(reason.to_owned())
+}
+
 /// Why a person does not get what was asked for.
 #[derive(Debug, thiserror::Error)]
 pub enum AdminError {

@@ -5,10 +5,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use portcullis_core::policy::AdminAct;
+use portcullis_store::audit::Outcome;
 use portcullis_store::bundles::{self, KeptBundle, Pointer};
 use portcullis_store::{StoreError, Tx};
+use serde_json::json;
 
 use super::{AdminError, Changed, Operator, Wish};
+use crate::gateway::decide::Decision;
 use crate::gateway::policy::Active;
 use crate::gateway::rollout::{self, Author, BundleId, RolloutError, Step};
 use crate::gateway::{Gateway, GatewayError, Inner, Kept, Once};
@@ -50,6 +53,39 @@ impl PolicyChange {
             Self::RollBack(Some(BundleId(digest))) => Step::RollBack(kept(digest)?),
             Self::RollBack(None) => Step::RollBack(kept(inner.store.read(rollout::previous)?)?),
         })
+    }
+
+    /// The bundle that is named.
+    fn digest(&self) -> Option<BundleId> {
+        match self {
+            Self::Push(_) => None,
+            Self::Approve(digest) | Self::Activate(digest) => Some(*digest),
+            Self::RollBack(digest) => *digest,
+        }
+    }
+
+    /// Takes the step. What decides then, if that is another bundle, need not be proved again.
+    fn take(
+        self,
+        inner: &Inner,
+        once: Once,
+        decision: Decision,
+        author: Author,
+    ) -> Result<(Kept, Option<Arc<Active>>), RolloutError> {
+        let step = self.step(inner)?;
+        let (id, record, now) = (decision.id(), decision.record, inner.clock.now());
+        let known = match &step {
+            Step::Activate(active) | Step::RollBack(active) | Step::BreakGlass(active) => Some(Arc::clone(active)),
+            Step::Push(_) | Step::Approve(_) => None,
+        };
+        let config = inner.policy.config().clone();
+        let kept = inner.store.write("policy", move |tx: &mut Tx<'_>| {
+            let kept = rollout::take(tx, &step, &author, &config, now)?;
+            tx.stage(&record)?;
+            let view = BundleView::of(kept, bundles::pointer(tx)?.as_ref());
+            Ok::<_, RolloutError>(once.keep(tx, Changed { value: view, decision: id })?)
+        })?;
+        Ok((kept, known))
     }
 }
 
@@ -134,23 +170,26 @@ impl Gateway {
         let (act, why) = (change.act(), Some(reason.clone()));
         let wish = Wish { operator, act, about: None, room: None, user: None, why };
         let changed = self.allowed(once, wish, move |inner, decision| {
-            let step = change.step(inner)?;
-            let (id, record, now) = (decision.id(), decision.record, inner.clock.now());
-            let author = Author { by, reason, policies: record.policy.clone(), decision: Some(id) };
-            let known = match &step {
-                Step::Activate(active) | Step::RollBack(active) | Step::BreakGlass(active) => Some(Arc::clone(active)),
-                Step::Push(_) | Step::Approve(_) => None,
-            };
-            let config = inner.policy.config().clone();
-            let kept = inner.store.write("policy", move |tx: &mut Tx<'_>| {
-                let kept = rollout::take(tx, &step, &author, &config, now)?;
-                tx.stage(&record)?;
-                let view = BundleView::of(kept, bundles::pointer(tx)?.as_ref());
-                Ok::<_, RolloutError>(once.keep(tx, Changed { value: view, decision: id })?)
-            });
-            let kept = kept.map_err(GatewayError::from)?;
-            inner.follow_policy(known)?;
-            Ok(kept)
+            let (mut refusal, digest) = (decision.clone(), change.digest());
+            let author = Author { by, reason, policies: decision.record.policy.clone(), decision: Some(decision.id()) };
+            match change.take(inner, once, decision, author) {
+                Ok((kept, known)) => {
+                    inner.follow_policy(known)?;
+                    Ok(kept)
+                }
+                Err(RolloutError::State(missing)) => {
+                    // What policy allows and the state of things does not is an attempt all the same.
+                    refusal.record.outcome = Outcome::Deny;
+                    "bundle_is_not_ready".clone_into(&mut refusal.record.reason);
+                    refusal.record.detail = json!({
+                        "asked": refusal.record.detail, "digest": digest.map(|digest| digest.to_string()),
+                        "missing": missing,
+                    });
+                    inner.record_refusal(once, "admin", &refusal, GatewayError::Conflict)?;
+                    Err(GatewayError::Conflict)
+                }
+                Err(error) => Err(error.into()),
+            }
         });
         changed.await
     }

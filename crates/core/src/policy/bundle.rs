@@ -51,9 +51,9 @@ impl Bundle {
     ///
     /// Everything that is wrong, each thing once, in the order of files and lines.
     pub fn load(mut files: BTreeMap<String, Vec<u8>>) -> Result<Self, Vec<Diagnostic>> {
-        files.retain(|file, _| !file.starts_with("examples/") && file != SIGNATURE_FILE);
+        let mut wrong: Vec<Diagnostic> = files.keys().filter_map(|file| misplaced(file)).collect();
+        files.retain(|file, _| !is_example(file) && file != SIGNATURE_FILE);
         let digest = content_digest(&files);
-        let mut wrong = Vec::new();
         let loaded = Texts::of(&files, &mut wrong).load(digest, &mut wrong);
         wrong.sort();
         wrong.dedup();
@@ -118,6 +118,17 @@ impl Bundle {
     pub fn policy_ids(&self) -> impl Iterator<Item = String> {
         self.metas.keys().map(ToString::to_string)
     }
+}
+
+/// Whether a file stands beside a bundle to be copied from, and is not in it.
+pub fn is_example(file: &str) -> bool {
+    file.starts_with("examples/")
+}
+
+fn misplaced(file: &str) -> Option<Diagnostic> {
+    let help = "expected names with one `/` between them, as in `ceiling/company.cedar`".to_owned();
+    let place = Source { file, text: "" };
+    looks::leads_out(file).then(|| place.at(0, "path of the file may lead out of the bundle", Some(help)))
 }
 
 fn content_digest(files: &BTreeMap<String, Vec<u8>>) -> [u8; 32] {
@@ -332,7 +343,9 @@ impl<'a> Texts<'a> {
 }
 
 fn template_name(file: &str) -> &str {
-    file.trim_start_matches("templates/").trim_end_matches(".yaml")
+    // Once each: two files never give one name.
+    let name = file.strip_prefix("templates/").unwrap_or(file);
+    name.strip_suffix(".yaml").unwrap_or(name)
 }
 
 fn index(found: &[Found<'_>], wrong: &mut Vec<Diagnostic>) -> Index {
@@ -370,6 +383,35 @@ mod tests {
     fn digest_of(files: &[(&str, &str)]) -> [u8; 32] {
         let files = files.iter().map(|(path, text)| ((*path).to_owned(), text.as_bytes().to_vec()));
         content_digest(&files.collect())
+    }
+
+    #[test]
+    fn a_file_whose_path_may_lead_out_is_refused_wherever_it_stands() {
+        for path in [
+            "../x.md",
+            "/etc/x.md",
+            "a/../x.md",
+            "./x.md",
+            "a//x.md",
+            "a/",
+            "a\\x.md",
+            "a\0.md",
+            "",
+            "examples/../../x",
+            "examples//x",
+            "..",
+        ] {
+            let wrong = Bundle::load([(path.to_owned(), Vec::new())].into()).unwrap_err();
+            assert!(wrong.iter().any(|found| found.message.contains("lead out")), "{path}: {wrong:?}");
+        }
+        let wrong = Bundle::load([("a/..b/.c.md".to_owned(), Vec::new())].into()).unwrap_err();
+        assert!(!wrong.iter().any(|found| found.message.contains("lead out")), "{wrong:?}");
+    }
+
+    #[test]
+    fn no_two_files_give_one_template() {
+        let names = ["templates/a.yaml", "templates/a.yaml.yaml", "templates/templates/a.yaml"].map(template_name);
+        assert_eq!(names, ["a", "a.yaml", "templates/a"]);
     }
 
     #[test]

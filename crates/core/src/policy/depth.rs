@@ -18,10 +18,19 @@ pub(super) fn of_file(extension: &str, text: &str) -> Option<(usize, &'static st
 /// Where a text of Cedar is nested too deep, in bytes from its start, and what is meant by that.
 fn too_deep(text: &str, is_schema: bool) -> Option<(usize, &'static str)> {
     let (mut nested, mut chained): (usize, usize) = (0, 0);
+    // Whether what stands before is something that `[` looks into, and not the beginning of a set.
+    let mut is_value = false;
     let bytes = text.as_bytes();
     let mut at = 0;
     while let Some(byte) = bytes.get(at) {
         let next = bytes.get(at + 1);
+        let looks_into = *byte == b'[' && is_value;
+        is_value = match (byte, next) {
+            (b'/', Some(b'/')) => is_value,
+            (byte, _) if byte.is_ascii_whitespace() => is_value,
+            (byte, _) => matches!(byte, b')' | b']' | b'}' | b'"' | b'_') || byte.is_ascii_alphanumeric(),
+        };
+        chained += usize::from(looks_into);
         match (byte, next) {
             (b'/', Some(b'/')) => {
                 at = text.get(at..).and_then(|rest| rest.find('\n')).map_or(bytes.len(), |end| at + end);
@@ -82,5 +91,13 @@ mod tests {
         assert_eq!(too_deep(&format!("{};", "1 + ".repeat(900)).repeat(5), false), None);
         assert!(too_deep(&"1 + ".repeat(1001), false).is_some());
         assert!(too_deep(&"if a then b else ".repeat(1001), false).is_some());
+        for into in ["[\"x\"]", " [\"x\"]", "// x\n[\"x\"]"] {
+            for before in ["a", "(a)", "{x: 1}", "?principal", "\"a\"", "a_"] {
+                assert_eq!(too_deep(&format!("{before}{};", into.repeat(900)).repeat(2), false), None);
+                assert!(too_deep(&format!("{before}{}", into.repeat(1001)), false).is_some(), "{before}{into}");
+            }
+        }
+        assert_eq!(too_deep(&"x in [a], ".repeat(900), false), None);
+        assert_eq!(too_deep(&"== [a], ".repeat(1001), false), None);
     }
 }

@@ -18,6 +18,11 @@ pub(super) fn flaw(name: &str) -> Option<&'static str> {
     }
 }
 
+/// Whether a path, with `/` between folders, could name something outside of the folder that it is in.
+pub(super) fn leads_out(path: &str) -> bool {
+    path.contains(['\\', '\0']) || path.split('/').any(|part| matches!(part, "" | "." | ".."))
+}
+
 /// What names that look alike have in common.
 pub(super) fn skeleton(name: &str) -> String {
     confusable(name).collect()

@@ -30,7 +30,7 @@ mod verdict;
 mod vocabulary;
 mod why;
 
-pub use bundle::{Bundle, MAX_BUNDLE_BYTES, MAX_FILE_BYTES, MAX_FILES, SIGNATURE_FILE};
+pub use bundle::{Bundle, MAX_BUNDLE_BYTES, MAX_FILE_BYTES, MAX_FILES, SIGNATURE_FILE, is_example};
 pub use cases::{CaseOutcome, ClauseCoverage, Coverage, Difference, PolicyCoverage, Suite, run_cases};
 pub use clauses::{Clause, Holds, Joined, Part, PartKind};
 pub use diagnostic::{Diagnostic, Severity};

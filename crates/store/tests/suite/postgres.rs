@@ -1,5 +1,6 @@
 //! What only PostgreSQL can do.
 
+use portcullis_store::bundles::{self, Activation, How};
 use portcullis_store::devices::{register_user, user_exists};
 use portcullis_store::{Options, Store, StoreError, Topic};
 
@@ -119,4 +120,39 @@ fn jobs_that_deadlock_with_another_replica_are_tried_again() {
     let last =
         |name| stores[0].read(|conn| portcullis_store::rooms::head(conn, &room(name))).unwrap().unwrap().last_seq;
     assert_eq!([last("one"), last("two")], [80, 80]);
+}
+
+#[test]
+fn of_two_replicas_that_find_no_pointer_the_second_sees_what_the_first_has_made() {
+    let db = Db::postgres();
+    let stores = [db.open(), db.open()];
+    let first_start = |digest: u8, held: std::sync::mpsc::Sender<()>, go: std::sync::mpsc::Receiver<()>| {
+        move |tx: &mut portcullis_store::Tx<'_>| {
+            bundles::hold(tx)?;
+            let before = bundles::pointer(tx)?.map(|pointer| pointer.active);
+            let _ = held.send(());
+            let _ = go.recv();
+            bundles::put(tx, &[digest; 32], b"x", "files", NOW)?;
+            bundles::activate(tx, &Activation { digest: [digest; 32], by: "files".into(), at: NOW }, How::Files)?;
+            Ok::<_, StoreError>(before)
+        }
+    };
+    std::thread::scope(|scope| {
+        let (held, holds) = std::sync::mpsc::channel();
+        let (go, wait) = std::sync::mpsc::channel();
+        let one = scope.spawn(|| stores[0].write("x", first_start(1, held, wait)).unwrap());
+        holds.recv().unwrap();
+        let (other_held, _other_holds) = std::sync::mpsc::channel();
+        let (_, no_wait) = std::sync::mpsc::channel();
+        let other = scope.spawn(|| stores[1].write("x", first_start(2, other_held, no_wait)).unwrap());
+        let waiting = "SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = database \
+                       WHERE NOT granted AND datname = current_database()";
+        while db.number(waiting) == 0 {
+            assert!(!other.is_finished(), "nobody has waited");
+            std::thread::yield_now();
+        }
+        drop(go);
+        assert_eq!(one.join().unwrap(), None);
+        assert_eq!(other.join().unwrap(), Some([1; 32]));
+    });
 }

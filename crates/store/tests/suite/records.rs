@@ -172,7 +172,7 @@ on_both! {
         assert_eq!(store.read(|conn| bundles::load(conn, &[2; 32])).unwrap().as_deref(), Some(&b"two"[..]));
     }
 
-    fn a_bundle_is_approved_once_and_by_somebody_else(db) {
+    fn a_bundle_is_approved_by_somebody_else_and_of_several_by_the_last(db) {
         let store = db.open();
         store.write("x", |tx| bundles::put(tx, &[1; 32], b"one", "ann", NOW)).unwrap();
         let approve = |digest: u8, by: &'static str| store.write("x", move |tx| bundles::approve(tx, &[digest; 32], by, NOW));
@@ -182,8 +182,26 @@ on_both! {
         approve(1, "bob").unwrap();
         approve(1, "eve").unwrap();
         let kept = store.read(|conn| bundles::find(conn, &[1; 32])).unwrap();
-        assert_eq!((kept.approved, kept.activated_at), (Some(("bob".to_owned(), NOW)), None));
+        assert_eq!((kept.approved, kept.activated_at), (Some(("eve".to_owned(), NOW)), None));
         assert!(matches!(store.read(|conn| bundles::find(conn, &[9; 32])), Err(StoreError::Missing)));
+    }
+
+    fn other_files_beside_a_bundle_are_kept_and_who_brought_it_stays(db) {
+        let store = db.open();
+        store.write("x", |tx| {
+            bundles::put(tx, &[1; 32], b"one", "ann", NOW)?;
+            bundles::approve(tx, &[1; 32], "bob", NOW)?;
+            bundles::activate(tx, &Activation { digest: [1; 32], by: "ann".to_owned(), at: LATER }, How::Activated)
+        }).unwrap();
+        let before = store.read(|conn| bundles::find(conn, &[1; 32])).unwrap();
+        assert_eq!(before.activated_at, Some(LATER));
+        let replace = |digest: u8, with: &'static [u8]| store.write("x", move |tx| bundles::replace(tx, &[digest; 32], with)).unwrap();
+        assert!(!replace(1, b"one"));
+        assert!(replace(1, b"one, signed"));
+        assert!(!replace(9, b"nine"));
+        assert_eq!(store.read(|conn| bundles::load(conn, &[1; 32])).unwrap().as_deref(), Some(&b"one, signed"[..]));
+        assert_eq!(store.read(|conn| bundles::find(conn, &[1; 32])).unwrap(), before);
+        assert_eq!(store.read(|conn| bundles::list(conn, 9)).unwrap(), [before]);
     }
 
     fn a_cursor_is_moved_by_one_exporter_at_a_time(db) {

@@ -49,6 +49,8 @@ fn deep_nesting_is_refused() {
         (format!("{}true{}", "(".repeat(20_000), ")".repeat(20_000)), "brackets are nested too deep"),
         (format!("{}0 > 1", "context.epoch + ".repeat(20_000)), "policy has too many operators"),
         (format!("{}true", "if true then true else ".repeat(20_000)), "policy has too many operators"),
+        (format!("context{}", "[\"x\"]".repeat(1_001)), "policy has too many operators"),
+        (format!("context{}", "[\"x\"]".repeat(200_000)), "policy has too many operators"),
     ] {
         let wrong = diagnostics_with(&[("ceiling/mine.cedar", &policy(&condition))]);
         assert!(wrong[0].starts_with("ceiling/mine.cedar:2:") && wrong[0].contains(message), "{wrong:?}");
