@@ -13,7 +13,7 @@ use super::decide::{Case, Decision};
 use super::{GatewayError, Inner};
 
 /// Refuses the first of `parts` that adds a client by a KeyPackage which the client's provider has not given out: for
-/// one of ours it was claimed here; for another one, it came through us as hub, or who adds it is of that provider. A
+/// one of ours it was claimed here, and the client is not lost; for another one, it came through us as hub, or who adds it is of that provider. A
 /// follower can tell of its own clients only.
 pub(super) fn unclaimed<'a>(
     inner: &Inner,
@@ -31,7 +31,8 @@ pub(super) fn unclaimed<'a>(
         return Ok(None);
     }
     let references: Vec<Vec<u8>> = added.iter().map(|(reference, ..)| (*reference).clone()).collect();
-    let (claimed, routes, registered) = inner.store.read(|conn| {
+    let clients: Vec<ClientUri> = added.iter().map(|(_, client, _)| (*client).clone()).collect();
+    let (claimed, routes, (registered, lost)) = inner.store.read(|conn| {
         let mut registered = BTreeSet::new();
         for (_, client, by) in &added {
             if matches!(by, Proposer::Joiner { .. }) && devices::device_user(conn, client)?.is_some() {
@@ -39,14 +40,15 @@ pub(super) fn unclaimed<'a>(
             }
         }
         let claimed = key_packages::claimed(conn, &references)?;
-        Ok::<_, StoreError>((claimed, routes::lookup(conn, &references)?, registered))
+        let lost = devices::lost(conn, &clients)?;
+        Ok::<_, StoreError>((claimed, routes::lookup(conn, &references)?, (registered, lost)))
     })?;
     let unknown = added.into_iter().find(|(reference, client, by)| {
         let provider = client.domain();
         match (side, by) {
             // It proposes itself, and has signed that with its own key.
             (_, Proposer::Joiner { .. }) => inner.is_ours(&provider) && !registered.contains(*client),
-            _ if inner.is_ours(&provider) => claimed.get(*reference) != Some(*client),
+            _ if inner.is_ours(&provider) => claimed.get(*reference) != Some(*client) || lost.contains(*client),
             (Side::Follower, _) => false,
             (Side::Hub, by) => routes.get(*reference).cloned().or_else(|| provider_of(by)) != Some(provider),
         }

@@ -294,6 +294,7 @@ fn give_out(tx: &mut Tx<'_>, step: &Step) -> Result<(), GatewayError> {
         if devices::hold(tx, &info.client)?.is_none_or(|owner| owner != *target) {
             return Err(GatewayError::NotFound);
         }
+        devices::see(tx, &info.client, step.now)?;
         if !key_packages::exists(tx, &info.reference)? {
             let stored = StoredKeyPackage {
                 reference: info.reference.clone(),

@@ -152,6 +152,7 @@ pub(super) fn start_group(
         if clients.iter().any(|client| held.get(client) != Some(&creator)) {
             return Ok(false);
         }
+        clients.iter().try_for_each(|client| devices::see(tx, client, now))?;
         rooms::start_group(tx, &started, seen, &first, now)?;
         leaves::record(tx, &started, first.epoch, &leaves)?;
         tx.stage(&record)?;

@@ -28,7 +28,7 @@ use crate::config::Rate;
 const MAX_UNCLAIMED: u64 = 200;
 
 /// How long it is not noted again that a device is there.
-const SIGHT: Duration = Duration::from_secs(60 * 60);
+pub(super) const SIGHT: Duration = Duration::from_secs(60 * 60);
 
 /// Kind of the records of what is deleted.
 const DEREGISTRATION: &str = "decision.deregistration";
@@ -65,11 +65,9 @@ pub(super) fn register_device(inner: &Inner, user: &UserUri, device: &ClientUri)
     let decision = allowed(inner, Once::unnamed(), user, DoorAct::RegisterDevice, "decision.device")?;
     let (owner, device, now) = (user.clone(), device.clone(), inner.clock.now());
     let written = inner.store.write(user.as_str(), move |tx: &mut Tx<'_>| {
-        let new = devices::device_user(tx, &device)?.is_none();
         devices::register_device(tx, &device, &owner, now)?;
-        if new {
-            welcome_back(tx, &Restriction::Device(device.clone()), now)?;
-        }
+        // Whether it was there before is not to be told before: another replica may just be deleting it.
+        welcome_back(tx, &Restriction::Device(device.clone()), now)?;
         tx.stage(&decision.record)
     });
     match written {

@@ -69,7 +69,7 @@ pub(super) fn answer(
         Err(GatewayError::NotFound) => return refused(inner, once, &case, room, "no_such_room"),
         Err(error) => return Err(error),
     };
-    let (admission, code) = match admission(inner, caller, &hosted, &request, case.now) {
+    let (admission, code) = match admission(inner, caller, &hosted, &request, case.now)? {
         Ok(admitted) => admitted,
         Err(reason) => return refused(inner, once, &case, room, &reason),
     };
@@ -95,8 +95,11 @@ pub(super) fn answer(
     let own = inner.is_ours(&admission.user().domain());
     let (client, user) = (admission.client().clone(), admission.user().clone());
     let issued = inner.store.write(room.as_str(), move |tx: &mut Tx<'_>| {
-        if own && devices::hold(tx, &client)?.as_ref() != Some(&user) {
-            return Ok(Err(NOT_REGISTERED));
+        if own {
+            if devices::hold(tx, &client)?.as_ref() != Some(&user) {
+                return Ok(Err(NOT_REGISTERED));
+            }
+            devices::see(tx, &client, ticket.issued_at)?;
         }
         if admission::count_since(tx, &ticket.room, &ticket.signature_key, since)? >= READS {
             return Ok(Err(TOO_MANY));
@@ -120,8 +123,8 @@ fn admission(
     hosted: &Hosted,
     request: &GroupInfoRequest,
     now: Millis,
-) -> Result<(Admission, Option<Uuid>), String> {
-    let refusal = |reason: &str| Err(reason.to_owned());
+) -> Result<Result<(Admission, Option<Uuid>), String>, GatewayError> {
+    let refusal = |reason: &str| Ok(Err(reason.to_owned()));
     let Ok((client, user)) = bound_client(&request.credential, &request.signature_key) else {
         return refusal("credential_cannot_be_read");
     };
@@ -138,31 +141,41 @@ fn admission(
         return refusal("room.blocked");
     }
     // One that its backend has deleted still has its keys.
-    let known = |device: &ClientUri| inner.store.read_one(|conn| devices::device_user(conn, device)).ok().flatten();
-    if inner.is_ours(&user.domain()) && known(&client).as_ref() != Some(&user) {
+    let known = |device: &ClientUri| inner.store.read_one(|conn| devices::device_user(conn, device));
+    if inner.is_ours(&user.domain()) && known(&client)?.as_ref() != Some(&user) {
         return refusal(NOT_REGISTERED);
     }
     if inner.reads.take(&(hosted.room.clone(), user.clone())).is_err() {
         return refusal(TOO_MANY);
     }
-    let code = match request.joining_code.as_deref().map(|code| good_code(inner, &hosted.room, code, &user, now)) {
-        Some(None) => return refusal("joining_code_is_not_good"),
-        Some(code) => code,
+    let code = match request.joining_code.as_deref() {
+        Some(code) => match good_code(inner, &hosted.room, code, &user, now)? {
+            None => return refusal("joining_code_is_not_good"),
+            good => good,
+        },
         None => None,
     };
     let (code, role) = (code.as_ref().map(|code| code.id), code.map(|code| code.role));
-    match Admission::of(&hosted.state, &client, &user, &request.signature_key, role) {
-        Ok(admission) if hosted.effective.takes_away(&hosted.state, &admission.action()) => refusal("room.demoted"),
+    Ok(match Admission::of(&hosted.state, &client, &user, &request.signature_key, role) {
+        Ok(admission) if hosted.effective.takes_away(&hosted.state, &admission.action()) => {
+            Err("room.demoted".to_owned())
+        }
         Ok(admission) => Ok((admission, code)),
         Err(violation) => Err(format!("room.{}", violation.code())),
-    }
+    })
 }
 
 /// The code that somebody presents, if the user may use it.
-fn good_code(inner: &Inner, room: &RoomUri, code: &[u8], user: &UserUri, now: Millis) -> Option<JoinCode> {
+fn good_code(
+    inner: &Inner,
+    room: &RoomUri,
+    code: &[u8],
+    user: &UserUri,
+    now: Millis,
+) -> Result<Option<JoinCode>, GatewayError> {
     let hash = join_codes::hash(room, code);
-    let found = inner.store.read(|conn| stored::find(conn, room, &hash)).ok().flatten();
-    found.filter(|code: &JoinCode| code.is_good(&user.domain(), now))
+    let found = inner.store.read(|conn| stored::find(conn, room, &hash))?;
+    Ok(found.filter(|code: &JoinCode| code.is_good(&user.domain(), now)))
 }
 
 fn is_signed(request: &GroupInfoRequest) -> bool {

@@ -30,19 +30,32 @@ impl Newcomers {
         Self(added.chain(joiner).filter(|(client, ..)| inner.is_ours(&client.domain())).collect())
     }
 
+    /// Notes that those are there who come by themselves.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] of the database.
+    pub(super) fn see(&self, tx: &mut Tx<'_>, now: Millis) -> Result<(), StoreError> {
+        let mut themselves = self.0.iter().filter(|(.., reference)| reference.is_none());
+        themselves.try_for_each(|(client, ..)| devices::see(tx, client, now))
+    }
+
     /// Lets none of them be deleted until the transaction has ended.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Missing`] when one of them is not registered any longer, or its KeyPackage went with it.
+    /// [`StoreError::Missing`] when one of them is not registered any longer, or is taken for lost, or its KeyPackage went with
+    /// it.
     pub(super) fn hold(&self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
         if self.0.is_empty() {
             return Ok(());
         }
         let clients: Vec<ClientUri> = self.0.iter().map(|(client, ..)| client.clone()).collect();
         let (held, claimed) = (devices::hold_all(tx, &clients)?, self.claimed(tx)?);
+        let lost = devices::lost(tx, &clients)?;
         let here = |(client, user, reference): &(ClientUri, UserUri, Option<Vec<u8>>)| {
             held.get(client) == Some(user)
+                && !lost.contains(client)
                 && reference.as_ref().is_none_or(|reference| claimed.get(reference) == Some(client))
         };
         if self.0.iter().all(here) { Ok(()) } else { Err(StoreError::Missing) }
@@ -55,7 +68,7 @@ impl Newcomers {
 }
 
 /// Proposals that are pending in a room of ours, are cited by `parts`, and hold no longer because of a device that was
-/// deleted: it proposed them, or they add it.
+/// deleted or lost: it proposed them, or they add it.
 pub(super) fn void(inner: &Inner, hosted: &Hosted, parts: &[Part]) -> Result<BTreeSet<Vec<u8>>, GatewayError> {
     let cited = || parts.iter().filter_map(|part| part.reference.as_ref().map(|reference| (reference, part)));
     let mut void: BTreeSet<Vec<u8>> =
@@ -73,9 +86,11 @@ pub(super) fn void(inner: &Inner, hosted: &Hosted, parts: &[Part]) -> Result<BTr
     }
     let newcomers = Newcomers::of(inner, added.iter().map(|(_, part, ..)| *part), None);
     let (registered, claimed) = inner.store.read(|conn| {
-        let mut registered = BTreeMap::new();
-        for (client, ..) in &newcomers.0 {
-            registered.insert(client.clone(), devices::registration(conn, client)?);
+        let clients: Vec<ClientUri> = newcomers.0.iter().map(|(client, ..)| client.clone()).collect();
+        let (mut registered, lost) = (BTreeMap::new(), devices::lost(conn, &clients)?);
+        for client in clients.into_iter().filter(|client| !lost.contains(client)) {
+            let registration = devices::registration(conn, &client)?;
+            registered.insert(client, registration);
         }
         Ok::<_, StoreError>((registered, newcomers.claimed(conn)?))
     })?;
@@ -95,12 +110,16 @@ pub(super) fn void(inner: &Inner, hosted: &Hosted, parts: &[Part]) -> Result<BTr
     Ok(void)
 }
 
-/// Whether a client that is gone proposes more than to take out clients of its user.
+/// Whether a client that is gone proposes more than that it goes, or another one that is gone: whoever has a stolen device has
+/// no say about its owner's others.
 pub(super) fn acts_for_nobody(hosted: &Hosted, part: &Part) -> bool {
-    let Proposer::Member { leaf, user, .. } = &part.proposer else { return false };
-    let takes_out = matches!(&part.effect,
-        Effect::Remove { user: of, .. } | Effect::SelfRemove { user: of, .. } if of == user);
-    !takes_out && is_gone(hosted, hosted.view(), *leaf)
+    let Proposer::Member { leaf: own, .. } = &part.proposer else { return false };
+    let is_gone = |leaf: u32| is_gone(hosted, hosted.view(), leaf);
+    let takes_out = match &part.effect {
+        Effect::Remove { leaf, .. } | Effect::SelfRemove { leaf, .. } => leaf == own || is_gone(*leaf),
+        _ => false,
+    };
+    !takes_out && is_gone(*own)
 }
 
 /// Whether the client at a leaf is gone.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use portcullis_core::mls::{Change, Effect, Group, Leaf, Sender, external_proposal};
 use portcullis_core::wire::mls::MlsMessage;
 
+use super::moderation;
 use super::rooms::Hosted;
 use super::{GatewayError, Inner};
 
@@ -26,6 +27,9 @@ pub(super) fn removes(
     snapshot: &[u8],
 ) -> Result<Option<Vec<Reissued>>, GatewayError> {
     let Sender::Joiner { .. } = &change.sender else { return Ok(Some(Vec::new())) };
+    // A client that was to go for it was not there is there, in the place of its former leaf.
+    let back =
+        change.joiner().filter(|joiner| moderation::owed_of(hosted, joiner).is_some()).map(|joiner| joiner.index);
     let mut leaves: Vec<u32> = hosted
         .group
         .pending()
@@ -37,6 +41,9 @@ pub(super) fn removes(
             _ => None,
         })
         .filter(|(leaf, client)| {
+            if back == Some(*leaf) {
+                return false;
+            }
             // A client that has come back in the place of its former leaf has another key.
             let at = |leaves: &[Arc<Leaf>]| {
                 let found = leaves.iter().find(|left| left.index == *leaf && left.client == *client);

@@ -12,6 +12,7 @@ use portcullis_store::{StoreError, Topic, devices};
 use tokio::sync::{Semaphore, watch};
 
 use super::decide::{Case, Decision};
+use super::devices::SIGHT;
 use super::once::Once;
 use super::places::Of;
 use super::{Gateway, GatewayError, Inner};
@@ -61,6 +62,8 @@ pub struct DeviceStream {
     superseded: watch::Receiver<bool>,
     policy: watch::Receiver<u64>,
     positioned: watch::Receiver<u64>,
+    /// When it was noted last that the device is there.
+    noted: Millis,
 }
 
 /// The open streams of this process.
@@ -150,7 +153,9 @@ impl Gateway {
             };
             // Seen before deciding, so that what changes meanwhile is decided again.
             let (policy, positioned) = (inner.policy.changes(), inner.store.changes(Topic::Streams));
-            let stream = DeviceStream { inner: Arc::clone(inner), user, device, since, superseded, policy, positioned };
+            let (noted, inner) = (inner.clock.now(), Arc::clone(inner));
+            let stream = DeviceStream { inner, user, device, since, superseded, policy, positioned, noted };
+            let inner = &stream.inner;
             let decision = stream.decide();
             if !decision.allow {
                 return inner.refuse(Once::unnamed(), stream.user.as_str(), &decision);
@@ -182,15 +187,26 @@ impl DeviceStream {
         let _turn = self.inner.streams.readers.acquire().await.map_err(GatewayError::internal)?;
         let (inner, device, registered) =
             (Arc::clone(&self.inner), self.device.clone(), (self.user.clone(), self.since));
-        blocking(move || {
-            inner.store.read(|conn| {
+        // Whoever listens for long is there for long.
+        let now = inner.clock.now();
+        let is_news = self.noted < now.minus(SIGHT);
+        let rows = blocking(move || {
+            let rows = inner.store.read(|conn| {
                 if devices::registration(conn, &device)?.as_ref() != Some(&registered) {
                     return Err(StoreError::Missing);
                 }
                 streams::read_within(conn, &device, after, BATCH, BATCH_BYTES)
-            })
-        })
-        .await
+            })?;
+            if is_news {
+                super::devices::seen(&inner, &registered.0, &device)?;
+            }
+            Ok::<_, GatewayError>(rows)
+        });
+        let rows = rows.await?;
+        if is_news {
+            self.noted = now;
+        }
+        Ok(rows)
     }
 
     /// Why nothing more may be read, if that is so.

@@ -152,7 +152,7 @@ impl Update<'_> {
         let mut settled = moderation::settled(self.hosted, &change.after, &state);
         if change.joiner().is_some() {
             settled.left(self.hosted, decision.id());
-            settled.came_back(change, decision.id());
+            settled.came_back(self.hosted, change, decision.id());
         }
         let stapled = reissued.iter().map(|again| again.message.clone()).collect();
         let deliveries = fan_out::of_commit(self.inner, self.hosted, (bundle, stapled), &staged)?;
@@ -235,6 +235,7 @@ impl Update<'_> {
         let (room, seen, now) = (self.hosted.room.clone(), self.hosted.seen, self.now);
         let newcomers = Newcomers::of(self.inner, proposed.parts.iter(), None);
         let effect = move |tx: &mut Tx<'_>| {
+            newcomers.see(tx, now)?;
             newcomers.hold(tx)?;
             let accepted_at = rooms::accept_proposals(tx, &room, seen, now)?;
             for proposal in &accepted {

@@ -18,7 +18,8 @@ async fn reload(gateway: &Gateway, policy: &str) {
 }
 
 async fn again(gateway: &Gateway) {
-    let read = || records(gateway, "policy.reloaded").len();
+    let said = ["policies are reloaded", "policies of the folder"];
+    let read = || said.iter().map(|said| gateway.log().matches(said).count()).sum::<usize>();
     let before = read();
     gateway.signal("HUP");
     eventually("the folder is read", async || (read() > before).then_some(())).await;

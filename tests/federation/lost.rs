@@ -12,17 +12,17 @@ use crate::admin::Person;
 use crate::harness::{ADMIN, Cluster, Lab, ORDINARY, bring_into, eventually, room, user};
 use crate::rights::encoded;
 
-const TWO: [&str; 2] = ["a.example", "b.example"];
+pub(super) const TWO: [&str; 2] = ["a.example", "b.example"];
 /// Position of the role of who creates a room by the template `multi-org`.
 const SUPER_ADMIN: u32 = 8;
-const TABLET: &str = "a.example/d/alice/tablet";
+pub(super) const TABLET: &str = "a.example/d/alice/tablet";
 
-fn clients(of: &Device, name: &str) -> usize {
+pub(super) fn clients(of: &Device, name: &str) -> usize {
     let clients = of.member().clients(&room()).unwrap();
     clients.iter().filter(|client| client.as_str() == format!("mimi://{name}")).count()
 }
 
-async fn joins(lab: &Lab, name: &str) -> Device {
+pub(super) async fn joins(lab: &Lab, name: &str) -> Device {
     let mut device = lab.device(name).await;
     let (_, material) = device.ask_group_info(&room()).await.unwrap();
     assert_accepted(&device.external_join(&room(), &material.unwrap(), None).await.unwrap());
@@ -30,7 +30,7 @@ async fn joins(lab: &Lab, name: &str) -> Device {
 }
 
 /// Alice, Bob, and Cathy of b.example.
-async fn three(lab: &Lab) -> (Device, Device, Device) {
+pub(super) async fn three(lab: &Lab) -> (Device, Device, Device) {
     let (mut alice, mut bob) = lab.alice_and_bob().await;
     let mut cathy = lab.device("b.example/d/cathy/phone").await;
     lab.bring_in(&mut alice, &mut cathy, ADMIN).await;
@@ -42,12 +42,12 @@ async fn deletes(lab: &Lab, device: &Device) {
     lab.gateway("a.example").client(device.user()).deregister_device(device.client()).await.unwrap();
 }
 
-async fn restrictions(lab: &Lab, path: &str) -> Vec<Value> {
+pub(super) async fn restrictions(lab: &Lab, path: &str) -> Vec<Value> {
     let told = Person::at(lab.gateway("a.example"), &["auditor"]).get(path).await;
     told.body["items"].as_array().unwrap_or_else(|| panic!("{told:?}")).clone()
 }
 
-fn of_room() -> String {
+pub(super) fn of_room() -> String {
     format!("rooms/{}/restrictions", encoded(room().as_str()))
 }
 
@@ -98,6 +98,14 @@ async fn who_is_registered_again_at_once_has_no_part_in_the_rights_of_its_former
     let unlisted = Draft::default().without_participant(bob.user().clone());
     let proposed = lost.member_mut().propose(&room(), &unlisted).unwrap();
     assert_eq!(refusal(lost.update(&room(), &proposed).await.unwrap()), "not_allowed");
+    // Whoever has found the tablet has no say about the phone.
+    let others = Draft::default().without_clients(alice.user().clone());
+    let proposed = lost.member_mut().propose(&room(), &others).unwrap();
+    assert_eq!(refusal(lost.update(&room(), &proposed).await.unwrap()), "not_allowed");
+    lab.quiet().await;
+    let said = lab.gateway("a.example").database().entries();
+    let gone = said.iter().filter(|entry| entry.record.reason == "device_is_gone").count();
+    assert_eq!(gone, 3, "the commit, and either proposal");
     bob.until_proposed(&room(), 1).await.unwrap();
     assert_accepted(&bob.commit_pending(&room()).await.unwrap());
     assert_eq!(clients(&bob, TABLET), 0);
@@ -324,33 +332,4 @@ async fn an_obstacle_is_over_when_somebody_else_has_proposed_that_the_user_goes(
     a.operated(&["room", "ban", room().as_str(), alice.user().as_str(), "--reason", "again"]);
     dora.until_proposed(&room(), 1).await.unwrap();
     assert_eq!(obstacle().await, None);
-}
-
-#[tokio::test]
-async fn a_device_that_was_not_there_for_too_long_goes_and_comes_back_with_its_keys() {
-    let mut lab = Lab::new(&TWO);
-    lab.gateway("a.example").configure("devices: { lost_after_days: 30 }\n");
-    lab.start().await;
-    let (mut alice, _bob) = lab.alice_and_bob().await;
-    let mut tablet = joins(&lab, TABLET).await;
-    alice.until_epoch(&room(), 2).await.unwrap();
-    lab.quiet().await;
-    let a = lab.gateway("a.example");
-    a.database().sql(&format!("UPDATE devices SET seen_at = 0 WHERE client = 'mimi://{TABLET}'"));
-    alice.until_proposed(&room(), 1).await.unwrap();
-    assert_accepted(&alice.commit_pending(&room()).await.unwrap());
-    assert_eq!((clients(&alice, TABLET), clients(&alice, "a.example/d/alice/phone")), (0, 1));
-    let found = restrictions(&lab, &of_room()).await;
-    assert_eq!(
-        (&found[0]["reason"], found[0]["ended_at"].is_u64()),
-        (&"not_seen_for_too_long".into(), true),
-        "{found:?}"
-    );
-    // It is registered all the while.
-    let (_, material) = tablet.ask_group_info(&room()).await.unwrap();
-    assert_accepted(&tablet.external_join(&room(), &material.unwrap(), None).await.unwrap());
-    tablet.publish_key_packages(1).await.unwrap();
-    assert_eq!(a.database().number("SELECT count(*) FROM devices WHERE stale = 1 OR seen_at = 0"), 0);
-    assert_accepted(&tablet.say(&room(), "back from the drawer").await.unwrap());
-    alice.until_text(&room(), "back from the drawer").await.unwrap();
 }

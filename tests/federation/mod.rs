@@ -1,5 +1,6 @@
 //! Providers among themselves: what users of two and three gateways do, and what the gateways do not let them do.
 
+mod absent;
 mod audit;
 mod claims;
 mod consent;

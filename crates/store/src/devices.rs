@@ -1,13 +1,16 @@
 //! Our own users and their devices.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
+use diesel::dsl::sql;
 use diesel::prelude::*;
+use diesel::sql_types::Bool;
 use portcullis_core::time::Millis;
 use portcullis_core::wire::uri::{ClientUri, UserUri};
 
 use crate::convert::{client, millis, time, user};
-use crate::schema::{devices, key_packages, profile_fields, profiles, users};
+use crate::schema::{device_watch, devices, key_packages, profile_fields, profiles, users};
 use crate::{Conn, StoreError, Tx, follower, streams};
 
 /// Most names of one statement.
@@ -128,6 +131,37 @@ pub fn hold_all(tx: &mut Tx<'_>, wanted: &[ClientUri]) -> Result<BTreeMap<Client
     Ok(held)
 }
 
+/// Notes that it is watched whether devices are there, and gives since when it has been, by any process, without a break longer
+/// than `longest`. Devices that nothing is known of yet are there from now on.
+///
+/// # Errors
+///
+/// [`StoreError`] of the database.
+pub fn watch(tx: &mut Tx<'_>, longest: Duration, now: Millis) -> Result<Millis, StoreError> {
+    let row = (device_watch::id.eq(0), device_watch::since.eq(time(now)?), device_watch::noted_at.eq(time(now)?));
+    db!(tx, |c| diesel::insert_into(device_watch::table).values(row).on_conflict_do_nothing().execute(c))?;
+    // A clock that was wrong may have noted a time to come.
+    let (from, to) = (time(now.minus(longest))?, time(now.plus(longest))?);
+    let broken = device_watch::table.filter(device_watch::noted_at.not_between(from, to));
+    db!(tx, |c| diesel::update(broken).set(device_watch::since.eq(time(now)?)).execute(c))?;
+    db!(tx, |c| diesel::update(device_watch::table).set(device_watch::noted_at.eq(time(now)?)).execute(c))?;
+    // Another build has registered them.
+    let unknown = devices::table.filter(sql::<Bool>("stale = 0")).filter(devices::seen_at.eq(0_i64));
+    db!(tx, |c| diesel::update(unknown).set(devices::seen_at.eq(time(now)?)).execute(c))?;
+    millis(db!(tx, |c| device_watch::table.select(device_watch::since).first::<i64>(c))?)
+}
+
+/// When [`watch`] was noted last, and since when there was no break; `None` for never.
+///
+/// # Errors
+///
+/// [`StoreError`] of the database.
+pub fn watched(conn: &mut Conn) -> Result<Option<(Millis, Millis)>, StoreError> {
+    let query = device_watch::table.select((device_watch::noted_at, device_watch::since));
+    let found = db!(conn, |c| query.first::<(i64, i64)>(c).optional())?;
+    found.map(|(noted_at, since)| Ok((millis(noted_at)?, millis(since)?))).transpose()
+}
+
 /// Whether a device was last there before `before`, or was taken for lost since.
 ///
 /// # Errors
@@ -158,7 +192,7 @@ pub fn see(tx: &mut Tx<'_>, device: &ClientUri, now: Millis) -> Result<(), Store
 /// [`StoreError`] of the database.
 pub fn unseen(conn: &mut Conn, before: Millis, limit: u32) -> Result<Vec<ClientUri>, StoreError> {
     // Written out, for only then do the databases use the index of just these devices.
-    let fresh = diesel::dsl::sql::<diesel::sql_types::Bool>("stale = 0");
+    let fresh = sql::<Bool>("stale = 0");
     let query = devices::table
         .filter(fresh)
         .filter(devices::seen_at.lt(time(before)?))
@@ -179,6 +213,23 @@ pub fn take_for_lost(tx: &mut Tx<'_>, device: &ClientUri, before: Millis) -> Res
         .filter(devices::stale.eq(0))
         .filter(devices::seen_at.lt(time(before)?));
     Ok(db!(tx, |c| diesel::update(row).set(devices::stale.eq(1)).execute(c))? > 0)
+}
+
+/// Those of `wanted` that are taken for lost.
+///
+/// # Errors
+///
+/// [`StoreError`] of the database.
+pub fn lost(conn: &mut Conn, wanted: &[ClientUri]) -> Result<BTreeSet<ClientUri>, StoreError> {
+    let mut lost = BTreeSet::new();
+    for some in wanted.chunks(MOST_NAMES) {
+        let names: Vec<&str> = some.iter().map(ClientUri::as_str).collect();
+        let rows = devices::table.filter(devices::client.eq_any(names)).filter(devices::stale.eq(1));
+        for device in db!(conn, |c| rows.select(devices::client).load::<String>(c))? {
+            lost.insert(client(&device)?);
+        }
+    }
+    Ok(lost)
 }
 
 /// Whose device it is, and since when; `None` when it is not registered.

@@ -9,7 +9,7 @@ use portcullis_core::wire::uri::{ClientUri, UserUri};
 
 use crate::convert::{client, millis, number, time};
 use crate::schema::key_packages;
-use crate::{Conn, StoreError, Tx};
+use crate::{Conn, StoreError, Tx, devices};
 
 /// A KeyPackage as its device uploaded it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,7 +72,7 @@ pub fn count(conn: &mut Conn, device: &ClientUri, now: Millis) -> Result<u64, St
 }
 
 /// Unclaimed KeyPackages of one device of a user that are valid after `valid_after`, the oldest first; at most `limit`,
-/// from behind `last` on.
+/// from behind `last` on. A device that is taken for lost has none until it is there again.
 ///
 /// # Errors
 ///
@@ -86,6 +86,9 @@ pub fn candidates(
     limit: u32,
 ) -> Result<Vec<Candidate>, StoreError> {
     type Row = (Vec<u8>, i64, i32, i64, Vec<u8>);
+    if !devices::lost(conn, std::slice::from_ref(device))?.is_empty() {
+        return Ok(Vec::new());
+    }
     let (at, reference) = match last {
         Some(Candidate { package, uploaded_at }) => (time(*uploaded_at)?, package.reference.as_slice()),
         None => (-1, [].as_slice()),

@@ -113,15 +113,20 @@ pub fn record(tx: &mut Tx<'_>, room: &RoomUri, epoch: u64, leaves: &[Arc<Leaf>])
     insert(tx, room, leaves)
 }
 
-/// Rooms of ours whose leaves do not stand here as their groups have them; at most `limit`.
+/// Rooms of ours whose leaves do not stand here as their groups have them, by their names; at most `limit` behind `after`.
 ///
 /// # Errors
 ///
 /// [`StoreError`] of the database.
-pub fn unrecorded(conn: &mut Conn, limit: u32) -> Result<Vec<RoomUri>, StoreError> {
+pub fn unrecorded(conn: &mut Conn, after: Option<&RoomUri>, limit: u32) -> Result<Vec<RoomUri>, StoreError> {
     // Written out, for only then do the databases use the index of just these rooms.
     let behind = sql::<Bool>("status = 1 AND leaves_epoch <> epoch");
-    let query = rooms_table::table.filter(behind).limit(limit.into()).select(rooms_table::uri);
+    let query = rooms_table::table
+        .filter(behind)
+        .filter(rooms_table::uri.gt(after.map_or("", RoomUri::as_str)))
+        .order(rooms_table::uri)
+        .limit(limit.into())
+        .select(rooms_table::uri);
     db!(conn, |c| query.load::<String>(c))?.iter().map(|room| room_uri(room)).collect()
 }
 
@@ -164,4 +169,27 @@ fn insert(tx: &mut Tx<'_>, room: &RoomUri, leaves: &[Arc<Leaf>]) -> Result<(), S
         .collect();
     insert_rows!(tx, room_leaves::table, rows)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn leaf(index: u32, of: &str, key: u8) -> Arc<Leaf> {
+        let client = ClientUri::parse(&format!("mimi://a.example/d/{of}/phone")).unwrap();
+        let user = UserUri::parse(&format!("mimi://a.example/u/{of}")).unwrap();
+        Arc::new(Leaf { index, client, user, signature_key: vec![key] })
+    }
+
+    #[test]
+    fn what_moves_between_two_epochs_is_what_is_different() {
+        let [alice, bob, eve] = [leaf(0, "alice", 1), leaf(2, "bob", 2), leaf(3, "eve", 3)];
+        let [cathy, renewed, dora] = [leaf(1, "cathy", 4), leaf(3, "eve", 5), leaf(4, "dora", 6)];
+        let before = [alice, bob.clone(), eve.clone()];
+        let after = [leaf(0, "alice", 1), cathy.clone(), renewed.clone(), dora.clone()];
+        assert_eq!(Moved::between(&after, &after), Moved::default());
+        let (old, new) = (vec![bob, eve], vec![cathy, renewed, dora]);
+        assert_eq!(Moved::between(&before, &after), Moved { gone: old.clone(), come: new.clone() });
+        assert_eq!(Moved::between(&after, &before), Moved { gone: new, come: old });
+    }
 }

@@ -3,7 +3,7 @@
 mod joins;
 mod policies;
 
-pub(crate) use joins::{admissions, join_codes, room_leaves};
+pub(crate) use joins::{admissions, device_watch, join_codes, room_leaves};
 pub(crate) use policies::{bundle_activations, bundles, policy_pointer};
 
 diesel::table! {

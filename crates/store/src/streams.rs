@@ -68,6 +68,7 @@ pub fn push(tx: &mut Tx<'_>, devices: &[ClientUri], item: &StreamItem) -> Result
 ///
 /// [`StoreError`] of the database.
 pub(crate) fn forget(tx: &mut Tx<'_>, device: &ClientUri) -> Result<(), StoreError> {
+    heads::lock(tx, Head::Streams)?; // what is being given its position would come after this
     let staged = stream_stage::table.filter(stream_stage::device.eq(device.as_str()));
     db!(tx, |c| diesel::delete(staged).execute(c))?;
     let rows = stream_rows::table.filter(stream_rows::device.eq(device.as_str()));

@@ -4,7 +4,7 @@
 mod uphold;
 mod watch;
 
-pub(super) use uphold::{settled, uphold};
+pub(super) use uphold::{owed_of, settled, uphold};
 pub use watch::watch;
 
 use portcullis_core::policy::AdminAct;

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use portcullis_core::mls::{Change, Effect, GroupView, external_proposal};
+use portcullis_core::mls::{Change, Effect, GroupView, Leaf, external_proposal};
 use portcullis_core::policy::Question;
 use portcullis_core::room::{self, RoomState};
 use portcullis_core::time::Millis;
@@ -54,9 +54,11 @@ impl Settled {
         self.imposed.extend(left);
     }
 
-    /// A client that has lost its state and its keys cannot take its former leaf out by its external commit: the hub does.
-    pub(in super::super) fn came_back(&mut self, change: &Change, decision: Uuid) {
+    /// A client that has lost its state and its keys cannot take its former leaf out by its external commit: the hub does. With
+    /// its keys it has put the new leaf in the place of the former, and nothing has to go any more.
+    pub(in super::super) fn came_back(&mut self, hosted: &Hosted, change: &Change, decision: Uuid) {
         let Some(joiner) = change.joiner() else { return };
+        self.done.extend(owed_of(hosted, joiner));
         let former = change.after.leaves.iter().filter(|leaf| leaf.client == joiner.client && ***leaf != *joiner);
         self.imposed.extend(former.map(|leaf| {
             let reason = "came_back_with_another_key".to_owned();
@@ -74,6 +76,12 @@ impl Settled {
         let mut imposed = self.imposed.iter();
         imposed.try_for_each(|(goes, grounds)| restrictions::impose(tx, &place, goes, grounds, at).map(drop))
     }
+}
+
+/// What would take out a client that comes back with the keys of its former leaf.
+pub(in super::super) fn owed_of(hosted: &Hosted, joiner: &Leaf) -> Option<Restriction> {
+    let gone = Restriction::Leaf(GoneLeaf::new(joiner.client.clone(), joiner.signature_key.clone()));
+    hosted.restrictions.owed.contains_key(&gone).then_some(gone)
 }
 
 /// What of the restrictions of a room the group `view`, with its participants in `state`, has carried out.

@@ -1,8 +1,8 @@
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use portcullis_core::wire::uri::RoomUri;
+use portcullis_core::time::Millis;
+use portcullis_core::wire::uri::{ClientUri, RoomUri};
 use portcullis_store::audit::{AuditRecord, Outcome};
 use portcullis_store::leaves::{self, Whose};
 use portcullis_store::restrictions::{self, GoneLeaf, Grounds, Imposed, Place, Restriction};
@@ -20,6 +20,10 @@ use crate::peer::causes;
 const PAUSE: Duration = Duration::from_secs(1);
 /// Rooms read at once.
 const PAGE: u32 = 500;
+/// How long it is not noted again that it is looked whether devices are there.
+const NOTED: Duration = Duration::from_secs(60);
+/// Longest time without a look that still counts as watched.
+const BREAK: Duration = Duration::from_secs(60 * 60);
 
 /// Has carried out what moderators have imposed, and raises the alarm over what waits for its commit for longer than
 /// `patience`, and takes devices of ours for lost that were not there for `absence`; until `closing` becomes true. Any number
@@ -49,9 +53,6 @@ fn look(inner: &Inner, patience: Duration, absence: Option<Duration>) -> Result<
         .store
         .read(|conn| Ok::<_, StoreError>((restrictions::owing(conn)?, restrictions::overdue(conn, before)?)))?;
     let complete = take_stock(inner)?;
-    if let Some(absence) = absence {
-        miss(inner, absence)?;
-    }
     for place in owing {
         let done = match &place {
             Place::Room(room) => uphold(inner, room),
@@ -61,54 +62,80 @@ fn look(inner: &Inner, patience: Duration, absence: Option<Duration>) -> Result<
             tracing::warn!(?place, cause = causes(&error), "clients that are to go are not proposed yet");
         }
     }
-    overdue.into_iter().try_for_each(|imposed| alarm(inner, imposed))
+    for imposed in overdue {
+        let place = imposed.place.clone();
+        if let Err(error) = alarm(inner, imposed) {
+            tracing::warn!(?place, cause = causes(&error), "the alarm over what is overdue is not raised yet");
+        }
+    }
+    // A device that is in rooms whose leaves do not stand here would be taken out of the others only.
+    match absence {
+        Some(absence) if complete => miss(inner, absence),
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// Has it stand here which clients are in rooms that another build has moved on. Tells whether all of them are done.
 fn take_stock(inner: &Inner) -> Result<bool, GatewayError> {
-    let mut failed = BTreeSet::new();
+    let (mut complete, mut last) = (true, None);
     loop {
-        let behind = inner.store.read(|conn| leaves::unrecorded(conn, PAGE))?;
-        let again: Vec<&RoomUri> = behind.iter().filter(|room| !failed.contains(*room)).collect();
-        if again.is_empty() {
-            return Ok(behind.is_empty());
-        }
-        for room in again {
+        let behind = inner.store.read(|conn| leaves::unrecorded(conn, last.as_ref(), PAGE))?;
+        for room in &behind {
             if let Err(error) = record(inner, room) {
                 tracing::warn!(%room, cause = causes(&error), "the clients in a room do not stand in its rows yet");
+                complete = false;
             }
-            // It has its one chance until the next time.
-            failed.insert(room.clone());
         }
-        if behind.len() < PAGE as usize {
-            return Ok(inner.store.read(|conn| leaves::unrecorded(conn, 1))?.is_empty());
+        last = behind.into_iter().last();
+        if last.is_none() {
+            return Ok(complete);
         }
     }
 }
 
-/// Takes devices of ours for lost that were not there for so long: their leaves go, and come back with the device.
+/// Takes devices of ours for lost that were not there for so long: their leaves go, and come back with the device. Only time
+/// counts in which it was seen who is there: neither an outage nor the age of a restored database makes a device absent.
 fn miss(inner: &Inner, absence: Duration) -> Result<(), GatewayError> {
-    let before = inner.clock.now().minus(absence);
-    let unseen = inner.store.read(|conn| devices::unseen(conn, before, PAGE))?;
-    for device in unseen {
-        let now = inner.clock.now();
-        let lane = device.to_string();
-        inner.store.write(&lane, move |tx: &mut Tx<'_>| {
-            if devices::take_for_lost(tx, &device, before)? {
-                let reason = "not_seen_for_too_long".to_owned();
-                let grounds = Grounds { by: "gateway".to_owned(), reason: reason.clone(), ..Grounds::default() };
-                restrictions::take_out(tx, Whose::Client(&device), None, &grounds, now)?;
-                tx.stage(&AuditRecord {
-                    actor: device.user().map(|user| user.to_string()),
-                    reason,
-                    detail: json!({ "device": device }),
-                    ..AuditRecord::new(Uuid::now_v7(), now, "device.lost", Outcome::Info)
-                })?;
-            }
-            Ok::<_, StoreError>(())
-        })?;
+    let now = inner.clock.now();
+    let before = now.minus(absence);
+    if watched_since(inner, now)? > before {
+        return Ok(());
+    }
+    for device in inner.store.read(|conn| devices::unseen(conn, before, PAGE))? {
+        if let Err(error) = take_for_lost(inner, &device, before) {
+            tracing::warn!(%device, cause = causes(&error), "a device that is not there is not taken for lost yet");
+        }
     }
     Ok(())
+}
+
+fn watched_since(inner: &Inner, now: Millis) -> Result<Millis, GatewayError> {
+    if let Some((noted_at, since)) = inner.store.read(devices::watched)?
+        && noted_at <= now
+        && noted_at > now.minus(NOTED)
+    {
+        return Ok(since);
+    }
+    Ok(inner.store.write("devices", move |tx: &mut Tx<'_>| devices::watch(tx, BREAK, now))?)
+}
+
+fn take_for_lost(inner: &Inner, device: &ClientUri, before: Millis) -> Result<(), GatewayError> {
+    let (device, now) = (device.clone(), inner.clock.now());
+    let lane = device.to_string();
+    Ok(inner.store.write(&lane, move |tx: &mut Tx<'_>| {
+        if !devices::take_for_lost(tx, &device, before)? {
+            return Ok(());
+        }
+        let reason = "not_seen_for_too_long".to_owned();
+        let grounds = Grounds { by: "gateway".to_owned(), reason: reason.clone(), ..Grounds::default() };
+        restrictions::take_out(tx, Whose::Client(&device), None, &grounds, now)?;
+        tx.stage(&AuditRecord {
+            actor: device.user().map(|user| user.to_string()),
+            reason,
+            detail: json!({ "device": device }),
+            ..AuditRecord::new(Uuid::now_v7(), now, "device.lost", Outcome::Info)
+        })
+    })?)
 }
 
 fn record(inner: &Inner, room: &RoomUri) -> Result<(), GatewayError> {
@@ -139,11 +166,15 @@ fn spread(inner: &Inner, complete: bool) -> Result<(), GatewayError> {
         if !matches!(imposed.restriction, Restriction::Device(_)) {
             found.dedup_by(|(next, _), (room, _)| next == room);
         }
+        let mut reached = complete;
         for (room, leaf) in found {
-            reach(inner, &room, leaf, imposed.clone())?;
+            if let Err(error) = reach(inner, &room, leaf, imposed.clone()) {
+                tracing::warn!(%room, cause = causes(&error), "what is imposed everywhere has not come to a room yet");
+                reached = false;
+            }
         }
         let now = inner.clock.now();
-        if complete {
+        if reached {
             inner.store.write("admin", move |tx: &mut Tx<'_>| {
                 if stands(tx, &imposed)? {
                     restrictions::settle(tx, &Place::Everywhere, &imposed.restriction, now)?;
@@ -157,14 +188,19 @@ fn spread(inner: &Inner, complete: bool) -> Result<(), GatewayError> {
 
 /// Imposes on a room what takes out a client that is in it.
 fn reach(inner: &Inner, room: &RoomUri, leaf: GoneLeaf, imposed: Imposed) -> Result<(), GatewayError> {
-    let (uri, now) = (room.clone(), inner.clock.now());
+    let (place, uri, now) = (Place::from(room), room.clone(), inner.clock.now());
+    let goes = match &imposed.restriction {
+        Restriction::Device(_) => Restriction::Leaf(leaf),
+        restriction => restriction.clone(),
+    };
+    // A room that it has come to is not disturbed again and again while another one is not to be reached.
+    if inner.store.read(|conn| restrictions::is_in_force(conn, &place, &goes))? {
+        return Ok(());
+    }
     let written = inner.store.write(room.as_str(), move |tx: &mut Tx<'_>| {
-        match &imposed.restriction {
-            Restriction::Device(_) => {
-                let gone = Restriction::Leaf(leaf.clone());
-                restrictions::impose(tx, &Place::from(&uri), &gone, &imposed.grounds, now)?;
-            }
-            restriction => restrictions::spread(tx, &uri, restriction, &imposed.grounds, now)?,
+        match &goes {
+            Restriction::Leaf(_) => drop(restrictions::impose(tx, &place, &goes, &imposed.grounds, now)?),
+            goes => restrictions::spread(tx, &uri, goes, &imposed.grounds, now)?,
         }
         // Asked with the room held: whoever lifts it everywhere has to hold the room too.
         if stands(tx, &imposed)? { Ok(()) } else { Err(StoreError::Missing) }

@@ -1,4 +1,5 @@
 use std::net::TcpListener;
+use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
 use actix_web::web::{self, Data};
@@ -113,6 +114,21 @@ async fn a_device_gets_what_was_there_and_what_comes_in_order() {
     assert_eq!(take(&mut events, 40).await, counted(0..40));
     door.push(40..50).await;
     assert_eq!(take(&mut events, 10).await, counted(40..50));
+}
+
+#[actix_web::test]
+async fn a_device_that_listens_for_long_is_there_all_the_while() {
+    let door = Door::open().await;
+    let mut events = door.events(0);
+    door.push(0..1).await;
+    take(&mut events, 1).await;
+    door.world.clock.advance(Duration::from_secs(2 * 60 * 60));
+    door.push(1..2).await;
+    take(&mut events, 1).await;
+    let of_late = door.world.clock.now().minus(Duration::from_secs(60));
+    let unseen = move |conn: &mut _| devices::is_unseen(conn, &phone(), of_late);
+    let store = door.world.store.clone();
+    assert!(!tokio::task::spawn_blocking(move || store.read(unseen)).await.unwrap().unwrap());
 }
 
 #[actix_web::test]

@@ -160,8 +160,18 @@ pub fn spread(
     now: Millis,
 ) -> Result<(), StoreError> {
     let place = Place::from(room);
+    hold(tx, restriction)?;
     disturb(tx, &place)?;
     enforce(tx, &place, restriction, (grounds, Origin::Everywhere), now)
+}
+
+/// Lets nobody lift what is imposed everywhere, or spread it, before the transaction has ended: who lifts it finds each room to
+/// which it has come.
+fn hold(tx: &mut Tx<'_>, restriction: &Restriction) -> Result<(), StoreError> {
+    let (kind, subject) = restriction.key();
+    let same = dsl::ended_at.eq(dsl::ended_at);
+    db!(tx, |c| diesel::update(one(EVERYWHERE, kind, subject)).set(same).execute(c))?;
+    Ok(())
 }
 
 /// Takes out of our rooms what `whose` has in them by now, leaf by leaf, so that it goes even if it is registered again;
@@ -231,6 +241,7 @@ fn enforce(
 /// [`StoreError::NoRoom`] for a room of which nothing is known here.
 pub fn lift(tx: &mut Tx<'_>, place: &Place, restriction: &Restriction, now: Millis) -> Result<bool, StoreError> {
     if *place == Place::Everywhere {
+        hold(tx, restriction)?;
         let (kind, subject) = restriction.key();
         let rows = room_restrictions::table
             .filter(dsl::kind.eq(kind))

@@ -39,3 +39,11 @@ diesel::table! {
         code -> Binary,
     }
 }
+
+diesel::table! {
+    device_watch (id) {
+        id -> Integer,
+        since -> BigInt,
+        noted_at -> BigInt,
+    }
+}

@@ -1,6 +1,9 @@
+use std::time::Duration;
+
 use portcullis_core::time::Millis;
 use portcullis_store::devices::{
-    device_user, devices_of, forget_device, forget_user, register_device, register_user, user_exists,
+    device_user, devices_of, forget_device, forget_user, lost, register_device, register_user, see, take_for_lost,
+    unseen, user_exists, watch, watched,
 };
 use portcullis_store::key_packages::{self, Candidate, StoredKeyPackage};
 use portcullis_store::profiles::{self, Profile};
@@ -75,6 +78,45 @@ on_both! {
         assert_eq!(left(), (Vec::new(), [false, false], Vec::new()));
         assert!(!store.read(|conn| user_exists(conn, &user("bob"))).unwrap());
         register(&store, "bob", &["phone"]);
+    }
+
+    fn devices_are_watched_since_the_last_break_and_unknown_ones_are_there_from_then_on(db) {
+        const BREAK: Duration = Duration::from_secs(60);
+        let store = db.open();
+        register(&store, "bob", &["phone", "tablet"]);
+        assert_eq!(store.read(watched).unwrap(), None);
+        let watch = |at: u64| store.write("x", move |tx| watch(tx, BREAK, Millis(at))).unwrap();
+        let start = NOW.0;
+        assert_eq!([watch(start), watch(start + 60_000), watch(start + 120_000)], [Millis(start); 3]);
+        assert_eq!(store.read(watched).unwrap(), Some((Millis(start + 120_000), Millis(start))));
+        let resumed = Millis(start + 180_001);
+        assert_eq!([watch(resumed.0), watch(resumed.0 + 1)], [resumed; 2]);
+        // A clock that was wrong for a while.
+        let wrong = Millis(start * 2);
+        assert_eq!((watch(wrong.0), watch(resumed.0)), (wrong, resumed));
+        db.sql("UPDATE devices SET seen_at = 0 WHERE client LIKE '%tablet'");
+        watch(resumed.0 + 7);
+        let unseen = |before| store.read(|conn| unseen(conn, Millis(before), 10)).unwrap();
+        assert_eq!(unseen(resumed.0 + 7), [device("bob", "phone")]);
+        assert_eq!(unseen(resumed.0 + 8), [device("bob", "phone"), device("bob", "tablet")]);
+    }
+
+    fn who_is_taken_for_lost_has_nothing_to_be_claimed_until_it_is_there_again(db) {
+        let store = db.open();
+        register(&store, "bob", &["phone", "tablet"]);
+        add(&store, package(1, "phone", later()), 0).unwrap();
+        let both = [device("bob", "phone"), device("bob", "tablet")];
+        let lost = || store.read(|conn| lost(conn, &both)).unwrap();
+        let free = || store.read(|conn| {
+            key_packages::candidates(conn, &user("bob"), &device("bob", "phone"), NOW, None, 9)
+        }).unwrap().len();
+        let take = |before: u64| store.write("x", move |tx| take_for_lost(tx, &device("bob", "phone"), Millis(before))).unwrap();
+        assert!(!take(NOW.0));
+        assert_eq!((free(), lost().len()), (1, 0));
+        assert!(take(NOW.0 + 1));
+        assert_eq!((free(), lost()), (0, [device("bob", "phone")].into()));
+        store.write("x", |tx| see(tx, &device("bob", "phone"), NOW)).unwrap();
+        assert_eq!((free(), lost().len()), (1, 0));
     }
 
     fn a_key_package_is_claimed_once_whoever_asks_at_the_same_time(db) {

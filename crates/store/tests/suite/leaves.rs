@@ -13,23 +13,11 @@ fn found(store: &Store, whose: Whose<'_>) -> Vec<(RoomUri, GoneLeaf)> {
 }
 
 fn unrecorded(store: &Store) -> Vec<RoomUri> {
-    store.read(|conn| leaves::unrecorded(conn, 10)).unwrap_or_else(|error: StoreError| panic!("{error:?}"))
+    store.read(|conn| leaves::unrecorded(conn, None, 10)).unwrap_or_else(|error: StoreError| panic!("{error:?}"))
 }
 
 fn arcs<const N: usize>(leaves: [Leaf; N]) -> Vec<Arc<Leaf>> {
     leaves.into_iter().map(Arc::new).collect()
-}
-
-#[test]
-fn what_moves_between_two_epochs_is_what_is_different() {
-    let before = arcs([leaf(0, "alice", "phone"), leaf(2, "bob", "phone"), leaf(3, "eve", "phone")]);
-    let renewed = Leaf { signature_key: vec![9; 32], ..leaf(3, "eve", "phone") };
-    let after = arcs([leaf(0, "alice", "phone"), leaf(1, "cathy", "phone"), renewed, leaf(4, "dora", "phone")]);
-    let moved = Moved::between(&before, &after);
-    assert_eq!(Moved::between(&after, &after), Moved::default());
-    let back = Moved::between(&after, &before);
-    assert_ne!(moved, back);
-    assert_eq!(format!("{moved:?}").matches("Leaf {").count(), 2 + 3);
 }
 
 on_both! {
@@ -55,6 +43,13 @@ on_both! {
         let of_bob = found(&store, Whose::User(&user("bob")));
         assert!(of_bob.len() == 2 && of_bob.contains(&is("laptop")) && of_bob.contains(&is("tablet")));
         assert_eq!(found(&store, Whose::Provider(&user("bob").domain())).len(), 3);
+    }
+
+    fn rooms_that_are_behind_are_told_page_by_page(db) {
+        let store = db.open();
+        let rooms: Vec<RoomUri> = ["a", "b", "c"].map(|name| active_room(&store, name).0).into();
+        let page = |after: Option<&RoomUri>| store.read(|conn| leaves::unrecorded(conn, after, 2)).unwrap_or_else(|error: StoreError| panic!("{error:?}"));
+        assert_eq!((page(None), page(Some(&rooms[1])), page(Some(&rooms[2]))), (rooms[..2].to_vec(), rooms[2..].to_vec(), vec![]));
     }
 
     fn a_room_that_moved_on_without_its_leaves_is_behind_until_it_is_looked_at(db) {

@@ -1,10 +1,22 @@
 //! What only PostgreSQL can do.
 
 use portcullis_store::bundles::{self, Activation, How};
-use portcullis_store::devices::{register_user, user_exists};
+use portcullis_store::devices::{forget_device, register_device, register_user, user_exists};
+use portcullis_store::restrictions::{self, Grounds, Place, Restriction};
+use portcullis_store::streams::{self, StreamItem};
 use portcullis_store::{Options, Store, StoreError, Topic};
 
 use crate::harness::*;
+
+/// Waits until a session of this database waits for another one.
+fn until_one_waits<T>(db: &Db, other: &std::thread::ScopedJoinHandle<'_, T>) {
+    let waiting =
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    while db.number(waiting) == 0 {
+        assert!(!other.is_finished(), "nobody has waited");
+        std::thread::yield_now();
+    }
+}
 
 fn with_roots() -> Options {
     Options { postgres_roots: Some(Cluster::shared().root()), ..Options::default() }
@@ -145,14 +157,74 @@ fn of_two_replicas_that_find_no_pointer_the_second_sees_what_the_first_has_made(
         let (other_held, _other_holds) = std::sync::mpsc::channel();
         let (_, no_wait) = std::sync::mpsc::channel();
         let other = scope.spawn(|| stores[1].write("x", first_start(2, other_held, no_wait)).unwrap());
-        let waiting = "SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = database \
-                       WHERE NOT granted AND datname = current_database()";
-        while db.number(waiting) == 0 {
-            assert!(!other.is_finished(), "nobody has waited");
-            std::thread::yield_now();
-        }
+        until_one_waits(&db, &other);
         drop(go);
         assert_eq!(one.join().unwrap(), None);
         assert_eq!(other.join().unwrap(), Some([1; 32]));
     });
+}
+
+#[test]
+fn what_is_lifted_everywhere_is_lifted_in_a_room_to_which_it_is_just_coming() {
+    let db = Db::postgres();
+    let stores = [db.open(), db.open()];
+    let (room, _) = active_room(&stores[0], "clubhouse");
+    let gone = Restriction::Deprovisioned(user("bob"));
+    let imposed = gone.clone();
+    let everywhere = move |tx: &mut portcullis_store::Tx<'_>| {
+        restrictions::impose(tx, &Place::Everywhere, &imposed, &Grounds::default(), NOW)
+    };
+    stores[0].write("x", everywhere).unwrap();
+    std::thread::scope(|scope| {
+        let (spread, is_spread) = std::sync::mpsc::channel();
+        let (go, wait) = std::sync::mpsc::channel::<()>();
+        let (to, comes) = (room.clone(), gone.clone());
+        let coming = scope.spawn(|| {
+            let come = move |tx: &mut portcullis_store::Tx<'_>| {
+                restrictions::spread(tx, &to, &comes, &Grounds::default(), NOW)?;
+                let _ = spread.send(());
+                let _ = wait.recv();
+                Ok::<_, StoreError>(())
+            };
+            stores[0].write("x", come).unwrap();
+        });
+        is_spread.recv().unwrap();
+        let lifted = gone.clone();
+        let lift = move |tx: &mut portcullis_store::Tx<'_>| restrictions::lift(tx, &Place::Everywhere, &lifted, NOW);
+        let lifting = scope.spawn(|| stores[1].write("x", lift).unwrap());
+        until_one_waits(&db, &lifting);
+        drop(go);
+        coming.join().unwrap();
+        assert!(lifting.join().unwrap());
+    });
+    let left = |place: &Place| stores[0].read(|conn| restrictions::is_in_force(conn, place, &gone)).unwrap();
+    assert_eq!([left(&Place::Everywhere), left(&Place::from(&room))], [false; 2]);
+}
+
+#[test]
+fn nothing_comes_into_the_stream_of_a_device_that_is_forgotten_meanwhile() {
+    let db = Db::postgres();
+    let (store, other) = (db.open(), db.open());
+    let bob = || (user("bob"), device("bob", "phone"));
+    store
+        .write("x", move |tx| {
+            register_user(tx, &bob().0, NOW)?;
+            register_device(tx, &bob().1, &bob().0, NOW)
+        })
+        .unwrap();
+    staged(&db, || {
+        let item = StreamItem { room: None, kind: "leave".to_owned(), payload: b"x".into(), at: NOW };
+        store.write("x", move |tx| streams::push(tx, &[bob().1], &item)).unwrap();
+    });
+    // As the sequencer holds it while it gives what is staged its positions.
+    let (release, held) = hold(&db, "UPDATE heads SET size = size");
+    std::thread::scope(|scope| {
+        let forgetting = scope.spawn(|| other.write("x", move |tx| forget_device(tx, &bob().1)).unwrap());
+        until_one_waits(&db, &forgetting);
+        drop(release);
+        held.join().unwrap();
+        forgetting.join().unwrap();
+    });
+    sequence_all(&store);
+    assert_eq!(store.read(|conn| streams::read(conn, &bob().1, 0, 9)).unwrap(), []);
 }

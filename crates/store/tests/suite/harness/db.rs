@@ -1,4 +1,6 @@
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{Sender, channel};
+use std::thread::JoinHandle;
 
 use diesel::connection::SimpleConnection;
 use diesel::sql_types::BigInt;
@@ -65,6 +67,22 @@ impl Db {
 struct Number {
     #[diesel(sql_type = BigInt)]
     number: i64,
+}
+
+/// A transaction that has run these statements, and holds what they lock until the sender is dropped.
+pub(crate) fn hold(db: &Db, statements: &str) -> (Sender<()>, JoinHandle<()>) {
+    let (url, statements) = (db.url.clone(), format!("BEGIN; {statements}"));
+    let (held, holds) = channel();
+    let (release, released) = channel::<()>();
+    let holding = std::thread::spawn(move || {
+        with_postgres(&url, async |client| {
+            client.batch_execute(&statements).await.unwrap();
+            held.send(()).unwrap();
+            let _ = released.recv();
+        });
+    });
+    holds.recv().unwrap();
+    (release, holding)
 }
 
 fn postgres_sql(url: &str, statements: &str) {

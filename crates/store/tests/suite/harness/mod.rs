@@ -3,7 +3,7 @@ mod db;
 mod fixtures;
 
 pub(crate) use cluster::Cluster;
-pub(crate) use db::Db;
+pub(crate) use db::{Db, hold};
 pub(crate) use fixtures::*;
 
 /// Runs a test on both databases.

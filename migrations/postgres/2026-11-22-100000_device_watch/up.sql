@@ -1,0 +1,6 @@
+-- Since when it is watched, without a break, whether devices of ours are there, and when that was noted last.
+CREATE TABLE device_watch (
+    id INTEGER NOT NULL PRIMARY KEY CHECK (id = 0),
+    since BIGINT NOT NULL,
+    noted_at BIGINT NOT NULL
+);
