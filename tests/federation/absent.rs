@@ -166,3 +166,22 @@ async fn one_room_that_cannot_be_read_holds_nobody_up_and_disturbs_no_other() {
     let found = restrictions(&lab, &of_room()).await;
     assert!(found.iter().any(|item| item["reason"] == "not_seen_for_too_long"), "{found:?}");
 }
+
+#[tokio::test]
+async fn one_device_that_cannot_be_taken_for_lost_holds_up_neither_others_nor_moderators() {
+    let lab = watching().await;
+    let (mut alice, bob, _tablet) = with_tablet(&lab).await;
+    let watch = lab.device("a.example/d/alice/watch").await;
+    let a = lab.gateway("a.example").database();
+    a.sql(&format!(
+        "CREATE TRIGGER broken BEFORE UPDATE OF stale ON devices WHEN new.client = 'mimi://{TABLET}' \
+         BEGIN SELECT RAISE(ABORT, 'broken'); END"
+    ));
+    is_missing(&lab, TABLET);
+    a.sql(&format!("UPDATE devices SET seen_at = 2 WHERE client = '{}'", watch.client()));
+    eventually("the other one is lost", async || (lost(&a) == 1).then_some(())).await;
+    lab.gateway("a.example").operated(&["room", "remove-user", bob.user().as_str(), "--reason", "gone"]);
+    alice.until_proposed(&room(), 1).await.unwrap();
+    a.sql("DROP TRIGGER broken");
+    eventually("both are lost", async || (lost(&a) == 2).then_some(())).await;
+}

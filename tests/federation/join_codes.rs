@@ -145,3 +145,21 @@ async fn codes_are_made_listed_and_revoked_on_the_command_line_and_only_for_role
     let operator = Person::at(a, &["operator"]);
     assert_eq!(operator.post(&codes(), json!({ "reason": "x" })).await.refusal(), (403, "not_allowed"));
 }
+
+#[tokio::test]
+async fn that_the_database_does_not_answer_is_on_nobody_s_record_as_a_refusal() {
+    let lab = Lab::open(&["a.example"]).await;
+    let mut alice = lab.device("a.example/d/alice/phone").await;
+    assert_accepted(&alice.create_room(&room(), "strict", "Clubhouse").await.unwrap());
+    let code = made(&lab, json!({ "reason": "town hall" })).await;
+    let mut dora = lab.device("a.example/d/dora/phone").await;
+    let a = lab.gateway("a.example").database();
+    a.sql("ALTER TABLE join_codes RENAME TO away");
+    let asked = dora.ask_group_info_by(&room(), code["code"].as_str()).await;
+    assert!(!matches!(asked, Ok((_, Some(_)))));
+    a.sql("ALTER TABLE away RENAME TO join_codes");
+    lab.quiet().await;
+    let refused = |entry: &AuditEntry| entry.record.outcome == Outcome::Deny;
+    assert!(!lab.gateway("a.example").database().entries().iter().any(refused));
+    assert!(admitted(&mut dora, code["code"].as_str().unwrap()).await);
+}

@@ -144,6 +144,26 @@ async fn a_device_that_has_lost_its_keys_comes_back_and_its_former_leaf_goes() {
 }
 
 #[tokio::test]
+async fn a_device_that_was_registered_while_another_replica_deleted_it_is_as_new() {
+    let lab = Lab::open(&["a.example"]).await;
+    let tablet = lab.device(TABLET).await;
+    deletes(&lab, &tablet).await;
+    let in_force = async || {
+        let found = restrictions(&lab, "restrictions").await;
+        found.iter().filter(|item| item["restriction"] == "device" && item.get("ended_at").is_none()).count()
+    };
+    assert_eq!(in_force().await, 1);
+    // As the other one leaves it, which has found the row when it looked and none when it wrote.
+    let a = lab.gateway("a.example");
+    a.database().sql(&format!(
+        "INSERT INTO devices (client, user_uri, registered_at, seen_at, stale) \
+         VALUES ('mimi://{TABLET}', 'mimi://a.example/u/alice', 1, 1, 0)"
+    ));
+    a.client(tablet.user()).register_device(tablet.client()).await.unwrap();
+    assert_eq!(in_force().await, 0);
+}
+
+#[tokio::test]
 async fn who_deletes_and_registers_itself_all_the_time_disturbs_nobody_and_is_told_to_wait() {
     let lab = Lab::open(&TWO).await;
     let (mut alice, _bob) = lab.alice_and_bob().await;
