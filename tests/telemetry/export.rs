@@ -84,7 +84,7 @@ async fn of_a_batch_that_is_refused_in_part_all_the_rest_arrives_and_the_operato
     })
     .await;
     let asked = hub.database().entries().into_iter().find(|entry| entry.record.kind == "audit.export.redeliver");
-    assert!(asked.unwrap().record.actor.unwrap().starts_with("operator:"));
+    assert!(asked.unwrap().record.actor.unwrap().starts_with("host:"));
 }
 
 #[tokio::test]
