@@ -124,7 +124,8 @@ impl Server {
             (patience, config.devices.lost_after()),
             stopped.clone(),
         ));
-        workers.run(upkeep::run(gateway.clone(), stopped));
+        workers.run(upkeep::run(gateway.clone(), stopped.clone()));
+        workers.run(audit::follow(gateway.clone(), stopped));
         let (mut sequencer, stopped) = Stage::new();
         sequencer.run(audit::sequence(gateway.clone(), stopped));
         let (mut signer, stopped) = Stage::new();

@@ -47,6 +47,7 @@ pub(crate) fn filled(path: &str, alice: &Device) -> String {
         .replace("{decision}", &Uuid::nil().to_string())
         .replace("{report}", &Uuid::nil().to_string())
         .replace("{code}", &Uuid::nil().to_string())
+        .replace("{position}", "0")
         .replace("{digest}", &"0".repeat(64))
 }
 

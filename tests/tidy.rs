@@ -154,6 +154,7 @@ fn every_reason_and_every_kind_of_record_is_documented() {
         names.extend(quoted(code, &["env!"]).filter(is_reason).map(str::to_owned));
     }
     let families = [
+        "access.",
         "arrival.",
         "audit.",
         "decision.",

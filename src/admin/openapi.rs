@@ -6,7 +6,9 @@ use utoipa::{Modify, OpenApi};
 
 use super::problems::CODES;
 use super::routes::RESOURCES;
-use super::{decisions, exports, join_codes, lanes, letters, moderation, peers, policies, reports, rooms, status};
+use super::{
+    audit, decisions, exports, join_codes, lanes, letters, moderation, peers, policies, reports, rooms, status,
+};
 use crate::http::{ProblemDetails, openapi};
 
 #[derive(OpenApi)]
@@ -14,7 +16,7 @@ use crate::http::{ProblemDetails, openapi};
     info(
         title = "Portcullis admin door",
         description = "What the company's people see and change: status, rooms, peers, lanes of the outbox, \
-            decisions, policies, exports of the audit log, reports of abuse, and what moderators impose on rooms. Cedar decides by the roles in the token. MIMI identifiers stand in paths as one percent-encoded \
+            decisions, the audit log, policies, exports of that log, reports of abuse, and what moderators impose on rooms. Cedar decides by the roles in the token. MIMI identifiers stand in paths as one percent-encoded \
             segment. Lists come in pages; `next` of one is the `cursor` of the following.",
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
@@ -56,6 +58,9 @@ use crate::http::{ProblemDetails, openapi};
         letters::skip,
         decisions::list,
         decisions::show,
+        audit::search,
+        audit::counts,
+        audit::proof,
         policies::list,
         policies::push,
         policies::roll_back,
@@ -80,6 +85,7 @@ use crate::http::{ProblemDetails, openapi};
         (name = "peers", description = "Who federates with us"),
         (name = "lanes", description = "What rooms, and users who consent, owe to other providers"),
         (name = "decisions", description = "What was decided, and why"),
+        (name = "audit", description = "All that is on the record, and proof of it"),
         (name = "policies", description = "Which policies decide, and how others come to"),
         (name = "exports", description = "The audit log on its way to a collector"),
         (name = "reports", description = "What users complain about, and what moderators make of it")

@@ -5,7 +5,7 @@ pub const CODES: &[(&str, u16, &str)] = &[
     ("token_missing", 401, "no bearer token"),
     ("token_invalid", 401, "the token's signature, audience, issuer or time does not hold"),
     ("not_allowed", 403, "policy refuses; `Portcullis-Decision` names the decision, `policies` those that decided"),
-    ("not_found", 404, "no such room, peer, lane, dead letter, decision or route"),
+    ("not_found", 404, "no such room, peer, lane, dead letter, decision, entry or route"),
     ("method_not_allowed", 405, "the route exists, but not for this method"),
     ("slow_body", 408, "the body did not arrive in time"),
     ("conflict", 409, "its state does not take this"),

@@ -4,7 +4,7 @@ use actix_web::http::Method;
 use actix_web::web;
 
 use super::{
-    decisions, exports, join_codes, lanes, letters, moderation, openapi, peers, policies, reports, rooms, status,
+    audit, decisions, exports, join_codes, lanes, letters, moderation, openapi, peers, policies, reports, rooms, status,
 };
 use crate::http::{Resource, listed};
 
@@ -164,6 +164,13 @@ pub(super) const RESOURCES: &[Resource] = &[
         path: "/v1/decisions/{decision}",
         limit_bytes: 0,
         methods: &[(Method::GET, || web::get().to(decisions::show))],
+    },
+    Resource { path: "/v1/audit", limit_bytes: 0, methods: &[(Method::GET, || web::get().to(audit::search))] },
+    Resource { path: "/v1/audit/counts", limit_bytes: 0, methods: &[(Method::GET, || web::get().to(audit::counts))] },
+    Resource {
+        path: "/v1/audit/{position}/proof",
+        limit_bytes: 0,
+        methods: &[(Method::GET, || web::get().to(audit::proof))],
     },
     Resource {
         path: "/v1/policies",

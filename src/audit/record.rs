@@ -86,7 +86,7 @@ impl From<AuditEntry> for Shown {
             event,
             at,
             kind,
-            outcome: name(outcome),
+            outcome: outcome.name(),
             decision,
             room,
             actor,
@@ -137,17 +137,6 @@ pub(super) fn log_record(entry: AuditEntry) -> LogRecord {
         trace_id: shown.trace.and_then(|trace| HEXLOWER.decode(trace.as_bytes()).ok()).unwrap_or_default(),
         event_name: format!("portcullis.{}", shown.kind),
         ..LogRecord::default()
-    }
-}
-
-/// The outcome in a word.
-fn name(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::Allow => "allow",
-        Outcome::Deny => "deny",
-        Outcome::Error => "error",
-        Outcome::Info => "info",
-        Outcome::Alarm => "alarm",
     }
 }
 

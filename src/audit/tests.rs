@@ -27,8 +27,7 @@ use tempfile::TempDir;
 use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
-use super::checkpoints::checkpoint;
-use super::{ExportError, Exporter, SINK, Step, list, sequencer};
+use super::{ExportError, Exporter, SINK, Step, checkpoint, list, sequencer};
 use crate::gateway::Clock;
 use crate::gateway::exports::{Letters, redeliver};
 use crate::telemetry::Collector as Destination;

@@ -1,17 +1,20 @@
+mod export;
+mod query;
 mod verify;
 
 use std::path::PathBuf;
 
-use clap::{Subcommand, ValueEnum};
+use clap::Subcommand;
 use portcullis_core::wire::uri::{Domain, RoomUri};
 use portcullis_store::audit::{Filter, Outcome};
 use portcullis_store::{Store, Tx, sinks};
+use portcullis_tlog::{KeyError, VerifierKey};
 use serde_json::json;
 use uuid::Uuid;
 
 use super::host::{Host, change, operator};
 use super::{Failure, output};
-use crate::audit::{SINK, Shown, list};
+use crate::audit::{SINK, Shown, list, sha256};
 use crate::gateway::exports::{Letters, redeliver};
 
 /// Arguments of `portcullis audit`.
@@ -21,10 +24,15 @@ Examples:
   portcullis audit list --outcome deny
   portcullis audit list --decision 01931c5e-7d5a-7b3e-9c6e-0d5a3b1f2e4d --json
   portcullis audit list --room mimi://a.example/r/clubhouse --from 120 --limit 50
+  portcullis audit query --policy ceiling.no-guests --since 2026-11-01 --zone Europe/Berlin
+  portcullis audit query --kind 'decision.*' --peer b.example --reason MUTED --json --all
+  portcullis audit count --outcome deny --by day
   portcullis audit dead-letters
   portcullis audit redeliver --from 120 --to 180
   portcullis audit checkpoint
   portcullis audit prove 120 > 120.tlog-proof
+  portcullis audit export --room mimi://a.example/r/clubhouse --out clubhouse
+  portcullis audit verify --export clubhouse --key \"$(cat log.vkey)\"
   portcullis audit verify
   portcullis audit verify --key \"$(cat log.vkey)\" --json")]
 pub(super) struct Args {
@@ -36,8 +44,12 @@ pub(super) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// List the entries of the log in their order.
+    /// List the entries of the log in their order, those that are not signed yet too.
     List(List),
+    /// Search the signed log, newest first, by all that stands in it. Who searches is on the record.
+    Query(query::Search),
+    /// Count what is in the signed log, in spans of time. Who counts is on the record.
+    Count(query::Count),
     /// List the entries that the collector refused for good; all of them still stand in the log.
     DeadLetters {
         /// The first position.
@@ -74,20 +86,37 @@ enum Command {
         #[arg(value_name = "POSITION")]
         seq: u64,
     },
-    /// Check the whole log: leaves, tree, checkpoints, chains, pointers, openings and columns.
+    /// Write entries to a folder, with all that proves them offline; all entries of one room, actor or peer with the proof
+    /// that there are no others. Who does so is on the record.
+    Export(export::Export),
+    /// Print the proof that the log of the last checkpoint goes on from an earlier one, as C2SP has it for witnesses.
+    Consistency {
+        /// The earlier checkpoint.
+        #[arg(value_name = "FILE")]
+        from: PathBuf,
+    },
+    /// Check the whole log: leaves, tree, checkpoints, chains, pointers, openings, columns and index; or an export, offline.
     Verify(Verify),
 }
 
 #[derive(Debug, clap::Args)]
 struct Verify {
-    /// The database, `sqlite:PATH` or `postgres://…`, in place of the configuration's. Its schema is brought up to date:
-    /// of what is to stay as it is, give a copy.
-    #[arg(long, value_name = "FILE-OR-URL", requires = "key")]
+    /// The database, `sqlite:PATH` or `postgres://…`, in place of the configuration's. It is only read, and must have the schema
+    /// of this version.
+    #[arg(long, value_name = "FILE-OR-URL", requires = "trust", conflicts_with = "export")]
     database: Option<String>,
-    /// The public key of the log, as `portcullis audit checkpoint --key` prints it; that of the configuration where it is
-    /// left out. Whoever can change the database may be able to change that, too: keep the key elsewhere.
-    #[arg(long)]
-    key: Option<String>,
+    /// A folder that `portcullis audit export` has written, in place of a database.
+    #[arg(long, value_name = "DIR")]
+    export: Option<PathBuf>,
+    /// A public key of the log, as `portcullis audit checkpoint --key` prints it; that of the configuration where none is
+    /// given. A log whose key was changed has several. Whoever can change the database may be able to change that of the
+    /// configuration, too: keep keys elsewhere.
+    #[arg(long, group = "trust", value_parser = key)]
+    key: Vec<VerifierKey>,
+    /// A policy file as C2SP has it, which names the keys of the log, and the witnesses that the checkpoint of an export must
+    /// have been seen by.
+    #[arg(long, value_name = "FILE", group = "trust")]
+    policy: Option<PathBuf>,
     /// Checkpoints that were kept elsewhere, a file each: the log must still begin as they say.
     #[arg(long, value_name = "FILE")]
     kept: Vec<PathBuf>,
@@ -108,8 +137,8 @@ struct List {
     #[arg(long)]
     kind: Option<String>,
     /// Only this outcome.
-    #[arg(long, value_enum)]
-    outcome: Option<OutcomeName>,
+    #[arg(long, value_parser = outcome)]
+    outcome: Option<Outcome>,
     /// Only this room.
     #[arg(long)]
     room: Option<RoomUri>,
@@ -130,19 +159,12 @@ struct List {
     json: bool,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum OutcomeName {
-    Allow,
-    Deny,
-    Error,
-    Info,
-    Alarm,
-}
-
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let host = &args.host;
     match &args.command {
         Command::List(wanted) => entries(&host.open()?, wanted),
+        Command::Query(wanted) => query::search(&host.open()?, wanted),
+        Command::Count(wanted) => query::count(&host.open()?, wanted),
         Command::DeadLetters { from, limit, json } => dead_letters(&host.open()?, *from, *limit, *json),
         Command::Redeliver { sink, from, to } => {
             send_again(&host.open()?, Letters { sink: sink.clone(), from: *from, to: *to })
@@ -150,6 +172,8 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         Command::Checkpoint { key: true } => verify::print_key(host),
         Command::Checkpoint { key: false } => verify::print_checkpoint(&host.open()?),
         Command::Prove { seq } => verify::prove(&host.open()?, *seq),
+        Command::Export(wanted) => export::run(host, wanted),
+        Command::Consistency { from } => verify::consistency(&host.open()?, from),
         Command::Verify(wanted) => verify::run(host, wanted),
     }
 }
@@ -159,7 +183,7 @@ fn entries(store: &Store, wanted: &List) -> Result<(), Failure> {
         from: wanted.from,
         limit: wanted.limit,
         kind: wanted.kind.clone(),
-        outcome: wanted.outcome.map(outcome),
+        outcome: wanted.outcome,
         room: wanted.room.clone(),
         actor: wanted.actor.clone(),
         peer: wanted.peer.clone(),
@@ -216,25 +240,12 @@ fn row(entry: &Shown) -> [String; 7] {
     ]
 }
 
-fn outcome(name: OutcomeName) -> Outcome {
-    match name {
-        OutcomeName::Allow => Outcome::Allow,
-        OutcomeName::Deny => Outcome::Deny,
-        OutcomeName::Error => Outcome::Error,
-        OutcomeName::Info => Outcome::Info,
-        OutcomeName::Alarm => Outcome::Alarm,
-    }
+fn outcome(name: &str) -> Result<Outcome, String> {
+    let found = Outcome::ALL.into_iter().find(|outcome| outcome.name() == name);
+    found.ok_or_else(|| format!("expected one of {}", Outcome::ALL.map(Outcome::name).join(", ")))
 }
 
-fn sha256(hex: &str) -> Result<[u8; 32], String> {
-    let wrong = || "expected 64 hexadecimal digits".to_owned();
-    if hex.len() != 64 || !hex.is_ascii() {
-        return Err(wrong());
-    }
-    let mut hash = [0; 32];
-    for (index, byte) in hash.iter_mut().enumerate() {
-        let digits = hex.get(2 * index..2 * index + 2).ok_or_else(wrong)?;
-        *byte = u8::from_str_radix(digits, 16).map_err(|_| wrong())?;
-    }
-    Ok(hash)
+/// A key as it is printed, with the end of its line or without.
+fn key(text: &str) -> Result<VerifierKey, KeyError> {
+    text.trim().parse()
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use portcullis_core::time::Millis;
-use portcullis_store::{Store, StoreError, Tx};
+use portcullis_store::{Options, Store, StoreError, Tx};
 
 use super::Failure;
 use crate::config::Config;
@@ -23,6 +23,12 @@ impl Host {
     /// The configuration.
     pub(super) fn config(&self) -> Result<Config, Failure> {
         Ok(Config::load(&self.config)?)
+    }
+
+    /// Address of the database, and how it is opened.
+    pub(super) fn database(&self) -> Result<(String, Options), Failure> {
+        let config = self.config()?;
+        Ok((config.database.clone(), store_options(&config)))
     }
 
     /// Opens the database named by the configuration.

@@ -1,6 +1,7 @@
 //! Use cases, one file each: the only place that orders the stages. A use case reads what it needs, lets the pure
 //! stages of `portcullis-core` work, and writes effect and audit record in one transaction.
 
+pub mod access;
 mod added;
 pub mod admin;
 mod claims;

@@ -17,6 +17,7 @@ mod lane;
 #[macro_use]
 mod later;
 mod listen;
+mod look;
 mod migrate;
 mod options;
 mod pool;
@@ -58,6 +59,7 @@ pub use conn::Conn;
 pub use error::StoreError;
 pub use failpoint::failpoint;
 pub use lane::SEQUENCER;
+pub use look::look;
 pub use options::Options;
 pub use store::{DatabaseKind, Queued, Store};
 pub use tx::Tx;

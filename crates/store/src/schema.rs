@@ -1,8 +1,10 @@
 //! The tables, as both databases have them.
 
+mod audit;
 mod joins;
 mod policies;
 
+pub(crate) use audit::{audit_blocks, audit_index};
 pub(crate) use joins::{admissions, device_watch, join_codes, room_leaves};
 pub(crate) use policies::{bundle_activations, bundles, policy_pointer};
 

@@ -67,6 +67,17 @@ pub(crate) enum Database {
 }
 
 impl Database {
+    /// The database of an address.
+    pub(crate) fn at(url: &str, options: &Options) -> Result<Self, StoreError> {
+        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            return Ok(Self::Postgres(Box::new(Postgres::new(url, options.postgres_roots.as_deref())?)));
+        }
+        match url.strip_prefix("sqlite:") {
+            Some(path) => Ok(Self::Sqlite(Sqlite::new(path.strip_prefix("//").unwrap_or(path)))),
+            None => Err(StoreError::Open("address starts with neither `sqlite:` nor `postgres://`".into())),
+        }
+    }
+
     pub(crate) fn writer(&self) -> Result<Conn, StoreError> {
         match self {
             Self::Sqlite(sqlite) => sqlite.writer(),
@@ -82,7 +93,7 @@ impl Database {
         migrate(&mut self.writer()?)
     }
 
-    fn reader(&self) -> Result<Conn, StoreError> {
+    pub(crate) fn reader(&self) -> Result<Conn, StoreError> {
         match self {
             Self::Sqlite(sqlite) => sqlite.reader(),
             Self::Postgres(postgres) => postgres.connect(),
@@ -98,15 +109,11 @@ impl Store {
     ///
     /// [`StoreError::Open`] and [`StoreError::Migrate`].
     pub fn open(url: &str, options: &Options) -> Result<Self, StoreError> {
-        let (database, more) = if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-            let postgres = Postgres::new(url, options.postgres_roots.as_deref())?;
-            (Database::Postgres(Box::new(postgres)), options.lanes.get())
-        } else if let Some(path) = url.strip_prefix("sqlite:") {
-            (Database::Sqlite(Sqlite::new(path.strip_prefix("//").unwrap_or(path))), 0)
-        } else {
-            return Err(StoreError::Open("address starts with neither `sqlite:` nor `postgres://`".into()));
+        let database = Arc::new(Database::at(url, options)?);
+        let more = match &*database {
+            Database::Sqlite(_) => 0,
+            Database::Postgres(_) => options.lanes.get(),
         };
-        let database = Arc::new(database);
         let changes = Arc::new(Changes::new());
         database.prepare()?;
         if let Database::Postgres(postgres) = &*database {

@@ -67,6 +67,11 @@ impl Openings {
         root(&leaves)
     }
 
+    /// The text of a field; `None` where there is none.
+    pub fn field(&self, name: &str) -> Option<String> {
+        self.text(name).ok().flatten()
+    }
+
     pub(crate) fn value(&self, name: &str) -> Result<Value, StoreError> {
         self.0
             .get(name)

@@ -1,12 +1,16 @@
+use std::collections::BTreeMap;
+
 use diesel::prelude::*;
 use portcullis_core::time::Millis;
-use portcullis_core::wire::uri::{Domain, RoomUri};
+use portcullis_core::wire::uri::{ClientUri, Domain, RoomUri};
 use uuid::Uuid;
 
 use super::commitment::Openings;
 use super::leaf::Leaf;
 use super::record::{AuditRecord, Outcome};
-use crate::convert::{number, time, to_db};
+use super::search;
+use super::tails::Dimension;
+use crate::convert::{number, to_db};
 use crate::heads::{self, Head};
 use crate::schema::{audit_entries, audit_openings};
 use crate::{Conn, StoreError};
@@ -26,6 +30,19 @@ pub struct AuditEntry {
     pub openings: Openings,
 }
 
+impl AuditEntry {
+    /// The entry of an encoded leaf, at the place that this says.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Corrupt`] for what cannot be read.
+    pub fn open(leaf: Vec<u8>, signature: Vec<u8>, openings: Openings) -> Result<Self, StoreError> {
+        let read = Leaf::decode(&leaf).map_err(|_| StoreError::Corrupt("leaf"))?;
+        let seq = read.place.map_or(0, |place| place.seq);
+        Ok(Self { seq, record: openings.record(&read)?, leaf, signature, openings })
+    }
+}
+
 /// Which entries come first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Order {
@@ -37,7 +54,7 @@ pub enum Order {
 }
 
 /// Which entries are wanted. The default is all.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Filter {
     /// Entries from this number on.
     pub from: u64,
@@ -53,8 +70,10 @@ pub struct Filter {
     pub order: Order,
     /// At most so many; none by default.
     pub limit: u32,
-    /// Of this kind.
+    /// Of this kind, or of all kinds of a family: `decision.*`.
     pub kind: Option<String>,
+    /// Of no kind of this family.
+    pub but: Option<String>,
     /// With this outcome.
     pub outcome: Option<Outcome>,
     /// About this room.
@@ -63,10 +82,41 @@ pub struct Filter {
     pub actor: Option<String>,
     /// From or to this provider.
     pub peer: Option<Domain>,
+    /// By this client, or about it.
+    pub client: Option<ClientUri>,
+    /// Decided by this policy, perhaps beside others.
+    pub policy: Option<String>,
+    /// With this code of a reason.
+    pub reason: Option<String>,
+    /// Decided by the policy bundle with this digest.
+    pub bundle: Option<[u8; 32]>,
+    /// Of this trace.
+    pub trace: Option<String>,
     /// Of this decision.
     pub decision: Option<Uuid>,
     /// About the message with this SHA-256.
     pub exchange: Option<[u8; 32]>,
+}
+
+impl Filter {
+    /// The room, actor or peer whose entries it wants, if it wants all of them and nothing else.
+    pub fn all_of(&self) -> Option<(Dimension, String)> {
+        let named = [
+            (Dimension::Room, self.room.as_ref().map(ToString::to_string)),
+            (Dimension::Actor, self.actor.clone()),
+            (Dimension::Peer, self.peer.as_ref().map(ToString::to_string)),
+        ];
+        let mut named = named.into_iter().filter_map(|(dimension, name)| Some((dimension, name?)));
+        let (first, second) = (named.next(), named.next());
+        let bare = Self { room: None, actor: None, peer: None, order: Order::Oldest, limit: 0, ..self.clone() };
+        first.filter(|_| second.is_none() && bare == Self::default())
+    }
+
+    /// Whether it wants all entries of a range.
+    fn is_range(&self) -> bool {
+        let Self { from, before, order, limit, .. } = *self;
+        *self == Self { from, before, order, limit, ..Self::default() }
+    }
 }
 
 /// The entries that `filter` wants, in its order.
@@ -75,62 +125,47 @@ pub struct Filter {
 ///
 /// [`StoreError::Corrupt`] for an entry that cannot be read back.
 pub fn entries(conn: &mut Conn, filter: &Filter) -> Result<Vec<AuditEntry>, StoreError> {
-    type Row = (i64, Vec<u8>, Vec<u8>, Option<String>);
-    let from = to_db(filter.from)?;
-    let before = filter.before.map(to_db).transpose()?;
-    let (since, until) = (filter.since.map(time).transpose()?, filter.until.map(time).transpose()?);
-    let rows = db!(conn, |c| {
-        let mut query = audit_entries::table
-            .left_join(audit_openings::table)
-            .filter(audit_entries::seq.ge(from))
-            .limit(filter.limit.into())
-            .select((
-                audit_entries::seq,
-                audit_entries::leaf,
-                audit_entries::signature,
-                audit_openings::openings.nullable(),
-            ))
-            .into_boxed();
-        query = match filter.order {
-            Order::Oldest => query.order(audit_entries::seq.asc()),
-            Order::Newest => query.order(audit_entries::seq.desc()),
-        };
-        if let Some(before) = before {
-            query = query.filter(audit_entries::seq.lt(before));
-        }
-        if let Some(since) = since {
-            query = query.filter(audit_entries::at.ge(since));
-        }
-        if let Some(until) = until {
-            query = query.filter(audit_entries::at.lt(until));
-        }
-        if filter.decisions {
-            query = query.filter(audit_entries::decision.is_not_null());
-        }
-        if let Some(kind) = &filter.kind {
-            query = query.filter(audit_entries::kind.eq(kind));
-        }
-        if let Some(outcome) = filter.outcome {
-            query = query.filter(audit_entries::outcome.eq(i32::from(outcome.code())));
-        }
-        if let Some(room) = &filter.room {
-            query = query.filter(audit_entries::room.eq(room.as_str()));
-        }
-        if let Some(actor) = &filter.actor {
-            query = query.filter(audit_entries::actor.eq(actor));
-        }
-        if let Some(peer) = &filter.peer {
-            query = query.filter(audit_entries::peer.eq(peer.as_str()));
-        }
-        if let Some(decision) = &filter.decision {
-            query = query.filter(audit_entries::decision.eq(decision.as_bytes().as_slice()));
-        }
-        if let Some(exchange) = &filter.exchange {
-            query = query.filter(audit_entries::exchange.eq(exchange.as_slice()));
-        }
-        query.load::<Row>(c)
-    })?;
+    if !filter.is_range() {
+        let seqs = search::positions(conn, filter)?;
+        return load(conn, &seqs);
+    }
+    let (from, before) = (to_db(filter.from)?, filter.before.map(to_db).transpose()?.unwrap_or(i64::MAX));
+    let rows =
+        stored().filter(audit_entries::seq.ge(from).and(audit_entries::seq.lt(before))).limit(filter.limit.into());
+    let rows = match filter.order {
+        Order::Oldest => db!(conn, |c| rows.order(audit_entries::seq.asc()).load::<Row>(c))?,
+        Order::Newest => db!(conn, |c| rows.order(audit_entries::seq.desc()).load::<Row>(c))?,
+    };
     rows.into_iter().map(read).collect()
+}
+
+/// The entries at these positions, in their order.
+pub(super) fn load(conn: &mut Conn, seqs: &[u64]) -> Result<Vec<AuditEntry>, StoreError> {
+    let mut found = BTreeMap::new();
+    for seqs in seqs.chunks(AT_ONCE) {
+        let seqs = seqs.iter().map(|seq| to_db(*seq)).collect::<Result<Vec<_>, _>>()?;
+        let rows = stored().filter(audit_entries::seq.eq_any(seqs));
+        for row in db!(conn, |c| rows.load::<Row>(c))? {
+            let entry = read(row)?;
+            found.insert(entry.seq, entry);
+        }
+    }
+    seqs.iter().map(|seq| found.remove(seq).ok_or(StoreError::Corrupt("seq"))).collect()
+}
+
+/// Entries that are loaded by their positions at a time.
+const AT_ONCE: usize = 500;
+
+type Row = (i64, Vec<u8>, Vec<u8>, Option<String>);
+
+#[diesel::dsl::auto_type]
+fn stored() -> _ {
+    audit_entries::table.left_join(audit_openings::table).select((
+        audit_entries::seq,
+        audit_entries::leaf,
+        audit_entries::signature,
+        audit_openings::openings.nullable(),
+    ))
 }
 
 /// How many entries the log has.
@@ -142,12 +177,9 @@ pub fn size(conn: &mut Conn) -> Result<u64, StoreError> {
     Ok(heads::look(conn, Head::Audit)?.size)
 }
 
-fn read(
-    (seq, encoded, signature, openings): (i64, Vec<u8>, Vec<u8>, Option<String>),
-) -> Result<AuditEntry, StoreError> {
-    let leaf = Leaf::decode(&encoded).map_err(|_| StoreError::Corrupt("leaf"))?;
+fn read((seq, leaf, signature, openings): Row) -> Result<AuditEntry, StoreError> {
     let openings: Openings = openings
         .map_or_else(|| Ok(Openings::default()), |json| serde_json::from_str(&json))
         .map_err(|_| StoreError::Corrupt("openings"))?;
-    Ok(AuditEntry { seq: number(seq)?, record: openings.record(&leaf)?, leaf: encoded, signature, openings })
+    Ok(AuditEntry { seq: number(seq)?, ..AuditEntry::open(leaf, signature, openings)? })
 }

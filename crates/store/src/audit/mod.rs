@@ -10,6 +10,7 @@ pub(crate) mod known;
 mod leaf;
 pub(crate) mod place;
 mod record;
+mod search;
 mod sequence;
 mod tails;
 mod tree;
@@ -21,9 +22,12 @@ pub use commitment::{Opening, Openings};
 pub use entries::{AuditEntry, Filter, Order, entries, size};
 pub use leaf::{Leaf, LeafError, Place};
 pub use record::{AuditRecord, Outcome};
+pub use search::{Bucket, Found, counts, index, matches, search};
 pub use sequence::{MAX_SEQUENCED, Sequenced, sequence, sequence_async};
+pub use tails::Dimension;
 pub use tree::{
-    StoredCheckpoint, checkpoints, consistency, head_at, inclusion, last_checkpoint, put_checkpoint, tree_head,
+    StoredCheckpoint, checkpoints, consistency, head_at, inclusion, inclusions, last_checkpoint, put_checkpoint,
+    tree_head,
 };
 pub use verify::{Check, Finding, Report, verify};
 pub use writer::Sealed;

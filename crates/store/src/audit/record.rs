@@ -19,6 +19,9 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Allow, Self::Deny, Self::Error, Self::Info, Self::Alarm];
+
     /// The number that stands in leaves and columns.
     pub fn code(self) -> u8 {
         match self {
@@ -30,10 +33,20 @@ impl Outcome {
         }
     }
 
+    /// The outcome in a word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Deny => "deny",
+            Self::Error => "error",
+            Self::Info => "info",
+            Self::Alarm => "alarm",
+        }
+    }
+
     /// The outcome of a number; `None` for a number that stands for none.
     pub fn from_code(code: u64) -> Option<Self> {
-        let all = [Self::Allow, Self::Deny, Self::Error, Self::Info, Self::Alarm];
-        all.into_iter().find(|outcome| u64::from(outcome.code()) == code)
+        Self::ALL.into_iter().find(|outcome| u64::from(outcome.code()) == code)
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use diesel::prelude::*;
 use diesel::upsert::excluded;
+use serde::{Deserialize, Serialize};
 
 use super::leaf::Place;
 use crate::conn::Kind;
@@ -13,17 +14,39 @@ use crate::later::ROWS;
 use crate::schema::audit_tails;
 use crate::{Conn, StoreError};
 
-/// What entries are linked by.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Dimension {
+/// What entries are linked by: each points back to the one before it of the same room, actor and peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Dimension {
+    /// Rooms.
     Room,
+    /// Users, clients, providers and people who act.
     Actor,
+    /// Providers that something came from or went to.
     Peer,
 }
 
 pub(super) const DIMENSIONS: [Dimension; 3] = [Dimension::Room, Dimension::Actor, Dimension::Peer];
 
 impl Dimension {
+    /// The field that it is about.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Room => "room",
+            Self::Actor => "actor",
+            Self::Peer => "peer",
+        }
+    }
+
+    /// Where the entry before it stands.
+    pub fn before(self, place: Place) -> Option<u64> {
+        match self {
+            Self::Room => place.room.and_then(|(_, previous)| previous),
+            Self::Actor => place.actor,
+            Self::Peer => place.peer,
+        }
+    }
+
     pub(super) fn code(self) -> i32 {
         match self {
             Self::Room => 0,

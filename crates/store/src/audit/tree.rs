@@ -137,6 +137,15 @@ pub fn inclusion(conn: &mut Conn, seq: u64, size: u64) -> Result<Vec<Hash>, Stor
     proved(conn, size, |prover| prover.inclusion(seq))
 }
 
+/// As [`inclusion`], for many entries: where these follow each other, what their ways share is read once.
+///
+/// # Errors
+///
+/// As [`inclusion`].
+pub fn inclusions(conn: &mut Conn, seqs: &[u64], size: u64) -> Result<Vec<Vec<Hash>>, StoreError> {
+    proved(conn, size, |prover| seqs.iter().map(|seq| prover.inclusion(*seq)).collect())
+}
+
 /// Shows that the tree of the first `size` entries begins with that of the first `old`.
 ///
 /// # Errors

@@ -1,7 +1,10 @@
 //! Whether the log is whole and as it was written, read from its tables alone: what its signed checkpoints do not cover
 //! and what they cannot show is said, too.
 
+mod ends;
+mod index;
 mod report;
+mod signed;
 
 pub use report::{Check, Finding, Report};
 
@@ -9,17 +12,18 @@ use std::collections::BTreeMap;
 
 use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
 use diesel::prelude::*;
-use portcullis_tlog::{Edge, Hash, SignedCheckpoint, TILE_WIDTH, TreeHead, VerifierKey};
+use portcullis_tlog::{Edge, Hash, TILE_WIDTH, TreeHead, VerifierKey};
 use uuid::Uuid;
 
 use super::commitment::{Openings, sha256};
 use super::leaf::{Leaf, Place};
 use super::tails::{DIMENSIONS, Dimension, Names};
-use super::tree;
-use crate::convert::{number, to_db};
-use crate::heads::{self, Head};
-use crate::schema::{audit_entries, audit_nodes, audit_openings, audit_stage, audit_tails, audit_writers};
+use crate::convert::number;
+use crate::heads::{self, Head, Held};
+use crate::schema::{audit_entries, audit_openings, audit_stage};
 use crate::{Conn, StoreError};
+use index::Indexed;
+use signed::Signed;
 
 /// Rows that are read at a time.
 const PAGE: u32 = 1000;
@@ -27,24 +31,31 @@ const PAGE: u32 = 1000;
 /// Faults of one check that are told; the others are counted.
 const TOLD: usize = 10;
 
-/// Checks the whole log on one snapshot; checkpoints count if `key` has signed them. `kept` are heads that were kept
-/// elsewhere: only these show that the end of the log was cut off together with its checkpoints, or all of it replaced.
+/// Checks the whole log on one snapshot, in memory that does not grow with it but by its names; checkpoints count if one
+/// of `keys` has signed them: a log may have had several. `kept` are heads that were kept elsewhere: only these show that
+/// the end of the log was cut off together with its checkpoints, or all of it replaced.
 ///
 /// # Errors
 ///
 /// [`StoreError`] of the database. What is wrong with the log is in the report.
-pub fn verify(conn: &mut Conn, key: &VerifierKey, kept: &[TreeHead]) -> Result<Report, StoreError> {
-    let mut checks = Checks::new();
-    checks.read_checkpoints(conn, key)?;
-    checks.expect(kept);
+pub fn verify(conn: &mut Conn, keys: &[VerifierKey], kept: &[TreeHead]) -> Result<Report, StoreError> {
+    let held = heads::look(conn, Head::Audit)?;
+    let mut checks = Checks::new(conn, held, keys, kept)?;
     let mut next = 0;
     loop {
         let rows = rows(conn, next)?;
         let Some(last) = rows.last() else { break };
         next = last.seq.saturating_add(1);
-        rows.iter().for_each(|row| checks.entry(row));
+        checks.read_checkpoints(conn, checks.edge.head().size + rows.len() as u64)?;
+        for row in &rows {
+            checks.entry(row);
+            checks.indexed(row);
+        }
+        checks.nodes(conn)?;
     }
-    checks.nodes(conn)?;
+    checks.read_checkpoints(conn, u64::MAX)?;
+    checks.tree(conn)?;
+    checks.index(conn)?;
     checks.ends(conn)?;
     checks.report(conn)
 }
@@ -102,13 +113,16 @@ struct Chain {
 }
 
 /// The state of a run over the log.
-struct Checks {
+struct Checks<'k> {
     findings: BTreeMap<Check, Finding>,
+    /// The head as it is stored.
+    held: Held,
     edge: Edge,
-    /// Hashes of the tree above the leaves.
+    /// Hashes of the tree above the leaves that were not compared yet, and how many there are of each level.
     nodes: Vec<(u8, u64, Vec<u8>)>,
-    /// Signed heads by size; of one size there may be several where somebody has forked the log.
-    signed: BTreeMap<u64, Vec<TreeHead>>,
+    levels: BTreeMap<u8, u64>,
+    signed: Signed<'k>,
+    indexed: Indexed,
     covered: u64,
     /// Where entries stand that have no openings.
     erased: BTreeMap<u64, Place>,
@@ -117,19 +131,22 @@ struct Checks {
     tails: BTreeMap<(Dimension, String), (u64, u64)>,
 }
 
-impl Checks {
-    fn new() -> Self {
-        Self {
+impl<'k> Checks<'k> {
+    fn new(conn: &mut Conn, held: Held, keys: &'k [VerifierKey], kept: &[TreeHead]) -> Result<Self, StoreError> {
+        Ok(Self {
             findings: Check::ALL.map(|check| (check, Finding::default())).into(),
+            held,
             edge: Edge::default(),
             nodes: Vec::new(),
-            signed: BTreeMap::new(),
+            levels: BTreeMap::new(),
+            signed: Signed::new(conn, keys, kept)?,
+            indexed: Indexed::new(conn)?,
             covered: 0,
             erased: BTreeMap::new(),
             next: 0,
             chains: BTreeMap::new(),
             tails: BTreeMap::new(),
-        }
+        })
     }
 
     fn finds(&mut self, check: Check, holds: bool, fault: impl FnOnce() -> String) {
@@ -140,31 +157,6 @@ impl Checks {
             if finding.faults.len() < TOLD {
                 finding.faults.push(fault());
             }
-        }
-    }
-
-    fn read_checkpoints(&mut self, conn: &mut Conn, key: &VerifierKey) -> Result<(), StoreError> {
-        let mut after = 0;
-        loop {
-            let page = tree::checkpoints(conn, after, PAGE)?;
-            let Some(last) = page.last() else { return Ok(()) };
-            after = last.size;
-            for stored in page {
-                let signed = SignedCheckpoint::parse(stored.note.as_bytes()).ok();
-                let head = signed.and_then(|signed| signed.verify([key]).ok().map(|(checkpoint, _)| checkpoint.head()));
-                match head.filter(|head| head.size == stored.size) {
-                    Some(head) => self.expect(&[head]),
-                    None => self.finds(Check::Checkpoints, false, || {
-                        format!("what is kept as checkpoint of {} entries is not signed for this log", stored.size)
-                    }),
-                }
-            }
-        }
-    }
-
-    fn expect(&mut self, heads: &[TreeHead]) {
-        for head in heads {
-            self.signed.entry(head.size).or_default().push(*head);
         }
     }
 
@@ -220,9 +212,10 @@ impl Checks {
         for span in self.edge.append([leaf]).into_iter().filter(|span| span.level > 0) {
             let at = span.index * u64::from(TILE_WIDTH) + u64::from(span.offset);
             self.nodes.push((span.level, at, span.bytes));
+            *self.levels.entry(span.level).or_default() += 1;
         }
         let head = self.edge.head();
-        for signed in self.signed.remove(&head.size).unwrap_or_default() {
+        for signed in self.signed.take(head.size) {
             let same = signed == head;
             if same {
                 self.covered = head.size;
@@ -258,7 +251,7 @@ impl Checks {
         let mut good = true;
         for dimension in DIMENSIONS {
             let Some(name) = names.of(dimension) else {
-                good &= before(place, dimension).is_none();
+                good &= dimension.before(place).is_none();
                 continue;
             };
             let last = self.tails.get(&(dimension, name.clone())).copied();
@@ -274,9 +267,9 @@ impl Checks {
     /// Where the pointer of an entry leads, past those of which nobody knows any more whose they are, and how many that
     /// are.
     fn past_erased(&self, place: Place, dimension: Dimension) -> (Option<u64>, u64) {
-        let (mut at, mut skipped) = (before(place, dimension), 0);
+        let (mut at, mut skipped) = (dimension.before(place), 0);
         while let Some(erased) = at.and_then(|at| self.erased.get(&at)) {
-            let next = before(*erased, dimension);
+            let next = dimension.before(*erased);
             if next >= at {
                 break; // it never was before itself
             }
@@ -284,92 +277,6 @@ impl Checks {
             skipped += 1;
         }
         (at, skipped)
-    }
-
-    /// Compares the stored tree with the one over the leaves.
-    fn nodes(&mut self, conn: &mut Conn) -> Result<(), StoreError> {
-        let held = heads::look(conn, Head::Audit)?;
-        let head = self.edge.head();
-        self.finds(Check::Numbers, held.size == head.size, || {
-            format!("the head counts {} entries, and {} are there", held.size, head.size)
-        });
-        // A log of before there were trees gets its tree with its next entry, and was never signed.
-        let none =
-            held.edge.is_empty() && self.findings.get(&Check::Checkpoints).is_none_or(|found| found.checked == 0);
-        self.finds(Check::Tree, none || held.edge == tree::encode(&self.edge), || {
-            "the head has another tree than the leaves".to_owned()
-        });
-        let query = audit_nodes::table.order((audit_nodes::level, audit_nodes::number)).select((
-            audit_nodes::level,
-            audit_nodes::number,
-            audit_nodes::hash,
-        ));
-        let stored = db!(conn, |c| query.load::<(i32, i64, Vec<u8>)>(c))?;
-        let mut expected = std::mem::take(&mut self.nodes);
-        expected.sort();
-        let expected = expected.into_iter().filter(|_| !none);
-        let mut stored: BTreeMap<(i32, i64), Vec<u8>> =
-            stored.into_iter().map(|(level, number, hash)| ((level, number), hash)).collect();
-        for (level, number, hash) in expected {
-            let found = stored.remove(&(level.into(), to_db(number)?));
-            self.finds(Check::Tree, found == Some(hash), || format!("hash {number} of level {level} is another one"));
-        }
-        for (level, number) in stored.into_keys() {
-            self.finds(Check::Tree, false, || format!("hash {number} of level {level} belongs to nothing"));
-        }
-        let missing = std::mem::take(&mut self.signed).into_keys().filter(|size| *size > 0);
-        for size in missing {
-            self.finds(Check::Checkpoints, false, || format!("{size} entries were signed, and so many are not there"));
-        }
-        Ok(())
-    }
-
-    fn ends(&mut self, conn: &mut Conn) -> Result<(), StoreError> {
-        type Writer = (Vec<u8>, Vec<u8>, i64, Vec<u8>);
-        let query = audit_writers::table.select((
-            audit_writers::writer,
-            audit_writers::public_key,
-            audit_writers::next_seq,
-            audit_writers::last_hash,
-        ));
-        let mut writers: BTreeMap<Vec<u8>, (Vec<u8>, i64, Vec<u8>)> = db!(conn, |c| query.load::<Writer>(c))?
-            .into_iter()
-            .map(|(writer, key, next, last)| (writer, (key, next, last)))
-            .collect();
-        for (writer, chain) in std::mem::take(&mut self.chains) {
-            let end = (chain.public_key.to_vec(), to_db(chain.next)?, chain.last.to_vec());
-            let found = writers.remove(writer.as_bytes().as_slice());
-            self.finds(Check::Ends, found == Some(end), || format!("the chain of writer {writer} ends elsewhere"));
-        }
-        // A writer whose first records are still staged has a row, and nothing in the log.
-        for (key, (_, next, _)) in writers {
-            let writer = Uuid::from_slice(&key).unwrap_or_default();
-            self.finds(Check::Ends, next == 0, || {
-                format!("nothing of writer {writer} is there, who wrote {next} records")
-            });
-        }
-        if !self.erased.is_empty() {
-            return Ok(()); // whose the entries without openings are is not known
-        }
-        let query = audit_tails::table.select((
-            audit_tails::dimension,
-            audit_tails::name,
-            audit_tails::number,
-            audit_tails::seq,
-        ));
-        let mut tails: BTreeMap<(i32, String), (i64, i64)> = db!(conn, |c| query.load::<(i32, String, i64, i64)>(c))?
-            .into_iter()
-            .map(|(dimension, name, number, seq)| ((dimension, name), (number, seq)))
-            .collect();
-        for ((dimension, name), (number, seq)) in std::mem::take(&mut self.tails) {
-            let found = tails.remove(&(dimension.code(), name.clone()));
-            let end = (to_db(number)?, to_db(seq)?);
-            self.finds(Check::Ends, found == Some(end), || format!("the records of `{name}` end elsewhere"));
-        }
-        for (_, name) in tails.into_keys() {
-            self.finds(Check::Ends, false, || format!("nothing of `{name}` is there, of which there were records"));
-        }
-        Ok(())
     }
 
     fn report(self, conn: &mut Conn) -> Result<Report, StoreError> {
@@ -381,14 +288,5 @@ impl Checks {
             erased: self.erased.len() as u64,
             staged: number(staged)?,
         })
-    }
-}
-
-/// The entry before it of the same room, actor or peer.
-fn before(place: Place, dimension: Dimension) -> Option<u64> {
-    match dimension {
-        Dimension::Room => place.room.and_then(|(_, previous)| previous),
-        Dimension::Actor => place.actor,
-        Dimension::Peer => place.peer,
     }
 }

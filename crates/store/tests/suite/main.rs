@@ -22,6 +22,7 @@ mod records;
 mod reports;
 mod restrictions;
 mod rooms;
+mod search;
 mod sequencer;
 mod standings;
 mod tree;

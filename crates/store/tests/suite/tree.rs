@@ -4,7 +4,7 @@ use portcullis_store::audit::{
     AuditRecord, Check, Report, StoredCheckpoint, checkpoints, consistency, entries, head_at, inclusion,
     last_checkpoint, put_checkpoint, sequence, tree_head, verify,
 };
-use portcullis_store::{Store, StoreError};
+use portcullis_store::{Options, Store, StoreError};
 use portcullis_tlog::{Checkpoint, Edge, Hash, SignedCheckpoint, Signer, TreeHead};
 
 use crate::harness::*;
@@ -53,7 +53,7 @@ fn over(leaves: &[Hash]) -> TreeHead {
 }
 
 fn checked(store: &Store, kept: &[TreeHead]) -> Report {
-    store.read(|conn| verify(conn, signer().key(), kept)).unwrap()
+    store.read(|conn| verify(conn, &[signer().key().clone()], kept)).unwrap()
 }
 
 /// The checks that find something wrong.
@@ -293,6 +293,38 @@ on_both! {
         let stored = StoredCheckpoint { size: head.size, signed_at: NOW, note };
         store.write("x", move |tx| put_checkpoint(tx, &stored)).unwrap();
         assert_eq!(found(&store), [Check::Checkpoints]);
+    }
+
+    fn a_log_whose_key_was_changed_is_good_by_both_keys(db) {
+        let store = db.open();
+        append(&store, 5);
+        sign(&store);
+        append(&store, 5);
+        let next = Signer::new("a.example/audit".parse().unwrap(), Ed25519KeyPair::from_seed_unchecked(&[8; 32]).unwrap());
+        let head = store.read(tree_head).unwrap();
+        let note = SignedCheckpoint::sign(Checkpoint::new(next.key().name(), head), &next).unwrap().to_string();
+        let stored = StoredCheckpoint { size: head.size, signed_at: NOW, note };
+        assert!(store.write("x", move |tx| put_checkpoint(tx, &stored)).unwrap());
+        let keys = [signer().key().clone(), next.key().clone()];
+        let report = store.read(|conn| verify(conn, &keys, &[])).unwrap();
+        assert!(report.is_good() && report.covered == head.size, "{report:#?}");
+        for key in &keys {
+            let report = store.read(|conn| verify(conn, std::slice::from_ref(key), &[])).unwrap();
+            assert_eq!(report.findings[&Check::Checkpoints].wrong, 1);
+        }
+    }
+
+    fn a_database_is_looked_at_without_being_changed_and_only_if_it_has_the_schema_of_this_version(db) {
+        let store = db.open();
+        append(&store, 5);
+        let look = || portcullis_store::look(&db.url, &Options::default(), |conn| verify(conn, &[], &[]));
+        assert!(look().unwrap().is_good());
+        assert_eq!(db.number("SELECT count(*) FROM audit_writers"), 1);
+        let last = "(SELECT max(version) FROM __diesel_schema_migrations)";
+        db.sql(&format!("DELETE FROM __diesel_schema_migrations WHERE version = {last}"));
+        let count = db.number("SELECT count(*) FROM __diesel_schema_migrations");
+        assert!(matches!(look(), Err(StoreError::Open(_))));
+        assert_eq!(db.number("SELECT count(*) FROM __diesel_schema_migrations"), count);
     }
 
     fn several_writers_and_sequencers_make_one_tree(db) {

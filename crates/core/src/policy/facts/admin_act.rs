@@ -23,6 +23,8 @@ pub enum AdminAct {
     ResendLane,
     /// See what was decided.
     ViewDecisions,
+    /// Search the audit log, prove what stands in it, and take it away.
+    ReadAudit,
     /// See what moderators have imposed on rooms, and why.
     ViewRestrictions,
     /// See what collectors of the audit log refused.
@@ -85,7 +87,7 @@ pub enum AdminAct {
 
 impl AdminAct {
     /// All of them.
-    pub const ALL: [Self; 40] = [
+    pub const ALL: [Self; 41] = [
         Self::ViewStatus,
         Self::ViewRooms,
         Self::ViewPeers,
@@ -97,6 +99,7 @@ impl AdminAct {
         Self::SkipLane,
         Self::ResendLane,
         Self::ViewDecisions,
+        Self::ReadAudit,
         Self::ViewRestrictions,
         Self::ViewExports,
         Self::RedeliverExport,
@@ -138,6 +141,7 @@ impl AdminAct {
             Self::ViewLanes => "viewLanes",
             Self::RetryLane | Self::SkipLane | Self::ResendLane => "manageLanes",
             Self::ViewDecisions => "viewDecisions",
+            Self::ReadAudit => "readAudit",
             Self::ViewRestrictions => "viewRestrictions",
             Self::ViewExports => "viewExports",
             Self::RedeliverExport => "manageExports",
@@ -169,6 +173,7 @@ impl AdminAct {
             | Self::ViewPeers
             | Self::ViewLanes
             | Self::ViewDecisions
+            | Self::ReadAudit
             | Self::ViewRestrictions
             | Self::ViewExports
             | Self::ViewReports

@@ -17,8 +17,10 @@ pub enum Check {
     Pointers,
     /// Openings open the commitments of their leaf.
     Openings,
-    /// What can be searched by is what leaf and openings say.
+    /// Columns are what leaf and openings say.
     Columns,
+    /// The index finds entries by what they say, and by nothing else.
+    Index,
     /// The tree is the one over these leaves.
     Tree,
     /// Each signed checkpoint is of this log, by its key, and has the root that the log had.
@@ -29,13 +31,14 @@ pub enum Check {
 
 impl Check {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Numbers,
         Self::Leaves,
         Self::Writers,
         Self::Pointers,
         Self::Openings,
         Self::Columns,
+        Self::Index,
         Self::Tree,
         Self::Checkpoints,
         Self::Ends,
@@ -50,6 +53,7 @@ impl Check {
             Self::Pointers => "pointers",
             Self::Openings => "openings",
             Self::Columns => "columns",
+            Self::Index => "index",
             Self::Tree => "tree",
             Self::Checkpoints => "checkpoints",
             Self::Ends => "ends",
@@ -64,7 +68,8 @@ impl Check {
             Self::Writers => "records continue the signed chains of their writers",
             Self::Pointers => "entries point back to those of their room, actor and peer",
             Self::Openings => "openings open the commitments of their leaves",
-            Self::Columns => "what is searched by is what was written",
+            Self::Columns => "columns are what was written",
+            Self::Index => "entries are found by what they say, and by nothing else",
             Self::Tree => "the tree is the one over these leaves",
             Self::Checkpoints => "the log had the roots that were signed",
             Self::Ends => "chains, rooms, actors and peers end where the log ends",

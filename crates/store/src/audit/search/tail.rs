@@ -1,0 +1,99 @@
+//! The entries that are not in the index yet.
+
+use std::ops::Range;
+
+use diesel::prelude::*;
+
+use super::super::{Filter, Order};
+use super::index;
+use super::terms::{Term, wanted};
+use crate::convert::{number, time, to_db};
+use crate::schema::{audit_entries, audit_openings};
+use crate::{Conn, StoreError};
+
+/// Entries of a step.
+const STEP: i64 = 256;
+
+/// An entry that is wanted.
+pub(super) struct Hit {
+    pub(super) seq: u64,
+    pub(super) at: i64,
+    pub(super) outcome: i32,
+}
+
+/// What has not been looked at.
+pub(super) struct Tail {
+    all: Vec<Term>,
+    none: Vec<Term>,
+    since: i64,
+    until: i64,
+    order: Order,
+    left: Range<i64>,
+}
+
+impl Tail {
+    /// Begins after the entries that are in the index.
+    pub(super) fn new(filter: &Filter, indexed: u64) -> Result<Self, StoreError> {
+        let (all, none) = wanted(filter);
+        let end = filter.before.map(to_db).transpose()?.unwrap_or(i64::MAX);
+        let start = to_db(filter.from.max(indexed))?;
+        Ok(Self {
+            all,
+            none,
+            since: filter.since.map(time).transpose()?.unwrap_or(0),
+            until: filter.until.map(time).transpose()?.unwrap_or(i64::MAX),
+            order: filter.order,
+            left: start..end.max(start),
+        })
+    }
+
+    pub(super) fn left(&self) -> Range<u64> {
+        self.left.start.unsigned_abs()..self.left.end.unsigned_abs()
+    }
+
+    /// The next entries that are wanted, perhaps none; `None` after the last.
+    pub(super) fn next(&mut self, conn: &mut Conn) -> Result<Option<Vec<Hit>>, StoreError> {
+        type Row = (i64, i64, i32, Vec<u8>, Option<String>);
+        if self.left.is_empty() {
+            return Ok(None);
+        }
+        let query = audit_entries::table
+            .left_join(audit_openings::table)
+            .filter(audit_entries::seq.ge(self.left.start).and(audit_entries::seq.lt(self.left.end)))
+            .limit(STEP)
+            .select((
+                audit_entries::seq,
+                audit_entries::at,
+                audit_entries::outcome,
+                audit_entries::leaf,
+                audit_openings::openings.nullable(),
+            ));
+        let rows = match self.order {
+            Order::Oldest => db!(conn, |c| query.order(audit_entries::seq.asc()).load::<Row>(c))?,
+            Order::Newest => db!(conn, |c| query.order(audit_entries::seq.desc()).load::<Row>(c))?,
+        };
+        let Some((last, ..)) = rows.last() else {
+            self.left = 0..0;
+            return Ok(None);
+        };
+        match self.order {
+            Order::Oldest => self.left.start = last + 1,
+            Order::Newest => self.left.end = *last,
+        }
+        let mut hits = Vec::new();
+        for (seq, at, outcome, leaf, openings) in rows {
+            if (self.since..self.until).contains(&at) && self.wants(&leaf, openings.as_deref()) {
+                hits.push(Hit { seq: number(seq)?, at, outcome });
+            }
+        }
+        Ok(Some(hits))
+    }
+
+    fn wants(&self, leaf: &[u8], openings: Option<&str>) -> bool {
+        if self.all.is_empty() && self.none.is_empty() {
+            return true;
+        }
+        let terms: Vec<Term> = index::terms_of(leaf, openings).collect();
+        self.all.iter().all(|term| terms.contains(term)) && !self.none.iter().any(|term| terms.contains(term))
+    }
+}
