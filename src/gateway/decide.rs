@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use portcullis_core::policy::{
-    AdminQuestion, DoorQuestion, Membership, NEUTRAL_SENTENCE, Question, RoomFacts, Side, Verdict,
+    AdminQuestion, DoorQuestion, Membership, NEUTRAL_SENTENCE, Question, RecordHead, RoomFacts, Side, Verdict,
 };
 use portcullis_core::room::{Action, Actor, RoomState};
 use portcullis_core::time::Millis;
@@ -14,7 +14,7 @@ use portcullis_core::wire::uri::{Domain, RoomUri, UserUri};
 use portcullis_store::audit::{AuditRecord, Outcome};
 use portcullis_store::proposals::PendingProposal;
 use portcullis_store::restrictions::Restrictions;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::policy::Active;
@@ -22,6 +22,8 @@ use crate::telemetry::{self, metrics};
 
 /// Most actions that a record lists; those that were denied come first.
 const LISTED: usize = 100;
+/// Says that a record holds all facts that its questions were decided by, and in which form; earlier ones do not have it.
+pub(super) const FACTS: u64 = 1;
 
 /// What is decided about, for the record.
 pub(super) struct Case<'a> {
@@ -95,35 +97,32 @@ impl Case<'_> {
         let verdicts = self.timed(questions.len(), || {
             questions.iter().map(|question| active.engine.decide(question)).collect::<Vec<Verdict>>()
         });
-        let actions = questions.iter().zip(&verdicts).map(|(question, verdict)| asked(question, verdict)).collect();
+        let (head, suspended) = (self.head(), active.engine.suspended());
+        let actions = questions.iter().zip(&verdicts);
+        let actions = actions.map(|(question, verdict)| asked(question.recorded(&head, suspended), verdict)).collect();
         (self.judged(active, &verdicts, actions), verdicts.iter().map(|verdict| verdict.allow).collect())
     }
 
     /// Asks the policy about something outside of rooms.
     pub(super) fn decide_door(&self, active: &Active, question: &DoorQuestion<'_>) -> Decision {
         let verdict = self.timed(1, || active.engine.decide_door(question));
-        let detail = json!({
-            "act": question.act.name(),
-            "actor": question.actor,
-            "about": question.act.about(),
-            "detail": question.act.detail(),
-            "verdict": told(&verdict),
-        });
+        let detail = asked(question.recorded(&self.head(), active.engine.suspended()), &verdict);
         self.judged(active, &[verdict], vec![detail])
     }
 
     /// Asks the policy about what a person does at the admin door; `why` is the person's own reason.
     pub(super) fn decide_admin(&self, active: &Active, question: &AdminQuestion<'_>, why: Option<&str>) -> Decision {
         let verdict = self.timed(1, || active.engine.decide_admin(question));
-        let detail = json!({
-            "act": question.act.name(),
-            "operation": question.act.operation(),
-            "about": question.about,
-            "roles": question.roles,
-            "why": why,
-            "verdict": told(&verdict),
-        });
+        let mut recorded = question.recorded(&self.head(), active.engine.suspended());
+        recorded.insert("why".to_owned(), why.into());
+        let detail = asked(recorded, &verdict);
         self.judged(active, &[verdict], vec![detail])
+    }
+
+    /// What the record says beside its questions.
+    fn head(&self) -> RecordHead<'_> {
+        let Self { room, actor, peer, epoch, now, .. } = self;
+        RecordHead { room: *room, actor: actor.as_deref(), peer: Some(peer), epoch: *epoch, at: *now }
     }
 
     fn timed<T>(&self, questions: usize, decide: impl FnOnce() -> T) -> T {
@@ -164,17 +163,9 @@ impl Case<'_> {
     }
 }
 
-fn asked(question: &Question<'_>, verdict: &Verdict) -> Value {
-    json!({
-        "capability": question.capability.to_string(),
-        "actor": question.actor.to_string(),
-        "target": question.target.map(UserUri::as_str),
-        "from_role": question.from_role,
-        "to_role": question.to_role,
-        "transition_authorized": question.transition_authorized,
-        "source": question.source,
-        "verdict": told(verdict),
-    })
+fn asked(mut question: Map<String, Value>, verdict: &Verdict) -> Value {
+    question.insert("verdict".to_owned(), verdict.recorded());
+    question.into()
 }
 
 /// What a record lists of the actions: it has its limit, and a commit may do much.
@@ -183,17 +174,7 @@ fn listed(actions: Vec<Value>, verdicts: &[Verdict]) -> Value {
     let (denied, allowed): (Vec<_>, Vec<_>) =
         actions.into_iter().zip(verdicts).partition(|(_, verdict)| !verdict.allow);
     let shown: Vec<Value> = denied.into_iter().chain(allowed).map(|(action, _)| action).take(LISTED).collect();
-    json!({ "count": count, "actions": shown })
-}
-
-fn told(verdict: &Verdict) -> Value {
-    json!({
-        "allow": verdict.allow,
-        "policy": verdict.determining,
-        "reason": verdict.reason,
-        "errors": verdict.errors,
-        "notes": verdict.notes,
-    })
+    json!({ "facts": FACTS, "count": count, "actions": shown })
 }
 
 /// The facts of a room whose group stands here.

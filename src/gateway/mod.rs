@@ -31,6 +31,7 @@ mod reissue;
 mod replay;
 mod report;
 pub mod reports;
+mod role_sets;
 pub mod rollout;
 mod rooms;
 mod seal;
@@ -47,7 +48,10 @@ pub use devices::Unclaimed;
 pub use error::GatewayError;
 pub use keys::{HubKeys, KeyError, log_key};
 pub use once::{Content, Kept, Once, Reply, ShowRefusal, Shown};
-pub use policy::{Active, Policy, PolicyError, files as policy_files, sign_bundle};
+pub use policy::{
+    Active, Change, Changes, Policy, PolicyError, Replayer, Report, Sample, Window, files as policy_files, sign_bundle,
+    simulate,
+};
 pub use report::{Reporters, code as verdict_code};
 pub use seal::{Closed, Purpose, Sealer};
 pub use streams::{DeviceStream, Wake};
@@ -68,6 +72,7 @@ use franking::HubKeyCache;
 use line::Lines;
 use places::{Of, Places};
 use replay::Taken;
+use role_sets::KeptRoles;
 use rooms::RoomCache;
 use streams::Streams;
 
@@ -134,6 +139,7 @@ pub struct Gateway(Arc<Inner>);
 struct Inner {
     parts: Parts,
     rooms: RoomCache,
+    kept_roles: KeptRoles,
     /// Held while decisions about peers are read and put in force.
     peers_turn: Mutex<()>,
     places: Arc<Places>,
@@ -153,6 +159,7 @@ impl Gateway {
         Self(Arc::new(Inner {
             parts,
             rooms: RoomCache::default(),
+            kept_roles: KeptRoles::default(),
             peers_turn: Mutex::default(),
             places: Arc::default(),
             streams: Arc::default(),

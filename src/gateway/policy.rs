@@ -1,5 +1,7 @@
 //! The active policy bundle: read from its folder or the database, proved, then swapped in. What fails changes nothing.
 
+mod again;
+mod report;
 mod signature;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,6 +16,8 @@ use tokio::sync::watch;
 use crate::config::Policies;
 use crate::peer::causes;
 use crate::telemetry::metrics;
+pub use again::{Replayer, Window, simulate};
+pub use report::{Change, Changes, Report, Sample};
 pub use signature::sign as sign_bundle;
 
 /// Folder of a bundle that is never loaded.

@@ -52,8 +52,9 @@ impl Default for RoomCache {
 }
 
 impl Hosted {
-    /// The room with `group` and the proposals that are pending in it.
+    /// The room with `group` and the proposals that are pending in it. Blocks on the database when its roles are new here.
     pub(super) fn of(
+        inner: &Inner,
         room: &RoomUri,
         side: Side,
         seen: Seen,
@@ -68,10 +69,14 @@ impl Hosted {
                 tracing::warn!(room = %room, reason = error.reason(), "pending proposal of a room no longer holds");
             }
         }
+        let facts = known_facts(room, side, &state, restrictions);
+        if let Some(known) = &facts.roles {
+            inner.keep_roles(&known.roles)?;
+        }
         Ok(Self {
             room: room.clone(),
             seen,
-            facts: known_facts(room, side, &state, restrictions),
+            facts,
             effective: state.effective(&group.pending()).barring(restrictions.barred.clone()),
             restrictions: restrictions.clone(),
             franking: Scheme::of(&group.view().components, group.view().suite).ok(),
@@ -167,6 +172,6 @@ impl Inner {
         let group = Group::restore(&row.snapshot).map_err(GatewayError::internal)?;
         let side = if self.hosts(room) { Side::Hub } else { Side::Follower };
         let state = RoomState::read(group.view()).map_err(GatewayError::internal)?;
-        Hosted::of(room, side, row.head.seen(), (group, state), pending, &restrictions)
+        Hosted::of(self, room, side, row.head.seen(), (group, state), pending, &restrictions)
     }
 }

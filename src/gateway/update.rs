@@ -186,7 +186,8 @@ impl Update<'_> {
             let seen = Seen { epoch: staged.change.after.epoch, version: seen.version + 1 };
             let (_, group) = staged.into_parts();
             let room = &self.hosted.room;
-            let next = Hosted::of(room, Side::Hub, seen, (group, state), pending, &self.hosted.restrictions);
+            let next =
+                Hosted::of(self.inner, room, Side::Hub, seen, (group, state), pending, &self.hosted.restrictions);
             // What is accepted is accepted: at worst the next request reads it.
             next.into_iter().for_each(|next| self.inner.rooms.keep(next));
         }

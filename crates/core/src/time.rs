@@ -11,6 +11,12 @@ use serde::{Deserialize, Serialize};
 pub struct Millis(pub u64);
 
 impl Millis {
+    /// The point that RFC 3339 writes so, such as `2026-11-20T21:30:00+01:00`; `None` for anything else, and before 1970.
+    pub fn from_rfc3339(text: &str) -> Option<Self> {
+        let at = chrono::DateTime::parse_from_rfc3339(text).ok()?;
+        u64::try_from(at.timestamp_millis()).ok().map(Self)
+    }
+
     /// The point `duration` later; saturates at the end of time.
     pub fn plus(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)))

@@ -48,6 +48,7 @@ pub mod profiles;
 pub mod proposals;
 pub mod reports;
 pub mod restrictions;
+pub mod role_sets;
 pub mod rooms;
 pub mod routes;
 pub mod sinks;

@@ -15,6 +15,7 @@ mod fmt;
 mod query;
 mod question;
 mod rollout;
+mod simulate;
 mod test;
 mod why;
 
@@ -28,6 +29,7 @@ Examples:
   portcullis policy why gw/policies --cases tests/company.yaml --it 'a muted user does not send'
   portcullis policy who-can gw/policies --action canSendMessage --cases tests/company.yaml --room lounge
   portcullis policy diff gw/policies candidate/policies
+  portcullis policy simulate candidate/policies --config gw/gateway.yaml
   portcullis policy push candidate/policies --config gw/gateway.yaml --reason CASE-7
   portcullis policy rollback --config gw/gateway.yaml --reason CASE-8
 
@@ -55,6 +57,8 @@ enum Command {
     WhereCan(Box<query::WhereCan>),
     /// Say what changes from one bundle to another, as it is written and over the cases of both.
     Diff(diff::Args),
+    /// Say what a bundle would have decided otherwise, of what a gateway has recorded.
+    Simulate(Box<simulate::Args>),
     /// List the bundles that a gateway keeps, and which of them decides.
     List(rollout::List),
     /// Show a bundle that is kept, or write its files into a folder.
@@ -99,6 +103,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         Command::WhatCan(args) => query::what_can(args),
         Command::WhereCan(args) => query::where_can(args),
         Command::Diff(args) => diff::run(args),
+        Command::Simulate(args) => simulate::run(args),
         Command::List(args) => rollout::list(args),
         Command::Show(args) => rollout::show(args),
         Command::Push(args) => rollout::push(args),

@@ -220,7 +220,7 @@ impl Plan<'_> {
         let mut seen = tracked.seen;
         seen.version += 1;
         let group = (group, tracked.state.clone());
-        let next = Hosted::of(&self.room, Side::Follower, seen, group, pending, &tracked.restrictions)?;
+        let next = Hosted::of(self.inner, &self.room, Side::Follower, seen, group, pending, &tracked.restrictions)?;
         self.tracked = Some(next.into());
         Ok(decision)
     }

@@ -159,7 +159,8 @@ impl Plan<'_> {
         }
         let seen = Seen { epoch, version: tracked.seen.version + 1 };
         let state = RoomState::read(group.view()).map_err(GatewayError::internal)?;
-        let next = Hosted::of(&self.room, Side::Follower, seen, (group, state), pending, &tracked.restrictions)?;
+        let next =
+            Hosted::of(self.inner, &self.room, Side::Follower, seen, (group, state), pending, &tracked.restrictions)?;
         self.tracked = Some(next.into());
         Ok(())
     }

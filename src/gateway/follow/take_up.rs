@@ -161,8 +161,9 @@ impl<'a> Upload<'a> {
         plan.progress.taken_up = view.epoch;
         plan.progress.taken_up_at = plan.now;
         let state = RoomState::read(group.view()).map_err(GatewayError::internal)?;
-        plan.tracked =
-            Some(Hosted::of(self.room, Side::Follower, seen, (group, state), pending, &plan.imposed)?.into());
+        plan.tracked = Some(
+            Hosted::of(self.inner, self.room, Side::Follower, seen, (group, state), pending, &plan.imposed)?.into(),
+        );
         Ok(())
     }
 

@@ -103,7 +103,7 @@ pub(super) fn conform(vocabulary: &Vocabulary, directory: &Directory, schema: &S
         side: Side::Hub,
         roles: Some(Membership {
             participants: Arc::new(people.iter().map(|user| (user.clone(), 2)).collect()),
-            roles: vec![role(0), role(2)],
+            roles: [role(0), role(2)].into_iter().collect(),
         }),
         muted: people.iter().cloned().collect(),
         barred: people.into_iter().collect(),

@@ -11,6 +11,8 @@ use crate::wire::components::{Capability, Role};
 use crate::wire::consent::ConsentOperation;
 use crate::wire::uri::{Domain, RoomUri, UserUri};
 
+use super::roles::RoleSet;
+
 mod admin_act;
 
 pub use admin_act::AdminAct;
@@ -48,7 +50,7 @@ pub struct Membership {
     /// The participant list: user to role.
     pub participants: Arc<BTreeMap<UserUri, u32>>,
     /// Every role of the room.
-    pub roles: Vec<Arc<RoleFacts>>,
+    pub roles: RoleSet,
 }
 
 impl From<&RoomState> for Membership {

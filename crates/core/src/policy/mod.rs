@@ -24,6 +24,8 @@ mod policies;
 mod promises;
 mod queries;
 mod reads;
+mod recorded;
+mod roles;
 mod settings;
 mod slices;
 mod verdict;
@@ -43,6 +45,8 @@ pub use facts::{
 };
 pub use format::format;
 pub use queries::{Answer, Condition, OpenFact, Over, Possible};
+pub use recorded::{Recalled, RecordHead, Told, Unasked};
+pub use roles::RoleSet;
 pub use settings::{
     ConsentSettings, Defaults, DeniedCommit, Employment, FollowerSettings, ImpliedConsent, ProviderSettings,
     RoomSettings, SearchSettings, Settings, UserDefaults, UserSettings,

@@ -9,6 +9,7 @@ mod examples;
 mod lints;
 mod promises;
 mod queries;
+mod recorded;
 mod rules;
 mod shipped;
 mod why;
@@ -104,12 +105,14 @@ fn clubhouse() -> RoomFacts {
                 (user("b.example/u/bob"), 2),
                 (user("c.example/u/mallory"), 1),
             ])),
-            roles: vec![
+            roles: [
                 role(0, "no_role", &[]),
                 role(1, "banned", &[]),
                 role(2, "ordinary_user", &ordinary),
                 role(3, "group_admin", &everything),
-            ],
+            ]
+            .into_iter()
+            .collect(),
         }),
         muted: BTreeSet::new(),
         barred: Default::default(),

@@ -31,3 +31,10 @@ diesel::table! {
         activated_at -> BigInt,
     }
 }
+
+diesel::table! {
+    role_sets (id) {
+        id -> Text,
+        content -> Binary,
+    }
+}

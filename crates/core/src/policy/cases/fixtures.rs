@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use crate::policy::facts::{Membership, RoleFacts, RoomFacts, Side};
+use crate::policy::roles::RoleSet;
 use crate::room::Template;
 use crate::wire::components::{Capability, RolesList};
 use crate::wire::uri::{RoomUri, UserUri};
@@ -106,7 +107,7 @@ impl RoomFixture {
             name: role.name.clone(),
             capabilities: role.capabilities.iter().copied().collect(),
         });
-        let roles: Vec<Arc<RoleFacts>> = own.chain(of_template).map(Arc::new).collect();
+        let roles: RoleSet = own.chain(of_template).map(Arc::new).collect();
         let membership = self.participants.as_ref().map(|participants| {
             let listed = participants.iter().map(|(user, name)| {
                 let index = index_of(&roles, name).ok_or_else(|| (name.to_string(), format!("no role `{name}`")))?;

@@ -21,10 +21,7 @@ impl<'de> serde::Deserialize<'de> for Moment {
             }
 
             fn visit_str<E: Error>(self, text: &str) -> Result<Moment, E> {
-                let parsed = chrono::DateTime::parse_from_rfc3339(text).ok();
-                let millis = parsed.and_then(|at| u64::try_from(at.timestamp_millis()).ok());
-                let millis = millis.ok_or_else(|| E::invalid_value(Unexpected::Str(text), &self))?;
-                Ok(Moment(Millis(millis)))
+                Millis::from_rfc3339(text).map(Moment).ok_or_else(|| E::invalid_value(Unexpected::Str(text), &self))
             }
         }
         deserializer.deserialize_any(Written)

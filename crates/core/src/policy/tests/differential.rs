@@ -82,8 +82,8 @@ impl Plain {
 }
 
 #[derive(Debug)]
-struct Draw {
-    room: RoomFacts,
+pub(super) struct Draw {
+    pub(super) room: RoomFacts,
     actor: Actor,
     target: Option<UserUri>,
     source: Domain,
@@ -96,7 +96,7 @@ struct Draw {
     now: u64,
 }
 
-fn a_user() -> impl Strategy<Value = UserUri> {
+pub(super) fn a_user() -> impl Strategy<Value = UserUri> {
     (0..3_u8, 0..3_u8).prop_map(|(home, name)| {
         let home = ["a.example", "b.example", "c.example"][usize::from(home)];
         user(&if name == 2 { home.to_owned() } else { format!("{home}/u/u{name}") })
@@ -108,7 +108,7 @@ fn a_room() -> impl Strategy<Value = RoomFacts> {
     let capabilities = prop::collection::btree_set(capability, 0..40);
     let roles = prop::collection::vec(capabilities, 4).prop_map(|roles| {
         let role = |(index, capabilities)| Arc::new(RoleFacts { index, name: format!("role {index}"), capabilities });
-        (0..).zip(roles).map(role).collect::<Vec<_>>()
+        (0..).zip(roles).map(role).collect::<RoleSet>()
     });
     let participants = prop::collection::btree_map(a_user(), 1..4_u32, 0..8);
     let membership = (participants, roles)
@@ -131,7 +131,7 @@ fn a_room() -> impl Strategy<Value = RoomFacts> {
     )
 }
 
-fn a_draw() -> impl Strategy<Value = Draw> {
+pub(super) fn a_draw() -> impl Strategy<Value = Draw> {
     let who = (a_room(), a_user(), prop::option::of(a_user()), prop::option::weighted(0.2, a_user()));
     let what = (0..Capability::NAMED.len(), (0..4_u32, 0..4_u32), any::<[bool; 4]>());
     (who, what, (1..4_u16, 0..9_u64, 0..1200_u64, 0..2_000_000_000_000_u64)).prop_map(
@@ -152,7 +152,7 @@ fn a_draw() -> impl Strategy<Value = Draw> {
 }
 
 impl Draw {
-    fn question(&self) -> Question<'_> {
+    pub(super) fn question(&self) -> Question<'_> {
         let [transition_authorized, alternative_granted, preauthorized, external] = self.flags;
         Question {
             from_role: self.from_to.0,

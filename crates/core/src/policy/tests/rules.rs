@@ -9,6 +9,14 @@ fn decide(engine: &Engine, room: &RoomFacts, actor: &str, capability: Capability
 
 const SUSPENDED: &str = "users: [{ uri: mimi://b.example/u/bob, suspended: true }]\n";
 
+/// Gives the room other roles.
+fn with_roles(room: &mut RoomFacts, change: impl FnOnce(&mut Vec<Arc<RoleFacts>>)) {
+    let known = room.roles.as_mut().unwrap();
+    let mut roles = known.roles.to_vec();
+    change(&mut roles);
+    known.roles = roles.into_iter().collect();
+}
+
 #[test]
 fn a_forbid_of_the_company_beats_the_room() {
     let room = clubhouse();
@@ -77,7 +85,7 @@ fn a_permit_that_fails_denies_too() {
 #[test]
 fn a_role_that_nobody_described_denies_before_any_policy_is_asked() {
     let mut room = clubhouse();
-    room.roles.as_mut().unwrap().roles.retain(|role| role.index != 2);
+    with_roles(&mut room, |roles| roles.retain(|role| role.index != 2));
     let verdict = decide(&engine_with(&[]), &room, "b.example/u/bob", Capability::SEND_MESSAGE, None);
     assert_eq!((verdict.allow, verdict.reason.as_str()), (false, "FACTS_INCOMPLETE"));
     assert!(verdict.determining.is_empty());
@@ -108,9 +116,11 @@ fn a_time_that_cannot_be_compared_denies() {
 #[test]
 fn a_capability_without_a_name_gives_no_right() {
     let mut room = clubhouse();
-    for role in &mut room.roles.as_mut().unwrap().roles {
-        Arc::make_mut(role).capabilities.insert(Capability(0xf000));
-    }
+    with_roles(&mut room, |roles| {
+        for role in roles {
+            Arc::make_mut(role).capabilities.insert(Capability(0xf000));
+        }
+    });
     let engine = engine_with(&[]);
     let verdict = decide(&engine, &room, "a.example/u/alice", Capability(0xf000), None);
     assert_eq!((verdict.allow, verdict.reason.as_str()), (false, "UNKNOWN_CAPABILITY"));
@@ -237,7 +247,7 @@ fn an_engine_that_was_asked_before_decides_as_a_new_one() {
         with(&|room| room.roles = None),
         with(&|room| listed(room).extend([(user("a.example/u/alice"), 1)])),
         with(&|room| listed(room).retain(|who, _| *who != user("a.example/u/alice"))),
-        with(&|room| Arc::make_mut(&mut room.roles.as_mut().unwrap().roles[3]).capabilities.clear()),
+        with(&|room| with_roles(room, |roles| Arc::make_mut(&mut roles[3]).capabilities.clear())),
     ];
     let asked = [
         (Capability::SEND_MESSAGE, None, &home, 0),

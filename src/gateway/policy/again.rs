@@ -1,0 +1,215 @@
+//! Recorded decisions asked again: first of the bundle that made them, whose answer must be the recorded one, then of
+//! another. What cannot be asked again counts as that, never as the same.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroUsize;
+
+use lru::LruCache;
+use portcullis_core::policy::{Bundle, Engine, Recalled, RecordHead, RoleSet, Told, Unasked};
+use portcullis_core::time::Millis;
+use portcullis_core::wire::uri::Domain;
+use portcullis_store::audit::{AuditEntry, AuditRecord, Filter, Order, entries};
+use portcullis_store::{Conn, Store, StoreError, bundles, role_sets};
+use serde_json::Value;
+
+use super::report::{Change, Report, Sample};
+use crate::gateway::decide::FACTS;
+
+/// How many engines are kept of bundles that have decided: each takes some ten megabytes at most.
+const ENGINES: NonZeroUsize = NonZeroUsize::new(4).unwrap();
+const ROLE_SETS: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
+/// How many entries are read at once.
+const PAGE: u32 = 500;
+
+/// Which decisions are asked again.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Window {
+    /// Those made at this time or later.
+    pub since: Option<Millis>,
+    /// Those made before this time.
+    pub until: Option<Millis>,
+    /// The latest so many.
+    pub limit: Option<u64>,
+}
+
+/// A bundle with who was suspended beside its settings, and why it cannot be asked.
+type Recorded = LruCache<([u8; 32], BTreeSet<Domain>), Result<Engine, &'static str>>;
+
+/// Asks recorded decisions again.
+pub struct Replayer<'s> {
+    store: &'s Store,
+    candidate: Engine,
+    candidates: LruCache<BTreeSet<Domain>, Engine>,
+    recorded: Recorded,
+    roles: LruCache<String, Option<RoleSet>>,
+}
+
+/// Asks the decisions of the log again, the latest first. Blocks on the database, and takes no more memory for more of them.
+///
+/// # Errors
+///
+/// [`StoreError`] of the database.
+pub fn simulate(store: &Store, candidate: &Bundle, window: Window) -> Result<Report, StoreError> {
+    let (mut replayer, mut report) = (Replayer::new(store, candidate), Report::default());
+    let Window { since, until, limit } = window;
+    let mut before = None;
+    loop {
+        let filter =
+            Filter { before, since, until, decisions: true, order: Order::Newest, limit: PAGE, ..Filter::default() };
+        let page = store.read(|conn| entries(conn, &filter))?;
+        for entry in &page {
+            if limit.is_some_and(|limit| report.records >= limit) {
+                return Ok(report);
+            }
+            replayer.ask(entry, &mut report)?;
+        }
+        match page.last() {
+            Some(last) => before = Some(last.seq),
+            None => return Ok(report),
+        }
+    }
+}
+
+impl<'s> Replayer<'s> {
+    /// Of decisions in this database, beside another bundle.
+    pub fn new(store: &'s Store, candidate: &Bundle) -> Self {
+        Self {
+            store,
+            candidate: Engine::new(candidate),
+            candidates: LruCache::new(ENGINES),
+            recorded: LruCache::new(ENGINES),
+            roles: LruCache::new(ROLE_SETS),
+        }
+    }
+
+    /// Asks again what the record of a decision tells of, if policies made it. Blocks on the database for bundles and roles
+    /// that have not been met yet.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] of the database.
+    pub fn ask(&mut self, entry: &AuditEntry, report: &mut Report) -> Result<(), StoreError> {
+        let record = &entry.record;
+        let Some(bundle) = record.bundle else { return Ok(()) };
+        if record.detail.is_null() {
+            report.records += 1;
+            report.unasked("erased", 1);
+            return Ok(());
+        }
+        let Some(actions) = record.detail.get("actions").and_then(Value::as_array) else { return Ok(()) };
+        report.records += 1;
+        let listed = actions.len() as u64;
+        let count = record.detail.get("count").and_then(Value::as_u64).unwrap_or(listed);
+        report.unasked("not_listed", count.saturating_sub(listed));
+        if record.detail.get("facts").and_then(Value::as_u64) != Some(FACTS) {
+            report.unasked("recorded_before", listed);
+            return Ok(());
+        }
+        for action in actions {
+            match self.again(record, action, bundle)? {
+                Err(reason) => report.unasked(reason, 1),
+                Ok((recorded, candidate)) => match Change::between(&recorded, &candidate) {
+                    None => report.unchanged(),
+                    Some(change) => report.changes(|| sample(entry, change, action, recorded, candidate)),
+                },
+            }
+        }
+        Ok(())
+    }
+
+    /// The recorded verdict, which the recorded bundle still gives, and that of the other bundle.
+    fn again(
+        &mut self,
+        record: &AuditRecord,
+        action: &Value,
+        bundle: [u8; 32],
+    ) -> Result<Result<(Told, Told), &'static str>, StoreError> {
+        let head = RecordHead {
+            room: record.room.as_ref(),
+            actor: record.actor.as_deref(),
+            peer: record.peer.as_ref(),
+            epoch: record.epoch,
+            at: record.at,
+        };
+        let roles = match action.get("roles").and_then(Value::as_str) {
+            // Of a person at the admin door `roles` are a list.
+            Some(id) => self.roles(id)?,
+            None => None,
+        };
+        let recalled = Recalled::read(&head, action, |_| roles);
+        let (recalled, told) = match (recalled, Told::of(action)) {
+            (Ok(recalled), Some(told)) => (recalled, told),
+            (Err(Unasked::Roles), _) => return Ok(Err("roles_not_kept")),
+            (Err(Unasked::Act), _) => return Ok(Err("no_such_action")),
+            (Err(Unasked::Form), _) | (Ok(_), None) => return Ok(Err("form_not_known")),
+        };
+        let engine = match self.recorded(bundle, recalled.suspended())? {
+            Ok(engine) => engine,
+            Err(reason) => return Ok(Err(*reason)),
+        };
+        if Told::from(recalled.ask(engine)) != told {
+            return Ok(Err("answered_otherwise"));
+        }
+        let candidate = Told::from(recalled.ask(self.candidate(recalled.suspended())));
+        Ok(Ok((told, candidate)))
+    }
+
+    fn candidate(&mut self, suspended: &BTreeSet<Domain>) -> &Engine {
+        if suspended.is_empty() {
+            return &self.candidate;
+        }
+        let engine = &self.candidate;
+        self.candidates.get_or_insert_ref(suspended, || engine.with_suspended(suspended.clone()))
+    }
+
+    fn recorded(
+        &mut self,
+        digest: [u8; 32],
+        suspended: &BTreeSet<Domain>,
+    ) -> Result<&Result<Engine, &'static str>, StoreError> {
+        let (store, key) = (self.store, (digest, suspended.clone()));
+        self.recorded.try_get_or_insert(key, || {
+            let bundle = store.read(|conn| kept(conn, &digest))?;
+            Ok(bundle.map(|bundle| Engine::new(&bundle).with_suspended(suspended.clone())))
+        })
+    }
+
+    fn roles(&mut self, id: &str) -> Result<Option<RoleSet>, StoreError> {
+        let store = self.store;
+        let found = self.roles.try_get_or_insert(id.to_owned(), || {
+            let kept = store.read_one(|conn| role_sets::load(conn, id))?;
+            // What stands there must be what it is named after.
+            Ok::<_, StoreError>(kept.and_then(|kept| RoleSet::decode(&kept)).filter(|roles| roles.id() == id))
+        });
+        found.cloned()
+    }
+}
+
+/// A bundle as it decided once, whoever would have to sign it by now.
+fn kept(conn: &mut Conn, digest: &[u8; 32]) -> Result<Result<Bundle, &'static str>, StoreError> {
+    let Some(kept) = bundles::load(conn, digest)? else { return Ok(Err("bundle_not_kept")) };
+    let texts: Option<BTreeMap<String, String>> = serde_json::from_slice(&kept).ok();
+    let files = texts.map(|texts| texts.into_iter().map(|(name, text)| (name, text.into_bytes())).collect());
+    let bundle = files.and_then(|files| Bundle::load(files).ok()).filter(|bundle| bundle.digest() == *digest);
+    Ok(bundle.ok_or("bundle_not_good"))
+}
+
+fn sample(entry: &AuditEntry, change: Change, action: &Value, recorded: Told, candidate: Told) -> Sample {
+    let record = &entry.record;
+    let mut question = action.clone();
+    if let Some(question) = question.as_object_mut() {
+        question.remove("verdict");
+    }
+    Sample {
+        change,
+        seq: entry.seq,
+        at: record.at,
+        decision: record.decision.unwrap_or(record.event),
+        kind: record.kind.clone(),
+        room: record.room.clone(),
+        peer: record.peer.clone(),
+        question,
+        recorded,
+        candidate,
+    }
+}
