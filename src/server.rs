@@ -118,6 +118,7 @@ impl Server {
         workers.run(delivery::run(gateway.clone(), stopped.clone()));
         workers.run(gateway::admin::watch(gateway.clone(), stopped.clone()));
         workers.run(rollout::watch(gateway.clone(), stopped.clone()));
+        workers.run(gateway::shadow(gateway.clone(), stopped.clone()));
         let patience = config.moderation.alarm_after();
         workers.run(gateway::moderation::watch(
             gateway.clone(),

@@ -1,6 +1,7 @@
-//! Benchmarks of whole gateways: `cargo bench --bench gateway` runs all, `-- submit` or `-- start` those of that name.
+//! Benchmarks of whole gateways: `cargo bench --bench gateway` runs all, `-- submit`, `-- start` or `-- simulate` those of that name.
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a benchmark prints, and has failed when it panics")]
 
+mod simulate;
 mod start;
 mod submit;
 
@@ -12,6 +13,9 @@ fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
     let runs = |name: &str| wanted.is_empty() || wanted.iter().any(|it| it == name);
     actix_web::rt::System::new().block_on(async {
+        if runs("simulate") {
+            simulate::run();
+        }
         if runs("start") {
             start::run().await;
         }

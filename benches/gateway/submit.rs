@@ -116,7 +116,7 @@ async fn rate(peers: &Peers, messages: &[Bytes]) -> (f64, f64) {
 }
 
 /// CPU time of this process so far, in microseconds; Linux counts it in hundredths of a second.
-fn cpu_us() -> f64 {
+pub(super) fn cpu_us() -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
     let after_name = stat.rsplit(") ").next().unwrap();
     let ticks: f64 = after_name.split(' ').skip(11).take(2).map(|ticks| ticks.parse::<f64>().unwrap()).sum();

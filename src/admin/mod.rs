@@ -16,6 +16,7 @@ mod problems;
 mod reports;
 mod rooms;
 mod routes;
+mod shadows;
 mod status;
 
 pub use problems::CODES;

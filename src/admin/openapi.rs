@@ -7,7 +7,7 @@ use utoipa::{Modify, OpenApi};
 use super::problems::CODES;
 use super::routes::RESOURCES;
 use super::{
-    audit, decisions, exports, join_codes, lanes, letters, moderation, peers, policies, reports, rooms, status,
+    audit, decisions, exports, join_codes, lanes, letters, moderation, peers, policies, reports, rooms, shadows, status,
 };
 use crate::http::{ProblemDetails, openapi};
 
@@ -67,6 +67,9 @@ use crate::http::{ProblemDetails, openapi};
         policies::show,
         policies::approve,
         policies::activate,
+        shadows::show,
+        shadows::start,
+        shadows::stop,
         exports::dead_letters,
         exports::redeliver,
         reports::list,

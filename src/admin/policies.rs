@@ -33,7 +33,7 @@ pub(super) struct Wanted {
 pub(super) struct BundleShown {
     /// SHA-256 of its content, in hexadecimal.
     digest: String,
-    /// `active`, `retired` (it has decided before), `approved` or `draft`.
+    /// `active`, `shadow` (it is asked beside that), `retired` (it has decided before), `approved` or `draft`.
     state: &'static str,
     /// Whether it is what the folder of a configuration held last.
     in_files: bool,
@@ -227,7 +227,7 @@ pub(super) async fn roll_back(post: Post, gateway: Data<Gateway>) -> Result<Http
     .await
 }
 
-async fn change(post: Post, gateway: Data<Gateway>, change: PolicyChange) -> Result<HttpResponse, Problem> {
+pub(super) async fn change(post: Post, gateway: Data<Gateway>, change: PolicyChange) -> Result<HttpResponse, Problem> {
     post.once(async move |once, operator, body| {
         let Reason { reason } = json(&body)?;
         Ok(gateway.change_policy(once, operator, change, worded(reason)?).await?)

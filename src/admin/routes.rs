@@ -4,7 +4,8 @@ use actix_web::http::Method;
 use actix_web::web;
 
 use super::{
-    audit, decisions, exports, join_codes, lanes, letters, moderation, openapi, peers, policies, reports, rooms, status,
+    audit, decisions, exports, join_codes, lanes, letters, moderation, openapi, peers, policies, reports, rooms,
+    shadows, status,
 };
 use crate::http::{Resource, listed};
 
@@ -183,6 +184,16 @@ pub(super) const RESOURCES: &[Resource] = &[
         methods: &[(Method::POST, || web::post().to(policies::roll_back))],
     },
     Resource {
+        path: "/v1/policies/shadow",
+        limit_bytes: 0,
+        methods: &[(Method::GET, || web::get().to(shadows::show))],
+    },
+    Resource {
+        path: "/v1/policies/shadow/stop",
+        limit_bytes: SMALL,
+        methods: &[(Method::POST, || web::post().to(shadows::stop))],
+    },
+    Resource {
         path: "/v1/policies/{digest}",
         limit_bytes: 0,
         methods: &[(Method::GET, || web::get().to(policies::show))],
@@ -191,6 +202,11 @@ pub(super) const RESOURCES: &[Resource] = &[
         path: "/v1/policies/{digest}/approve",
         limit_bytes: SMALL,
         methods: &[(Method::POST, || web::post().to(policies::approve))],
+    },
+    Resource {
+        path: "/v1/policies/{digest}/shadow",
+        limit_bytes: SMALL,
+        methods: &[(Method::POST, || web::post().to(shadows::start))],
     },
     Resource {
         path: "/v1/policies/{digest}/activate",

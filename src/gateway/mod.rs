@@ -49,8 +49,8 @@ pub use error::GatewayError;
 pub use keys::{HubKeys, KeyError, log_key};
 pub use once::{Content, Kept, Once, Reply, ShowRefusal, Shown};
 pub use policy::{
-    Active, Change, Changes, Policy, PolicyError, Replayer, Report, Sample, Window, files as policy_files, sign_bundle,
-    simulate,
+    Active, Change, Changes, Policy, PolicyError, Replayer, Report, Sample, ShadowView, Window, files as policy_files,
+    keep_simulation, shadow, sign_bundle, simulate,
 };
 pub use report::{Reporters, code as verdict_code};
 pub use seal::{Closed, Purpose, Sealer};

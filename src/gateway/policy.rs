@@ -1,7 +1,10 @@
 //! The active policy bundle: read from its folder or the database, proved, then swapped in. What fails changes nothing.
 
 mod again;
+pub(super) mod evidence;
+pub(super) mod people;
 mod report;
+pub(super) mod shadow;
 mod signature;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,7 +20,9 @@ use crate::config::Policies;
 use crate::peer::causes;
 use crate::telemetry::metrics;
 pub use again::{Replayer, Window, simulate};
+pub use evidence::{ShadowView, keep_simulation};
 pub use report::{Change, Changes, Report, Sample};
+pub use shadow::watch as shadow;
 pub use signature::sign as sign_bundle;
 
 /// Folder of a bundle that is never loaded.

@@ -10,13 +10,15 @@ use data_encoding::HEXLOWER;
 use portcullis_core::time::Millis;
 use portcullis_store::audit::{AuditRecord, Outcome};
 use portcullis_store::bundles::{self, Activation, How, KeptBundle, Pointer};
+use portcullis_store::shadows;
 use portcullis_store::{Conn, StoreError, Topic, Tx};
 use serde_json::{Value, json};
 use tokio::sync::watch as channel;
 use tokio::time::sleep;
 use uuid::Uuid;
 
-use super::policy::{Active, PolicyError, Turn, described};
+use super::policy::people::{FILES, are_two, stands_behind};
+use super::policy::{Active, PolicyError, Turn, described, evidence, shadow};
 use super::{Gateway, GatewayError, Inner};
 use crate::config::{Activate, Policies, PolicySource};
 use crate::peer::causes;
@@ -26,8 +28,6 @@ use crate::telemetry::metrics;
 const PAUSE: Duration = Duration::from_secs(1);
 /// How many activations are looked through for the one to go back to.
 const REMEMBERED: u32 = 1000;
-/// Who brings what stands in the folder of a configuration: whoever can write there, so nobody in particular.
-const FILES: &str = "files";
 
 /// Digest of a bundle, 64 hexadecimal digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +55,10 @@ pub enum Step {
     Push(Arc<Active>),
     /// Agrees with what somebody else has brought.
     Approve([u8; 32]),
+    /// Asks it beside the one that decides.
+    Shadow(Arc<Active>),
+    /// Asks none any longer.
+    StopShadow,
     /// Lets it decide.
     Activate(Arc<Active>),
     /// Lets it decide again.
@@ -152,14 +156,18 @@ pub fn take(
     config: &Policies,
     now: Millis,
 ) -> Result<KeptBundle, RolloutError> {
+    bundles::hold(tx)?;
+    let shadow_before = shadows::running(tx)?;
     let digest = match step {
-        Step::Push(active) | Step::Activate(active) | Step::RollBack(active) | Step::BreakGlass(active) => {
-            active.bundle.digest()
-        }
+        Step::Push(active)
+        | Step::Shadow(active)
+        | Step::Activate(active)
+        | Step::RollBack(active)
+        | Step::BreakGlass(active) => active.bundle.digest(),
         Step::Approve(digest) => *digest,
+        Step::StopShadow => shadow_before.as_ref().ok_or(RolloutError::State("no bundle is the shadow"))?.digest,
     };
     let (by, at) = (author.by.clone(), now);
-    bundles::hold(tx)?;
     let (kind, outcome, moved) = match step {
         Step::Push(active) => {
             keep(tx, active, &by, at)?;
@@ -175,6 +183,15 @@ pub fn take(
             }
             bundles::approve(tx, &digest, &by, at)?;
             ("policy.approved", Outcome::Info, None)
+        }
+        Step::Shadow(_) => {
+            standing(tx, &digest)?;
+            shadow::begin(tx, &digest, shadow_before.as_ref(), (&by, at))?;
+            ("policy.shadow_started", Outcome::Info, None)
+        }
+        Step::StopShadow => {
+            shadow_before.iter().try_for_each(|shadow| shadows::stop(tx, shadow.run, &by, at))?;
+            ("policy.shadow_stopped", Outcome::Info, None)
         }
         Step::Activate(_) => {
             if config.approvals > 1 {
@@ -200,47 +217,35 @@ pub fn take(
     {
         return Err(RolloutError::State("that bundle decides already"));
     }
+    if moved.is_some() {
+        evidence::end_shadow(tx, &digest, &author.by, now)?;
+    }
     let stands = standing(tx, &digest)?;
     let pointer = bundles::pointer(tx)?;
     let before = moved.unwrap_or_else(|| pointer.clone());
+    let shadow_after = shadows::running(tx)?;
+    let mut detail = json!({
+        "digest": BundleId(digest).to_string(),
+        "before": active_of(before.as_ref()),
+        "after": active_of(pointer.as_ref()),
+        "pushed_by": stands.pushed_by,
+        "approved_by": stands.approved.as_ref().map(|(by, _)| by),
+        "decision": author.decision,
+    });
+    let shadows = [("shadow_before", &shadow_before), ("shadow_after", &shadow_after)];
+    for (name, shadow) in shadows.into_iter().filter_map(|(name, shadow)| Some((name, shadow.as_ref()?))) {
+        detail[name] = BundleId(shadow.digest).to_string().into();
+    }
+    evidence::of_bundle(tx, &digest)?.into_iter().for_each(|(name, found)| detail[name] = found);
     tx.stage(&AuditRecord {
         actor: Some(author.by.clone()),
         policy: author.policies.clone(),
         reason: author.reason.clone(),
         bundle: pointer.as_ref().map(|pointer| pointer.active),
-        detail: json!({
-            "digest": BundleId(digest).to_string(),
-            "before": active_of(before.as_ref()),
-            "after": active_of(pointer.as_ref()),
-            "pushed_by": stands.pushed_by,
-            "approved_by": stands.approved.as_ref().map(|(by, _)| by),
-            "decision": author.decision,
-        }),
+        detail,
         ..AuditRecord::new(Uuid::now_v7(), now, kind, outcome)
     })?;
     Ok(stands)
-}
-
-/// Whether two people stand behind a bundle that somebody activates.
-fn stands_behind(stands: &KeptBundle, activator: &str) -> Result<(), RolloutError> {
-    let Some((approver, _)) = &stands.approved else {
-        return Err(RolloutError::State("nobody else has approved the bundle, and it takes two people"));
-    };
-    // Who has written into the folder is not known, and may be the one who approves.
-    are_two(approver, if stands.pushed_by == FILES { activator } else { &stands.pushed_by })
-}
-
-/// Whether two names of the audit log are surely two people.
-fn are_two(one: &str, other: &str) -> Result<(), RolloutError> {
-    let kind = |name: &str| name.split(':').next().map(ToOwned::to_owned);
-    if one == other {
-        return Err(RolloutError::State("it takes two people, and this is one"));
-    }
-    if kind(one) != kind(other) {
-        // One person has a name at the admin door and another one on the host.
-        return Err(RolloutError::State("both people come the same way: at the admin door, or from the host"));
-    }
-    Ok(())
 }
 
 /// Keeps a bundle. What is kept already gets the signatures that stand beside it now.
@@ -301,8 +306,11 @@ fn take_folder(
     let unaided = from_files && config.activate == Activate::OnChange && config.approvals < 2;
     let is_wanted = unaided && (!has_decided || (changed && !gone_back));
     let decides = before.as_ref().is_some_and(|pointer| pointer.active == digest);
+    let mut evidence = Vec::new();
     if before.is_none() || (is_wanted && !decides) {
         bundles::activate(tx, &Activation { digest, by: FILES.to_owned(), at: now }, How::Files)?;
+        evidence::end_shadow(tx, &digest, FILES, now)?;
+        evidence = evidence::of_bundle(tx, &digest)?;
     }
     if from_files {
         bundles::note_files(tx, &digest)?;
@@ -315,14 +323,16 @@ fn take_folder(
         (false, true, false) => (Folder::Draft, "bundle_is_draft"),
         (false, true, true) => (Folder::Retired, "bundle_is_retired"),
     };
+    let mut detail = json!({
+        "folder": BundleId(digest).to_string(),
+        "before": active_of(before.as_ref()),
+        "after": active_of(after.as_ref()),
+    });
+    evidence.into_iter().for_each(|(name, found)| detail[name] = found);
     tx.stage(&AuditRecord {
         reason: reason.to_owned(),
         bundle: after.as_ref().map(|pointer| pointer.active),
-        detail: json!({
-            "folder": BundleId(digest).to_string(),
-            "before": active_of(before.as_ref()),
-            "after": active_of(after.as_ref()),
-        }),
+        detail,
         ..AuditRecord::new(Uuid::now_v7(), now, kind, Outcome::Info)
     })?;
     Ok(outcome)

@@ -35,6 +35,8 @@ const REJOINS: Instrument =
     instrument("portcullis.rooms.rejoins", "{client}", "clients that came back into a group after losing its state");
 const BREAK_GLASS: Instrument =
     instrument("portcullis.policy.break_glass", "{rollback}", "rollbacks of policies from the host");
+const SHADOWED: Instrument =
+    instrument("portcullis.policy.shadowed", "{question}", "questions that a shadow of the policies was asked");
 pub(super) const OWED: Instrument = instrument("portcullis.outbox.owed", "{message}", "messages owed to peers");
 pub(super) const PARKED: Instrument = instrument("portcullis.outbox.parked", "{lane}", "lanes that wait for a person");
 pub(super) const LETTERS: Instrument =
@@ -55,7 +57,7 @@ pub(super) const WAITING: Instrument =
 pub(super) const BUSY: Instrument = instrument("portcullis.store.busy", "{job}", "jobs refused by a full write lane");
 
 /// All of them.
-pub const INSTRUMENTS: [Instrument; 21] = [
+pub const INSTRUMENTS: [Instrument; 22] = [
     REQUESTS,
     DECISIONS,
     DECIDING,
@@ -66,6 +68,7 @@ pub const INSTRUMENTS: [Instrument; 21] = [
     LOADS,
     REJOINS,
     BREAK_GLASS,
+    SHADOWED,
     OWED,
     PARKED,
     LETTERS,
@@ -99,6 +102,7 @@ struct Meters {
     loads: Counter<u64>,
     rejoins: Counter<u64>,
     break_glass: Counter<u64>,
+    shadowed: Counter<u64>,
 }
 
 impl Meters {
@@ -124,6 +128,7 @@ impl Meters {
             loads: counter(LOADS),
             rejoins,
             break_glass: counter(BREAK_GLASS),
+            shadowed: counter(SHADOWED),
         }
     }
 }
@@ -207,4 +212,10 @@ pub fn policy_load(outcome: &'static str) {
 /// So many rollbacks of policies from the host, past the admin door, have been followed.
 pub fn policy_break_glass(count: u64) {
     METERS.break_glass.add(count, &[]);
+}
+
+/// A shadow of the policies was asked so many questions. `outcome` is `same`, `newly_allowed`, `newly_denied`, `by_others` or
+/// `not_replayable`.
+pub fn shadowed(outcome: &'static str, count: u64) {
+    METERS.shadowed.add(count, &[KeyValue::new("portcullis.outcome", outcome)]);
 }

@@ -8,6 +8,7 @@ mod policies;
 mod postgres;
 mod rollout;
 mod rooms;
+mod shadow;
 mod simulate;
 
 use std::net::SocketAddr;

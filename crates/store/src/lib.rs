@@ -51,6 +51,8 @@ pub mod restrictions;
 pub mod role_sets;
 pub mod rooms;
 pub mod routes;
+pub mod shadows;
+pub mod simulations;
 pub mod sinks;
 pub mod standings;
 pub mod streams;

@@ -6,7 +6,7 @@ mod policies;
 
 pub(crate) use audit::{audit_blocks, audit_index};
 pub(crate) use joins::{admissions, device_watch, join_codes, room_leaves};
-pub(crate) use policies::{bundle_activations, bundles, policy_pointer, role_sets};
+pub(crate) use policies::{bundle_activations, bundle_simulations, bundles, policy_pointer, policy_shadows, role_sets};
 
 diesel::table! {
     rooms (uri) {

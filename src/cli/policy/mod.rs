@@ -15,6 +15,7 @@ mod fmt;
 mod query;
 mod question;
 mod rollout;
+mod shadow;
 mod simulate;
 mod test;
 mod why;
@@ -31,6 +32,7 @@ Examples:
   portcullis policy diff gw/policies candidate/policies
   portcullis policy simulate candidate/policies --config gw/gateway.yaml
   portcullis policy push candidate/policies --config gw/gateway.yaml --reason CASE-7
+  portcullis policy shadow 3f1c09aa --config gw/gateway.yaml --reason CASE-7
   portcullis policy rollback --config gw/gateway.yaml --reason CASE-8
 
 Exit codes: 0 good, 2 deny or failed test, 3 invalid bundle, 64 usage.")]
@@ -67,6 +69,8 @@ enum Command {
     Push(rollout::Push),
     /// Agree with a bundle that somebody else has brought.
     Approve(rollout::Approve),
+    /// Ask a bundle beside the one that decides, and say what has come of it.
+    Shadow(shadow::Args),
     /// Let a bundle decide, at every process of the gateway.
     Activate(rollout::Activate),
     /// Let a bundle decide again that has decided before: break-glass, which raises the alarm.
@@ -108,6 +112,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         Command::Show(args) => rollout::show(args),
         Command::Push(args) => rollout::push(args),
         Command::Approve(args) => rollout::approve(args),
+        Command::Shadow(args) => shadow::run(args),
         Command::Activate(args) => rollout::activate(args),
         Command::Rollback(args) => rollout::roll_back(args),
         Command::Sign(args) => rollout::sign(args),

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::{Failure, Folder, diagnostics, files, output};
 use crate::cli::host::{Host, operator};
 use crate::config::Policies;
-use crate::gateway::admin::{BundleView, worded};
+use crate::gateway::admin::{BundleView, Marks, worded};
 use crate::gateway::rollout::{self, Author, BundleId, RolloutError, Step};
 use crate::gateway::{Active, Clock, PolicyError, log_key, sign_bundle};
 
@@ -184,7 +184,7 @@ pub(super) fn show(args: &Show) -> Result<(), Failure> {
     let digest = named(&store, &args.digest)?;
     let read = |conn: &mut _| {
         let (kept, content) = (bundles::find(conn, &digest)?, bundles::load(conn, &digest)?);
-        let view = BundleView::of(kept, bundles::pointer(conn)?.as_ref());
+        let view = Marks::read(conn)?.view(kept);
         Ok::<_, StoreError>((view, content.ok_or(StoreError::Missing)?))
     };
     let (view, content) = store.read(read).map_err(|error| match error {
@@ -267,7 +267,7 @@ fn leads_out(name: &Path) -> bool {
     name.components().any(|part| !matches!(part, Component::Normal(_)))
 }
 
-fn unreadable(error: StoreError) -> Failure {
+pub(super) fn unreadable(error: StoreError) -> Failure {
     anyhow::Error::from(error).into()
 }
 
@@ -288,16 +288,16 @@ fn refused(error: RolloutError) -> Failure {
     }
 }
 
-fn kept(store: &Store, digest: [u8; 32], config: &Policies) -> Result<Arc<Active>, Failure> {
+pub(super) fn kept(store: &Store, digest: [u8; 32], config: &Policies) -> Result<Arc<Active>, Failure> {
     store.read(|conn| rollout::kept(conn, &digest, config)).map_err(refused)
 }
 
-fn take(store: &Store, config: Policies, step: Step, reason: &str) -> Result<(), Failure> {
+pub(super) fn take(store: &Store, config: Policies, step: Step, reason: &str) -> Result<(), Failure> {
     let author = Author { by: operator(), reason: reason.to_owned(), ..Author::default() };
     let now = Clock::default().now();
     let taken = store.write("policy", move |tx: &mut Tx<'_>| {
         let kept: KeptBundle = rollout::take(tx, &step, &author, &config, now)?;
-        Ok::<_, RolloutError>(BundleView::of(kept, bundles::pointer(tx)?.as_ref()))
+        Ok::<_, RolloutError>(Marks::read(tx)?.view(kept))
     });
     output::json(&as_json(&taken.map_err(refused)?))?;
     Ok(())
@@ -305,14 +305,14 @@ fn take(store: &Store, config: Policies, step: Step, reason: &str) -> Result<(),
 
 fn views(store: &Store) -> Result<Vec<BundleView>, Failure> {
     let read = |conn: &mut _| {
-        let (pointer, all) = (bundles::pointer(conn)?, bundles::list(conn, MOST)?);
-        Ok::<_, StoreError>(all.into_iter().map(|kept| BundleView::of(kept, pointer.as_ref())).collect())
+        let (marks, all) = (Marks::read(conn)?, bundles::list(conn, MOST)?);
+        Ok::<_, StoreError>(all.into_iter().map(|kept| marks.view(kept)).collect())
     };
     store.read(read).map_err(unreadable)
 }
 
 /// The bundle whose digest begins so.
-fn named(store: &Store, beginning: &str) -> Result<[u8; 32], Failure> {
+pub(super) fn named(store: &Store, beginning: &str) -> Result<[u8; 32], Failure> {
     if beginning.len() < FEWEST_DIGITS {
         return Err(Failure::usage(format!("a bundle is named by at least {FEWEST_DIGITS} digits of its digest")));
     }

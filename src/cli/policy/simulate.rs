@@ -8,8 +8,8 @@ use portcullis_core::time::Millis;
 use portcullis_store::{Options, Store};
 
 use super::{Exit, Failure, Folder, Format, bundle, output};
-use crate::cli::host::Host;
-use crate::gateway::{Change, Changes, Report, Sample, Window, simulate};
+use crate::cli::host::{Host, change, operator};
+use crate::gateway::{Change, Changes, Report, Sample, Window, keep_simulation, simulate};
 
 /// How many policies, rooms and peers are shown of each.
 const SHOWN: usize = 20;
@@ -25,6 +25,7 @@ Examples:
   portcullis policy simulate candidate/policies --config gw/gateway.yaml
   portcullis policy simulate candidate/policies --database sqlite:copy.db --since 2026-11-01T00:00:00Z --limit 100000
   portcullis policy simulate candidate/policies --config gw/gateway.yaml --exit-code --json
+  portcullis policy simulate candidate/policies --config gw/gateway.yaml --keep
 
 Exit codes: 0 good, 2 with --exit-code: something would change, or is not replayable, 3 the bundle is not valid, 64 usage.")]
 pub(super) struct Args {
@@ -51,6 +52,10 @@ pub(super) struct Args {
     #[arg(long, value_name = "DECISIONS")]
     limit: Option<u64>,
 
+    /// Keep the result with the bundle, which must have been pushed, for the record of its activation
+    #[arg(long)]
+    keep: bool,
+
     /// End with 2 if anything would change, or is not replayable
     #[arg(long)]
     exit_code: bool,
@@ -72,6 +77,9 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     };
     let window = Window { since: args.since, until: args.until, limit: args.limit };
     let report = simulate(&store, &candidate, window).context("cannot read the log")?;
+    if args.keep {
+        keep(&store, candidate.digest(), window, report.clone())?;
+    }
     if args.json {
         output::json(&report)?
     } else {
@@ -79,6 +87,12 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     }
     let differs = report.changed.total() > 0 || report.unknown() > 0;
     if args.exit_code && differs { Err(Failure::shown(Exit::Failed)) } else { Ok(()) }
+}
+
+fn keep(store: &Store, digest: [u8; 32], window: Window, report: Report) -> Result<(), Failure> {
+    change(store, "policy", "the bundle is not kept: push it first", move |tx, now| {
+        keep_simulation(tx, &digest, (window, &report), &operator(), now)
+    })
 }
 
 /// A report for people.

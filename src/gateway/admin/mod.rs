@@ -16,7 +16,7 @@ pub use exports::Records;
 pub use lanes::LaneChange;
 pub use letters::LetterChange;
 pub use peers::{PeerChange, watch};
-pub use policies::{BundleView, PolicyChange};
+pub use policies::{BundleView, Marks, PolicyChange};
 pub use rooms::{GroupPart, RoomView};
 
 use std::collections::BTreeSet;

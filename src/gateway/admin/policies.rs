@@ -7,12 +7,12 @@ use std::sync::Arc;
 use portcullis_core::policy::AdminAct;
 use portcullis_store::audit::Outcome;
 use portcullis_store::bundles::{self, KeptBundle, Pointer};
-use portcullis_store::{StoreError, Tx};
+use portcullis_store::{Conn, StoreError, Tx, shadows};
 use serde_json::json;
 
 use super::{AdminError, Changed, Operator, Wish};
 use crate::gateway::decide::Decision;
-use crate::gateway::policy::Active;
+use crate::gateway::policy::{Active, ShadowView};
 use crate::gateway::rollout::{self, Author, BundleId, RolloutError, Step};
 use crate::gateway::{Gateway, GatewayError, Inner, Kept, Once};
 
@@ -23,6 +23,10 @@ pub enum PolicyChange {
     Push(BTreeMap<String, String>),
     /// A second person agrees.
     Approve(BundleId),
+    /// It is asked beside the one that decides.
+    Shadow(BundleId),
+    /// None is any longer.
+    StopShadow,
     /// It decides from now on.
     Activate(BundleId),
     /// It, or whatever decided before, decides again.
@@ -34,6 +38,8 @@ impl PolicyChange {
         match self {
             Self::Push(_) => AdminAct::PushPolicy,
             Self::Approve(_) => AdminAct::ApprovePolicy,
+            Self::Shadow(_) => AdminAct::ShadowPolicy,
+            Self::StopShadow => AdminAct::StopShadow,
             Self::Activate(_) => AdminAct::ActivatePolicy,
             Self::RollBack(_) => AdminAct::RollBackPolicy,
         }
@@ -49,6 +55,8 @@ impl PolicyChange {
                 Step::Push(Arc::new(Active::prove(files, config, Path::new(""))?))
             }
             Self::Approve(BundleId(digest)) => Step::Approve(digest),
+            Self::Shadow(BundleId(digest)) => Step::Shadow(kept(digest)?),
+            Self::StopShadow => Step::StopShadow,
             Self::Activate(BundleId(digest)) => Step::Activate(kept(digest)?),
             Self::RollBack(Some(BundleId(digest))) => Step::RollBack(kept(digest)?),
             Self::RollBack(None) => Step::RollBack(kept(inner.store.read(rollout::previous)?)?),
@@ -58,8 +66,8 @@ impl PolicyChange {
     /// The bundle that is named.
     fn digest(&self) -> Option<BundleId> {
         match self {
-            Self::Push(_) => None,
-            Self::Approve(digest) | Self::Activate(digest) => Some(*digest),
+            Self::Push(_) | Self::StopShadow => None,
+            Self::Approve(digest) | Self::Shadow(digest) | Self::Activate(digest) => Some(*digest),
             Self::RollBack(digest) => *digest,
         }
     }
@@ -76,13 +84,13 @@ impl PolicyChange {
         let (id, record, now) = (decision.id(), decision.record, inner.clock.now());
         let known = match &step {
             Step::Activate(active) | Step::RollBack(active) | Step::BreakGlass(active) => Some(Arc::clone(active)),
-            Step::Push(_) | Step::Approve(_) => None,
+            Step::Push(_) | Step::Approve(_) | Step::Shadow(_) | Step::StopShadow => None,
         };
         let config = inner.policy.config().clone();
         let kept = inner.store.write("policy", move |tx: &mut Tx<'_>| {
             let kept = rollout::take(tx, &step, &author, &config, now)?;
             tx.stage(&record)?;
-            let view = BundleView::of(kept, bundles::pointer(tx)?.as_ref());
+            let view = Marks::read(tx)?.view(kept);
             Ok::<_, RolloutError>(once.keep(tx, Changed { value: view, decision: id })?)
         })?;
         Ok((kept, known))
@@ -96,25 +104,48 @@ pub struct BundleView {
     pub kept: KeptBundle,
     /// Whether it is the one that decides.
     pub active: bool,
+    /// Whether it is asked beside that.
+    pub shadow: bool,
     /// Whether it is what the folder of a configuration held last.
     pub in_files: bool,
 }
 
-impl BundleView {
-    /// As the pointer has it.
-    pub fn of(kept: KeptBundle, pointer: Option<&Pointer>) -> Self {
-        let active = pointer.is_some_and(|pointer| pointer.active == kept.digest);
-        let in_files = pointer.is_some_and(|pointer| pointer.files == Some(kept.digest));
-        Self { kept, active, in_files }
+/// Which bundles stand out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Marks {
+    pointer: Option<Pointer>,
+    shadow: Option<[u8; 32]>,
+}
+
+impl Marks {
+    /// As the database has it.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] of the database.
+    pub fn read(conn: &mut Conn) -> Result<Self, StoreError> {
+        let shadow = shadows::running(conn)?.map(|shadow| shadow.digest);
+        Ok(Self { pointer: bundles::pointer(conn)?, shadow })
     }
 
-    /// `active`, `retired` for one that has decided before, `approved` or `draft`.
+    /// How a bundle stands.
+    pub fn view(&self, kept: KeptBundle) -> BundleView {
+        let active = self.pointer.as_ref().is_some_and(|pointer| pointer.active == kept.digest);
+        let in_files = self.pointer.as_ref().is_some_and(|pointer| pointer.files == Some(kept.digest));
+        let shadow = self.shadow == Some(kept.digest);
+        BundleView { kept, active, shadow, in_files }
+    }
+}
+
+impl BundleView {
+    /// `active`, `shadow`, `retired` for one that has decided before, `approved` or `draft`.
     pub fn state(&self) -> &'static str {
-        match (self.active, self.kept.activated_at, &self.kept.approved) {
+        match (self.active, self.shadow, self.kept.activated_at, &self.kept.approved) {
             (true, ..) => "active",
-            (false, Some(_), _) => "retired",
-            (false, None, Some(_)) => "approved",
-            (false, None, None) => "draft",
+            (false, true, ..) => "shadow",
+            (false, false, Some(_), _) => "retired",
+            (false, false, None, Some(_)) => "approved",
+            (false, false, None, None) => "draft",
         }
     }
 }
@@ -127,9 +158,8 @@ impl Gateway {
     /// [`AdminError::Denied`].
     pub async fn policies(&self, operator: Operator, limit: u32) -> Result<Vec<BundleView>, AdminError> {
         let read = move |conn: &mut _| {
-            let pointer = bundles::pointer(conn)?;
-            let kept = bundles::list(conn, limit)?;
-            Ok::<_, StoreError>(kept.into_iter().map(|kept| BundleView::of(kept, pointer.as_ref())).collect())
+            let (marks, kept) = (Marks::read(conn)?, bundles::list(conn, limit)?);
+            Ok::<_, StoreError>(kept.into_iter().map(|kept| marks.view(kept)).collect())
         };
         self.view(operator, AdminAct::ViewPolicies, read).await
     }
@@ -145,11 +175,20 @@ impl Gateway {
         BundleId(digest): BundleId,
     ) -> Result<(BundleView, Vec<u8>), AdminError> {
         let read = move |conn: &mut _| {
-            let (pointer, kept) = (bundles::pointer(conn)?, bundles::find(conn, &digest)?);
+            let (marks, kept) = (Marks::read(conn)?, bundles::find(conn, &digest)?);
             let files = bundles::load(conn, &digest)?.ok_or(StoreError::Missing)?;
-            Ok::<_, StoreError>((BundleView::of(kept, pointer.as_ref()), files))
+            Ok::<_, StoreError>((marks.view(kept), files))
         };
         self.view(operator, AdminAct::ViewPolicies, read).await
+    }
+
+    /// The bundle that is asked beside the one that decides, or was last, and what has come of it.
+    ///
+    /// # Errors
+    ///
+    /// [`AdminError::Denied`]; [`GatewayError::NotFound`] when none was.
+    pub async fn policy_shadow(&self, operator: Operator) -> Result<ShadowView, AdminError> {
+        self.view(operator, AdminAct::ViewDecisions, ShadowView::latest).await
     }
 
     /// Takes a step with a bundle, and answers ([`Changed`], [`BundleView`]) how it stands then. What decides is in force in

@@ -18,6 +18,8 @@ use crate::gateway::decide::FACTS;
 /// How many engines are kept of bundles that have decided: each takes some ten megabytes at most.
 const ENGINES: NonZeroUsize = NonZeroUsize::new(4).unwrap();
 const ROLE_SETS: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
+/// Kinds of records that name a bundle without a decision of it.
+const ROLL_OUT: &str = "policy.";
 /// How many entries are read at once.
 const PAGE: u32 = 500;
 
@@ -36,8 +38,8 @@ pub struct Window {
 type Recorded = LruCache<([u8; 32], BTreeSet<Domain>), Result<Engine, &'static str>>;
 
 /// Asks recorded decisions again.
-pub struct Replayer<'s> {
-    store: &'s Store,
+pub struct Replayer {
+    store: Store,
     candidate: Engine,
     candidates: LruCache<BTreeSet<Domain>, Engine>,
     recorded: Recorded,
@@ -54,8 +56,8 @@ pub fn simulate(store: &Store, candidate: &Bundle, window: Window) -> Result<Rep
     let Window { since, until, limit } = window;
     let mut before = None;
     loop {
-        let filter =
-            Filter { before, since, until, decisions: true, order: Order::Newest, limit: PAGE, ..Filter::default() };
+        // Not by what records say: what was erased is to be told, too.
+        let filter = Filter { before, since, until, order: Order::Newest, limit: PAGE, ..Filter::default() };
         let page = store.read(|conn| entries(conn, &filter))?;
         for entry in &page {
             if limit.is_some_and(|limit| report.records >= limit) {
@@ -70,16 +72,23 @@ pub fn simulate(store: &Store, candidate: &Bundle, window: Window) -> Result<Rep
     }
 }
 
-impl<'s> Replayer<'s> {
+impl Replayer {
     /// Of decisions in this database, beside another bundle.
-    pub fn new(store: &'s Store, candidate: &Bundle) -> Self {
-        Self {
-            store,
+    pub fn new(store: &Store, candidate: &Bundle) -> Self {
+        let mut replayer = Self {
+            store: store.clone(),
             candidate: Engine::new(candidate),
             candidates: LruCache::new(ENGINES),
             recorded: LruCache::new(ENGINES),
             roles: LruCache::new(ROLE_SETS),
-        }
+        };
+        replayer.knows(candidate);
+        replayer
+    }
+
+    /// Spares it to read and prove this bundle, where decisions were made by it.
+    pub fn knows(&mut self, bundle: &Bundle) {
+        self.recorded.put((bundle.digest(), BTreeSet::new()), Ok(Engine::new(bundle)));
     }
 
     /// Asks again what the record of a decision tells of, if policies made it. Blocks on the database for bundles and roles
@@ -90,7 +99,7 @@ impl<'s> Replayer<'s> {
     /// [`StoreError`] of the database.
     pub fn ask(&mut self, entry: &AuditEntry, report: &mut Report) -> Result<(), StoreError> {
         let record = &entry.record;
-        let Some(bundle) = record.bundle else { return Ok(()) };
+        let Some(bundle) = record.bundle.filter(|_| !record.kind.starts_with(ROLL_OUT)) else { return Ok(()) };
         if record.detail.is_null() {
             report.records += 1;
             report.unasked("erased", 1);
@@ -167,7 +176,7 @@ impl<'s> Replayer<'s> {
         digest: [u8; 32],
         suspended: &BTreeSet<Domain>,
     ) -> Result<&Result<Engine, &'static str>, StoreError> {
-        let (store, key) = (self.store, (digest, suspended.clone()));
+        let (store, key) = (&self.store, (digest, suspended.clone()));
         self.recorded.try_get_or_insert(key, || {
             let bundle = store.read(|conn| kept(conn, &digest))?;
             Ok(bundle.map(|bundle| Engine::new(&bundle).with_suspended(suspended.clone())))
@@ -175,7 +184,7 @@ impl<'s> Replayer<'s> {
     }
 
     fn roles(&mut self, id: &str) -> Result<Option<RoleSet>, StoreError> {
-        let store = self.store;
+        let store = &self.store;
         let found = self.roles.try_get_or_insert(id.to_owned(), || {
             let kept = store.read_one(|conn| role_sets::load(conn, id))?;
             // What stands there must be what it is named after.

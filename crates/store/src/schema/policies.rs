@@ -38,3 +38,28 @@ diesel::table! {
         content -> Binary,
     }
 }
+
+diesel::table! {
+    policy_shadows (run) {
+        run -> BigInt,
+        digest -> Binary,
+        started_by -> Text,
+        started_at -> BigInt,
+        first_entry -> BigInt,
+        position -> BigInt,
+        running -> Nullable<Integer>,
+        stopped_by -> Nullable<Text>,
+        stopped_at -> Nullable<BigInt>,
+        stopped_size -> Nullable<BigInt>,
+        report -> Text,
+    }
+}
+
+diesel::table! {
+    bundle_simulations (digest) {
+        digest -> Binary,
+        made_by -> Text,
+        made_at -> BigInt,
+        report -> Text,
+    }
+}

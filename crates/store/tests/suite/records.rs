@@ -6,8 +6,9 @@ use portcullis_store::answers::{self, Recognised, StoredAnswer, scope};
 use portcullis_store::audit::sequence;
 use portcullis_store::bundles::{self, Activation, How};
 use portcullis_store::inbox::{self, Seen};
+use portcullis_store::simulations::{self, Simulation};
 use portcullis_store::sinks::{DeadLetter, SinkLease};
-use portcullis_store::{Store, StoreError, follower, routes, sinks};
+use portcullis_store::{Store, StoreError, follower, role_sets, routes, shadows, sinks};
 use uuid::Uuid;
 
 use crate::harness::*;
@@ -170,6 +171,45 @@ on_both! {
         let found = store.read(|conn| bundles::activations(conn, 2)).unwrap();
         assert_eq!(found, [activation(1), activation(2)]);
         assert_eq!(store.read(|conn| bundles::load(conn, &[2; 32])).unwrap().as_deref(), Some(&b"two"[..]));
+    }
+
+    fn one_bundle_is_the_shadow_at_a_time_and_each_part_of_the_log_counts_once(db) {
+        let stores = [db.open(), db.open()];
+        let store = &stores[0];
+        let start = |digest: u8| store.write("x", move |tx| shadows::start(tx, &[digest; 32], "ann", NOW));
+        assert!(matches!(start(9), Err(StoreError::Missing)));
+        store.write("x", |tx| {
+            bundles::put(tx, &[1; 32], b"one", "ann", NOW)?;
+            bundles::put(tx, &[2; 32], b"two", "ann", NOW)
+        }).unwrap();
+        assert_eq!(store.read(shadows::running).unwrap(), None);
+        start(1).unwrap();
+        assert!(start(2).is_err());
+        let shadow = stores[1].read(shadows::running).unwrap().unwrap();
+        assert_eq!((shadow.digest, shadow.from, shadow.position, shadow.stopped), ([1; 32], 0, 0, None));
+        let advance = |store: &Store, from, to, report: &'static str| {
+            store.write("x", move |tx| shadows::advance(tx, shadow.run, (from, to), report))
+        };
+        advance(store, 0, 5, "{}").unwrap();
+        assert!(matches!(advance(&stores[1], 0, 7, "lost"), Err(StoreError::Missing)));
+        advance(&stores[1], 5, 7, "{\"same\":1}").unwrap();
+        store.write("x", move |tx| shadows::stop(tx, shadow.run, "bob", LATER)).unwrap();
+        assert!(matches!(store.write("x", move |tx| shadows::stop(tx, shadow.run, "eve", LATER)), Err(StoreError::Missing)));
+        assert!(matches!(advance(store, 7, 9, "late"), Err(StoreError::Missing)));
+        start(2).unwrap();
+        let found = store.read(|conn| shadows::latest(conn, Some(&[1; 32]))).unwrap().unwrap();
+        assert_eq!((found.position, found.report.as_str()), (7, "{\"same\":1}"));
+        assert_eq!(found.stopped.map(|stopped| (stopped.by, stopped.at)), Some(("bob".to_owned(), LATER)));
+        assert_eq!(store.read(|conn| shadows::latest(conn, None)).unwrap().unwrap().digest, [2; 32]);
+        let simulation = |report: &str| Simulation { by: "ann".to_owned(), at: NOW, report: report.to_owned() };
+        for report in ["one", "two"] {
+            store.write("x", move |tx| simulations::put(tx, &[1; 32], &simulation(report))).unwrap();
+        }
+        assert_eq!(store.read(|conn| simulations::find(conn, &[1; 32])).unwrap(), Some(simulation("two")));
+        assert_eq!(store.read(|conn| simulations::find(conn, &[2; 32])).unwrap(), None);
+        store.write("x", |tx| role_sets::put(tx, "name", b"roles")).unwrap();
+        store.write("x", |tx| role_sets::put(tx, "name", b"others")).unwrap();
+        assert_eq!(store.read(|conn| role_sets::load(conn, "name")).unwrap().as_deref(), Some(&b"roles"[..]));
     }
 
     fn a_bundle_is_approved_by_somebody_else_and_of_several_by_the_last(db) {

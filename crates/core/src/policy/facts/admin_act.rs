@@ -79,6 +79,10 @@ pub enum AdminAct {
     PushPolicy,
     /// Agree with a bundle that somebody else has brought.
     ApprovePolicy,
+    /// Ask a bundle beside the one that decides.
+    ShadowPolicy,
+    /// End that.
+    StopShadow,
     /// Let a bundle decide.
     ActivatePolicy,
     /// Let a bundle decide again that has decided before.
@@ -87,7 +91,7 @@ pub enum AdminAct {
 
 impl AdminAct {
     /// All of them.
-    pub const ALL: [Self; 41] = [
+    pub const ALL: [Self; 43] = [
         Self::ViewStatus,
         Self::ViewRooms,
         Self::ViewPeers,
@@ -127,6 +131,8 @@ impl AdminAct {
         Self::ViewPolicies,
         Self::PushPolicy,
         Self::ApprovePolicy,
+        Self::ShadowPolicy,
+        Self::StopShadow,
         Self::ActivatePolicy,
         Self::RollBackPolicy,
     ];
@@ -161,7 +167,12 @@ impl AdminAct {
             Self::ViewJoinCodes => "viewJoinCodes",
             Self::CreateJoinCode | Self::RevokeJoinCode => "manageJoinCodes",
             Self::ViewPolicies => "viewPolicies",
-            Self::PushPolicy | Self::ApprovePolicy | Self::ActivatePolicy | Self::RollBackPolicy => "managePolicies",
+            Self::PushPolicy
+            | Self::ApprovePolicy
+            | Self::ShadowPolicy
+            | Self::StopShadow
+            | Self::ActivatePolicy
+            | Self::RollBackPolicy => "managePolicies",
         }
     }
 
@@ -207,6 +218,8 @@ impl AdminAct {
             Self::ReadmitProvider => "readmitProvider",
             Self::PushPolicy => "push",
             Self::ApprovePolicy => "approve",
+            Self::ShadowPolicy => "shadow",
+            Self::StopShadow => "stopShadow",
             Self::ActivatePolicy => "activate",
             Self::RollBackPolicy => "rollBack",
         }

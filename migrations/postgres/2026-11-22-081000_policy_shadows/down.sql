@@ -1,0 +1,2 @@
+DROP TABLE bundle_simulations;
+DROP TABLE policy_shadows;
