@@ -10,6 +10,7 @@ mod edits;
 mod endpoints;
 mod gate;
 mod identity;
+mod log;
 mod objects;
 mod rooms;
 mod seeds;
@@ -64,6 +65,8 @@ pub const GROUPS: Target = Target { name: "groups", decoders: rooms::GROUPS };
 pub const HANDSHAKES: Target = Target { name: "handshakes", decoders: rooms::HANDSHAKES };
 /// Tokens, requests and configuration of the doors with bearer tokens.
 pub const DOORS: Target = Target { name: "doors", decoders: doors::DOORS };
+/// Notes, checkpoints, proofs, tiles and leaves of transparency logs.
+pub const LOG: Target = Target { name: "log", decoders: log::LOG };
 
 /// All targets.
-pub const TARGETS: &[Target] = &[COMPONENTS, ENDPOINTS, OBJECTS, IDENTITY, POLICY, GROUPS, HANDSHAKES, DOORS];
+pub const TARGETS: &[Target] = &[COMPONENTS, ENDPOINTS, OBJECTS, IDENTITY, POLICY, GROUPS, HANDSHAKES, DOORS, LOG];

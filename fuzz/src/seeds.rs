@@ -12,7 +12,7 @@ use portcullis_core::wire::key_material::RequiredCapabilities;
 use portcullis_core::wire::report_abuse::AbusiveMessage;
 use serde_json::Value;
 
-use super::{TARGETS, documents, doors, rooms};
+use super::{TARGETS, documents, doors, log, rooms};
 
 const VECTORS: &str = include_str!("../../crates/core/tests/vectors/mimi-vectors.json");
 
@@ -29,6 +29,7 @@ pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
     let real = rooms::seeds().unwrap_or_else(|error| panic!("no room can be made: {error}"));
     named.extend(real.into_iter().map(|(name, bytes)| (name.to_owned(), bytes)));
     named.extend(doors::seeds().into_iter().map(|(name, bytes)| (name.to_owned(), bytes)));
+    named.extend(log::seeds().into_iter().map(|(name, bytes)| (name.to_owned(), bytes)));
     let inputs = named.iter().flat_map(|(name, bytes)| {
         TARGETS.iter().filter_map(move |target| Some((target.name, target.input(name, bytes)?)))
     });

@@ -14,8 +14,7 @@ use portcullis_core::wire::update::{CommitBundle, RatchetTreeOption};
 use portcullis_core::wire::uri::{ClientUri, Domain, RoomUri};
 use portcullis_store::events::{Appended, EventKind, NewEvent};
 use portcullis_store::rooms::Accepted;
-use portcullis_store::streams::{self, StreamItem};
-use portcullis_store::{StoreError, Tx, events, outbox, routes};
+use portcullis_store::{StoreError, Tx, events, outbox, routes, streams};
 
 use super::rooms::Hosted;
 use super::{GatewayError, Inner};
@@ -58,7 +57,7 @@ impl Delivery {
     pub(super) fn write(&self, tx: &mut Tx<'_>, room: &RoomUri, accepted_at: Millis) -> Result<(), StoreError> {
         let event = self.event(accepted_at, self.body.clone());
         let appended = events::append(tx, room, &event)?;
-        self.owe(tx, room, appended, event)
+        self.owe(tx, room, appended)
     }
 
     /// The same for an application message, with the number that the room has given it and the hub's frank.
@@ -72,7 +71,7 @@ impl Delivery {
         let message = self.body.message().clone();
         let event = self.event(accepted.at, FanoutBody::Application { message, frank });
         let appended = events::put(tx, room, accepted.seq, &event)?;
-        self.owe(tx, room, appended, event)
+        self.owe(tx, room, appended)
     }
 
     fn event(&self, accepted_at: Millis, body: FanoutBody) -> NewEvent {
@@ -85,24 +84,12 @@ impl Delivery {
         }
     }
 
-    fn owe(&self, tx: &mut Tx<'_>, room: &RoomUri, appended: Appended, event: NewEvent) -> Result<(), StoreError> {
+    fn owe(&self, tx: &mut Tx<'_>, room: &RoomUri, appended: Appended) -> Result<(), StoreError> {
         let own = room.domain();
         for peer in &self.audience.peers {
             outbox::enqueue(tx, room, peer, &own, appended)?;
         }
-        let devices: Vec<ClientUri> = self.audience.devices.iter().cloned().collect();
-        let (room, kind) = (Some(room.clone()), stream_kind(self.kind).to_owned());
-        streams::push(tx, &devices, &StreamItem { room, kind, payload: event.fanout, at: event.accepted_at })
-    }
-}
-
-/// What a device is told an event is.
-pub(super) fn stream_kind(kind: EventKind) -> &'static str {
-    match kind {
-        EventKind::Message => "application",
-        EventKind::Welcome => "welcome",
-        EventKind::Proposal => "proposal",
-        EventKind::Commit => "commit",
+        streams::push_event(tx, &self.audience.devices, room, appended.seq)
     }
 }
 

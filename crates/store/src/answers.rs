@@ -1,14 +1,22 @@
 //! Answers that were given, so that the same request gets the same answer and takes effect once (readings D-27, D-33).
 
+use std::cell::RefCell;
+
 use aws_lc_rs::digest::{Context, SHA256};
 use diesel::prelude::*;
+use diesel::result::QueryResult;
+use diesel::sql_types::Binary;
+use diesel::sqlite::SqliteConnection;
+use diesel_async::AsyncPgConnection;
+use futures_util::FutureExt;
+use futures_util::future::LocalBoxFuture;
 use portcullis_core::time::Millis;
 use uuid::Uuid;
 
-use crate::conn::Kind;
 use crate::convert::{time, uuid};
-use crate::fixed::Named;
+use crate::row::{Many, One};
 use crate::schema::answers;
+use crate::turn::{Statement, Turn};
 use crate::{Conn, StoreError, Tx};
 
 /// An answer as it was sent.
@@ -97,52 +105,71 @@ pub fn store(
     Ok(())
 }
 
-#[derive(Insertable)]
-#[diesel(table_name = answers, treat_none_as_default_value = false)]
 pub(crate) struct AnswerRow {
-    #[diesel(skip_insertion)]
     recognised: Recognised,
     scope: Vec<u8>,
-    status: i32,
+    status: i64,
     body: Vec<u8>,
     decision: Option<Vec<u8>>,
     expires_at: i64,
-    #[diesel(skip_insertion)]
     stored_at: i64,
 }
 
-/// Writes answers, each in the place of one that has expired.
-pub(crate) fn write(conn: &mut Conn, rows: &[AnswerRow]) -> Result<(), StoreError> {
-    let new = insert(conn, rows)?;
-    for row in rows.iter().filter(|row| !new.contains(&row.scope)) {
-        let old = answers::table.filter(answers::scope.eq(&row.scope)).filter(answers::expires_at.le(row.stored_at));
-        db!(conn, |c| diesel::delete(old).execute(c))?;
-        if insert(conn, std::slice::from_ref(row))?.is_empty() {
-            return Err(row.recognised.error());
-        }
-    }
-    Ok(())
+row!(AnswerRow => answers (scope, status, body, decision, expires_at) " ON CONFLICT DO NOTHING");
+
+/// Writes answers where there is none yet.
+pub(crate) struct Writing<'a> {
+    rows: &'a [AnswerRow],
+    /// The scopes of those that were written.
+    new: RefCell<Vec<Vec<u8>>>,
 }
 
-/// Gives the scopes for which there was no answer yet.
-fn insert(conn: &mut Conn, rows: &[AnswerRow]) -> Result<Vec<Vec<u8>>, StoreError> {
-    let inserted = match &mut conn.kind {
-        Kind::Sqlite(conn) => rows
-            .iter()
-            .map(|row| {
-                struct Here;
-                let statement = diesel::insert_into(answers::table).values(row).on_conflict_do_nothing();
-                Named::<_, Here>::new(statement).execute(conn).map(|new| (new == 1).then(|| row.scope.clone()))
-            })
-            .filter_map(Result::transpose)
-            .collect(),
-        Kind::Postgres(_) if rows.is_empty() => Ok(Vec::new()),
-        Kind::Postgres(conn) => {
-            let statement = diesel::insert_into(answers::table).values(rows).on_conflict_do_nothing();
-            statement.returning(answers::scope).load(&mut **conn)
+impl<'a> Writing<'a> {
+    pub(crate) fn new(rows: &'a [AnswerRow]) -> Self {
+        Self { rows, new: RefCell::default() }
+    }
+
+    pub(crate) fn ask(&'a self, turn: &mut Turn<'a>) {
+        if !self.rows.is_empty() {
+            turn.add(self);
         }
-    };
-    Ok(conn.note(inserted)?)
+    }
+
+    /// Writes the others, each in the place of one that has expired.
+    pub(crate) fn finish(self, conn: &mut Conn) -> Result<(), StoreError> {
+        let new = self.new.into_inner();
+        for row in self.rows.iter().filter(|row| !new.contains(&row.scope)) {
+            let old = answers::table.filter(answers::scope.eq(&row.scope));
+            let expired = old.filter(answers::expires_at.le(row.stored_at));
+            db!(conn, |c| diesel::delete(expired).execute(c))?;
+            let again = Writing::new(std::slice::from_ref(row));
+            let mut turn = Turn::default();
+            again.ask(&mut turn);
+            conn.send(&turn).map_err(|(_, error)| error)?;
+            drop(turn);
+            if again.new.into_inner().is_empty() {
+                return Err(row.recognised.error());
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Statement for Writing<'_> {
+    fn run(&self, conn: &mut SqliteConnection) -> QueryResult<()> {
+        for row in self.rows {
+            if One::of(row).execute(conn)? == 1 {
+                self.new.borrow_mut().push(row.scope.clone());
+            }
+        }
+        Ok(())
+    }
+
+    fn send<'c>(&'c self, mut conn: &'c AsyncPgConnection) -> LocalBoxFuture<'c, QueryResult<()>> {
+        let rows = Many::<_, Binary>::returning(self.rows, " RETURNING scope");
+        let new = diesel_async::RunQueryDsl::load(rows, &mut conn);
+        new.map(|new| new.map(|new| drop(self.new.replace(new)))).boxed_local()
+    }
 }
 
 /// Forgets answers that expired before `now`, at most `limit`. Gives their number.

@@ -35,6 +35,10 @@ impl Touched {
         self.0 |= other.0;
     }
 
+    pub(crate) fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
     pub(crate) fn all() -> Self {
         Self((1 << TOPICS.len()) - 1)
     }
@@ -106,9 +110,9 @@ impl Changes {
         }
     }
 
-    /// What other processes are told.
-    pub(crate) fn announce(&self, touched: Touched) -> String {
-        format!("{} {}", self.process, touched.0)
+    /// What other processes are told, if anything.
+    pub(crate) fn announce(&self, touched: Touched) -> Option<String> {
+        (!touched.is_empty()).then(|| format!("{} {}", self.process, touched.0))
     }
 
     /// Takes what [`Self::announce`] of another process gave; what this one gave it knows already.

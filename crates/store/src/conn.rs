@@ -1,10 +1,16 @@
+use std::ops::{Deref, DerefMut};
+
 use diesel::connection::{AnsiTransactionManager, Connection, SimpleConnection, TransactionManager};
 use diesel::result::{DatabaseErrorInformation, DatabaseErrorKind, Error, QueryResult};
 use diesel::sqlite::SqliteConnection;
 use diesel_async::AsyncPgConnection;
-use diesel_async::async_connection_wrapper::AsyncConnectionWrapper;
+use diesel_async::async_connection_wrapper::{AsyncConnectionWrapper, BlockOn};
 
+use crate::driver::Driver;
+use crate::effects::Effects;
+use crate::fixed::{Bind, fixed};
 use crate::listen::CHANNEL;
+use crate::turn::Turn;
 
 /// Types one body, which answers a `QueryResult`, for both databases, and notes what went wrong.
 macro_rules! db {
@@ -23,11 +29,37 @@ macro_rules! db {
     }};
 }
 
-pub(crate) type PgConn = AsyncConnectionWrapper<AsyncPgConnection>;
+pub(crate) type PgConn = AsyncConnectionWrapper<AsyncPgConnection, Driver>;
 
 pub(crate) enum Kind {
     Sqlite(SqliteConnection),
-    Postgres(Box<PgConn>),
+    Postgres(Link),
+}
+
+/// A connection to PostgreSQL, and what drives it.
+pub(crate) struct Link {
+    conn: Box<PgConn>,
+    driver: Driver,
+}
+
+impl Link {
+    pub(crate) fn new(conn: AsyncPgConnection, driver: Driver) -> Self {
+        Self { conn: Box::new(driver.offer(|| PgConn::from(conn))), driver }
+    }
+}
+
+impl Deref for Link {
+    type Target = PgConn;
+
+    fn deref(&self) -> &PgConn {
+        &self.conn
+    }
+}
+
+impl DerefMut for Link {
+    fn deref_mut(&mut self) -> &mut PgConn {
+        &mut self.conn
+    }
 }
 
 /// A connection to either database, inside a transaction that the store opened.
@@ -56,10 +88,30 @@ impl Conn {
     }
 
     pub(crate) fn note<T>(&mut self, answer: QueryResult<T>) -> QueryResult<T> {
-        answer.inspect_err(|error| {
-            self.trouble = self.trouble.max(severity(error));
-            self.erred = true;
-        })
+        answer.inspect_err(|error| self.see(error))
+    }
+
+    fn see(&mut self, error: &Error) {
+        self.trouble = self.trouble.max(severity(error));
+        self.erred = true;
+    }
+
+    /// Sends statements together. They take effect in their order, or one fails: tells which.
+    pub(crate) fn send(&mut self, turn: &Turn<'_>) -> Result<(), (usize, Error)> {
+        let sent = match &mut self.kind {
+            Kind::Sqlite(conn) => turn.run(conn),
+            Kind::Postgres(link) => link.driver.block_on(turn.send(&link.conn)),
+        };
+        sent.inspect_err(|(_, error)| self.see(error))
+    }
+
+    /// Writes all of them, or fails.
+    pub(crate) fn write(&mut self, effects: Effects<'_>) -> QueryResult<()> {
+        let mut turn = Turn::default();
+        if !effects.is_empty() {
+            turn.add(effects);
+        }
+        self.send(&turn).map_err(|(_, error)| error)
     }
 
     /// Whether a statement has failed since this was last asked: PostgreSQL then takes no other before a rollback.
@@ -101,15 +153,14 @@ impl Conn {
         db!(self, |c| begin(c))
     }
 
-    /// Tells other processes what this transaction touched, once it is committed.
-    pub(crate) fn announce(&mut self, message: &str) -> QueryResult<()> {
-        match &mut self.kind {
-            Kind::Sqlite(_) => Ok(()), // one process
-            Kind::Postgres(conn) => {
-                let told = conn.batch_execute(&format!("NOTIFY {CHANNEL}, '{message}'"));
-                self.note(told)
-            }
+    /// Tells other processes `message` once this transaction is committed; SQLite has only one.
+    pub(crate) fn announcement<'m>(&self, message: Option<&'m str>) -> Effects<'m> {
+        let mut told = Effects::default();
+        if let (Kind::Postgres(_), Some(message)) = (&self.kind, message) {
+            let parts = &["SELECT pg_notify(", ", ", ")"];
+            told.add(fixed::<()>(parts, [Bind::Text(CHANNEL), Bind::Text(message)]));
         }
+        told
     }
 
     pub(crate) fn commit(&mut self) -> QueryResult<()> {

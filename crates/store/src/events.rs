@@ -32,7 +32,17 @@ impl EventKind {
         }
     }
 
-    fn from_code(code: i32) -> Result<Self, StoreError> {
+    /// What a device is told an event is.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Message => "application",
+            Self::Welcome => "welcome",
+            Self::Proposal => "proposal",
+            Self::Commit => "commit",
+        }
+    }
+
+    pub(crate) fn from_code(code: i32) -> Result<Self, StoreError> {
         [Self::Message, Self::Welcome, Self::Proposal, Self::Commit]
             .into_iter()
             .find(|kind| kind.code() == code)
@@ -99,7 +109,7 @@ pub fn put(tx: &mut Tx<'_>, room: &RoomUri, seq: u64, event: &NewEvent) -> Resul
     let row = EventRow {
         room: room.to_string(),
         seq: to_db(seq)?,
-        kind: event.kind.code(),
+        kind: event.kind.code().into(),
         epoch: to_db(event.epoch)?,
         accepted_at: time(event.accepted_at)?,
         message_hash: event.message_hash.to_vec(),

@@ -15,6 +15,7 @@ pub(crate) enum Bind<'a> {
     Text(&'a str),
     Number(i64),
     Bytes(&'a [u8]),
+    Owned(Vec<u8>),
 }
 
 /// The parts of a statement with what stands between them; its rows are of the SQL type `Row`.
@@ -54,6 +55,7 @@ where
                 Some(Bind::Text(text)) => out.push_bind_param::<Text, str>(text)?,
                 Some(Bind::Number(number)) => out.push_bind_param::<BigInt, i64>(number)?,
                 Some(Bind::Bytes(bytes)) => out.push_bind_param::<Binary, [u8]>(bytes)?,
+                Some(Bind::Owned(bytes)) => out.push_bind_param::<Binary, [u8]>(bytes)?,
                 None => {}
             }
         }
@@ -63,25 +65,4 @@ where
 
 impl<Row, C> RunQueryDsl<C> for Fixed<'_, Row> {}
 
-/// A statement whose text is the same for every `Name`, a type of its own: it is found prepared without being written.
-pub(crate) struct Named<Statement, Name>(Statement, PhantomData<Name>);
-
-impl<Statement, Name> Named<Statement, Name> {
-    pub(crate) fn new(statement: Statement) -> Self {
-        Self(statement, PhantomData)
-    }
-}
-
-impl<Statement, Name: 'static> QueryId for Named<Statement, Name> {
-    type QueryId = Name;
-
-    const HAS_STATIC_QUERY_ID: bool = true;
-}
-
-impl<Statement: QueryFragment<DB>, Name, DB: Backend> QueryFragment<DB> for Named<Statement, Name> {
-    fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, DB>) -> QueryResult<()> {
-        self.0.walk_ast(out)
-    }
-}
-
-impl<Statement, Name, C> RunQueryDsl<C> for Named<Statement, Name> {}
+impl<Row, C> RunQueryDsl<C> for &Fixed<'_, Row> {}

@@ -9,8 +9,10 @@ use diesel::sql_types::{BigInt, Binary};
 
 use crate::conn::Kind;
 use crate::convert::{number, to_db};
+use crate::effects::Effects;
 use crate::fixed::{Bind, fixed};
 use crate::schema::heads;
+use crate::turn::Asked;
 use crate::{Conn, StoreError};
 
 /// An order, whose rows wait for their number on a stage unless they got it with their effect.
@@ -54,28 +56,38 @@ pub(crate) fn lock(conn: &mut Conn, head: Head) -> Result<Held, StoreError> {
 /// As [`lock`], for the transaction that the rows come from. It waits for nobody, for it holds rooms; and what was
 /// staged before goes first, so that the order of a room's transactions is kept. `None` if its rows must be staged: also
 /// where more than the commit may follow (`last`), for nobody is to wait for the head while its holder waits for a room.
-pub(crate) fn seize(conn: &mut Conn, head: Head, last: bool) -> Result<Option<Held>, StoreError> {
+pub(crate) fn seize(conn: &Conn, head: Head, last: bool) -> Option<Seizing> {
     if !last && matches!(conn.kind, Kind::Postgres(_)) {
-        return Ok(None);
+        return None;
     }
+    // The oldest is asked for by its number, for PostgreSQL reads all pages of a table that was full before.
     let parts: &'static [&'static str] = match (&conn.kind, head) {
-        (Kind::Sqlite(_), Head::Audit) => {
-            &["SELECT size, edge FROM heads WHERE NOT EXISTS (SELECT 1 FROM audit_stage) AND name = ", ""]
-        }
-        (Kind::Sqlite(_), Head::Streams) => {
-            &["SELECT size, edge FROM heads WHERE NOT EXISTS (SELECT 1 FROM stream_stage) AND name = ", ""]
-        }
+        (Kind::Sqlite(_), Head::Audit) => &[
+            "SELECT size, edge FROM heads WHERE (SELECT id FROM audit_stage ORDER BY id LIMIT 1) IS NULL AND name = ",
+            "",
+        ],
+        (Kind::Sqlite(_), Head::Streams) => &[
+            "SELECT size, edge FROM heads WHERE (SELECT id FROM stream_stage ORDER BY id LIMIT 1) IS NULL AND name = ",
+            "",
+        ],
         (Kind::Postgres(_), Head::Audit) => &[
-            "SELECT size, edge FROM heads WHERE NOT EXISTS (SELECT 1 FROM audit_stage) AND name = ",
+            "SELECT size, edge FROM heads WHERE (SELECT id FROM audit_stage ORDER BY id LIMIT 1) IS NULL AND name = ",
             " FOR UPDATE SKIP LOCKED",
         ],
         (Kind::Postgres(_), Head::Streams) => &[
-            "SELECT size, edge FROM heads WHERE NOT EXISTS (SELECT 1 FROM stream_stage) AND name = ",
+            "SELECT size, edge FROM heads WHERE (SELECT id FROM stream_stage ORDER BY id LIMIT 1) IS NULL AND name = ",
             " FOR UPDATE SKIP LOCKED",
         ],
     };
-    let statement = fixed::<(BigInt, Binary)>(parts, [Bind::Text(head.name())]);
-    db!(conn, |c| statement.get_result::<(i64, Vec<u8>)>(c).optional())?.map(held).transpose()
+    Some(Asked::new(fixed(parts, [Bind::Text(head.name())])))
+}
+
+/// The question for a head that nobody else holds.
+pub(crate) type Seizing = Asked<'static, (BigInt, Binary), (i64, Vec<u8>)>;
+
+/// The head, if it was free.
+pub(crate) fn seized(asked: Seizing) -> Result<Option<Held>, StoreError> {
+    asked.answer().map(held).transpose()
 }
 
 fn held((size, edge): (i64, Vec<u8>)) -> Result<Held, StoreError> {
@@ -83,10 +95,8 @@ fn held((size, edge): (i64, Vec<u8>)) -> Result<Held, StoreError> {
 }
 
 /// Moves a head that is held.
-pub(crate) fn advance(conn: &mut Conn, head: Head, to: &Held) -> Result<(), StoreError> {
+pub(crate) fn advance(effects: &mut Effects<'_>, head: Head, to: Held) -> Result<(), StoreError> {
     let parts = &["UPDATE heads SET size = ", ", edge = ", " WHERE name = ", ""];
-    let binds = [Bind::Number(to_db(to.size)?), Bind::Bytes(&to.edge), Bind::Text(head.name())];
-    let statement = fixed::<()>(parts, binds);
-    db!(conn, |c| statement.execute(c))?;
+    effects.add(fixed::<()>(parts, [Bind::Number(to_db(to.size)?), Bind::Owned(to.edge), Bind::Text(head.name())]));
     Ok(())
 }

@@ -13,7 +13,7 @@ use crate::audit::writer::{Identity, Writer};
 use crate::changes::{Changes, Touched};
 use crate::conn::Trouble;
 use crate::failpoint::failpoint;
-use crate::later::Later;
+use crate::later::{Later, Then};
 use crate::store::Database;
 use crate::{Conn, Options, StoreError, Tx};
 
@@ -309,7 +309,7 @@ fn transact(conn: &mut Conn, writer: &mut Writer, changes: &Changes, batch: &mut
         // undone, and each is told its own failure when it is tried again.
         let kept_back = !retried && job.only_appends();
         if !kept_back {
-            touched.join(later.flush(conn, writer, false).map_err(Stop::Before)?);
+            touched.join(later.flush(conn, writer, Then::More).map_err(Stop::Before)?);
         }
         let mark = (writer.mark(), later.mark());
         conn.take_erred();
@@ -320,8 +320,8 @@ fn transact(conn: &mut Conn, writer: &mut Writer, changes: &Changes, batch: &mut
         let mut keep = job.run(&mut tx);
         let mut changed = tx.touched();
         if keep && !kept_back {
-            let last = batch.close_after(number);
-            match later.flush(conn, writer, last) {
+            let then = if batch.close_after(number) { Then::Commit } else { Then::More };
+            match later.flush(conn, writer, then) {
                 Ok(written) => changed.join(written),
                 Err(error) => {
                     batch.fail(number, error);
@@ -351,10 +351,7 @@ fn transact(conn: &mut Conn, writer: &mut Writer, changes: &Changes, batch: &mut
         conn.rollback().map_err(before)?;
         return Ok(touched);
     }
-    touched.join(later.flush(conn, writer, true).map_err(Stop::Before)?);
-    if !touched.is_empty() {
-        conn.announce(&changes.announce(touched)).map_err(before)?;
-    }
+    touched.join(later.flush(conn, writer, Then::Told(changes, touched)).map_err(Stop::Before)?);
     // Workers that found nothing to do are passed over, so that a test knows which transaction it ends in.
     let point = |label| {
         if !touched.is_empty() {

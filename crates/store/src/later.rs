@@ -3,38 +3,33 @@
 
 use std::collections::BTreeMap;
 
-use diesel::prelude::*;
-
 use crate::answers::{self, AnswerRow};
 use crate::audit::place::{self, Written};
 use crate::audit::writer::Writer;
-use crate::changes::Touched;
-use crate::outbox::{self, OwedRow};
-use crate::rooms::{self, Cursor};
-use crate::schema::{audit_writers, events, stream_payloads, stream_stage};
+use crate::changes::{Changes, Touched};
+use crate::cursor::{self, Cursor};
+use crate::effects::Effects;
+use crate::heads::{self, Head, Held, Seizing};
+use crate::outbox::{self, Lengthening, OwedRow};
 use crate::streams;
+use crate::turn::Turn;
 use crate::{Conn, StoreError};
 
 /// Most records that are signed by the lane itself: a thread takes as long to start as a few signatures.
 const FEW: usize = 3;
 
-/// Most rows of one statement; PostgreSQL takes 65,535 parameters.
-pub(crate) const ROWS: usize = 1000;
-
-#[derive(Insertable)]
-#[diesel(table_name = events)]
 pub(crate) struct EventRow {
     pub(crate) room: String,
     pub(crate) seq: i64,
-    pub(crate) kind: i32,
+    pub(crate) kind: i64,
     pub(crate) epoch: i64,
     pub(crate) accepted_at: i64,
     pub(crate) message_hash: Vec<u8>,
     pub(crate) fanout: Vec<u8>,
 }
 
-#[derive(Insertable)]
-#[diesel(table_name = stream_payloads)]
+row!(EventRow => events (room, seq, kind, epoch, accepted_at, message_hash, fanout));
+
 pub(crate) struct PayloadRow {
     pub(crate) id: Vec<u8>,
     pub(crate) room: String,
@@ -43,15 +38,18 @@ pub(crate) struct PayloadRow {
     pub(crate) at: i64,
 }
 
-#[derive(Insertable)]
-#[diesel(table_name = stream_stage)]
+row!(PayloadRow => stream_payloads (id, room, kind, payload, at));
+
+/// A device with what it is sent: a payload, or an event of a room.
 pub(crate) struct StagedRow {
     pub(crate) device: String,
-    pub(crate) payload: Vec<u8>,
+    pub(crate) payload: Option<Vec<u8>>,
+    pub(crate) room: Option<String>,
+    pub(crate) seq: Option<i64>,
 }
 
-#[derive(Insertable)]
-#[diesel(table_name = audit_writers)]
+row!(StagedRow => stream_stage (device, payload, room, seq));
+
 pub(crate) struct WriterRow {
     pub(crate) writer: Vec<u8>,
     pub(crate) public_key: Vec<u8>,
@@ -59,24 +57,17 @@ pub(crate) struct WriterRow {
     pub(crate) last_hash: Vec<u8>,
 }
 
-/// Puts rows into a table: PostgreSQL gets many with one statement, for each costs it a turn; SQLite one by one with a
-/// statement that it has prepared before, so that what a row does not have must be written as NULL.
-macro_rules! insert_rows {
-    ($conn:expr, $table:expr, $rows:expr) => {{
-        let answer = match &mut $conn.kind {
-            $crate::conn::Kind::Sqlite(conn) => {
-                struct Here;
-                $rows.iter().try_for_each(|row| {
-                    let statement = diesel::insert_into($table).values(row);
-                    $crate::fixed::Named::<_, Here>::new(statement).execute(conn).map(drop)
-                })
-            }
-            $crate::conn::Kind::Postgres(conn) => $rows
-                .chunks($crate::later::ROWS)
-                .try_for_each(|rows| diesel::insert_into($table).values(rows).execute(&mut **conn).map(drop)),
-        };
-        $conn.note(answer)
-    }};
+row!(WriterRow => audit_writers (writer, public_key, next_seq, last_hash));
+
+/// What follows in the transaction when what was kept back is written.
+#[derive(Clone, Copy)]
+pub(crate) enum Then<'c> {
+    /// More of it.
+    More,
+    /// Nothing but the commit.
+    Commit,
+    /// The same, and other processes are told with it: also of what was touched before.
+    Told(&'c Changes, Touched),
 }
 
 /// What is kept back, in the order of the jobs.
@@ -117,30 +108,83 @@ impl Later {
         self.records.truncate(records);
     }
 
-    /// Writes all of it, and tells what that has touched. `last` if nothing but the commit follows.
-    pub(crate) fn flush(&mut self, conn: &mut Conn, writer: &Writer, last: bool) -> Result<Touched, StoreError> {
+    /// Writes all of it, and tells what that has touched. It takes two turns: one for what must be known, while the records
+    /// are signed, and one for all that is written.
+    pub(crate) fn flush(&mut self, conn: &mut Conn, writer: &Writer, then: Then<'_>) -> Result<Touched, StoreError> {
+        let last = !matches!(then, Then::More);
         let Self { rooms, answers, events, owed, payloads, staged, writers, records } = std::mem::take(self);
-        let (touched, signatures) = beside(
+        let lanes = outbox::owing(&owed)?;
+        let (ends, signatures) = beside(
             || writer.sign(&records),
             records.len() > FEW,
             || {
-                rooms::write(conn, &rooms)?;
-                answers::write(conn, &answers)?;
-                insert_rows!(conn, events::table, events)?;
-                let owing = outbox::write(conn, &owed)?;
-                insert_rows!(conn, stream_payloads::table, payloads)?;
-                let streams = streams::write(conn, staged, last)?;
-                Ok::<_, StoreError>(owing.into_iter().chain(streams))
+                let streams = if staged.is_empty() { None } else { heads::seize(conn, Head::Streams, last) };
+                let log = place::Asking::new(conn, &records, last);
+                Ends::ask(conn, answers::Writing::new(&answers), &lanes, streams, log)
             },
         )?;
-        let unavailable = |error: StoreError| StoreError::AuditUnavailable(error.into());
-        insert_rows!(conn, audit_writers::table, writers).map_err(|error| unavailable(error.into()))?;
-        let records = records.into_iter().zip(signatures).collect();
-        let audit = place::write(conn, writer.known(), records, last).map_err(unavailable)?;
+        let records: Vec<_> = records.into_iter().zip(signatures).collect();
+        let mut effects = Effects::default();
+        cursor::write(&mut effects, rooms);
+        effects.insert(events);
+        let owing = outbox::write(&mut effects, lanes)?;
+        effects.insert(payloads);
+        let streams = streams::write(&mut effects, staged, ends.streams)?;
+        let mut log = Effects::default();
+        let audit = place::write(conn, &mut log, writer.known(), (writers, &records), ends.log).map_err(unavailable)?;
         let mut all = Touched::default();
-        touched.chain(audit).for_each(|topic| all.add(topic));
+        owing.into_iter().chain(streams).chain(audit).for_each(|topic| all.add(topic));
+        let message = match then {
+            Then::Told(changes, before) => changes.announce(before.with(all)),
+            Then::More | Then::Commit => None,
+        };
+        let told = conn.announcement(message.as_deref());
+        let records_at = (!log.is_empty()).then(|| usize::from(!effects.is_empty()));
+        let mut turn = Turn::default();
+        for some in [effects, log, told].into_iter().filter(|some| !some.is_empty()) {
+            turn.add(some);
+        }
+        conn.send(&turn).map_err(|(number, error)| told_apart(Some(number) == records_at, error))?;
         Ok(all)
     }
+}
+
+/// Where the rows of streams and the records go: `None` onto the stage.
+struct Ends {
+    streams: Option<Held>,
+    log: Option<place::End>,
+}
+
+impl Ends {
+    /// Asks for them and for the ends of the lanes; writes the answers, for a repetition is to be found first.
+    fn ask(
+        conn: &mut Conn,
+        answers: answers::Writing<'_>,
+        lanes: &[Lengthening<'_>],
+        streams: Option<Seizing>,
+        log: Option<place::Asking<'_>>,
+    ) -> Result<Self, StoreError> {
+        let mut turn = Turn::default();
+        answers.ask(&mut turn);
+        outbox::lengthen(&mut turn, lanes);
+        streams.iter().for_each(|head| turn.add(head));
+        let records_at = turn.len();
+        log.iter().for_each(|log| log.ask(&mut turn));
+        conn.send(&turn).map_err(|(number, error)| told_apart(number >= records_at, error))?;
+        drop(turn);
+        answers.finish(conn)?;
+        let streams = streams.map(heads::seized).transpose()?.flatten();
+        Ok(Self { streams, log: log.map(place::Asking::answer).transpose()?.flatten() })
+    }
+}
+
+/// A failure, also of records.
+fn told_apart(of_records: bool, error: diesel::result::Error) -> StoreError {
+    if of_records { unavailable(error.into()) } else { error.into() }
+}
+
+fn unavailable(error: StoreError) -> StoreError {
+    StoreError::AuditUnavailable(error.into())
 }
 
 /// Does both, `first` on a thread of its own if that pays and there is one to be had.

@@ -11,6 +11,7 @@ use portcullis_core::mls::Leaf;
 use portcullis_core::wire::uri::{ClientUri, Domain, RoomUri, UserUri};
 
 use crate::convert::{client, room as room_uri, to_db};
+use crate::effects::Effects;
 use crate::restrictions::GoneLeaf;
 use crate::rooms::{self, RoomStatus, status_code};
 use crate::schema::{room_leaves, rooms as rooms_table};
@@ -37,8 +38,6 @@ pub struct Moved {
     come: Vec<Arc<Leaf>>,
 }
 
-#[derive(Insertable)]
-#[diesel(table_name = room_leaves)]
 struct Row<'a> {
     room: &'a str,
     signature_key: &'a [u8],
@@ -46,6 +45,8 @@ struct Row<'a> {
     user_uri: &'a str,
     provider: String,
 }
+
+row!(Row<'_> => room_leaves (room, signature_key, client, user_uri, provider));
 
 impl Moved {
     /// What is different in `after`; both ascend by their leaf index.
@@ -167,8 +168,9 @@ fn insert(tx: &mut Tx<'_>, room: &RoomUri, leaves: &[Arc<Leaf>]) -> Result<(), S
             provider: leaf.user.domain().to_string(),
         })
         .collect();
-    insert_rows!(tx, room_leaves::table, rows)?;
-    Ok(())
+    let mut all = Effects::default();
+    all.insert(rows);
+    Ok(tx.write(all)?)
 }
 
 #[cfg(test)]

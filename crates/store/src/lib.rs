@@ -6,15 +6,19 @@
 
 #[macro_use]
 mod conn;
+#[macro_use]
+mod row;
 
 mod changes;
 mod convert;
+mod cursor;
+mod driver;
+mod effects;
 mod error;
 mod failpoint;
 mod fixed;
 mod heads;
 mod lane;
-#[macro_use]
 mod later;
 mod listen;
 mod look;
@@ -26,6 +30,7 @@ mod presence;
 mod schema;
 mod sqlite;
 mod store;
+mod turn;
 mod tx;
 
 pub mod admission;

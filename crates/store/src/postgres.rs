@@ -2,6 +2,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use diesel_async::AsyncPgConnection;
+use diesel_async::async_connection_wrapper::BlockOn as _;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
@@ -13,7 +14,8 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::StoreError;
 use crate::changes::Changes;
-use crate::conn::{Conn, Kind, PgConn};
+use crate::conn::{Conn, Kind, Link};
+use crate::driver::Driver;
 use crate::listen::listen;
 
 /// Where a PostgreSQL server is, and how to talk to it.
@@ -23,7 +25,7 @@ pub(crate) struct Address {
     pub(crate) tls: Option<MakeRustlsConnect>,
 }
 
-/// A PostgreSQL server, and the runtime that drives the connections to it.
+/// A PostgreSQL server, and the runtime of the connection that listens to it.
 pub(crate) struct Postgres {
     address: Address,
     runtime: Option<Runtime>,
@@ -60,23 +62,21 @@ impl Postgres {
     }
 
     pub(crate) fn connect(&self) -> Result<Conn, StoreError> {
-        let runtime = self.runtime.as_ref().ok_or(StoreError::Closed)?;
-        // The wrapper takes the runtime it is made in and blocks on it for every query.
-        let _entered = runtime.enter();
-        let conn = runtime.block_on(async {
+        let driver = Driver::new().map_err(open)?;
+        let conn = driver.block_on(async {
             let conn = match &self.address.tls {
                 Some(tls) => {
-                    let (client, driver) = self.address.config.connect(tls.clone()).await.map_err(open)?;
-                    AsyncPgConnection::try_from_client_and_connection(client, driver).await
+                    let (client, rest) = self.address.config.connect(tls.clone()).await.map_err(open)?;
+                    AsyncPgConnection::try_from_client_and_connection(client, rest).await
                 }
                 None => {
-                    let (client, driver) = self.address.config.connect(NoTls).await.map_err(open)?;
-                    AsyncPgConnection::try_from_client_and_connection(client, driver).await
+                    let (client, rest) = self.address.config.connect(NoTls).await.map_err(open)?;
+                    AsyncPgConnection::try_from_client_and_connection(client, rest).await
                 }
             };
             conn.map_err(open)
         })?;
-        Ok(Conn::new(Kind::Postgres(Box::new(PgConn::from(conn)))))
+        Ok(Conn::new(Kind::Postgres(Link::new(conn, driver))))
     }
 }
 

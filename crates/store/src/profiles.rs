@@ -8,6 +8,7 @@ use portcullis_core::wire::uri::UserUri;
 
 use crate::conn::Kind;
 use crate::convert::{time, to_db, user};
+use crate::effects::Effects;
 use crate::schema::{profile_fields, profiles};
 use crate::{Conn, StoreError, Tx, devices};
 
@@ -31,6 +32,18 @@ pub struct Profile {
     pub fields: Vec<ProfileField>,
 }
 
+struct FieldRow<'a> {
+    user_uri: &'a str,
+    ordinal: i64,
+    source: i64,
+    name: &'a str,
+    value: &'a str,
+    folded: String,
+    searchable: i64,
+}
+
+row!(FieldRow<'_> => profile_fields (user_uri, ordinal, source, name, value, folded, searchable));
+
 /// Puts a profile in the place of the one before.
 ///
 /// # Errors
@@ -53,18 +66,19 @@ pub fn put(tx: &mut Tx<'_>, of: &UserUri, profile: &Profile, now: Millis) -> Res
     let old = profile_fields::table.filter(profile_fields::user_uri.eq(of.as_str()));
     db!(tx, |c| diesel::delete(old).execute(c))?;
     let rows = profile.fields.iter().zip(0_u64..).map(|(field, ordinal)| {
-        Ok((
-            profile_fields::user_uri.eq(of.as_str()),
-            profile_fields::ordinal.eq(to_db(ordinal)?),
-            profile_fields::source.eq(number(field.field.source)),
-            profile_fields::name.eq(field.field.name.as_str()),
-            profile_fields::value.eq(field.value.as_str()),
-            profile_fields::folded.eq(folded(&field.value)),
-            profile_fields::searchable.eq(i32::from(field.searchable)),
-        ))
+        Ok(FieldRow {
+            user_uri: of.as_str(),
+            ordinal: to_db(ordinal)?,
+            source: number(field.field.source).into(),
+            name: &field.field.name,
+            value: &field.value,
+            folded: folded(&field.value),
+            searchable: field.searchable.into(),
+        })
     });
-    let rows = rows.collect::<Result<Vec<_>, StoreError>>()?;
-    Ok(insert_rows!(tx, profile_fields::table, rows)?)
+    let mut fields = Effects::default();
+    fields.insert(rows.collect::<Result<Vec<_>, StoreError>>()?);
+    Ok(tx.write(fields)?)
 }
 
 /// The profile of a user; an empty one when there is none.

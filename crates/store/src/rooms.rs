@@ -1,17 +1,13 @@
 //! Rooms whose group stands here: those this gateway is hub of, and those of other hubs that it tracks. The database
 //! decides who of several writers was first.
 
-use std::collections::BTreeMap;
-
 use diesel::dsl::case_when;
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Integer};
 use portcullis_core::time::Millis;
 use portcullis_core::wire::uri::{GroupUri, RoomUri, UserUri};
 
-use crate::conn::Kind;
 use crate::convert::{group, millis, number, room, time, to_db, user};
-use crate::fixed::{Bind, fixed};
+pub use crate::cursor::{Accepted, accept_message};
 use crate::schema::{proposals, room_states, rooms};
 use crate::{Conn, StoreError, Tx};
 
@@ -318,74 +314,6 @@ pub fn accept_proposals(tx: &mut Tx<'_>, room: &RoomUri, seen: Seen, now: Millis
         Some(accepted) => millis(accepted),
         None => Err(moved(tx, room)?),
     }
-}
-
-/// Accepts an application message: the version stays, so that messages do not disturb each other. Its timestamp is after
-/// that of everything the room accepted before (reading D-32), and its number follows theirs.
-///
-/// # Errors
-///
-/// As [`advance_epoch`].
-pub fn accept_message(tx: &mut Tx<'_>, room: &RoomUri, seen: Seen, now: Millis) -> Result<Accepted, StoreError> {
-    let now = time(now)?;
-    let locked = match tx.later.rooms.get(room.as_str()) {
-        Some(cursor) => *cursor,
-        None => lock(tx, room)?.ok_or(StoreError::NoRoom)?,
-    };
-    if (locked.epoch, locked.version) != (to_db(seen.epoch)?, to_db(seen.version)?) || !locked.runs {
-        return Err(StoreError::EpochMoved { epoch: number(locked.epoch)?, version: number(locked.version)? });
-    }
-    let next = |last: i64| last.checked_add(1).ok_or(StoreError::OutOfRange);
-    let (last_seq, last_accepted) = (next(locked.last_seq)?, now.max(next(locked.last_accepted)?));
-    tx.later.rooms.insert(room.to_string(), Cursor { last_seq, last_accepted, ..locked });
-    Ok(Accepted { at: millis(last_accepted)?, seq: number(last_seq)? })
-}
-
-/// A room that nobody else changes until the transaction ends, and where its numbers stand.
-#[derive(Clone, Copy)]
-pub(crate) struct Cursor {
-    epoch: i64,
-    version: i64,
-    runs: bool,
-    last_accepted: i64,
-    last_seq: i64,
-}
-
-fn lock(tx: &mut Tx<'_>, room: &RoomUri) -> Result<Option<Cursor>, StoreError> {
-    let parts: &'static [&'static str] = match &tx.kind {
-        // It has its only writer.
-        Kind::Sqlite(_) => &["SELECT epoch, version, status, last_accepted, last_seq FROM rooms WHERE uri = ", ""],
-        Kind::Postgres(_) => {
-            &["SELECT epoch, version, status, last_accepted, last_seq FROM rooms WHERE uri = ", " FOR UPDATE"]
-        }
-    };
-    let statement = fixed::<(BigInt, BigInt, Integer, BigInt, BigInt)>(parts, [Bind::Text(room.as_str())]);
-    let row = db!(tx, |c| statement.get_result::<(i64, i64, i32, i64, i64)>(c).optional())?;
-    Ok(row.map(|(epoch, version, status, last_accepted, last_seq)| {
-        let runs = [RoomStatus::Active, RoomStatus::Followed].map(status_code).contains(&status);
-        Cursor { epoch, version, runs, last_accepted, last_seq }
-    }))
-}
-
-/// Writes where the numbers of rooms stand.
-pub(crate) fn write(conn: &mut Conn, rooms: &BTreeMap<String, Cursor>) -> Result<(), StoreError> {
-    for (room, cursor) in rooms {
-        let statement = fixed::<()>(
-            &["UPDATE rooms SET last_seq = ", ", last_accepted = ", " WHERE uri = ", ""],
-            [Bind::Number(cursor.last_seq), Bind::Number(cursor.last_accepted), Bind::Text(room)],
-        );
-        db!(conn, |c| statement.execute(c))?;
-    }
-    Ok(())
-}
-
-/// What a message became by being accepted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Accepted {
-    /// When.
-    pub at: Millis,
-    /// The number of its event in the room, which [`crate::events::put`] is to use.
-    pub seq: u64,
 }
 
 /// Moves the version, so that decisions that are being made on the room as it was do not go through.

@@ -224,7 +224,9 @@ diesel::table! {
     stream_stage (id) {
         id -> BigInt,
         device -> Text,
-        payload -> Binary,
+        payload -> Nullable<Binary>,
+        room -> Nullable<Text>,
+        seq -> Nullable<BigInt>,
     }
 }
 
@@ -232,7 +234,9 @@ diesel::table! {
     stream_rows (position) {
         position -> BigInt,
         device -> Text,
-        payload -> Binary,
+        payload -> Nullable<Binary>,
+        room -> Nullable<Text>,
+        seq -> Nullable<BigInt>,
     }
 }
 
@@ -460,7 +464,7 @@ diesel::table! {
 diesel::joinable!(audit_openings -> audit_entries (seq));
 diesel::joinable!(stream_rows -> stream_payloads (payload));
 diesel::allow_tables_to_appear_in_same_query!(audit_entries, audit_openings);
-diesel::allow_tables_to_appear_in_same_query!(stream_rows, stream_payloads);
+diesel::allow_tables_to_appear_in_same_query!(stream_rows, stream_payloads, events);
 diesel::allow_tables_to_appear_in_same_query!(rooms, room_states);
 diesel::allow_tables_to_appear_in_same_query!(outbox_items, events);
 diesel::allow_tables_to_appear_in_same_query!(profiles, profile_fields);

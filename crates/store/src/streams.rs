@@ -1,14 +1,18 @@
 //! What our devices are sent. Positions are global and gapless; a device reads its own rows after a position it knows.
 
+use diesel::dsl::{self, sql};
 use diesel::prelude::*;
+use diesel::sql_types::BigInt;
 use portcullis_core::time::Millis;
 use portcullis_core::wire::uri::{ClientUri, RoomUri};
 use uuid::Uuid;
 
 use crate::convert::{client, millis, number, room, time, to_db};
+use crate::effects::Effects;
+use crate::events::EventKind;
 use crate::heads::{self, Head, Held};
 use crate::later::{PayloadRow, StagedRow};
-use crate::schema::{stream_payloads, stream_rows, stream_stage};
+use crate::schema::{events, stream_payloads, stream_rows, stream_stage};
 use crate::{Conn, StoreError, Topic, Tx};
 
 /// Something to be sent to devices.
@@ -57,8 +61,33 @@ pub fn push(tx: &mut Tx<'_>, devices: &[ClientUri], item: &StreamItem) -> Result
         payload: item.payload.clone(),
         at: time(item.at)?,
     });
-    let staged = devices.iter().map(|device| StagedRow { device: device.to_string(), payload: id.as_bytes().to_vec() });
-    tx.later.staged.extend(staged);
+    tx.later.staged.extend(devices.iter().map(|device| StagedRow {
+        device: device.to_string(),
+        payload: Some(id.as_bytes().to_vec()),
+        room: None,
+        seq: None,
+    }));
+    Ok(())
+}
+
+/// Sends the event `seq` of a room to each of `devices`. It can be read after the sequencer has run.
+///
+/// # Errors
+///
+/// [`StoreError::OutOfRange`].
+pub fn push_event<'d>(
+    tx: &mut Tx<'_>,
+    devices: impl IntoIterator<Item = &'d ClientUri>,
+    room: &RoomUri,
+    seq: u64,
+) -> Result<(), StoreError> {
+    let seq = to_db(seq)?;
+    tx.later.staged.extend(devices.into_iter().map(|device| StagedRow {
+        device: device.to_string(),
+        payload: None,
+        room: Some(room.to_string()),
+        seq: Some(seq),
+    }));
     Ok(())
 }
 
@@ -82,28 +111,45 @@ pub(crate) fn forget(tx: &mut Tx<'_>, device: &ClientUri) -> Result<(), StoreErr
 ///
 /// [`StoreError`] of the database.
 pub fn read(conn: &mut Conn, device: &ClientUri, after: u64, limit: u32) -> Result<Vec<StreamRow>, StoreError> {
-    type Row = (i64, String, String, Vec<u8>, i64);
-    let query = stream_rows::table
-        .inner_join(stream_payloads::table)
-        .filter(stream_rows::device.eq(device.as_str()))
-        .filter(stream_rows::position.gt(to_db(after)?))
-        .order(stream_rows::position)
-        .limit(limit.into())
-        .select((
-            stream_rows::position,
-            stream_payloads::room,
-            stream_payloads::kind,
-            stream_payloads::payload,
-            stream_payloads::at,
-        ));
-    let rows = db!(conn, |c| query.load::<Row>(c))?;
+    type Payload = (String, String, Vec<u8>, i64);
+    type Event = (String, i32, Vec<u8>, i64);
+    let payload = (stream_payloads::room, stream_payloads::kind, stream_payloads::payload, stream_payloads::at);
+    let event = (events::room, events::kind, events::fanout, events::accepted_at);
+    let query = of_device(device.as_str(), to_db(after)?, limit.into()).select((
+        stream_rows::position,
+        payload.nullable(),
+        event.nullable(),
+    ));
+    let rows = db!(conn, |c| query.load::<(i64, Option<Payload>, Option<Event>)>(c))?;
     rows.into_iter()
-        .map(|(position, uri, kind, payload, at)| {
+        .map(|(position, payload, event)| {
+            let (uri, kind, payload, at) = match (payload, event) {
+                (Some(payload), _) => payload,
+                (None, Some((uri, kind, fanout, at))) => {
+                    (uri, EventKind::from_code(kind)?.name().to_owned(), fanout, at)
+                }
+                (None, None) => return Err(StoreError::Corrupt("stream")),
+            };
             let room = if uri.is_empty() { None } else { Some(room(&uri)?) };
             let item = StreamItem { room, kind, payload, at: millis(at)? };
             Ok(StreamRow { position: number(position)?, item })
         })
         .collect()
+}
+
+#[diesel::dsl::auto_type(no_type_alias)]
+fn of_device<'d>(device: &'d str, after: i64, limit: i64) -> _ {
+    let event: dsl::And<
+        dsl::Eq<dsl::Nullable<events::room>, stream_rows::room>,
+        dsl::Eq<dsl::Nullable<events::seq>, stream_rows::seq>,
+    > = events::room.nullable().eq(stream_rows::room).and(events::seq.nullable().eq(stream_rows::seq));
+    stream_rows::table
+        .left_join(stream_payloads::table)
+        .left_join(events::table.on(event))
+        .filter(stream_rows::device.eq(device))
+        .filter(stream_rows::position.gt(after))
+        .order(stream_rows::position)
+        .limit(limit)
 }
 
 /// As [`read`], but as many of them as have payloads of at most `bytes` together; one is always among them.
@@ -118,13 +164,8 @@ pub fn read_within(
     limit: u32,
     bytes: u64,
 ) -> Result<Vec<StreamRow>, StoreError> {
-    let sizes = stream_rows::table
-        .inner_join(stream_payloads::table)
-        .filter(stream_rows::device.eq(device.as_str()))
-        .filter(stream_rows::position.gt(to_db(after)?))
-        .order(stream_rows::position)
-        .limit(limit.into())
-        .select(diesel::dsl::sql::<diesel::sql_types::BigInt>("CAST(length(stream_payloads.payload) AS BIGINT)"));
+    let sizes = of_device(device.as_str(), to_db(after)?, limit.into())
+        .select(sql::<BigInt>("CAST(length(coalesce(stream_payloads.payload, events.fanout)) AS BIGINT)"));
     let mut left = bytes;
     let mut count = 0;
     for size in db!(conn, |c| sizes.load::<i64>(c))? {
@@ -161,35 +202,44 @@ pub fn last_position(conn: &mut Conn) -> Result<u64, StoreError> {
     Ok(heads::look(conn, Head::Streams)?.size)
 }
 
-/// Gives rows of a lane their positions at once, or stages them.
-pub(crate) fn write(conn: &mut Conn, rows: Vec<StagedRow>, last: bool) -> Result<Option<Topic>, StoreError> {
+/// Gives rows of a lane their positions at once where it holds the head, or stages them.
+pub(crate) fn write(
+    effects: &mut Effects<'_>,
+    rows: Vec<StagedRow>,
+    held: Option<Held>,
+) -> Result<Option<Topic>, StoreError> {
     if rows.is_empty() {
         return Ok(None);
     }
-    if let Some(held) = heads::seize(conn, Head::Streams, last)? {
-        place(conn, held, rows.iter().map(|row| (row.device.as_str(), row.payload.as_slice())))?;
+    if let Some(held) = held {
+        place(effects, held, rows.into_iter())?;
         return Ok(Some(Topic::Streams));
     }
-    insert_rows!(conn, stream_stage::table, rows)?;
+    effects.insert(rows);
     Ok(Some(Topic::Staged))
 }
 
-#[derive(Insertable)]
-#[diesel(table_name = stream_rows)]
-struct PositionedRow<'r> {
+struct PositionedRow {
     position: i64,
-    device: &'r str,
-    payload: &'r [u8],
+    device: String,
+    payload: Option<Vec<u8>>,
+    room: Option<String>,
+    seq: Option<i64>,
 }
 
-/// Writes rows, each a device with what it is sent, from the head on, and moves it.
-fn place<'r>(conn: &mut Conn, held: Held, rows: impl Iterator<Item = (&'r str, &'r [u8])>) -> Result<(), StoreError> {
+row!(PositionedRow => stream_rows (position, device, payload, room, seq));
+
+/// Writes rows from the head on, and moves it.
+fn place(effects: &mut Effects<'_>, held: Held, rows: impl Iterator<Item = StagedRow>) -> Result<(), StoreError> {
     let rows = (held.size + 1..)
         .zip(rows)
-        .map(|(position, (device, payload))| Ok(PositionedRow { position: to_db(position)?, device, payload }))
+        .map(|(position, StagedRow { device, payload, room, seq })| {
+            Ok(PositionedRow { position: to_db(position)?, device, payload, room, seq })
+        })
         .collect::<Result<Vec<_>, StoreError>>()?;
-    insert_rows!(conn, stream_rows::table, rows)?;
-    heads::advance(conn, Head::Streams, &Held { size: held.size + rows.len() as u64, ..held })
+    let size = held.size + rows.len() as u64;
+    effects.insert(rows);
+    heads::advance(effects, Head::Streams, Held { size, ..held })
 }
 
 /// Gives at most `limit` staged rows their positions. Gives their number.
@@ -199,19 +249,25 @@ pub(crate) fn sequence(tx: &mut Tx<'_>, limit: i64) -> Result<usize, StoreError>
         return Ok(0); // so that an idle sequencer writes nothing
     }
     let held = heads::lock(tx, Head::Streams)?;
+    type Row = (i64, String, Option<Vec<u8>>, Option<String>, Option<i64>);
     let staged = stream_stage::table.order(stream_stage::id).limit(limit).select((
         stream_stage::id,
         stream_stage::device,
         stream_stage::payload,
+        stream_stage::room,
+        stream_stage::seq,
     ));
-    let staged = db!(tx, |c| staged.load::<(i64, String, Vec<u8>)>(c))?;
+    let staged = db!(tx, |c| staged.load::<Row>(c))?;
     if staged.is_empty() {
         return Ok(0);
     }
-    place(tx, held, staged.iter().map(|(_, device, payload)| (device.as_str(), payload.as_slice())))?;
-    let ids: Vec<i64> = staged.iter().map(|(id, _, _)| *id).collect();
-    let moved = stream_stage::table.filter(stream_stage::id.eq_any(ids));
+    let row = |(id, device, payload, room, seq)| (id, StagedRow { device, payload, room, seq });
+    let (ids, rows): (Vec<i64>, Vec<_>) = staged.into_iter().map(row).unzip();
+    let mut effects = Effects::default();
+    place(&mut effects, held, rows.into_iter())?;
+    tx.write(effects)?;
+    let moved = stream_stage::table.filter(stream_stage::id.eq_any(&ids));
     db!(tx, |c| diesel::delete(moved).execute(c))?;
     tx.touch(Topic::Streams);
-    Ok(staged.len())
+    Ok(ids.len())
 }

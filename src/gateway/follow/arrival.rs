@@ -19,7 +19,6 @@ use serde_json::json;
 
 use super::super::GatewayError;
 use super::super::decide::Decision;
-use super::super::fan_out::stream_kind;
 use super::super::rooms::Hosted;
 use super::plan::{Effect, Plan};
 use super::{LAST_EPOCH, Waiting};
@@ -57,12 +56,13 @@ impl Arrival {
 
     /// What devices are told it is.
     pub(super) fn kind(&self) -> &'static str {
-        stream_kind(match &self.message.body {
+        let kind = match &self.message.body {
             FanoutBody::Application { .. } => EventKind::Message,
             FanoutBody::Welcome { .. } => EventKind::Welcome,
             FanoutBody::Proposal { .. } => EventKind::Proposal,
             FanoutBody::Commit { .. } => EventKind::Commit,
-        })
+        };
+        kind.name()
     }
 }
 

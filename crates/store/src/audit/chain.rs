@@ -4,14 +4,17 @@ use std::collections::BTreeMap;
 
 use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
 use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Binary};
 use uuid::Uuid;
 
 use super::commitment::sha256;
 use super::leaf::Leaf;
 use crate::convert::{digest, number, to_db};
+use crate::effects::Effects;
 use crate::fixed::{Bind, fixed};
 use crate::later::{Later, WriterRow};
 use crate::schema::audit_writers;
+use crate::turn::Asked;
 use crate::{Conn, StoreError};
 
 /// What a staged record is worth.
@@ -34,27 +37,35 @@ pub(super) fn register(later: &mut Later, writer: Uuid, public_key: &[u8]) {
     });
 }
 
-/// Moves the end of a chain from before `first` to `last`, a record with its core. `false` if the chain does not end
-/// there: the sequencer then says why.
-pub(super) fn extend(conn: &mut Conn, first: &Leaf, (last, core): (&Leaf, &[u8])) -> Result<bool, StoreError> {
-    let parts = &[
-        "UPDATE audit_writers SET next_seq = ",
-        ", last_hash = ",
-        " WHERE writer = ",
-        " AND next_seq = ",
-        " AND last_hash = ",
-        "",
-    ];
-    let (hash, next) = (sha256(&[core]), last.writer_seq + 1);
-    let binds = [
-        Bind::Number(to_db(next)?),
-        Bind::Bytes(&hash),
-        Bind::Bytes(first.writer.as_bytes()),
-        Bind::Number(to_db(first.writer_seq)?),
-        Bind::Bytes(&first.previous),
-    ];
-    let statement = fixed::<()>(parts, binds);
-    Ok(db!(conn, |c| statement.execute(c))? == 1)
+/// The question for the end of a writer's chain.
+pub(super) type Looking<'a> = Asked<'a, (BigInt, Binary), (i64, Vec<u8>)>;
+
+pub(super) fn look(writer: &Uuid) -> Looking<'_> {
+    let parts = &["SELECT next_seq, last_hash FROM audit_writers WHERE writer = ", ""];
+    Asked::new(fixed(parts, [Bind::Bytes(writer.as_bytes())]))
+}
+
+/// Whether a chain that ends there is continued by `first`; one that has not begun is by its first record.
+pub(super) fn is_continued(end: Option<(i64, Vec<u8>)>, first: &Leaf) -> Result<bool, StoreError> {
+    Ok(end.unwrap_or_else(|| (0, vec![0; 32])) == (to_db(first.writer_seq)?, first.previous.to_vec()))
+}
+
+/// Moves the end of a chain to behind `last`, a record with its core: also where its writer is among those that begin.
+pub(super) fn extend(
+    effects: &mut Effects<'_>,
+    begun: &mut [WriterRow],
+    last: &Leaf,
+    core: &[u8],
+) -> Result<(), StoreError> {
+    let (next, hash) = (to_db(last.writer_seq + 1)?, sha256(&[core]).to_vec());
+    if let Some(row) = begun.iter_mut().find(|row| row.writer == last.writer.as_bytes()) {
+        (row.next_seq, row.last_hash) = (next, hash);
+        return Ok(());
+    }
+    let parts = &["UPDATE audit_writers SET next_seq = ", ", last_hash = ", " WHERE writer = ", ""];
+    let binds = [Bind::Number(next), Bind::Owned(hash), Bind::Owned(last.writer.as_bytes().to_vec())];
+    effects.add(fixed::<()>(parts, binds));
+    Ok(())
 }
 
 struct Chain {

@@ -1,18 +1,19 @@
 //! How records get into the log: with the transaction that they come from where nothing is in the way, else by the
 //! sequencer, from the stage.
 
-use diesel::prelude::*;
 use portcullis_tlog::Hash;
 use uuid::Uuid;
 
-use super::chain;
+use super::chain::{self, Looking};
 use super::known::Known;
 use super::leaf::Leaf;
-use super::tails::{Names, Tails};
+use super::tails::{Names, Searching, Tails};
 use super::tree;
 use crate::convert::to_db;
-use crate::heads::{self, Head, Held};
-use crate::schema::{audit_entries, audit_openings, audit_stage};
+use crate::effects::Effects;
+use crate::heads::{self, Head, Held, Seizing};
+use crate::later::WriterRow;
+use crate::turn::Turn;
 use crate::{Conn, StoreError, Topic};
 
 /// A record that its writer has chained, and signs when it is written.
@@ -24,13 +25,13 @@ pub(crate) struct Written {
     pub(crate) decision: Option<Uuid>,
 }
 
-#[derive(Insertable)]
-#[diesel(table_name = audit_stage)]
-struct StageRow {
-    core: Vec<u8>,
-    signature: Vec<u8>,
-    openings: String,
+struct StageRow<'a> {
+    core: &'a [u8],
+    signature: &'a [u8],
+    openings: &'a str,
 }
+
+row!(StageRow<'_> => audit_stage (core, signature, openings));
 
 /// A record on its way into the log.
 pub(super) struct Entry<'s> {
@@ -41,41 +42,74 @@ pub(super) struct Entry<'s> {
     pub(super) decision: Option<Uuid>,
 }
 
-/// Puts what a lane has written, each with its signature, into the log at once, or on the stage.
-pub(crate) fn write(
-    conn: &mut Conn,
-    known: &Known,
-    records: Vec<(Written, Vec<u8>)>,
-    last: bool,
-) -> Result<Option<Topic>, StoreError> {
-    if records.is_empty() {
-        return Ok(None);
-    }
-    if let Some(held) = head_for(conn, &records, last)? {
-        let entries: Vec<Entry<'_>> = records.iter().map(Entry::from).collect();
-        place(conn, &held, entries)?;
-        return Ok(Some(Topic::Audit));
-    }
-    let row = |(Written { core, openings, .. }, signature)| StageRow { core, signature, openings };
-    let rows: Vec<StageRow> = records.into_iter().map(row).collect();
-    for row in &rows {
-        known.add(&row.core, &row.signature, &row.openings);
-    }
-    insert_rows!(conn, audit_stage::table, rows)?;
-    Ok(Some(Topic::Staged))
+/// What must be known of the log so that records can be put there at once.
+pub(crate) struct Asking<'a> {
+    first: &'a Leaf,
+    head: Seizing,
+    chain: Looking<'a>,
+    tails: Searching<'a>,
 }
 
-/// The head of the log, if the records may go there: they continue a chain whose records before them are there.
-fn head_for(conn: &mut Conn, records: &[(Written, Vec<u8>)], before_commit: bool) -> Result<Option<Held>, StoreError> {
-    let (Some((first, _)), Some((last, _))) = (records.first(), records.last()) else { return Ok(None) };
-    if first.leaf.writer != last.leaf.writer {
-        return Ok(None);
+impl<'a> Asking<'a> {
+    /// `None` where the records must be staged: also where they are of more than one chain.
+    pub(crate) fn new(conn: &Conn, records: &'a [Written], last: bool) -> Option<Self> {
+        let (first, end) = (&records.first()?.leaf, &records.last()?.leaf);
+        if first.writer != end.writer {
+            return None;
+        }
+        let head = heads::seize(conn, Head::Audit, last)?;
+        let tails = Searching::of(records.iter().map(|record| &record.names));
+        Some(Self { first, head, chain: chain::look(&first.writer), tails })
     }
-    let Some(held) = heads::seize(conn, Head::Audit, before_commit)? else { return Ok(None) };
-    if !tree::is_current(&held) {
-        return Ok(None); // making it anew takes time, and rooms are held here
+
+    pub(crate) fn ask(&'a self, turn: &mut Turn<'a>) {
+        turn.add(&self.head);
+        turn.add(&self.chain);
+        turn.add(&self.tails);
     }
-    Ok(chain::extend(conn, &first.leaf, (&last.leaf, &last.core))?.then_some(held))
+
+    /// Where the records go, if they may go there: they continue a chain whose records before them are there.
+    pub(crate) fn answer(self) -> Result<Option<End>, StoreError> {
+        let Some(held) = heads::seized(self.head)? else { return Ok(None) };
+        // Making a tree anew takes time, and rooms are held here.
+        if !tree::is_current(&held) || !chain::is_continued(self.chain.answer(), self.first)? {
+            return Ok(None);
+        }
+        Ok(Some(End { held, tails: Tails::found(self.tails)? }))
+    }
+}
+
+/// The end of the log, held.
+pub(crate) struct End {
+    held: Held,
+    tails: Tails,
+}
+
+/// Puts what a lane has written, each with its signature, into the log where its end is held, or on the stage; with it the
+/// writers that begin.
+pub(crate) fn write<'a>(
+    conn: &mut Conn,
+    effects: &mut Effects<'a>,
+    known: &Known,
+    (mut begun, records): (Vec<WriterRow>, &'a [(Written, Vec<u8>)]),
+    end: Option<End>,
+) -> Result<Option<Topic>, StoreError> {
+    let Some((last, _)) = records.last() else { return Ok(None) };
+    if let Some(End { held, tails }) = end {
+        chain::extend(effects, &mut begun, &last.leaf, &last.core)?;
+        effects.insert(begun);
+        place(conn, effects, held, tails, records.iter().map(Entry::from))?;
+        return Ok(Some(Topic::Audit));
+    }
+    let row =
+        |(Written { core, openings, .. }, signature): &'a (Written, Vec<u8>)| StageRow { core, signature, openings };
+    let rows: Vec<StageRow<'a>> = records.iter().map(row).collect();
+    for row in &rows {
+        known.add(row.core, row.signature, row.openings);
+    }
+    effects.insert(begun);
+    effects.insert(rows);
+    Ok(Some(Topic::Staged))
 }
 
 impl<'s> From<&'s (Written, Vec<u8>)> for Entry<'s> {
@@ -84,15 +118,12 @@ impl<'s> From<&'s (Written, Vec<u8>)> for Entry<'s> {
     }
 }
 
-/// What is not there is written as NULL, so that the statement is the same for all rows and prepared once.
-#[derive(Insertable)]
-#[diesel(table_name = audit_entries, treat_none_as_default_value = false)]
 struct EntryRow<'s> {
     seq: i64,
     event: Vec<u8>,
     at: i64,
     kind: String,
-    outcome: i32,
+    outcome: i64,
     room: Option<String>,
     actor: Option<String>,
     peer: Option<String>,
@@ -102,16 +133,26 @@ struct EntryRow<'s> {
     signature: &'s [u8],
 }
 
-#[derive(Insertable)]
-#[diesel(table_name = audit_openings)]
+row!(
+    EntryRow<'_> => audit_entries
+    (seq, event, at, kind, outcome, room, actor, peer, decision, exchange, leaf, signature)
+);
+
 struct OpeningsRow<'s> {
     seq: i64,
     openings: &'s str,
 }
 
+row!(OpeningsRow<'_> => audit_openings (seq, openings));
+
 /// Writes the entries from the head on, lets the tree grow by them, and moves the head.
-pub(super) fn place(conn: &mut Conn, held: &Held, entries: Vec<Entry<'_>>) -> Result<(), StoreError> {
-    let mut tails = Tails::load(conn, entries.iter().map(|entry| &entry.names))?;
+pub(super) fn place<'a>(
+    conn: &mut Conn,
+    effects: &mut Effects<'a>,
+    held: Held,
+    mut tails: Tails,
+    entries: impl ExactSizeIterator<Item = Entry<'a>>,
+) -> Result<(), StoreError> {
     let mut rows = Vec::with_capacity(entries.len());
     let mut openings = Vec::with_capacity(entries.len());
     for (seq, entry) in (held.size..).zip(entries) {
@@ -122,7 +163,7 @@ pub(super) fn place(conn: &mut Conn, held: &Held, entries: Vec<Entry<'_>>) -> Re
             event: leaf.event.as_bytes().to_vec(),
             at: to_db(leaf.at.0)?,
             kind: leaf.kind,
-            outcome: i32::from(leaf.outcome.code()),
+            outcome: leaf.outcome.code().into(),
             room: entry.names.room,
             actor: entry.names.actor,
             peer: entry.names.peer,
@@ -133,10 +174,11 @@ pub(super) fn place(conn: &mut Conn, held: &Held, entries: Vec<Entry<'_>>) -> Re
         });
         openings.push(OpeningsRow { seq: to_db(seq)?, openings: entry.openings });
     }
-    insert_rows!(conn, audit_entries::table, rows)?;
-    insert_rows!(conn, audit_openings::table, openings)?;
-    tails.store(conn)?;
     let size = held.size + rows.len() as u64;
-    let edge = tree::append(conn, held, rows.iter().map(|row| Hash::leaf(&row.leaf)))?;
-    heads::advance(conn, Head::Audit, &Held { size, edge })
+    let (nodes, edge) = tree::append(conn, &held, rows.iter().map(|row| Hash::leaf(&row.leaf)))?;
+    effects.insert(rows);
+    effects.insert(openings);
+    effects.insert(tails.into_rows()?);
+    effects.insert(nodes);
+    heads::advance(effects, Head::Audit, Held { size, edge })
 }

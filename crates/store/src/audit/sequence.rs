@@ -12,10 +12,12 @@ use super::commitment::Openings;
 use super::leaf::Leaf;
 use super::place::{Entry, place};
 use super::record::{AuditRecord, Outcome};
-use super::tails::Names;
+use super::tails::{Names, Searching, Tails};
+use crate::effects::Effects;
 use crate::failpoint::failpoint;
 use crate::heads::{self, Head};
 use crate::schema::audit_stage;
+use crate::turn::Turn;
 use crate::{Conn, SEQUENCER, Store, StoreError, Topic, Tx, streams};
 
 /// Most rows of either kind that one call moves.
@@ -93,7 +95,14 @@ fn audit(tx: &mut Tx<'_>, limit: i64, now: Millis) -> Result<(usize, usize), Sto
     let accepted = check(tx, &staged, now)?;
     let entries = accepted.len();
     if entries > 0 {
-        place(tx, &held, accepted)?;
+        let names = Searching::of(accepted.iter().map(|entry| &entry.names));
+        let mut turn = Turn::default();
+        turn.add(&names);
+        tx.send(&turn).map_err(|(_, error)| error)?;
+        drop(turn);
+        let mut effects = Effects::default();
+        place(tx, &mut effects, held, Tails::found(names)?, accepted.into_iter())?;
+        tx.write(effects)?;
     }
     let ids = staged.iter().map(|row| row.id).collect::<Vec<_>>();
     let moved = audit_stage::table.filter(audit_stage::id.eq_any(ids));

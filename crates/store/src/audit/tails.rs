@@ -1,18 +1,21 @@
 //! Where the last entries of rooms, actors and peers stand, so that a new entry can point back to them.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use diesel::prelude::*;
-use diesel::upsert::excluded;
+use diesel::result::QueryResult;
+use diesel::sqlite::SqliteConnection;
+use diesel_async::AsyncPgConnection;
+use futures_util::FutureExt;
+use futures_util::future::LocalBoxFuture;
 use serde::{Deserialize, Serialize};
 
 use super::leaf::Place;
-use crate::conn::Kind;
+use crate::StoreError;
 use crate::convert::{number, to_db};
-use crate::fixed::{Bind, Fixed, fixed};
-use crate::later::ROWS;
 use crate::schema::audit_tails;
-use crate::{Conn, StoreError};
+use crate::turn::Statement;
 
 /// What entries are linked by: each points back to the one before it of the same room, actor and peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -45,6 +48,10 @@ impl Dimension {
             Self::Actor => place.actor,
             Self::Peer => place.peer,
         }
+    }
+
+    fn of_code(code: i32) -> Result<Self, StoreError> {
+        DIMENSIONS.into_iter().find(|dimension| dimension.code() == code).ok_or(StoreError::Corrupt("dimension"))
     }
 
     pub(super) fn code(self) -> i32 {
@@ -81,18 +88,56 @@ struct Tail {
     seq: u64,
 }
 
+type Found = (i32, String, i64, i64);
+
+/// The question for the tails of names.
+pub(super) struct Searching<'n> {
+    names: BTreeSet<(Dimension, &'n String)>,
+    found: RefCell<Vec<Found>>,
+}
+
+impl<'n> Searching<'n> {
+    pub(super) fn of(batch: impl Iterator<Item = &'n Names>) -> Self {
+        let names = batch
+            .flat_map(|names| DIMENSIONS.into_iter().filter_map(move |of| names.of(of).map(|name| (of, name))))
+            .collect();
+        Self { names, found: RefCell::default() }
+    }
+}
+
+/// SQLite is asked name by name, with a statement that it has prepared before; PostgreSQL for all at once.
+impl Statement for Searching<'_> {
+    fn run(&self, conn: &mut SqliteConnection) -> QueryResult<()> {
+        for (dimension, name) in &self.names {
+            let tail = tails().filter(audit_tails::dimension.eq(dimension.code())).filter(audit_tails::name.eq(name));
+            self.found.borrow_mut().extend(diesel::RunQueryDsl::first(tail, conn).optional()?);
+        }
+        Ok(())
+    }
+
+    fn send<'c>(&'c self, mut conn: &'c AsyncPgConnection) -> LocalBoxFuture<'c, QueryResult<()>> {
+        let (of, called): (BTreeSet<i32>, BTreeSet<&String>) =
+            self.names.iter().map(|(dimension, name)| (dimension.code(), *name)).unzip();
+        let tails = tails().filter(audit_tails::dimension.eq_any(of)).filter(audit_tails::name.eq_any(called));
+        let found = diesel_async::RunQueryDsl::load(tails, &mut conn);
+        found.map(|found| found.map(|found| drop(self.found.replace(found)))).boxed_local()
+    }
+}
+
+#[diesel::dsl::auto_type(no_type_alias)]
+fn tails() -> _ {
+    audit_tails::table.select((audit_tails::dimension, audit_tails::name, audit_tails::number, audit_tails::seq))
+}
+
 /// The tails of all names of a batch.
 pub(super) struct Tails(BTreeMap<(Dimension, String), Tail>);
 
 impl Tails {
-    pub(super) fn load<'n>(
-        conn: &mut Conn,
-        batch: impl Iterator<Item = &'n Names> + Clone,
-    ) -> Result<Self, StoreError> {
+    pub(super) fn found(asked: Searching<'_>) -> Result<Self, StoreError> {
         let mut tails = BTreeMap::new();
-        for dimension in DIMENSIONS {
-            let names: BTreeSet<&String> = batch.clone().filter_map(|names| names.of(dimension)).collect();
-            for (name, count, seq) in find(conn, dimension, &names)? {
+        for (dimension, name, count, seq) in asked.found.into_inner() {
+            let dimension = Dimension::of_code(dimension)?;
+            if asked.names.contains(&(dimension, &name)) {
                 tails.insert((dimension, name), Tail { number: number(count)?, seq: number(seq)? });
             }
         }
@@ -116,80 +161,31 @@ impl Tails {
         }
     }
 
-    pub(super) fn store(&self, conn: &mut Conn) -> Result<(), StoreError> {
-        let rows = self
-            .0
-            .iter()
+    /// The rows that keep them.
+    pub(super) fn into_rows(self) -> Result<Vec<TailRow>, StoreError> {
+        self.0
+            .into_iter()
             .map(|((dimension, name), tail)| {
-                Ok(TailRow { dimension: dimension.code(), name, number: to_db(tail.number)?, seq: to_db(tail.seq)? })
+                Ok(TailRow {
+                    dimension: dimension.code().into(),
+                    name,
+                    number: to_db(tail.number)?,
+                    seq: to_db(tail.seq)?,
+                })
             })
-            .collect::<Result<Vec<_>, StoreError>>()?;
-        let answer = match &mut conn.kind {
-            Kind::Sqlite(conn) => rows.iter().try_for_each(|row| row.upsert().execute(conn).map(drop)),
-            Kind::Postgres(conn) => rows.chunks(ROWS).try_for_each(|rows| {
-                let moved = (
-                    audit_tails::number.eq(excluded(audit_tails::number)),
-                    audit_tails::seq.eq(excluded(audit_tails::seq)),
-                );
-                let rows = diesel::insert_into(audit_tails::table).values(rows);
-                let rows = rows.on_conflict((audit_tails::dimension, audit_tails::name)).do_update().set(moved);
-                rows.execute(&mut **conn).map(drop)
-            }),
-        };
-        Ok(conn.note(answer)?)
+            .collect()
     }
 }
 
-#[derive(Insertable)]
-#[diesel(table_name = audit_tails)]
-struct TailRow<'n> {
-    dimension: i32,
-    name: &'n str,
+/// A tail as it is kept.
+pub(super) struct TailRow {
+    dimension: i64,
+    name: String,
     number: i64,
     seq: i64,
 }
 
-impl TailRow<'_> {
-    fn upsert(&self) -> Fixed<'_, ()> {
-        fixed(
-            &[
-                "INSERT INTO audit_tails (dimension, name, number, seq) VALUES (",
-                ", ",
-                ", ",
-                ", ",
-                ") ON CONFLICT (dimension, name) DO UPDATE SET number = excluded.number, seq = excluded.seq",
-            ],
-            [
-                Bind::Number(self.dimension.into()),
-                Bind::Text(self.name),
-                Bind::Number(self.number),
-                Bind::Number(self.seq),
-            ],
-        )
-    }
-}
-
-/// SQLite is asked name by name, with a statement that it has prepared before; PostgreSQL for all at once, in one turn.
-fn find(
-    conn: &mut Conn,
-    dimension: Dimension,
-    names: &BTreeSet<&String>,
-) -> Result<Vec<(String, i64, i64)>, StoreError> {
-    if names.is_empty() {
-        return Ok(Vec::new());
-    }
-    let tails = audit_tails::table.filter(audit_tails::dimension.eq(dimension.code())).select((
-        audit_tails::name,
-        audit_tails::number,
-        audit_tails::seq,
-    ));
-    let found = match &mut conn.kind {
-        Kind::Sqlite(conn) => names
-            .iter()
-            .map(|name| tails.filter(audit_tails::name.eq(name)).first(conn).optional())
-            .filter_map(Result::transpose)
-            .collect(),
-        Kind::Postgres(conn) => tails.filter(audit_tails::name.eq_any(names)).load(&mut **conn),
-    };
-    Ok(conn.note(found)?)
-}
+row!(
+    TailRow => audit_tails (dimension, name, number, seq)
+    " ON CONFLICT (dimension, name) DO UPDATE SET number = excluded.number, seq = excluded.seq"
+);

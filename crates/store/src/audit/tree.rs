@@ -6,6 +6,7 @@ use portcullis_core::time::Millis;
 use portcullis_tlog::{Edge, Hash, ProveError, Prover, TILE_WIDTH, Tile, TreeHead};
 
 use crate::convert::{millis, number, time, to_db};
+use crate::effects::Effects;
 use crate::heads::{self, Head, Held};
 use crate::schema::{audit_checkpoints, audit_entries, audit_nodes};
 use crate::{Conn, StoreError, Tx};
@@ -13,27 +14,28 @@ use crate::{Conn, StoreError, Tx};
 /// Leaves that are read at a time where the tree is built from them.
 const PAGE: u64 = 1024;
 
-#[derive(Insertable)]
-#[diesel(table_name = audit_nodes)]
-struct NodeRow {
-    level: i32,
+/// A hash above the leaves' own.
+pub(super) struct NodeRow {
+    level: i64,
     number: i64,
     hash: Vec<u8>,
 }
 
-/// Appends leaves to the tree whose head is held; gives its new edge. A tree that has not grown with its log, because a
+row!(NodeRow => audit_nodes (level, number, hash));
+
+/// Appends leaves to the tree whose head is held; gives the hashes that it grew by, and its new edge. A tree that has not grown with its log, because a
 /// build without trees has written, is made anew from the entries.
 pub(super) fn append(
     conn: &mut Conn,
     held: &Held,
     leaves: impl IntoIterator<Item = Hash>,
-) -> Result<Vec<u8>, StoreError> {
+) -> Result<(Vec<NodeRow>, Vec<u8>), StoreError> {
     let mut edge = match edge(held) {
         Some(edge) => edge,
         None => build(conn, held.size)?,
     };
-    grow(conn, &mut edge, leaves)?;
-    Ok(encode(&edge))
+    let nodes = grow(&mut edge, leaves)?;
+    Ok((nodes, encode(&edge)))
 }
 
 /// Whether the tree has grown with its log.
@@ -67,12 +69,14 @@ fn build(conn: &mut Conn, size: u64) -> Result<Edge, StoreError> {
     let mut edge = Edge::default();
     for from in (0..size).step_by(PAGE as usize) {
         let leaves = leaves(conn, from, PAGE.min(size - from))?;
-        grow(conn, &mut edge, leaves)?;
+        let mut nodes = Effects::default();
+        nodes.insert(grow(&mut edge, leaves)?);
+        conn.write(nodes)?;
     }
     if edge.head().size == size { Ok(edge) } else { Err(StoreError::Corrupt("tree")) }
 }
 
-fn grow(conn: &mut Conn, edge: &mut Edge, leaves: impl IntoIterator<Item = Hash>) -> Result<(), StoreError> {
+fn grow(edge: &mut Edge, leaves: impl IntoIterator<Item = Hash>) -> Result<Vec<NodeRow>, StoreError> {
     let mut rows = Vec::new();
     for span in edge.append(leaves).into_iter().filter(|span| span.level > 0) {
         let first = span.index * u64::from(TILE_WIDTH) + u64::from(span.offset);
@@ -80,8 +84,7 @@ fn grow(conn: &mut Conn, edge: &mut Edge, leaves: impl IntoIterator<Item = Hash>
             rows.push(NodeRow { level: span.level.into(), number: to_db(number)?, hash: hash.to_vec() });
         }
     }
-    insert_rows!(conn, audit_nodes::table, rows)?;
-    Ok(())
+    Ok(rows)
 }
 
 /// The hashes of `count` leaves, or as many as there are, from number `from` on.

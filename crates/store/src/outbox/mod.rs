@@ -12,15 +12,15 @@ pub use lease::{Batch, MAX_BATCH_BYTES, MAX_BATCH_MESSAGES, acknowledge, lease, 
 
 use std::collections::BTreeMap;
 
-use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 use portcullis_core::wire::uri::{Domain, RoomUri};
 
 use crate::convert::to_db;
+use crate::effects::Effects;
 use crate::events::Appended;
-use crate::fixed::{Bind, fixed};
-use crate::schema::outbox_items;
-use crate::{Conn, StoreError, Topic, Tx};
+use crate::fixed::{Bind, Fixed, fixed};
+use crate::turn::{Asked, Turn};
+use crate::{StoreError, Topic, Tx};
 
 /// Owes the peer an event of the room, after all that it is owed already. `as_domain` is the provider of ours that
 /// hosts the room.
@@ -54,8 +54,6 @@ pub(crate) struct OwedRow {
     bytes: i64,
 }
 
-#[derive(Insertable)]
-#[diesel(table_name = outbox_items)]
 struct ItemRow<'a> {
     room: &'a str,
     peer: &'a str,
@@ -64,33 +62,59 @@ struct ItemRow<'a> {
     bytes: i64,
 }
 
-/// Puts what is owed at the end of its lanes, in this order. A lane that was not empty is being delivered or waits for its
-/// time, and whoever delivers it looks at it again by itself.
-pub(crate) fn write(conn: &mut Conn, owed: &[OwedRow]) -> Result<Option<Topic>, StoreError> {
+row!(ItemRow<'_> => outbox_items (room, peer, position, seq, bytes));
+
+/// What is owed to one peer of one room, and the question for the positions of what was delivered last and of the last
+/// of its lane, which it makes longer by that.
+pub(crate) struct Lengthening<'a> {
+    room: &'a str,
+    peer: &'a str,
+    rows: Vec<&'a OwedRow>,
+    reached: Asked<'a, (BigInt, BigInt), (i64, i64)>,
+}
+
+/// Asks for places at the end of the lanes, new or not.
+pub(crate) fn lengthen<'a>(turn: &mut Turn<'a>, lanes: &'a [Lengthening<'a>]) {
+    lanes.iter().for_each(|lane| turn.add(&lane.reached));
+}
+
+/// Puts what is owed there, in this order. A lane that was not empty is being delivered or waits for its time, and whoever
+/// delivers it looks at it again by itself.
+pub(crate) fn write<'a>(effects: &mut Effects<'a>, lanes: Vec<Lengthening<'a>>) -> Result<Option<Topic>, StoreError> {
+    let (mut begun, mut items) = (None, Vec::new());
+    for Lengthening { room, peer, rows, reached } in lanes {
+        let (head, tail) = reached.answer().ok_or(StoreError::Corrupt("lane"))?;
+        let count = to_db(rows.len() as u64)?;
+        if tail - head == count {
+            begun = Some(Topic::Outbox);
+        }
+        let item = |(position, row): (i64, &OwedRow)| ItemRow { room, peer, position, seq: row.seq, bytes: row.bytes };
+        items.extend((tail - count + 1..).zip(rows).map(item));
+    }
+    effects.insert(items);
+    Ok(begun)
+}
+
+/// The lanes of what is owed.
+pub(crate) fn owing(owed: &[OwedRow]) -> Result<Vec<Lengthening<'_>>, StoreError> {
     let mut lanes: BTreeMap<(&str, &str), Vec<&OwedRow>> = BTreeMap::new();
     for row in owed {
         lanes.entry((&row.room, &row.peer)).or_default().push(row);
     }
-    let mut begun = None;
-    for ((room, peer), rows) in lanes {
-        let Some(OwedRow { as_domain, .. }) = rows.first() else { continue };
-        let count = to_db(rows.len() as u64)?;
-        let (head, tail) = lengthen(conn, room, peer, as_domain, count)?;
-        if tail - head == count {
-            begun = Some(Topic::Outbox);
-        }
-        let items: Vec<ItemRow<'_>> = (tail - count + 1..)
-            .zip(rows)
-            .map(|(position, row)| ItemRow { room, peer, position, seq: row.seq, bytes: row.bytes })
-            .collect();
-        insert_rows!(conn, outbox_items::table, items)?;
-    }
-    Ok(begun)
+    lanes
+        .into_iter()
+        .filter_map(|((room, peer), rows)| {
+            rows.first().map(|first| (room, peer, first.as_domain.as_str(), rows.clone()))
+        })
+        .map(|(room, peer, as_domain, rows)| {
+            let reached = Asked::new(longer(room, peer, as_domain, to_db(rows.len() as u64)?));
+            Ok(Lengthening { room, peer, rows, reached })
+        })
+        .collect()
 }
 
-/// Makes a lane, new or not, longer by `count` and gives the positions of what was delivered last and of its last.
-fn lengthen(conn: &mut Conn, room: &str, peer: &str, as_domain: &str, count: i64) -> Result<(i64, i64), StoreError> {
-    let statement = fixed::<(BigInt, BigInt)>(
+fn longer<'a>(room: &'a str, peer: &'a str, as_domain: &'a str, count: i64) -> Fixed<'a, (BigInt, BigInt)> {
+    fixed(
         &[
             "INSERT INTO outbox_lanes (room, peer, as_domain, status, head, tail, frozen, attempts, first_tried, next_at, \
              lease, lease_owner, lease_until, http_status, error) VALUES (",
@@ -108,6 +132,5 @@ fn lengthen(conn: &mut Conn, room: &str, peer: &str, as_domain: &str, count: i64
             Bind::Number(LaneStatus::Open.code().into()),
             Bind::Number(count),
         ],
-    );
-    Ok(db!(conn, |c| statement.get_result::<(i64, i64)>(c))?)
+    )
 }

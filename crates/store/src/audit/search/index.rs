@@ -10,8 +10,9 @@ use super::super::leaf::Leaf;
 use super::bits::{BLOCK, Bits};
 use super::terms::{Term, terms};
 use crate::convert::{number, to_db};
+use crate::effects::Effects;
 use crate::heads::{self, Head};
-use crate::schema::{audit_blocks, audit_entries, audit_index, audit_openings};
+use crate::schema::{audit_blocks, audit_entries, audit_openings};
 use crate::{Conn, Store, StoreError};
 
 /// The write lane of the index.
@@ -26,13 +27,13 @@ struct BlockRow {
     times: Vec<u8>,
 }
 
-#[derive(Insertable)]
-#[diesel(table_name = audit_index)]
 struct TermRow {
     term: Vec<u8>,
     block: i64,
     entries: Vec<u8>,
 }
+
+row!(TermRow => audit_index (term, block, entries));
 
 /// Puts the next block of the log into its index. Any number of replicas may do this. `false` if no further block is full.
 /// Blocks.
@@ -62,10 +63,9 @@ pub fn index(store: &Store) -> Result<bool, StoreError> {
         if db!(tx, |c| insert.execute(c))? == 0 {
             return Ok(()); // another replica was faster
         }
-        let rows: Vec<TermRow> =
-            terms.iter().cloned().map(|(term, entries)| TermRow { term, block: number, entries }).collect();
-        insert_rows!(tx, audit_index::table, rows)?;
-        Ok::<_, StoreError>(())
+        let mut all = Effects::default();
+        all.insert(terms.iter().cloned().map(|(term, entries)| TermRow { term, block: number, entries }).collect());
+        Ok::<_, StoreError>(tx.write(all)?)
     })?;
     Ok(true)
 }
