@@ -9,6 +9,7 @@ use diesel::sqlite::SqliteConnection;
 use diesel_async::AsyncPgConnection;
 use futures_util::FutureExt;
 use futures_util::future::{LocalBoxFuture, join_all};
+use tokio::task::unconstrained;
 
 use crate::fixed::Fixed;
 
@@ -34,7 +35,8 @@ impl<'a> Turn<'a> {
 
     /// Sends them and waits for all answers. Gives the number of the first that failed: those behind it are refused for it.
     pub(crate) async fn send(&self, conn: &AsyncPgConnection) -> Result<(), (usize, Error)> {
-        let answers = join_all(self.0.iter().map(|statement| statement.send(conn))).await;
+        // All of them in one go: tokio would put off what comes after the first 128, and turn its order around.
+        let answers = unconstrained(join_all(self.0.iter().map(|statement| statement.send(conn)))).await;
         (0..).zip(answers).try_for_each(|(number, answer)| answer.map_err(|error| (number, error)))
     }
 }
