@@ -82,7 +82,7 @@ mod tests {
 
     #[test]
     fn a_user_has_the_name_of_its_number_and_no_other() {
-        let users = "root:x:0:0:root:/root:/bin/sh\n# 7\nbroken\nann:x:7:100::/home/ann:/bin/sh\nann2:x:7:100:::\n";
+        let users = "root:x:0:0:::\n# 7\nbroken\nann:x:7:100:::\nann2:x:7:100:::\n";
         assert_eq!(name_of(0, users).as_deref(), Some("root"));
         assert_eq!(name_of(7, users).as_deref(), Some("ann"));
         assert_eq!(name_of(100, users), None);

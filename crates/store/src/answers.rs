@@ -135,19 +135,28 @@ impl<'a> Writing<'a> {
         }
     }
 
-    /// Writes the others, each in the place of one that has expired.
+    /// Whether there was none for any of them, once they are written.
+    pub(crate) fn are_new(&self) -> bool {
+        self.new.borrow().len() == self.rows.len()
+    }
+
+    fn write(&self, conn: &mut Conn) -> Result<(), StoreError> {
+        let mut turn = Turn::default();
+        self.ask(&mut turn);
+        conn.send(&turn).map_err(|(_, error)| error.into())
+    }
+
+    /// Writes them, where that must be in the place of one that has expired.
     pub(crate) fn finish(self, conn: &mut Conn) -> Result<(), StoreError> {
+        self.write(conn)?;
         let new = self.new.into_inner();
         for row in self.rows.iter().filter(|row| !new.contains(&row.scope)) {
             let old = answers::table.filter(answers::scope.eq(&row.scope));
             let expired = old.filter(answers::expires_at.le(row.stored_at));
             db!(conn, |c| diesel::delete(expired).execute(c))?;
             let again = Writing::new(std::slice::from_ref(row));
-            let mut turn = Turn::default();
-            again.ask(&mut turn);
-            conn.send(&turn).map_err(|(_, error)| error)?;
-            drop(turn);
-            if again.new.into_inner().is_empty() {
+            again.write(conn)?;
+            if !again.are_new() {
                 return Err(row.recognised.error());
             }
         }

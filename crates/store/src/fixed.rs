@@ -1,5 +1,5 @@
 //! Statements whose text never varies, which the database therefore prepares once. diesel has every UPDATE prepared
-//! anew, for its own may differ from run to run, and writes the text of every INSERT anew to find out that it does not.
+//! anew, for its own may differ from run to run.
 
 use std::marker::PhantomData;
 

@@ -120,7 +120,14 @@ impl Later {
             || {
                 let streams = if staged.is_empty() { None } else { heads::seize(conn, Head::Streams, last) };
                 let log = place::Asking::new(conn, &records, last);
-                Ends::ask(conn, answers::Writing::new(&answers), &lanes, streams, log)
+                let answers = answers::Writing::new(&answers);
+                // Replacing an answer may wait for somebody, and nobody may wait who holds a head: so a job's own come first,
+                // and where one of many is to be replaced each job is tried alone.
+                let answers = match then {
+                    Then::Told(..) => Some(answers),
+                    Then::More | Then::Commit => answers.finish(conn).map(|()| None)?,
+                };
+                Ends::ask(conn, answers, &lanes, streams, log)
             },
         )?;
         let records: Vec<_> = records.into_iter().zip(signatures).collect();
@@ -149,30 +156,32 @@ impl Later {
     }
 }
 
-/// Where the rows of streams and the records go: `None` onto the stage.
+/// Where the rows of streams and the records go: with `None` onto the stage.
 struct Ends {
     streams: Option<Held>,
     log: Option<place::End>,
 }
 
 impl Ends {
-    /// Asks for them and for the ends of the lanes; writes the answers, for a repetition is to be found first.
+    /// Asks for them and for the ends of the lanes; writes the answers with that, which must be new.
     fn ask(
         conn: &mut Conn,
-        answers: answers::Writing<'_>,
+        answers: Option<answers::Writing<'_>>,
         lanes: &[Lengthening<'_>],
         streams: Option<Seizing>,
         log: Option<place::Asking<'_>>,
     ) -> Result<Self, StoreError> {
         let mut turn = Turn::default();
-        answers.ask(&mut turn);
+        answers.iter().for_each(|answers| answers.ask(&mut turn));
         outbox::lengthen(&mut turn, lanes);
         streams.iter().for_each(|head| turn.add(head));
         let records_at = turn.len();
         log.iter().for_each(|log| log.ask(&mut turn));
         conn.send(&turn).map_err(|(number, error)| told_apart(number >= records_at, error))?;
         drop(turn);
-        answers.finish(conn)?;
+        if !answers.is_none_or(|answers| answers.are_new()) {
+            return Err(StoreError::Undone);
+        }
         let streams = streams.map(heads::seized).transpose()?.flatten();
         Ok(Self { streams, log: log.map(place::Asking::answer).transpose()?.flatten() })
     }

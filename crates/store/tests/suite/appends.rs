@@ -81,4 +81,17 @@ on_both! {
         assert_eq!(kinds(&store).iter().filter(|kind| *kind == "decision.message").count(), 5);
         assert_eq!(kinds(&store).iter().filter(|kind| *kind == "audit.gap").count(), 0);
     }
+
+    fn an_answer_that_has_expired_gives_way_to_that_of_a_message_among_others(db) {
+        let store = db.open();
+        let (uri, seen) = active_room(&store, "one");
+        let (key, old) = (scope(&[b"second"]), StoredAnswer { status: 200, body: b"old".into(), decision: None });
+        let kept = old.clone();
+        store.write("x", move |tx| answers::store(tx, Recognised::ByBody, &key, &kept, Millis(NOW.0 - 1), NOW)).unwrap();
+        let message = |name| Message { uri: uri.clone(), seen, name };
+        let ended = together(&store, vec![message("first"), message("second"), message("third")]);
+        assert!(matches!(ended.as_slice(), [Ok(1), Ok(2), Ok(3)]), "{ended:?}");
+        let found = store.read(|conn| answers::lookup(conn, &key, NOW)).unwrap();
+        assert_eq!(found, Some(StoredAnswer { body: b"second".into(), ..old }));
+    }
 }
