@@ -161,7 +161,7 @@ impl Floor {
                 )
                 .route("/v1/submitMessage/{tail:.*}", post().to(insert))
         };
-        let server = HttpServer::new(app).disable_signals().listen_rustls_0_23(listener, tls).unwrap().run();
+        let server = HttpServer::new(app).tcp_nodelay(true).disable_signals().listen_rustls_0_23(listener, tls).unwrap().run();
         let handle = server.handle();
         actix_web::rt::spawn(server);
         Self { address, handle }

@@ -78,6 +78,7 @@ fn listen(
         .on_connect(remember_certificate)
         .client_request_timeout(head)
         .tls_handshake_timeout(head)
+        .tcp_nodelay(true)
         .keep_alive(IDLE_TIMEOUT)
         .shutdown_timeout(DRAIN_SECONDS)
         .disable_signals()

@@ -84,6 +84,7 @@ pub async fn open(
     });
     let server = server
         .workers(WORKERS)
+        .tcp_nodelay(true)
         .client_request_timeout(config.limits.head())
         .shutdown_timeout(DRAIN_SECONDS)
         .disable_signals()
