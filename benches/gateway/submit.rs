@@ -33,15 +33,15 @@ const SETTINGS: &str = "limits: { peer: { per_minute: 4000000000, burst: 4000000
 /// On SQLite, and on a PostgreSQL that syncs.
 pub(super) async fn run() {
     compare("SQLite", None).await;
-    let cluster = Cluster::with("-c fsync=on");
-    compare("PostgreSQL", Some(&cluster)).await;
+    let [ours, least] = [(); 2].map(|()| Cluster::with("-c fsync=on"));
+    compare("PostgreSQL", Some([&ours, &least])).await;
 }
 
-async fn compare(name: &str, cluster: Option<&Cluster>) {
+async fn compare(name: &str, clusters: Option<[&Cluster; 2]>) {
     let mut lab = Lab::new(&["a.example", "b.example"]);
     let hub = lab.gateway("a.example");
-    if let Some(cluster) = cluster {
-        edit(&hub.config_file(), "database: sqlite:portcullis.db", &format!("database: {}", cluster.url()));
+    if let Some([ours, _]) = clusters {
+        edit(&hub.config_file(), "database: sqlite:portcullis.db", &format!("database: {}", ours.url()));
     }
     hub.configure(SETTINGS);
     let config = hub.config();
@@ -64,7 +64,7 @@ async fn compare(name: &str, cluster: Option<&Cluster>) {
     lab.gateway_mut("b.example").kill();
 
     let ours = Peers::new(&lab.gateway("b.example").config()).unwrap();
-    let floor = Floor::open(&config).await;
+    let floor = Floor::open(&config, clusters.map(|[_, least]| least.url())).await;
     let mut theirs = lab.gateway("b.example").config();
     for peer in &mut theirs.peers {
         peer.connect = Some(floor.address);
@@ -138,12 +138,9 @@ impl Floor {
         url(self.address)
     }
 
-    async fn open(config: &Config) -> Self {
+    async fn open(config: &Config, server: Option<&str>) -> Self {
         let mut config = config.clone();
-        config.database = match config.database.strip_prefix("sqlite:") {
-            Some(file) => format!("sqlite:{file}.floor"),
-            None => config.database,
-        };
+        config.database = server.map_or_else(|| format!("{}.floor", config.database), str::to_owned);
         let store = Data::new(open_store(&config).await.unwrap());
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -161,7 +158,8 @@ impl Floor {
                 )
                 .route("/v1/submitMessage/{tail:.*}", post().to(insert))
         };
-        let server = HttpServer::new(app).tcp_nodelay(true).disable_signals().listen_rustls_0_23(listener, tls).unwrap().run();
+        let server =
+            HttpServer::new(app).tcp_nodelay(true).disable_signals().listen_rustls_0_23(listener, tls).unwrap().run();
         let handle = server.handle();
         actix_web::rt::spawn(server);
         Self { address, handle }

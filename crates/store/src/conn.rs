@@ -1,6 +1,9 @@
 use std::ops::{Deref, DerefMut};
 
-use diesel::connection::{AnsiTransactionManager, Connection, SimpleConnection, TransactionManager};
+use diesel::connection::{
+    AnsiTransactionManager, Connection, SimpleConnection, TransactionDepthChange, TransactionManager,
+    TransactionManagerStatus,
+};
 use diesel::result::{DatabaseErrorInformation, DatabaseErrorKind, Error, QueryResult};
 use diesel::sqlite::SqliteConnection;
 use diesel_async::AsyncPgConnection;
@@ -10,17 +13,18 @@ use crate::driver::Driver;
 use crate::effects::Effects;
 use crate::fixed::{Bind, fixed};
 use crate::listen::CHANNEL;
-use crate::turn::Turn;
+use crate::turn::{Bounds, Turn};
 
 /// Types one body, which answers a `QueryResult`, for both databases, and notes what went wrong.
 macro_rules! db {
     ($conn:expr, |$c:ident| $body:expr) => {{
-        let answer = match &mut $conn.kind {
-            $crate::conn::Kind::Sqlite(conn) => {
+        let answer = match ($conn.begin_now(), &mut $conn.kind) {
+            (Err(error), _) => Err(error),
+            (Ok(()), $crate::conn::Kind::Sqlite(conn)) => {
                 let $c = conn;
                 $body
             }
-            $crate::conn::Kind::Postgres(conn) => {
+            (Ok(()), $crate::conn::Kind::Postgres(conn)) => {
                 let $c = &mut **conn;
                 $body
             }
@@ -48,6 +52,17 @@ impl Link {
     }
 }
 
+impl Link {
+    /// Tells diesel of a transaction that it did not begin or end itself.
+    fn change_depth(&mut self, change: TransactionDepthChange) -> QueryResult<()> {
+        type Manager = <PgConn as Connection>::TransactionManager;
+        match Manager::transaction_manager_status_mut(&mut self.conn) {
+            TransactionManagerStatus::Valid(status) => status.change_transaction_depth(change),
+            TransactionManagerStatus::InError => Err(Error::BrokenTransactionManager),
+        }
+    }
+}
+
 impl Deref for Link {
     type Target = PgConn;
 
@@ -65,6 +80,8 @@ impl DerefMut for Link {
 /// A connection to either database, inside a transaction that the store opened.
 pub struct Conn {
     pub(crate) kind: Kind,
+    /// The transaction is to begin with the first that is asked in it.
+    unbegun: bool,
     trouble: Trouble,
     erred: bool,
 }
@@ -84,7 +101,7 @@ pub(crate) enum Trouble {
 
 impl Conn {
     pub(crate) fn new(kind: Kind) -> Self {
-        Self { kind, trouble: Trouble::None, erred: false }
+        Self { kind, unbegun: false, trouble: Trouble::None, erred: false }
     }
 
     pub(crate) fn note<T>(&mut self, answer: QueryResult<T>) -> QueryResult<T> {
@@ -98,19 +115,51 @@ impl Conn {
 
     /// Sends statements together. They take effect in their order, or one fails: tells which.
     pub(crate) fn send(&mut self, turn: &Turn<'_>) -> Result<(), (usize, Error)> {
+        if turn.len() == 0 {
+            return Ok(());
+        }
+        self.begin_now().map_err(|error| (0, error))?;
+        self.send_within(turn, Bounds::default())
+    }
+
+    /// As [`Self::send`], and begins the transaction with it where that was not done yet. For questions alone: if the server
+    /// does not begin it, they are asked outside of it.
+    pub(crate) fn ask_first(&mut self, turn: &Turn<'_>) -> QueryResult<()> {
+        let bounds = Bounds { begins: std::mem::take(&mut self.unbegun), ..Bounds::default() };
+        self.send_within(turn, bounds).map_err(|(_, error)| error)
+    }
+
+    fn send_within(&mut self, turn: &Turn<'_>, bounds: Bounds) -> Result<(), (usize, Error)> {
         let sent = match &mut self.kind {
             Kind::Sqlite(conn) => turn.run(conn),
-            Kind::Postgres(link) => link.driver.block_on(turn.send(&link.conn)),
+            Kind::Postgres(link) => link.driver.block_on(turn.send(&link.conn, bounds)),
         };
         sent.inspect_err(|(_, error)| self.see(error))
+    }
+
+    /// Sends statements of a transaction that has begun, and commits behind them: all of them take effect, or none.
+    pub(crate) fn finish(&mut self, turn: &Turn<'_>, before_commit: impl FnOnce()) -> QueryResult<()> {
+        let finished = match &mut self.kind {
+            Kind::Sqlite(conn) => turn.run(conn).map_err(|(_, error)| error).and_then(|()| {
+                before_commit();
+                commit(conn)
+            }),
+            Kind::Postgres(link) => {
+                before_commit();
+                let bounds = Bounds { commits: true, ..Bounds::default() };
+                match link.driver.block_on(turn.send(&link.conn, bounds)) {
+                    Ok(()) => link.change_depth(TransactionDepthChange::DecreaseDepth),
+                    Err((_, error)) => Err(error),
+                }
+            }
+        };
+        self.note(finished)
     }
 
     /// Writes all of them, or fails.
     pub(crate) fn write(&mut self, effects: Effects<'_>) -> QueryResult<()> {
         let mut turn = Turn::default();
-        if !effects.is_empty() {
-            turn.add(effects);
-        }
+        turn.add_some(effects);
         self.send(&turn).map_err(|(_, error)| error)
     }
 
@@ -128,12 +177,24 @@ impl Conn {
         self.trouble = Trouble::Broken;
     }
 
-    /// Opens a transaction that takes SQLite's only write lock at once, so that it never fails half-way for the lock.
+    /// Opens a transaction that takes SQLite's only write lock at once, so that it never fails half-way for the lock. A
+    /// server is told with the first statement.
     pub(crate) fn begin_write(&mut self) -> QueryResult<()> {
         let begun = match &mut self.kind {
             Kind::Sqlite(conn) => AnsiTransactionManager::begin_transaction_sql(conn, "BEGIN IMMEDIATE"),
-            Kind::Postgres(conn) => begin(&mut **conn),
+            Kind::Postgres(link) => link.change_depth(TransactionDepthChange::IncreaseDepth),
         };
+        self.unbegun = begun.is_ok() && matches!(self.kind, Kind::Postgres(_));
+        self.note(begun)
+    }
+
+    /// Begins the transaction if nothing was asked in it yet.
+    pub(crate) fn begin_now(&mut self) -> QueryResult<()> {
+        let begun = match &mut self.kind {
+            Kind::Postgres(link) if self.unbegun => link.batch_execute("BEGIN"),
+            Kind::Sqlite(_) | Kind::Postgres(_) => Ok(()),
+        };
+        self.unbegun &= begun.is_err();
         self.note(begun)
     }
 
@@ -175,7 +236,10 @@ impl Conn {
     pub(crate) fn abandon(&mut self) -> bool {
         match &mut self.kind {
             Kind::Sqlite(conn) => abandon(conn),
-            Kind::Postgres(conn) => abandon(&mut **conn),
+            Kind::Postgres(link) if std::mem::take(&mut self.unbegun) => {
+                link.change_depth(TransactionDepthChange::DecreaseDepth).is_ok()
+            }
+            Kind::Postgres(link) => abandon(&mut **link),
         }
     }
 }

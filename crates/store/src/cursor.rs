@@ -15,6 +15,7 @@ use crate::effects::{Effect, Effects, Part};
 use crate::fixed::{Bind, fixed};
 use crate::rooms::{RoomStatus, Seen, status_code};
 use crate::row::{Cell, Many, Row};
+use crate::turn::{Asked, Turn};
 use crate::{StoreError, Tx};
 
 /// Accepts an application message: the version stays, so that messages do not disturb each other. Its timestamp is after
@@ -48,6 +49,8 @@ pub(crate) struct Cursor {
     last_seq: i64,
 }
 
+type Locking<'a> = Asked<'a, (BigInt, BigInt, Integer, BigInt, BigInt), (i64, i64, i32, i64, i64)>;
+
 fn lock(tx: &mut Tx<'_>, room: &RoomUri) -> Result<Option<Cursor>, StoreError> {
     let parts: &'static [&'static str] = match &tx.kind {
         // It has its only writer.
@@ -56,9 +59,12 @@ fn lock(tx: &mut Tx<'_>, room: &RoomUri) -> Result<Option<Cursor>, StoreError> {
             &["SELECT epoch, version, status, last_accepted, last_seq FROM rooms WHERE uri = ", " FOR UPDATE"]
         }
     };
-    let statement = fixed::<(BigInt, BigInt, Integer, BigInt, BigInt)>(parts, [Bind::Text(room.as_str())]);
-    let row = db!(tx, |c| statement.get_result::<(i64, i64, i32, i64, i64)>(c).optional())?;
-    Ok(row.map(|(epoch, version, status, last_accepted, last_seq)| {
+    let asked: Locking<'_> = Asked::new(fixed(parts, [Bind::Text(room.as_str())]));
+    let mut turn = Turn::default();
+    turn.add(&asked);
+    tx.ask_first(&turn)?;
+    drop(turn);
+    Ok(asked.answer().map(|(epoch, version, status, last_accepted, last_seq)| {
         let runs = [RoomStatus::Active, RoomStatus::Followed].map(status_code).contains(&status);
         Cursor { epoch, version, runs, last_accepted, last_seq }
     }))

@@ -30,6 +30,12 @@ impl<'a> Effects<'a> {
         }
     }
 
+    /// These, and then others.
+    pub(crate) fn and(mut self, others: Self) -> Self {
+        self.0.extend(others.0);
+        self
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

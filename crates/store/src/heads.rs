@@ -5,7 +5,7 @@
 //! numbers have no gaps, and nothing appears before what is there already.
 
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Binary};
+use diesel::sql_types::{BigInt, Binary, Text};
 
 use crate::conn::Kind;
 use crate::convert::{number, to_db};
@@ -16,7 +16,7 @@ use crate::turn::Asked;
 use crate::{Conn, StoreError};
 
 /// An order, whose rows wait for their number on a stage unless they got it with their effect.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Head {
     Audit,
     Streams,
@@ -54,40 +54,44 @@ pub(crate) fn lock(conn: &mut Conn, head: Head) -> Result<Held, StoreError> {
 }
 
 /// As [`lock`], for the transaction that the rows come from. It waits for nobody, for it holds rooms; and what was
-/// staged before goes first, so that the order of a room's transactions is kept. `None` if its rows must be staged: also
-/// where more than the commit may follow (`last`), for nobody is to wait for the head while its holder waits for a room.
-pub(crate) fn seize(conn: &Conn, head: Head, last: bool) -> Option<Seizing> {
-    if !last && matches!(conn.kind, Kind::Postgres(_)) {
+/// staged before goes first, so that the order of a room's transactions is kept. A head that is not given then has its
+/// rows staged: also where more than the commit may follow (`last`), for nobody is to wait for the head while its holder
+/// waits for a room.
+pub(crate) fn seize(conn: &Conn, heads: &[Head], last: bool) -> Option<Seizing> {
+    let postgres = matches!(conn.kind, Kind::Postgres(_));
+    if postgres && !last {
         return None;
     }
+    let end = if postgres { ") FOR UPDATE SKIP LOCKED" } else { ")" };
     // The oldest is asked for by its number, for PostgreSQL reads all pages of a table that was full before.
-    let parts: &'static [&'static str] = match (&conn.kind, head) {
-        (Kind::Sqlite(_), Head::Audit) => &[
-            "SELECT size, edge FROM heads WHERE (SELECT id FROM audit_stage ORDER BY id LIMIT 1) IS NULL AND name = ",
-            "",
-        ],
-        (Kind::Sqlite(_), Head::Streams) => &[
-            "SELECT size, edge FROM heads WHERE (SELECT id FROM stream_stage ORDER BY id LIMIT 1) IS NULL AND name = ",
-            "",
-        ],
-        (Kind::Postgres(_), Head::Audit) => &[
-            "SELECT size, edge FROM heads WHERE (SELECT id FROM audit_stage ORDER BY id LIMIT 1) IS NULL AND name = ",
-            " FOR UPDATE SKIP LOCKED",
-        ],
-        (Kind::Postgres(_), Head::Streams) => &[
-            "SELECT size, edge FROM heads WHERE (SELECT id FROM stream_stage ORDER BY id LIMIT 1) IS NULL AND name = ",
-            " FOR UPDATE SKIP LOCKED",
-        ],
+    let parts: Vec<&'static str> = match (heads.contains(&Head::Audit), heads.contains(&Head::Streams)) {
+        (false, false) => return None,
+        (true, false) => vec![SEIZED, AUDIT_IS_DUE, end],
+        (false, true) => vec![SEIZED, STREAMS_ARE_DUE, end],
+        (true, true) => vec![SEIZED, AUDIT_IS_DUE, " OR ", STREAMS_ARE_DUE, end],
     };
-    Some(Asked::new(fixed(parts, [Bind::Text(head.name())])))
+    Some(Asked::new(fixed(parts, [])))
 }
 
-/// The question for a head that nobody else holds.
-pub(crate) type Seizing = Asked<'static, (BigInt, Binary), (i64, Vec<u8>)>;
+const SEIZED: &str = "SELECT name, size, edge FROM heads WHERE (";
+const AUDIT_IS_DUE: &str = "name = 'audit' AND (SELECT id FROM audit_stage ORDER BY id LIMIT 1) IS NULL";
+const STREAMS_ARE_DUE: &str = "name = 'streams' AND (SELECT id FROM stream_stage ORDER BY id LIMIT 1) IS NULL";
 
-/// The head, if it was free.
-pub(crate) fn seized(asked: Seizing) -> Result<Option<Held>, StoreError> {
-    asked.answer().map(held).transpose()
+/// The question for heads that nobody else holds.
+pub(crate) type Seizing = Asked<'static, (Text, BigInt, Binary), (String, i64, Vec<u8>)>;
+
+/// Those that were free.
+pub(crate) struct Seized(Vec<(String, i64, Vec<u8>)>);
+
+impl Seized {
+    pub(crate) fn of(asked: Option<Seizing>) -> Self {
+        Self(asked.map(Asked::answers).unwrap_or_default())
+    }
+
+    pub(crate) fn take(&mut self, head: Head) -> Result<Option<Held>, StoreError> {
+        let found = self.0.iter().position(|(name, ..)| name == head.name());
+        found.map(|at| self.0.swap_remove(at)).map(|(_, size, edge)| held((size, edge))).transpose()
+    }
 }
 
 fn held((size, edge): (i64, Vec<u8>)) -> Result<Held, StoreError> {

@@ -13,7 +13,7 @@ use crate::audit::writer::{Identity, Writer};
 use crate::changes::{Changes, Touched};
 use crate::conn::Trouble;
 use crate::failpoint::failpoint;
-use crate::later::{Later, Then};
+use crate::later::{Later, Stop, Then};
 use crate::store::Database;
 use crate::{Conn, Options, StoreError, Tx};
 
@@ -259,14 +259,16 @@ impl Worker {
         };
         let start = self.writer.mark();
         let outcome = transact(&mut conn, &mut self.writer, &self.changes, batch);
-        let trouble = conn.take_trouble();
+        let broken = conn.take_trouble() == Trouble::Broken;
+        // A server that goes down may have committed and say that it is going down.
+        let usable = !broken && conn.abandon();
         let end = match outcome {
             Ok(touched) => End::Done(touched),
             Err(Stop::Before(error)) => {
                 self.writer.reset(start);
                 End::Undone(error)
             }
-            Err(Stop::Commit(_)) if trouble == Trouble::Broken => {
+            Err(Stop::Commit(_)) if !usable => {
                 self.writer.renew(); // whether its last records exist is unknown, so its chain ends here
                 End::Unknown
             }
@@ -275,7 +277,7 @@ impl Worker {
                 End::Undone(error)
             }
         };
-        if trouble != Trouble::Broken && conn.abandon() {
+        if usable {
             self.conn = Some(conn); // any other connection is dropped, and its transaction with it
         }
         end
@@ -288,12 +290,6 @@ impl Worker {
 )]
 fn pause(time: Duration) {
     std::thread::sleep(time);
-}
-
-/// Where a transaction stopped.
-enum Stop {
-    Before(StoreError),
-    Commit(StoreError),
 }
 
 fn transact(conn: &mut Conn, writer: &mut Writer, changes: &Changes, batch: &mut Batch<'_>) -> Result<Touched, Stop> {
@@ -309,7 +305,7 @@ fn transact(conn: &mut Conn, writer: &mut Writer, changes: &Changes, batch: &mut
         // undone, and each is told its own failure when it is tried again.
         let kept_back = !retried && job.only_appends();
         if !kept_back {
-            touched.join(later.flush(conn, writer, Then::More).map_err(Stop::Before)?);
+            touched.join(later.flush(conn, writer, Then::More)?);
         }
         let mark = (writer.mark(), later.mark());
         conn.take_erred();
@@ -320,10 +316,10 @@ fn transact(conn: &mut Conn, writer: &mut Writer, changes: &Changes, batch: &mut
         let mut keep = job.run(&mut tx);
         let mut changed = tx.touched();
         if keep && !kept_back {
-            let then = if batch.close_after(number) { Then::Commit } else { Then::More };
+            let then = if batch.close_after(number) { Then::Last } else { Then::More };
             match later.flush(conn, writer, then) {
                 Ok(written) => changed.join(written),
-                Err(error) => {
+                Err(Stop::Before(error) | Stop::Commit(error)) => {
                     batch.fail(number, error);
                     keep = false;
                 }
@@ -351,15 +347,9 @@ fn transact(conn: &mut Conn, writer: &mut Writer, changes: &Changes, batch: &mut
         conn.rollback().map_err(before)?;
         return Ok(touched);
     }
-    touched.join(later.flush(conn, writer, Then::Told(changes, touched)).map_err(Stop::Before)?);
-    // Workers that found nothing to do are passed over, so that a test knows which transaction it ends in.
-    let point = |label| {
-        if !touched.is_empty() {
-            failpoint(label)
-        }
-    };
-    point("lane.before_commit");
-    conn.commit().map_err(|error| Stop::Commit(error.into()))?;
-    point("lane.after_commit");
+    touched.join(later.flush(conn, writer, Then::End(changes, touched))?);
+    if !touched.is_empty() {
+        failpoint("lane.after_commit");
+    }
     Ok(touched)
 }

@@ -2,6 +2,7 @@
 //! database together.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::answers::{self, AnswerRow};
 use crate::audit::place::{self, Written};
@@ -9,14 +10,12 @@ use crate::audit::writer::Writer;
 use crate::changes::{Changes, Touched};
 use crate::cursor::{self, Cursor};
 use crate::effects::Effects;
-use crate::heads::{self, Head, Held, Seizing};
+use crate::failpoint::failpoint;
+use crate::heads::{self, Head, Held, Seized, Seizing};
 use crate::outbox::{self, Lengthening, OwedRow};
 use crate::streams;
 use crate::turn::Turn;
 use crate::{Conn, StoreError};
-
-/// Most records that are signed by the lane itself: a thread takes as long to start as a few signatures.
-const FEW: usize = 3;
 
 pub(crate) struct EventRow {
     pub(crate) room: String,
@@ -64,10 +63,24 @@ row!(WriterRow => audit_writers (writer, public_key, next_seq, last_hash));
 pub(crate) enum Then<'c> {
     /// More of it.
     More,
-    /// Nothing but the commit.
-    Commit,
-    /// The same, and other processes are told with it: also of what was touched before.
-    Told(&'c Changes, Touched),
+    /// Nothing but its end.
+    Last,
+    /// Its end, of which other processes are told: also of what was touched before.
+    End(&'c Changes, Touched),
+}
+
+/// Where a transaction stopped.
+pub(crate) enum Stop {
+    /// Before it was to be committed.
+    Before(StoreError),
+    /// Where it was: nobody may know whether it is.
+    Commit(StoreError),
+}
+
+impl From<StoreError> for Stop {
+    fn from(error: StoreError) -> Self {
+        Self::Before(error)
+    }
 }
 
 /// What is kept back, in the order of the jobs.
@@ -109,28 +122,27 @@ impl Later {
     }
 
     /// Writes all of it, and tells what that has touched. It takes two turns: one for what must be known, while the records
-    /// are signed, and one for all that is written.
-    pub(crate) fn flush(&mut self, conn: &mut Conn, writer: &Writer, then: Then<'_>) -> Result<Touched, StoreError> {
+    /// are signed, and one for all that is written, with the commit where the transaction ends.
+    pub(crate) fn flush(&mut self, conn: &mut Conn, writer: &Writer, then: Then<'_>) -> Result<Touched, Stop> {
         let last = !matches!(then, Then::More);
         let Self { rooms, answers, events, owed, payloads, staged, writers, records } = std::mem::take(self);
         let lanes = outbox::owing(&owed)?;
-        let (ends, signatures) = beside(
-            || writer.sign(&records),
-            records.len() > FEW,
-            || {
-                let streams = if staged.is_empty() { None } else { heads::seize(conn, Head::Streams, last) };
-                let log = place::Asking::new(conn, &records, last);
-                let answers = answers::Writing::new(&answers);
-                // Replacing an answer may wait for somebody, and nobody may wait who holds a head: so a job's own come first,
-                // and where one of many is to be replaced each job is tried alone.
-                let answers = match then {
-                    Then::Told(..) => Some(answers),
-                    Then::More | Then::Commit => answers.finish(conn).map(|()| None)?,
-                };
-                Ends::ask(conn, answers, &lanes, streams, log)
-            },
-        )?;
-        let records: Vec<_> = records.into_iter().zip(signatures).collect();
+        let records = Arc::new(records);
+        let signing = writer.sign(&records);
+        let log = place::Asking::new(&records);
+        let mut wanted = Vec::new();
+        wanted.extend(log.as_ref().map(|_| Head::Audit));
+        wanted.extend((!staged.is_empty()).then_some(Head::Streams));
+        let heads = heads::seize(conn, &wanted, last);
+        let answers = answers::Writing::new(&answers);
+        // Replacing an answer may wait for somebody, and nobody may wait who holds a head: so a job's own come first, and
+        // where one of many is to be replaced each job is tried alone.
+        let answers = match then {
+            Then::End(..) => Some(answers),
+            Then::More | Then::Last => answers.finish(conn).map(|()| None)?,
+        };
+        let ends = Ends::ask(conn, answers, &lanes, heads, log)?;
+        let signatures = signing.done()?;
         let mut effects = Effects::default();
         cursor::write(&mut effects, rooms);
         effects.insert(events);
@@ -138,20 +150,32 @@ impl Later {
         effects.insert(payloads);
         let streams = streams::write(&mut effects, staged, ends.streams)?;
         let mut log = Effects::default();
-        let audit = place::write(conn, &mut log, writer.known(), (writers, &records), ends.log).map_err(unavailable)?;
+        let signed = (&records[..], &signatures[..]);
+        let audit = place::write(conn, &mut log, writer.known(), writers, signed, ends.log).map_err(unavailable)?;
         let mut all = Touched::default();
         owing.into_iter().chain(streams).chain(audit).for_each(|topic| all.add(topic));
         let message = match then {
-            Then::Told(changes, before) => changes.announce(before.with(all)),
-            Then::More | Then::Commit => None,
+            Then::End(changes, before) => changes.announce(before.with(all)),
+            Then::More | Then::Last => None,
         };
-        let told = conn.announcement(message.as_deref());
-        let records_at = (!log.is_empty()).then(|| usize::from(!effects.is_empty()));
         let mut turn = Turn::default();
-        for some in [effects, log, told].into_iter().filter(|some| !some.is_empty()) {
-            turn.add(some);
+        match then {
+            // What fails is undone, and each job is told its own failure when it is tried again, alone.
+            Then::End(_, before) => {
+                turn.add_some(effects.and(log).and(conn.announcement(message.as_deref())));
+                conn.begin_now().map_err(StoreError::from)?;
+                // Workers that found nothing to do are passed over, so that a test knows which transaction it ends in.
+                let label = (!before.with(all).is_empty()).then_some("lane.before_commit");
+                let ended = conn.finish(&turn, || label.into_iter().for_each(failpoint));
+                ended.map_err(|error| Stop::Commit(error.into()))?;
+            }
+            Then::More | Then::Last => {
+                let records_at = (!log.is_empty()).then(|| usize::from(!effects.is_empty()));
+                turn.add_some(effects);
+                turn.add_some(log);
+                conn.send(&turn).map_err(|(number, error)| told_apart(Some(number) == records_at, error))?;
+            }
         }
-        conn.send(&turn).map_err(|(number, error)| told_apart(Some(number) == records_at, error))?;
         Ok(all)
     }
 }
@@ -168,22 +192,28 @@ impl Ends {
         conn: &mut Conn,
         answers: Option<answers::Writing<'_>>,
         lanes: &[Lengthening<'_>],
-        streams: Option<Seizing>,
+        heads: Option<Seizing>,
         log: Option<place::Asking<'_>>,
     ) -> Result<Self, StoreError> {
         let mut turn = Turn::default();
         answers.iter().for_each(|answers| answers.ask(&mut turn));
         outbox::lengthen(&mut turn, lanes);
-        streams.iter().for_each(|head| turn.add(head));
-        let records_at = turn.len();
-        log.iter().for_each(|log| log.ask(&mut turn));
+        let records_at = if log.is_some() { turn.len() } else { usize::MAX };
+        if let Some(heads) = &heads {
+            turn.add(heads);
+            log.iter().for_each(|log| turn.add(log));
+        }
         conn.send(&turn).map_err(|(number, error)| told_apart(number >= records_at, error))?;
         drop(turn);
         if !answers.is_none_or(|answers| answers.are_new()) {
             return Err(StoreError::Undone);
         }
-        let streams = streams.map(heads::seized).transpose()?.flatten();
-        Ok(Self { streams, log: log.map(place::Asking::answer).transpose()?.flatten() })
+        let mut heads = Seized::of(heads);
+        let log = match (log, heads.take(Head::Audit)?) {
+            (Some(log), Some(held)) => log.answer(held)?,
+            _ => None,
+        };
+        Ok(Self { streams: heads.take(Head::Streams)?, log })
     }
 }
 
@@ -194,21 +224,4 @@ fn told_apart(of_records: bool, error: diesel::result::Error) -> StoreError {
 
 fn unavailable(error: StoreError) -> StoreError {
     StoreError::AuditUnavailable(error.into())
-}
-
-/// Does both, `first` on a thread of its own if that pays and there is one to be had.
-fn beside<A: Send, B>(
-    first: impl Fn() -> A + Sync,
-    pays: bool,
-    second: impl FnOnce() -> Result<B, StoreError>,
-) -> Result<(B, A), StoreError> {
-    std::thread::scope(|scope| {
-        let thread =
-            pays.then(|| std::thread::Builder::new().name("store-signer".to_owned()).spawn_scoped(scope, &first));
-        let second = second()?;
-        match thread {
-            Some(Ok(thread)) => Ok((second, thread.join().map_err(|_| StoreError::Panicked)?)),
-            Some(Err(_)) | None => Ok((second, first())),
-        }
-    })
 }

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Binary};
 use uuid::Uuid;
 
 use super::commitment::sha256;
@@ -14,7 +13,6 @@ use crate::effects::Effects;
 use crate::fixed::{Bind, fixed};
 use crate::later::{Later, WriterRow};
 use crate::schema::audit_writers;
-use crate::turn::Asked;
 use crate::{Conn, StoreError};
 
 /// What a staged record is worth.
@@ -37,16 +35,18 @@ pub(super) fn register(later: &mut Later, writer: Uuid, public_key: &[u8]) {
     });
 }
 
-/// The question for the end of a writer's chain.
-pub(super) type Looking<'a> = Asked<'a, (BigInt, Binary), (i64, Vec<u8>)>;
+/// The number of the next record of a chain, and the hash of the last.
+pub(super) type ChainEnd = (i64, Vec<u8>);
 
-pub(super) fn look(writer: &Uuid) -> Looking<'_> {
-    let parts = &["SELECT next_seq, last_hash FROM audit_writers WHERE writer = ", ""];
-    Asked::new(fixed(parts, [Bind::Bytes(writer.as_bytes())]))
+/// Where the end of a writer's chain stands.
+#[diesel::dsl::auto_type(no_type_alias)]
+pub(super) fn end(writer: &Uuid) -> _ {
+    let writer: &[u8] = writer.as_bytes();
+    audit_writers::table.filter(audit_writers::writer.eq(writer))
 }
 
 /// Whether a chain that ends there is continued by `first`; one that has not begun is by its first record.
-pub(super) fn is_continued(end: Option<(i64, Vec<u8>)>, first: &Leaf) -> Result<bool, StoreError> {
+pub(super) fn is_continued(end: Option<ChainEnd>, first: &Leaf) -> Result<bool, StoreError> {
     Ok(end.unwrap_or_else(|| (0, vec![0; 32])) == (to_db(first.writer_seq)?, first.previous.to_vec()))
 }
 

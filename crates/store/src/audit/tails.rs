@@ -88,7 +88,10 @@ struct Tail {
     seq: u64,
 }
 
-type Found = (i32, String, i64, i64);
+pub(super) type Found = (i32, String, i64, i64);
+
+pub(super) const COLUMNS: (audit_tails::dimension, audit_tails::name, audit_tails::number, audit_tails::seq) =
+    (audit_tails::dimension, audit_tails::name, audit_tails::number, audit_tails::seq);
 
 /// The question for the tails of names.
 pub(super) struct Searching<'n> {
@@ -105,28 +108,38 @@ impl<'n> Searching<'n> {
     }
 }
 
+impl<'n> Searching<'n> {
+    /// Where they stand, and others with them.
+    pub(super) fn wanted(&self) -> Wanted<'n> {
+        let (of, called): (BTreeSet<i32>, BTreeSet<&String>) =
+            self.names.iter().map(|(dimension, name)| (dimension.code(), *name)).unzip();
+        wanted(of.into_iter().collect(), called.into_iter().collect())
+    }
+
+    pub(super) fn keep(&self, found: Found) {
+        self.found.borrow_mut().push(found);
+    }
+}
+
+#[diesel::dsl::auto_type(type_case = "PascalCase")]
+fn wanted<'n>(of: Vec<i32>, called: Vec<&'n String>) -> _ {
+    audit_tails::table.filter(audit_tails::dimension.eq_any(of)).filter(audit_tails::name.eq_any(called))
+}
+
 /// SQLite is asked name by name, with a statement that it has prepared before; PostgreSQL for all at once.
 impl Statement for Searching<'_> {
     fn run(&self, conn: &mut SqliteConnection) -> QueryResult<()> {
         for (dimension, name) in &self.names {
-            let tail = tails().filter(audit_tails::dimension.eq(dimension.code())).filter(audit_tails::name.eq(name));
+            let tail = audit_tails::table.find((dimension.code(), name)).select(COLUMNS);
             self.found.borrow_mut().extend(diesel::RunQueryDsl::first(tail, conn).optional()?);
         }
         Ok(())
     }
 
     fn send<'c>(&'c self, mut conn: &'c AsyncPgConnection) -> LocalBoxFuture<'c, QueryResult<()>> {
-        let (of, called): (BTreeSet<i32>, BTreeSet<&String>) =
-            self.names.iter().map(|(dimension, name)| (dimension.code(), *name)).unzip();
-        let tails = tails().filter(audit_tails::dimension.eq_any(of)).filter(audit_tails::name.eq_any(called));
-        let found = diesel_async::RunQueryDsl::load(tails, &mut conn);
+        let found = diesel_async::RunQueryDsl::load(self.wanted().select(COLUMNS), &mut conn);
         found.map(|found| found.map(|found| drop(self.found.replace(found)))).boxed_local()
     }
-}
-
-#[diesel::dsl::auto_type(no_type_alias)]
-fn tails() -> _ {
-    audit_tails::table.select((audit_tails::dimension, audit_tails::name, audit_tails::number, audit_tails::seq))
 }
 
 /// The tails of all names of a batch.

@@ -3,6 +3,7 @@
 //! missing, or that somebody else put into the database, is noticed by the sequencer of any replica.
 
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use data_encoding::HEXLOWER;
@@ -49,7 +50,8 @@ impl Mark {
 
 pub(crate) struct Writer {
     identity: Identity,
-    key: Ed25519KeyPair,
+    key: Arc<Ed25519KeyPair>,
+    signer: Option<SyncSender<Work>>,
     mark: Mark,
     known: Arc<Known>,
 }
@@ -57,7 +59,9 @@ pub(crate) struct Writer {
 impl Writer {
     pub(crate) fn new(identity: Identity, known: Arc<Known>) -> Result<Self, StoreError> {
         let key = Ed25519KeyPair::generate().map_err(|_| StoreError::Open("no random numbers".into()))?;
-        Ok(Self { identity, key, mark: Mark::start(), known })
+        let key = Arc::new(key);
+        let signer = signer(Arc::clone(&key)).ok();
+        Ok(Self { identity, key, signer, mark: Mark::start(), known })
     }
 
     /// What the writers of this process have written.
@@ -120,10 +124,52 @@ impl Writer {
         Ok(())
     }
 
-    /// The signatures of records that it has chained.
-    pub(crate) fn sign(&self, records: &[Written]) -> Vec<Vec<u8>> {
-        records.iter().map(|record| self.key.sign(&record.core).as_ref().to_vec()).collect()
+    /// Has records signed that it has chained, on another thread if there are many.
+    pub(crate) fn sign(&self, records: &Arc<Vec<Written>>) -> Signing {
+        let (reply, signed) = sync_channel(1);
+        let many = self.signer.as_ref().filter(|_| records.len() > FEW);
+        match many.map(|signer| signer.send((Arc::clone(records), reply))) {
+            Some(Ok(())) => Signing::Elsewhere(signed),
+            Some(Err(_)) | None => Signing::Done(signatures(&self.key, records)),
+        }
     }
+}
+
+/// Most records that are signed by the lane itself: another thread takes as long to wake as a few signatures.
+const FEW: usize = 3;
+
+/// Records to be signed, and where their signatures go.
+type Work = (Arc<Vec<Written>>, SyncSender<Vec<Vec<u8>>>);
+
+/// The signatures of records, made or on their way.
+pub(crate) enum Signing {
+    Done(Vec<Vec<u8>>),
+    Elsewhere(Receiver<Vec<Vec<u8>>>),
+}
+
+impl Signing {
+    /// Waits for them.
+    pub(crate) fn done(self) -> Result<Vec<Vec<u8>>, StoreError> {
+        match self {
+            Self::Done(signatures) => Ok(signatures),
+            Self::Elsewhere(signed) => signed.recv().map_err(|_| StoreError::Panicked),
+        }
+    }
+}
+
+/// Starts a thread that signs, until nobody gives it work any more.
+fn signer(key: Arc<Ed25519KeyPair>) -> std::io::Result<SyncSender<Work>> {
+    let (sender, work) = sync_channel::<Work>(1);
+    std::thread::Builder::new().name("store-signer".to_owned()).spawn(move || {
+        for (records, reply) in work {
+            let _ = reply.send(signatures(&key, &records)); // a lane that failed does not wait for them
+        }
+    })?;
+    Ok(sender)
+}
+
+fn signatures(key: &Ed25519KeyPair, records: &[Written]) -> Vec<Vec<u8>> {
+    records.iter().map(|record| key.sign(&record.core).as_ref().to_vec()).collect()
 }
 
 /// A record whose fields are salted and committed to: all of its work that does not depend on its place in the chain.
