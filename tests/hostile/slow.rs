@@ -1,16 +1,31 @@
 use std::io::{Read as _, Write as _};
+use std::time::Duration;
 
 use actix_web::web::Bytes;
-use futures_util::stream::{self, StreamExt as _};
+use futures_util::stream::{self, BoxStream, StreamExt as _};
 use portcullis::peer::Endpoint;
 use reqwest::{Body, Certificate, Client, Identity};
+use tokio::time::interval;
 
 use crate::harness::Gateway;
 
-/// A request that stops half-way is given up by the door.
+/// Time from one octet to the next.
+const DROP: Duration = Duration::from_millis(20);
+
+/// A request that stops half-way is given up by the door, and so is one that goes on for ever, an octet at a time.
 pub(super) async fn assert_given_up(by: &Gateway, to: &Gateway, endpoint: &Endpoint, good: &[u8]) {
     let half = Bytes::copy_from_slice(&good[..good.len() / 2]);
-    let body = stream::once(async move { Ok::<_, std::io::Error>(half) }).chain(stream::pending());
+    let stops = stream::once(async move { half }).chain(stream::pending());
+    let drip = stream::unfold(interval(DROP), |mut drops| async {
+        drops.tick().await;
+        Some((Bytes::from_static(b"\0"), drops))
+    });
+    let stopped = assert_answered_408(by, to, endpoint, stops.boxed());
+    tokio::join!(stopped, assert_answered_408(by, to, endpoint, drip.boxed()));
+}
+
+async fn assert_answered_408(by: &Gateway, to: &Gateway, endpoint: &Endpoint, body: BoxStream<'static, Bytes>) {
+    let body = body.map(Ok::<_, std::io::Error>);
     let path = match endpoint {
         Endpoint::KeyMaterial(user) => format!("keyMaterial/{}", tail(user.as_str())),
         Endpoint::Update(room) => format!("update/{}", tail(room.as_str())),
