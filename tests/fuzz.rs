@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::decoders::{TARGETS, Target, seeds};
+use super::decoders::{TARGETS, Target, misunderstood, seeds, unasked};
 
 /// Names a folder that [`every_decoder_takes_a_seed`] writes the seeds to, one folder a target.
 const SEEDS: &str = "PORTCULLIS_SEEDS";
@@ -30,6 +30,9 @@ macro_rules! corpus {
         fn $test() {
             replay(super::decoders::$target);
         })+
+
+        /// The targets whose corpus is replayed.
+        const REPLAYED: &[&str] = &[$(super::decoders::$target.name),+];
     };
 }
 
@@ -42,6 +45,10 @@ corpus! {
     the_corpus_of_groups_holds: GROUPS;
     the_corpus_of_handshakes_holds: HANDSHAKES;
     the_corpus_of_doors_holds: DOORS;
+    the_corpus_of_federation_holds: FEDERATION;
+    the_corpus_of_log_holds: LOG;
+    the_corpus_of_export_holds: EXPORT;
+    the_corpus_of_records_holds: RECORDS;
 }
 
 #[test]
@@ -53,6 +60,13 @@ fn every_target_has_a_binary_and_a_corpus_and_nothing_else_has() {
             found.map(|entry| entry.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned()).collect();
         assert_eq!(found, names, "{folder}");
     }
+    assert_eq!(REPLAYED.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>(), names);
+}
+
+#[test]
+fn every_route_has_a_seed_that_it_understands() {
+    assert_eq!(misunderstood(), Vec::<String>::new());
+    assert_eq!(unasked(), Vec::<&str>::new());
 }
 
 #[test]

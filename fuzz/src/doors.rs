@@ -2,9 +2,11 @@
 
 use std::path::PathBuf;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use portcullis::audit::{self, ExportError};
 use portcullis::config::{Config, Source};
-use portcullis::http::token::AUDIENCE;
+use portcullis::http::token::{AUDIENCE, TokenKey};
 use portcullis::{admin, provider};
 use serde_json::{Value, json};
 
@@ -12,6 +14,7 @@ use super::Decoder;
 use super::edits::edited;
 use super::endpoints::part;
 use super::gate::{ALICE, CONFIG, Door, Gate, PHONE, Request, escaped};
+use super::seeds::Named;
 
 pub(super) const DOORS: &[Decoder] = &[
     Decoder { name: "token", run: token },
@@ -21,6 +24,9 @@ pub(super) const DOORS: &[Decoder] = &[
     Decoder { name: "header of a token", run: header },
     Decoder { name: "key set", run: key_set },
     Decoder { name: "request", run: request },
+    Decoder { name: "head of a request", run: head },
+    Decoder { name: "stream of events", run: stream },
+    Decoder { name: "key of tokens", run: token_key },
     Decoder { name: "gateway.yaml", run: configuration },
     Decoder { name: "collector's answer", run: collector },
 ];
@@ -61,7 +67,7 @@ fn claims(mut bytes: &[u8]) -> bool {
 fn claims_of_a_person(bytes: &[u8]) -> bool {
     Gate::with(|gate| {
         let token = gate.signed(gate.header().as_bytes(), bytes);
-        let asked = Request { door: Door::Admin, method: "GET", target: "/v1/status", token: Some(&token), body: &[] };
+        let asked = Request { token: Some(&token), ..Request::of(Door::Admin, "GET", "/v1/status") };
         let status = gate.send(&asked);
         assert!(matches!(status, 200 | 400 | 401 | 403), "status {status}");
         status == 200
@@ -97,11 +103,28 @@ fn key_set(bytes: &[u8]) -> bool {
 
 /// Which route, then what stands in its path, its query and its body.
 fn request(bytes: &[u8]) -> bool {
-    let Some((&which, mut bytes)) = bytes.split_first() else { return false };
-    let (Some(segments), Some(query)) = (part(&mut bytes), part(&mut bytes)) else { return false };
-    let Some((door, method, path)) = routes().into_iter().nth(usize::from(which)) else { return false };
-    let mut target = String::new();
+    answered(bytes).is_some_and(|(_, status)| status < 300)
+}
+
+/// The route that an input asks, and the status that it is answered with.
+fn answered(bytes: &[u8]) -> Option<(String, u16)> {
+    let (&which, mut bytes) = bytes.split_first()?;
+    let (segments, query) = (part(&mut bytes)?, part(&mut bytes)?);
+    let (door, method, path) = routes().into_iter().nth(usize::from(which))?;
+    let mut target = filled(path, segments);
+    if !query.is_empty() {
+        let graphic = query.iter().filter(|byte| byte.is_ascii_graphic() && **byte != b'#');
+        target = format!("{target}?{}", graphic.map(|byte| char::from(*byte)).collect::<String>());
+    }
+    let status = Gate::with(|gate| gate.send(&Request { body: bytes, ..Request::of(door, &method, &target) }));
+    assert!(status != 500 && status != 401, "`{method} {target}` is answered with {status}");
+    Some((format!("{method} {target}"), status))
+}
+
+/// A path with these lines in the places of its identifiers.
+fn filled(path: &str, segments: &[u8]) -> String {
     let mut segments = segments.split(|byte| *byte == b'\n');
+    let mut target = String::new();
     for (number, piece) in path.split(['{', '}']).enumerate() {
         if number % 2 == 0 {
             target.push_str(piece);
@@ -109,14 +132,57 @@ fn request(bytes: &[u8]) -> bool {
             target.push_str(&escaped(&String::from_utf8_lossy(segments.next().unwrap_or_default())));
         }
     }
-    if !query.is_empty() {
-        let graphic = query.iter().filter(|byte| byte.is_ascii_graphic() && **byte != b'#');
-        target = format!("{target}?{}", graphic.map(|byte| char::from(*byte)).collect::<String>());
+    target
+}
+
+/// What doors, and what they are made of, may read in the head of a request.
+const HEADERS: [&str; 10] = [
+    "Idempotency-Key",
+    "Portcullis-User",
+    "Last-Event-ID",
+    "Accept",
+    "Accept-Encoding",
+    "Content-Type",
+    "Content-Encoding",
+    "Expect",
+    "Traceparent",
+    "X-Forwarded-For",
+];
+
+/// Which route, then lines of its head, each with the number of its name before it, then the body.
+fn head(bytes: &[u8]) -> bool {
+    let Some((&which, mut bytes)) = bytes.split_first() else { return false };
+    let (Some(lines), Some((door, method, path))) = (part(&mut bytes), routes().into_iter().nth(usize::from(which)))
+    else {
+        return false;
+    };
+    let mut headers = Vec::new();
+    for (name, value) in lines.split(|byte| *byte == b'\n').filter_map(<[u8]>::split_first) {
+        let name = HEADERS[usize::from(*name) % HEADERS.len()];
+        headers.extend_from_slice(name.as_bytes());
+        headers.extend_from_slice(b": ");
+        headers.extend(value.iter().filter(|byte| !matches!(byte, b'\r' | 0)));
+        headers.extend_from_slice(b"\r\n");
     }
-    let status =
-        Gate::with(|gate| gate.send(&Request { door, method: &method, target: &target, token: None, body: bytes }));
+    let target = filled(path, names(path).as_bytes());
+    let asked = Request { headers: &headers, body: bytes, ..Request::of(door, &method, &target) };
+    let status = Gate::with(|gate| gate.send(&asked));
     assert!(status != 500 && status != 401, "`{method} {target}` is answered with {status}");
     status < 300
+}
+
+/// What a client reads from a stream of events.
+fn stream(bytes: &[u8]) -> bool {
+    let lines = bytes.iter().filter(|byte| **byte == b'\n').count();
+    let events = Gate::with(|gate| gate.stream(bytes)).unwrap_or_else(|error| panic!("no stream: {error}"));
+    assert!(events <= lines + 2, "{events} events in {lines} lines");
+    events > 0
+}
+
+fn token_key(bytes: &[u8]) -> bool {
+    let Some(key) = std::str::from_utf8(bytes).ok().and_then(|pem| TokenKey::from_pem(pem).ok()) else { return false };
+    assert!(key.jwks().keys.len() == 1);
+    true
 }
 
 /// The routes of both doors; what only they know of a request comes after the same checks.
@@ -167,8 +233,7 @@ fn good_claims() -> Value {
 }
 
 /// Inputs for each decoder of this target.
-pub(super) fn seeds() -> Vec<(&'static str, Vec<u8>)> {
-    let sized = |text: &str| [&u16::try_from(text.len()).unwrap_or_default().to_be_bytes(), text.as_bytes()].concat();
+pub(super) fn seeds(named: &Named) -> Vec<(&'static str, Vec<u8>)> {
     let over = |changes: Value| {
         let mut claims = good_claims();
         for (name, value) in changes.as_object().into_iter().flatten() {
@@ -200,43 +265,107 @@ pub(super) fn seeds() -> Vec<(&'static str, Vec<u8>)> {
     ];
     let person = |roles: Value| over(json!({ "sub": "ops", "aud": "portcullis-admin", "roles": roles }));
     seeds.extend(people.map(|roles| ("claims of a person", person(roles))));
-    for (which, (_, method, path)) in (0u8..).zip(routes()) {
-        let (query, body) = asked(&method, path);
-        let names = path.split(['{', '}']).skip(1).step_by(2).map(|name| match name {
-            "user" => ALICE,
-            "device" => PHONE,
-            "room" => "mimi://a.example/r/lobby",
-            "sink" => "otlp",
-            "decision" => "0197a3f4-0000-7000-8000-000000000000",
-            _ => "b.example",
-        });
-        let names = names.collect::<Vec<_>>().join("\n");
-        seeds.push(("request", [vec![which], sized(&names), sized(query), body.into_bytes()].concat()));
-    }
+    seeds.extend(requests(named).into_iter().map(|input| ("request", input)));
+    let lines = "\0a-key\n\x06gzip\n\x0800-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    seeds.push(("head of a request", [vec![0], sized(lines)].concat()));
+    let events = |(_, _, path): (Door, String, &str)| path.ends_with("/events");
+    let events = routes().into_iter().position(events).and_then(|which| u8::try_from(which).ok());
+    seeds.extend(events.map(|which| ("head of a request", [vec![which], sized("\x027")].concat())));
+    let event = r#"{"room":"mimi://a.example/r/lobby","kind":"commit","at":7,"payload":"AAEC"}"#;
+    seeds.push((
+        "stream of events",
+        format!("retry: 1000\n\n:\n\nid: 7\nevent: commit\ndata: {event}\n\n").into_bytes(),
+    ));
+    // An Ed25519 key whose seed is 32 octets of 7 (RFC 8410).
+    let key = [&[48, 46, 2, 1, 0, 48, 5, 6, 3, 43, 101, 112, 4, 34, 4, 32][..], &[7; 32]].concat();
+    let key = format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", STANDARD.encode(key));
+    seeds.push(("key of tokens", key.into_bytes()));
     seeds
 }
 
+/// Lines that stand for the identifiers in a path.
+fn names(path: &str) -> String {
+    let names = path.split(['{', '}']).skip(1).step_by(2).map(|name| match name {
+        "user" => ALICE,
+        "device" => PHONE,
+        "room" => "mimi://a.example/r/lobby",
+        "sink" => "otlp",
+        "decision" | "report" | "code" => "0197a3f4-0000-7000-8000-000000000000",
+        "digest" => "3f1c09aa3f1c09aa3f1c09aa3f1c09aa3f1c09aa3f1c09aa3f1c09aa3f1c09aa",
+        "position" => "0",
+        _ => "b.example",
+    });
+    names.collect::<Vec<_>>().join("\n")
+}
+
+/// The routes that do not understand their seed: what stands in its query or body is not what they take.
+pub fn misunderstood() -> Vec<String> {
+    let answers = requests(&Named::all()).into_iter().filter_map(|input| answered(&input));
+    answers.filter(|(_, status)| matches!(status, 400 | 413 | 422)).map(|(route, _)| route).collect()
+}
+
+/// A request to each route.
+fn requests(named: &Named) -> Vec<Vec<u8>> {
+    let routes = (0u8..).zip(routes());
+    let requests = routes.map(|(which, (_, method, path))| {
+        let (query, body) = asked(&method, path, named);
+        [vec![which], sized(&names(path)), sized(query), body].concat()
+    });
+    requests.collect()
+}
+
+fn sized(text: &str) -> Vec<u8> {
+    [&u16::try_from(text.len()).unwrap_or_default().to_be_bytes(), text.as_bytes()].concat()
+}
+
 /// Query and body that a route would take.
-fn asked(method: &str, path: &str) -> (&'static str, String) {
+fn asked(method: &str, path: &str, named: &Named) -> (&'static str, Vec<u8>) {
     let reason = "a test of it";
-    match (method, path.rsplit('/').next().unwrap_or_default()) {
-        ("GET", "events") => ("cursor=7", String::new()),
-        ("GET", "rooms" | "peers") => ("limit=2&cursor=bWltaTovL2EuZXhhbXBsZS9yL2xvYmJ5", String::new()),
-        ("GET", "lanes") => ("state=parked&room=mimi%3A%2F%2Fa.example%2Fr%2Flobby&peer=b.example", String::new()),
-        ("GET", "decisions") => ("since=1&until=4102444800000&outcome=deny&kind=decision.commit", String::new()),
-        ("POST", "rooms") => {
-            let room = json!({ "room": "mimi://a.example/r/lobby", "template": "strict", "name": "Lobby" });
-            ("", room.to_string())
+    let room = "mimi://a.example/r/lobby";
+    let of = |name: &str| STANDARD.encode(named.first(name));
+    let (query, body) = match (method, path.rsplit('/').next().unwrap_or_default()) {
+        ("GET", "events") => ("cursor=7", Value::Null),
+        ("GET", "consent") => ("after=7", Value::Null),
+        ("GET", "rooms" | "peers") => ("limit=2&cursor=bWltaTovL2EuZXhhbXBsZS9yL2xvYmJ5", Value::Null),
+        ("GET", "lanes") => ("state=parked&room=mimi%3A%2F%2Fa.example%2Fr%2Flobby&peer=b.example", Value::Null),
+        ("GET", "decisions") => ("since=1&until=4102444800000&outcome=deny&kind=decision.commit", Value::Null),
+        ("GET", "audit") => {
+            ("since=2026-01-01&zone=Europe%2FBerlin&kind=decision.*&order=oldest&access=true&limit=3", Value::Null)
         }
-        ("POST", "key-packages") => ("", json!({ "key_packages": ["AAEAAQ=="] }).to_string()),
+        ("GET", "counts") => ("since=2026-11-01&until=2026-11-22T09%3A30%2B01%3A00&by=day&outcome=deny", Value::Null),
+        ("GET", "reports") => ("state=in_review&alleged=mimi%3A%2F%2Fb.example%2Fu%2Fbob&limit=2", Value::Null),
+        ("GET", "policies" | "codes" | "letters" | "restrictions") => ("limit=2", Value::Null),
+        ("PUT", "profile") => {
+            let field = json!({ "source": "oidc_std_claim", "name": "name", "value": "Alice", "searchable": true });
+            ("", json!({ "hidden": false, "fields": [field] }))
+        }
+        ("POST", "consent") => ("", json!({ "operation": "request", "user": "mimi://a.example/u/bob", "room": room })),
+        ("POST", "rooms") => ("", json!({ "room": room, "template": "strict", "name": "Lobby" })),
+        ("POST", "key-packages") => ("", json!({ "key_packages": [of("KeyPackage")] })),
         ("PUT", "group" | "group-info") => {
-            ("", json!({ "group_info": "AAEAAQ==", "ratchet_tree": "AAE=" }).to_string())
+            ("", json!({ "group_info": of("GroupInfo"), "ratchet_tree": of("RatchetTree") }))
         }
-        ("POST", "skip") => ("", json!({ "reason": reason, "through": 3 }).to_string()),
-        ("POST", "resend") => ("", json!({ "reason": reason, "from": 3 }).to_string()),
-        ("GET", "dead-letters") => ("limit=2&cursor=Nw", String::new()),
-        ("POST", "redeliver") => ("", json!({ "reason": reason, "from": 3, "to": 7 }).to_string()),
-        ("POST", "retry" | "allow" | "suspend" | "block") => ("", json!({ "reason": reason }).to_string()),
-        _ => ("", String::new()),
-    }
+        ("POST", "codes") => {
+            let wanted =
+                json!({ "reason": reason, "role": 2, "uses": 3, "lasts_seconds": 60, "provider": "b.example" });
+            ("", wanted)
+        }
+        ("POST", "skip") if path.contains("lanes") => ("", json!({ "reason": reason, "through": 3 })),
+        ("POST", "resend") => ("", json!({ "reason": reason, "from": 3 })),
+        ("GET", "dead-letters") => ("limit=2&cursor=Nw", Value::Null),
+        ("POST", "redeliver") => ("", json!({ "reason": reason, "from": 3, "to": 7 })),
+        ("POST", "review" | "uphold" | "dismiss") => ("", json!({ "reason": reason, "version": 1, "case": "CASE-7" })),
+        ("POST", "rollback") => ("", json!({ "reason": reason, "digest": "3f1c09aa" })),
+        // A bundle without a schema is not proved, so that each input takes as long as the others.
+        ("POST", "policies") => ("", json!({ "reason": reason, "files": { "settings.yaml": "{}" } })),
+        ("POST", "messages") => return ("", named.first("SubmitMessageRequest")),
+        ("POST", "update") => return ("", named.first("UpdateRequest")),
+        ("POST", "reports") => return ("", named.first("AbuseReport")),
+        ("POST", "group-info") => return ("", named.first("GroupInfoRequest")),
+        ("POST", "{domain}") => return ("", named.first("IdentifierRequest")),
+        ("POST", "{user}") => return ("", named.first("KeyMaterialRequest")),
+        ("POST", _) => ("", json!({ "reason": reason })),
+        _ => ("", Value::Null),
+    };
+    (query, if body.is_null() { Vec::new() } else { body.to_string().into_bytes() })
 }

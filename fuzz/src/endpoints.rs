@@ -38,7 +38,7 @@ pub(super) fn canonical<T: Wire + PartialEq + Debug>(bytes: &[u8]) -> Option<T> 
     Some(value)
 }
 
-fn through<T: Wire + PartialEq + Debug>(bytes: &[u8]) -> bool {
+pub(super) fn through<T: Wire + PartialEq + Debug>(bytes: &[u8]) -> bool {
     canonical::<T>(bytes).is_some()
 }
 

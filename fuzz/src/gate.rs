@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::error::Error;
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,10 +14,14 @@ use portcullis::config::{Config, Source};
 use portcullis::gateway::{Clock, Policy};
 use portcullis::http::token::{ADMIN_AUDIENCE, AUDIENCE, Grant, TokenKey};
 use portcullis::http::{AuthError, IDEMPOTENCY_KEY};
-use portcullis::provider::{ACTING_USER, Tokens, User};
+use portcullis::provider::{self, ACTING_USER, Tokens, User};
 use portcullis::server::{Server, Sockets};
-use portcullis_core::wire::uri::Domain;
-use rcgen::{KeyPair, PKCS_ED25519, SigningKey as _};
+use portcullis_core::wire::uri::{ClientUri, Domain};
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair, PKCS_ED25519,
+    SigningKey as _,
+};
+use reqwest::{Certificate, Client, Identity, Url};
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 
@@ -35,8 +39,9 @@ listeners:
   provider: { bind: '127.0.0.1:0', jwks: jwks.json }
   admin: { bind: '127.0.0.1:0', jwks: jwks.json }
 policies: policies
+peers: [{ domain: b.example, connect: '127.0.0.1:9' }]
 keys:
-  trust: a.crt
+  trust: ca.crt
   tls: [{ domain: a.example, certificate: a.crt, key: a.key }]
   hub: hub.key
   log: log.key
@@ -44,7 +49,16 @@ keys:
   sealing: [sealing.key]
 limits:
   user: { per_minute: 1000000000, burst: 1000000000 }
+  peer: { per_minute: 1000000000, burst: 1000000000 }
+  claims: { per_minute: 1000000000, burst: 1000000000 }
+  claims_by_provider: { per_minute: 1000000000, burst: 1000000000 }
+  consents: { per_minute: 1000000000, burst: 1000000000 }
+  reports: { per_minute: 1000000000, burst: 1000000000 }
+  searches: { per_minute: 1000000000, burst: 1000000000 }
 ";
+
+/// Every role that people may have, so that requests get as far as they can.
+const ROLES: [&str; 6] = ["admin", "operator", "compliance", "moderator", "auditor", "viewer"];
 
 /// Requests after which a gateway gives way to a new one, so that what they leave behind does not fill the disk.
 const REQUESTS: u32 = 20_000;
@@ -78,6 +92,26 @@ pub(super) struct Request<'a> {
     pub(super) target: &'a str,
     /// `None` for a good one.
     pub(super) token: Option<&'a str>,
+    /// Lines of the head, each with its end.
+    pub(super) headers: &'a [u8],
+    pub(super) body: &'a [u8],
+}
+
+impl<'a> Request<'a> {
+    /// A request with a good token and nothing else.
+    pub(super) fn of(door: Door, method: &'a str, target: &'a str) -> Self {
+        Self { door, method, target, token: None, headers: &[], body: &[] }
+    }
+}
+
+/// A request of another provider; what is empty is as it should be.
+#[derive(Default)]
+pub(super) struct Call<'a> {
+    pub(super) path: &'a str,
+    pub(super) from: &'a [u8],
+    pub(super) host: &'a [u8],
+    /// The `Idempotency-Key`.
+    pub(super) key: &'a [u8],
     pub(super) body: &'a [u8],
 }
 
@@ -89,6 +123,9 @@ pub(super) struct Gate {
     tokens: Tokens,
     user: String,
     person: String,
+    /// The certificate of the authority, and that of b.example with its key.
+    authority: String,
+    of_peer: String,
     doors: Option<Doors>,
     sent: u32,
     folder: TempDir,
@@ -99,6 +136,8 @@ struct Doors {
     server: Server,
     provider: SocketAddr,
     admin: SocketAddr,
+    /// Speaks for b.example.
+    peer: Client,
 }
 
 impl Gate {
@@ -110,9 +149,11 @@ impl Gate {
     fn opened() -> Result<Self, Mishap> {
         let folder = TempDir::new()?;
         let write = |name: &str, text: String| std::fs::write(folder.path().join(name), text);
-        let of_domain = rcgen::generate_simple_self_signed(["a.example".to_owned()])?;
-        write("a.crt", of_domain.cert.pem())?;
-        write("a.key", of_domain.signing_key.serialize_pem())?;
+        let (authority, [ours, of_peer]) = certificates(["a.example", "b.example"])?;
+        write("ca.crt", authority.clone())?;
+        write("a.crt", ours.0)?;
+        write("a.key", ours.1)?;
+        let of_peer = format!("{}{}", of_peer.0, of_peer.1);
         for name in ["hub.key", "franking.key", "log.key"] {
             write(name, KeyPair::generate_for(&PKCS_ED25519)?.serialize_pem())?;
         }
@@ -123,7 +164,7 @@ impl Gate {
         let jwks = serde_json::to_value(signer.jwks())?;
         write("jwks.json", jwks.to_string())?;
         let kid = jwks["keys"][0]["kid"].as_str().ok_or("no kid")?.to_owned();
-        let auditor = ["auditor".to_owned()];
+        let roles = ROLES.map(str::to_owned);
         let grant = Grant {
             subject: ALICE,
             audience: AUDIENCE,
@@ -133,11 +174,11 @@ impl Gate {
             lifetime_seconds: LIFETIME_SECONDS,
         };
         let person =
-            Grant { subject: "ops", audience: ADMIN_AUDIENCE, roles: Some(("roles", &auditor)), ..grant.clone() };
+            Grant { subject: "ops", audience: ADMIN_AUDIENCE, roles: Some(("roles", &roles)), ..grant.clone() };
         let (user, person) = (signer.sign(&grant)?, signer.sign(&person)?);
         let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         let tokens = runtime.block_on(tokens(&folder.path().join("jwks.json")))?;
-        Ok(Self { runtime, key, kid, tokens, user, person, doors: None, sent: 0, folder })
+        Ok(Self { runtime, key, kid, tokens, user, person, authority, of_peer, doors: None, sent: 0, folder })
     }
 
     /// A good token of Alice's.
@@ -187,16 +228,72 @@ impl Gate {
             Door::Provider => &self.user,
             Door::Admin => &self.person,
         });
-        let Request { method, target, body, .. } = request;
+        let Request { method, target, headers, body, .. } = request;
+        let named = headers.split(|byte| *byte == b':').any(|name| name.ends_with(IDEMPOTENCY_KEY.as_bytes()));
+        let key = if named { String::new() } else { format!("{IDEMPOTENCY_KEY}: {key}\r\n") };
         let head = format!(
             "{method} {target} HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {token}\r\n\
-             {IDEMPOTENCY_KEY}: {key}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+             {key}content-length: {}\r\nconnection: close\r\n",
             body.len()
         );
-        match exchange(address, &[head.as_bytes(), body].concat()) {
+        let status = match exchange(address, &[head.as_bytes(), headers, b"\r\n", body].concat()) {
             Ok(status) => status,
             Err(error) => panic!("`{method} {target}` has no answer: {error}"),
+        };
+        if *method == "DELETE" && status < 300 {
+            // A device that was deleted does not come back, and need not for requests to be understood.
+            let _ = register(address, token).unwrap_or_else(|error| panic!("no answer: {error}"));
         }
+        status
+    }
+
+    /// Calls the federation door as b.example. Gives status and body of the answer; `None` for what is no request.
+    pub(super) fn call(&mut self, call: &Call<'_>) -> Option<(u16, Vec<u8>)> {
+        let (from, host) = (or(call.from, b"mimi@b.example"), or(call.host, b"a.example"));
+        self.sent += 1;
+        let doors = self.doors().unwrap_or_else(|error| panic!("no gateway: {error}"));
+        let url = format!("https://a.example:{}{}", doors.server.federation().port(), call.path);
+        let mut request = doors.peer.post(Url::parse(&url).ok()?).body(call.body.to_vec());
+        request = request.header("from", from);
+        request = request.header("host", host);
+        if !call.key.is_empty() {
+            request = request.header("idempotency-key", call.key);
+        }
+        let request = request.build().ok()?;
+        let client = doors.peer.clone();
+        let answer = self.runtime.block_on(async {
+            let answer = client.execute(request).await?;
+            let status = answer.status().as_u16();
+            Ok::<_, reqwest::Error>((status, answer.bytes().await?.to_vec()))
+        });
+        Some(answer.unwrap_or_else(|error| panic!("`{}` has no answer: {error:?}", call.path)))
+    }
+
+    /// What a client makes of a stream of events that a door answers with these bytes: how many, until it is refused or ends.
+    pub(super) fn stream(&self, bytes: &[u8]) -> Result<usize, Mishap> {
+        let door = TcpListener::bind("127.0.0.1:0")?;
+        let origin = format!("http://{}", door.local_addr()?);
+        let (client, device) = (provider::client::Client::new(&origin, "token")?, ClientUri::parse(PHONE)?);
+        // The last event ends every stream.
+        let head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n";
+        let answer = [head, bytes, b"\n\nevent: superseded\ndata: {}\n\n"].concat();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let Ok((mut connection, _)) = door.accept() else { return };
+                let mut asked = [0; 4096];
+                // Whoever has read enough hangs up.
+                let _ = connection.read(&mut asked).and_then(|_| connection.write_all(&answer));
+            });
+            let mut events = client.events(&device, 0);
+            Ok(self.runtime.block_on(async {
+                let mut count = 0;
+                while let Ok(event) = events.next().await {
+                    assert_eq!(event.position, events.position());
+                    count += 1;
+                }
+                count
+            }))
+        })
     }
 
     /// The open doors.
@@ -216,15 +313,53 @@ impl Gate {
             let server =
                 self.runtime.block_on(Server::start(&config, policy, Sockets::bind(&config)?, Clock::default()))?;
             let (provider, admin) = (server.provider(), server.admin().ok_or("no admin door")?);
-            for target in [format!("/v1/users/{}", escaped(ALICE)), format!("/v1/devices/{}", escaped(PHONE))] {
-                let head = format!("PUT {target} HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {}\r\n\r\n", self.user);
-                let status = exchange(provider, head.as_bytes())?;
-                assert!(status == 204, "{target}: {status}");
+            if !register(provider, &self.user)? {
+                return Err("nobody can be registered".into());
             }
-            self.doors = Some(Doors { server, provider, admin });
+            let peer = Client::builder()
+                .http1_only()
+                .no_proxy()
+                .timeout(PATIENCE)
+                .tls_certs_only([Certificate::from_pem(self.authority.as_bytes())?])
+                .identity(Identity::from_pem(self.of_peer.as_bytes())?)
+                .resolve("a.example", server.federation())
+                .build()?;
+            self.doors = Some(Doors { server, provider, admin, peer });
         }
         Ok(self.doors.as_ref().ok_or("no doors")?)
     }
+}
+
+/// Registers Alice and her device, and says whether that was allowed.
+fn register(provider: SocketAddr, token: &str) -> std::io::Result<bool> {
+    let mut registered = true;
+    for target in [format!("/v1/users/{}", escaped(ALICE)), format!("/v1/devices/{}", escaped(PHONE))] {
+        let head = format!("PUT {target} HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {token}\r\n\r\n");
+        registered &= exchange(provider, head.as_bytes())? == 204;
+    }
+    Ok(registered)
+}
+
+/// The certificate of an authority, and for each domain a certificate that it gave, with its key.
+fn certificates<const N: usize>(domains: [&str; N]) -> Result<(String, [(String, String); N]), Mishap> {
+    let key = KeyPair::generate()?;
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, "authority");
+    let authority = params.self_signed(&key)?.pem();
+    let issuer = Issuer::new(params, key);
+    let mut issued = domains.map(|_| (String::new(), String::new()));
+    for (issued, domain) in issued.iter_mut().zip(domains) {
+        let key = KeyPair::generate()?;
+        let certificate = CertificateParams::new([domain.to_owned()])?.signed_by(&key, &issuer)?;
+        *issued = (certificate.pem(), key.serialize_pem());
+    }
+    Ok((authority, issued))
+}
+
+fn or<'a>(bytes: &'a [u8], usual: &'a [u8]) -> &'a [u8] {
+    if bytes.is_empty() { usual } else { bytes }
 }
 
 async fn tokens(key_set: &Path) -> Result<Tokens, Mishap> {
@@ -259,7 +394,7 @@ pub(super) fn escaped(text: &str) -> String {
 }
 
 /// The shipped bundle. This file belongs to two packages, and one of them is in a folder of the other.
-fn policies() -> Result<PathBuf, Mishap> {
+pub(super) fn policies() -> Result<PathBuf, Mishap> {
     let folders = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
     let mut policies = folders.map(|folder| folder.join("policies"));
     Ok(policies.find(|policies| policies.is_dir()).ok_or("no policies")?)

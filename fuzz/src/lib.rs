@@ -8,13 +8,18 @@ mod documents;
 mod doors;
 mod edits;
 mod endpoints;
+mod export;
+mod federation;
 mod gate;
 mod identity;
 mod log;
 mod objects;
+mod records;
 mod rooms;
 mod seeds;
 
+pub use doors::misunderstood;
+pub use federation::unasked;
 pub use seeds::seeds;
 
 /// One decoder with what must hold for what it takes.
@@ -65,8 +70,15 @@ pub const GROUPS: Target = Target { name: "groups", decoders: rooms::GROUPS };
 pub const HANDSHAKES: Target = Target { name: "handshakes", decoders: rooms::HANDSHAKES };
 /// Tokens, requests and configuration of the doors with bearer tokens.
 pub const DOORS: Target = Target { name: "doors", decoders: doors::DOORS };
-/// Notes, checkpoints, proofs, tiles and leaves of transparency logs.
+/// Requests of other providers at the federation door.
+pub const FEDERATION: Target = Target { name: "federation", decoders: federation::FEDERATION };
+/// Notes, checkpoints, proofs, tiles and leaves of transparency logs, and what is asked of ours.
 pub const LOG: Target = Target { name: "log", decoders: log::LOG };
+/// What was taken out of a log.
+pub const EXPORT: Target = Target { name: "export", decoders: export::EXPORT };
+/// What a database gives back, and what clients are answered.
+pub const RECORDS: Target = Target { name: "records", decoders: records::RECORDS };
 
 /// All targets.
-pub const TARGETS: &[Target] = &[COMPONENTS, ENDPOINTS, OBJECTS, IDENTITY, POLICY, GROUPS, HANDSHAKES, DOORS, LOG];
+pub const TARGETS: &[Target] =
+    &[COMPONENTS, ENDPOINTS, OBJECTS, IDENTITY, POLICY, GROUPS, HANDSHAKES, DOORS, FEDERATION, LOG, EXPORT, RECORDS];

@@ -1,17 +1,25 @@
 //! What the audit log is made of, and what other people's logs and witnesses say: notes, checkpoints, proofs, tiles, and
 //! the leaves of our own.
 
+use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::signature::Ed25519KeyPair;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use portcullis::audit::times::{self, By};
+use portcullis::audit::{Cursor, Shown, sha256};
+use portcullis::gateway::access;
 use portcullis_core::time::Millis;
-use portcullis_store::audit::{Leaf, Opening, Openings, Outcome, Place};
+use portcullis_store::audit::{AuditEntry, Filter, Leaf, Opening, Openings, Outcome, Place, matches};
 use portcullis_tlog::witness::{AddCheckpoint, decode_size, encode_size};
 use portcullis_tlog::{
-    Checkpoint, Cosigner, Edge, Hash, KeyName, LogProof, Note, Policy, Prover, Resource, Signature, SignedCheckpoint,
-    Signer, Tile, TreeHead, VerifierKey, decode_bundle, encode_bundle,
+    Checkpoint, Cosigner, Edge, Hash, KeyName, LogProof, MAX_SIZE, Note, Policy, Prover, Resource, Signature,
+    SignedCheckpoint, Signer, Tile, TreeHead, VerifierKey, decode_bundle, encode_bundle,
 };
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::Decoder;
+use super::endpoints::part;
 
 pub(super) const LOG: &[Decoder] = &[
     Decoder { name: "note", run: |bytes| same(bytes, Note::parse(bytes).ok()) },
@@ -30,6 +38,12 @@ pub(super) const LOG: &[Decoder] = &[
     Decoder { name: "path to a root", run: path },
     Decoder { name: "leaf", run: leaf },
     Decoder { name: "openings", run: openings },
+    Decoder { name: "edge of a tree", run: edge },
+    Decoder { name: "entry", run: entry },
+    Decoder { name: "question", run: question },
+    Decoder { name: "cursor of a question", run: cursor },
+    Decoder { name: "time", run: time },
+    Decoder { name: "spans of time", run: spans },
 ];
 
 /// What was taken is written as the same bytes.
@@ -109,8 +123,101 @@ fn openings(bytes: &[u8]) -> bool {
     true
 }
 
+/// A size, then the roots of the complete subtrees.
+fn edge(bytes: &[u8]) -> bool {
+    let Some((size, rest)) = bytes.split_first_chunk() else { return false };
+    let peaks: Vec<Hash> = rest.as_chunks().0.iter().copied().map(Hash).collect();
+    let size = u64::from_be_bytes(*size);
+    let Ok(mut edge) = Edge::new(size, peaks.clone()) else { return false };
+    assert!(edge.peaks() == peaks && edge.head().size == size);
+    if size < MAX_SIZE {
+        edge.push(Hash::leaf(b"next"));
+        let grown = edge.head();
+        assert!(Edge::new(grown.size, edge.peaks().to_vec()).is_ok_and(|again| again == edge));
+    }
+    true
+}
+
+/// A leaf, then its openings: what they make is shown, and found by what it says.
+fn entry(mut bytes: &[u8]) -> bool {
+    let Some(leaf) = part(&mut bytes) else { return false };
+    let Ok(openings) = serde_json::from_slice::<Openings>(bytes) else { return false };
+    let Ok(entry) = AuditEntry::open(leaf.to_vec(), Vec::new(), openings.clone()) else { return false };
+    let record = &entry.record;
+    let Ok(read) = Leaf::decode(leaf) else { panic!("an entry was made of no leaf") };
+    let wanted = Filter {
+        since: Some(record.at),
+        outcome: Some(record.outcome),
+        room: record.room.clone(),
+        bundle: record.bundle,
+        exchange: record.exchange,
+        ..Filter::default()
+    };
+    assert!(matches(&wanted, &read, &openings), "an entry is not found by what it says");
+    assert!(serde_json::to_value(Shown::from(entry)).is_ok());
+    true
+}
+
+/// What was asked of the log, as records and manifests say it.
+fn question(bytes: &[u8]) -> bool {
+    let Ok(asked) = serde_json::from_slice::<Value>(bytes) else { return false };
+    let Some(filter) = access::filter(&asked) else { return false };
+    assert!(access::filter(&access::asked(&filter)) == Some(filter), "a question is another one when it is read back");
+    true
+}
+
+fn cursor(bytes: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(bytes) else { return false };
+    let filter = Filter::default();
+    let Ok(cursor) = Cursor::decode(text, &filter) else { return sha256(text).is_ok() };
+    assert!(Cursor::decode(&cursor.encode(&filter), &filter) == Ok(cursor));
+    let other = Filter { decisions: true, ..filter };
+    assert!(Cursor::decode(text, &other).is_err(), "a cursor fits two questions");
+    true
+}
+
+/// A zone, then a time.
+fn time(mut bytes: &[u8]) -> bool {
+    let Some(zone) = part(&mut bytes).and_then(|zone| std::str::from_utf8(zone).ok()) else { return false };
+    let (Ok(zone), Ok(text)) = (times::zone(zone), std::str::from_utf8(bytes)) else { return false };
+    let Ok(at) = times::read(text, &zone) else { return false };
+    let shown = times::shown(at, &zone);
+    assert!(times::read(&shown, &zone) == Ok(at), "{at:?} is shown as `{shown}`");
+    true
+}
+
+/// What is counted by, two times, then a zone.
+fn spans(bytes: &[u8]) -> bool {
+    let Some((&by, rest)) = bytes.split_first() else { return false };
+    let Some((since, rest)) = rest.split_first_chunk() else { return false };
+    let Some((until, zone)) = rest.split_first_chunk() else { return false };
+    let Some(Ok(zone)) = std::str::from_utf8(zone).ok().map(times::zone) else { return false };
+    let by = [By::Minute, By::Hour, By::Day, By::Month][usize::from(by) % 4];
+    let (since, until) = (Millis(u64::from_be_bytes(*since)), Millis(u64::from_be_bytes(*until)));
+    let Ok(starts) = times::spans(since, until, by, &zone) else { return false };
+    assert!((1..=1000).contains(&starts.len()), "{} spans", starts.len());
+    assert!(starts.is_sorted_by(|a, b| a < b) && starts[0] <= since && starts.iter().all(|start| *start < until));
+    true
+}
+
 pub(super) fn seeds() -> Vec<(&'static str, Vec<u8>)> {
     made().unwrap_or_default()
+}
+
+/// A cursor to the question that wants everything.
+fn given_out(size: u64, position: u64) -> String {
+    let asked = access::asked(&Filter::default()).to_string();
+    let fingerprint = digest(&SHA256, asked.as_bytes());
+    let fingerprint = URL_SAFE_NO_PAD.encode(fingerprint.as_ref().get(..12).unwrap_or_default());
+    URL_SAFE_NO_PAD.encode(format!("{size}\n{position}\n{fingerprint}"))
+}
+
+fn sized(bytes: &[u8]) -> Vec<u8> {
+    [&u16::try_from(bytes.len()).unwrap_or_default().to_be_bytes(), bytes].concat()
+}
+
+fn millis(at: u64) -> [u8; 8] {
+    at.to_be_bytes()
 }
 
 /// What a log of 200 entries makes, with one witness.
@@ -153,6 +260,11 @@ fn made() -> Option<Vec<(&'static str, Vec<u8>)>> {
         public_key: Some([6; 32]),
         place: Some(Place { seq: 7, room: Some((1, Some(3))), actor: None, peer: Some(2) }),
     };
+    let (encoded, opened) = (leaf.encode().ok()?, serde_json::to_vec(&openings).ok()?);
+    let room = "mimi://a.example/r/lobby".parse().ok();
+    let asked =
+        access::asked(&Filter { room, outcome: Some(Outcome::Deny), since: Some(Millis(7)), ..Filter::default() });
+    let peaks = edge.peaks().iter().flat_map(|peak| peak.0);
     let text = |it: &dyn ToString| it.to_string().into_bytes();
     Some(vec![
         ("note", text(&checkpoint)),
@@ -169,7 +281,18 @@ fn made() -> Option<Vec<(&'static str, Vec<u8>)>> {
         ("size of a log", encode_size(300).into_bytes()),
         ("entry bundle", encode_bundle([b"one".as_slice(), b"", b"three"]).ok()?),
         ("path to a root", path),
-        ("leaf", leaf.encode().ok()?),
-        ("openings", serde_json::to_vec(&openings).ok()?),
+        ("edge of a tree", 200u64.to_be_bytes().into_iter().chain(peaks).collect()),
+        ("entry", [sized(&encoded).as_slice(), &opened].concat()),
+        ("leaf", encoded),
+        ("openings", opened),
+        ("question", text(&asked)),
+        ("cursor of a question", given_out(7, 3).into_bytes()),
+        ("cursor of a question", "00".repeat(32).into_bytes()),
+        ("time", [sized(b"Europe/Berlin").as_slice(), b"2026-07-01T12:00"].concat()),
+        ("time", [sized(b"UTC").as_slice(), b"1700000000000"].concat()),
+        (
+            "spans of time",
+            [&[2][..], &millis(1_774_000_000_000), &millis(1_775_000_000_000), b"Europe/Berlin"].concat(),
+        ),
     ])
 }

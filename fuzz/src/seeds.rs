@@ -12,7 +12,7 @@ use portcullis_core::wire::key_material::RequiredCapabilities;
 use portcullis_core::wire::report_abuse::AbusiveMessage;
 use serde_json::Value;
 
-use super::{TARGETS, documents, doors, log, rooms};
+use super::{TARGETS, documents, doors, export, federation, log, records, rooms};
 
 const VECTORS: &str = include_str!("../../crates/core/tests/vectors/mimi-vectors.json");
 
@@ -22,18 +22,42 @@ const VECTORS: &str = include_str!("../../crates/core/tests/vectors/mimi-vectors
 ///
 /// When no room can be made to take inputs from.
 pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
-    let mut named: Vec<(String, Vec<u8>)> = Vec::new();
-    named.extend(vectors());
-    named.extend(by_hand().into_iter().map(|(name, bytes)| (name.to_owned(), bytes)));
-    named.extend(documents::seeds().into_iter().map(|(name, bytes)| (name.to_owned(), bytes)));
-    let real = rooms::seeds().unwrap_or_else(|error| panic!("no room can be made: {error}"));
-    named.extend(real.into_iter().map(|(name, bytes)| (name.to_owned(), bytes)));
-    named.extend(doors::seeds().into_iter().map(|(name, bytes)| (name.to_owned(), bytes)));
-    named.extend(log::seeds().into_iter().map(|(name, bytes)| (name.to_owned(), bytes)));
-    let inputs = named.iter().flat_map(|(name, bytes)| {
+    let mut named = Named::all();
+    let more = [
+        documents::seeds(),
+        doors::seeds(&named),
+        federation::seeds(&named),
+        log::seeds(),
+        export::seeds(),
+        records::seeds(),
+    ];
+    named.extend(more.concat());
+    let inputs = named.0.iter().flat_map(|(name, bytes)| {
         TARGETS.iter().filter_map(move |target| Some((target.name, target.input(name, bytes)?)))
     });
     inputs.collect()
+}
+
+/// Inputs by the name of their decoder.
+pub(super) struct Named(Vec<(String, Vec<u8>)>);
+
+impl Named {
+    /// Those of the protocol: the published vectors, what is made by hand, and what real members make.
+    pub(super) fn all() -> Self {
+        let mut named = Self(vectors());
+        named.extend(by_hand());
+        named.extend(rooms::seeds().unwrap_or_else(|error| panic!("no room can be made: {error}")));
+        named
+    }
+
+    fn extend(&mut self, more: Vec<(&str, Vec<u8>)>) {
+        self.0.extend(more.into_iter().map(|(name, bytes)| (name.to_owned(), bytes)));
+    }
+
+    /// The first of a decoder; empty where there is none.
+    pub(super) fn first(&self, name: &str) -> Vec<u8> {
+        self.0.iter().find(|(of, _)| of == name).map(|(_, bytes)| bytes.clone()).unwrap_or_default()
+    }
 }
 
 /// The vectors by the name of their decoder.

@@ -1,0 +1,89 @@
+//! What other providers send to the federation door, with all that stands around a body, before a running gateway.
+
+use portcullis::federation;
+use portcullis_core::wire::group_info::GroupInfoResponse;
+use portcullis_core::wire::identifier_query::IdentifierResponse;
+use portcullis_core::wire::key_material::KeyMaterialResponse;
+use portcullis_core::wire::submit::SubmitMessageResponse;
+use portcullis_core::wire::update::UpdateResponse;
+
+use super::Decoder;
+use super::endpoints::{part, through};
+use super::gate::{ALICE, Call, Gate, escaped};
+use super::seeds::Named;
+
+pub(super) const FEDERATION: &[Decoder] =
+    &[Decoder { name: "request of a peer", run: request }, Decoder { name: "head of a peer's request", run: head }];
+
+/// The endpoints by their names in the path, and whether an answer is one that the endpoint gives.
+const ENDPOINTS: [Decoder; 9] = [
+    Decoder { name: "keyMaterial", run: through::<KeyMaterialResponse> },
+    Decoder { name: "update", run: through::<UpdateResponse> },
+    Decoder { name: "submitMessage", run: through::<SubmitMessageResponse> },
+    Decoder { name: "groupInfo", run: through::<GroupInfoResponse> },
+    Decoder { name: "notify", run: <[u8]>::is_empty },
+    Decoder { name: "requestConsent", run: <[u8]>::is_empty },
+    Decoder { name: "updateConsent", run: <[u8]>::is_empty },
+    Decoder { name: "reportAbuse", run: <[u8]>::is_empty },
+    Decoder { name: "identifierQuery", run: through::<IdentifierResponse> },
+];
+
+fn answered(which: u8, identifier: &[u8], call: Call<'_>) -> bool {
+    let Some(endpoint) = ENDPOINTS.get(usize::from(which)) else { return false };
+    let path = format!("/v1/{}/{}", endpoint.name, escaped(&String::from_utf8_lossy(identifier)));
+    let Some((status, answer)) = Gate::with(|gate| gate.call(&Call { path: &path, ..call })) else { return false };
+    assert!(status != 500, "`{path}` is answered with {status}");
+    let taken = matches!(status, 200 | 201);
+    assert!(!taken || (endpoint.run)(&answer), "`{path}` is answered with something else");
+    taken
+}
+
+/// Which endpoint, then the identifier in its path, and the body.
+fn request(bytes: &[u8]) -> bool {
+    let Some((&which, mut bytes)) = bytes.split_first() else { return false };
+    let Some(identifier) = part(&mut bytes) else { return false };
+    answered(which, identifier, Call { body: bytes, ..Call::default() })
+}
+
+/// Which endpoint, then `From`, `Host`, `Idempotency-Key` and path.
+fn head(bytes: &[u8]) -> bool {
+    let Some((&which, mut bytes)) = bytes.split_first() else { return false };
+    let (Some(from), Some(host), Some(key)) = (part(&mut bytes), part(&mut bytes), part(&mut bytes)) else {
+        return false;
+    };
+    answered(which, bytes, Call { from, host, key, ..Call::default() })
+}
+
+/// Inputs for each decoder of this target.
+pub(super) fn seeds(named: &Named) -> Vec<(&'static str, Vec<u8>)> {
+    let sized = |text: &[u8]| [&u16::try_from(text.len()).unwrap_or_default().to_be_bytes(), text].concat();
+    let room = "mimi://a.example/r/lobby";
+    let of = [
+        (ALICE, "KeyMaterialRequest"),
+        (room, "UpdateRequest"),
+        (room, "SubmitMessageRequest"),
+        (room, "GroupInfoRequest"),
+        ("mimi://b.example/r/lobby", "FanoutMessage"),
+        ("a.example", "ConsentEntry"),
+        ("a.example", "ConsentEntry"),
+        (room, "AbuseReport"),
+        ("a.example", "IdentifierRequest"),
+    ];
+    let requests = (0u8..).zip(of).map(|(which, (identifier, name))| {
+        ("request of a peer", [vec![which], sized(identifier.as_bytes()), named.first(name)].concat())
+    });
+    let heads = [(8, "mimi@b.example", "a.example", "a-key", "a.example"), (5, "mimi@B.example", "", "", ALICE)];
+    let heads = heads.map(|(which, from, host, key, path)| {
+        let lines = [from, host, key].map(|line| sized(line.as_bytes())).concat();
+        ("head of a peer's request", [vec![which], lines, path.as_bytes().to_vec()].concat())
+    });
+    requests.chain(heads).collect()
+}
+
+/// The endpoints that have no input here.
+pub fn unasked() -> Vec<&'static str> {
+    let routes = federation::routes().into_iter().map(|(_, path)| path).filter(|path| path.contains("{tail"));
+    routes
+        .filter(|path| !ENDPOINTS.iter().any(|endpoint| path.starts_with(&format!("/v1/{}/", endpoint.name))))
+        .collect()
+}
