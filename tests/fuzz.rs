@@ -1,6 +1,6 @@
 //! The fuzz targets on stable: over the corpus that is kept, and over a seed of every decoder.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -75,7 +75,8 @@ fn every_decoder_takes_a_seed() {
     let mut without: BTreeSet<&str> = TARGETS.iter().flat_map(|target| target.decoders).map(|it| it.name).collect();
     without.remove("HPKE ciphertext");
     let folder = std::env::var_os(SEEDS).map(PathBuf::from);
-    for (number, (target, input)) in seeds().into_iter().enumerate() {
+    let mut written: BTreeMap<&str, usize> = BTreeMap::new();
+    for (target, input) in seeds() {
         let target = TARGETS.iter().find(|it| it.name == target).unwrap();
         if target.run(&input) {
             without.remove(target.decoders[usize::from(input[0])].name);
@@ -83,7 +84,9 @@ fn every_decoder_takes_a_seed() {
         if let Some(folder) = &folder {
             let folder = folder.join(target.name);
             fs::create_dir_all(&folder).unwrap();
+            let number = written.entry(target.name).or_default();
             fs::write(folder.join(format!("seed-{number:03}")), input).unwrap();
+            *number += 1;
         }
     }
     assert!(without.is_empty(), "{without:?}");

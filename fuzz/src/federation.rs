@@ -1,11 +1,16 @@
 //! What other providers send to the federation door, with all that stands around a body, before a running gateway.
 
 use portcullis::federation;
+use portcullis_core::member::Member;
+use portcullis_core::wire::Wire;
+use portcullis_core::wire::components::Dictionary;
+use portcullis_core::wire::consent::{ConsentEntry, ConsentOperation};
 use portcullis_core::wire::group_info::GroupInfoResponse;
 use portcullis_core::wire::identifier_query::IdentifierResponse;
 use portcullis_core::wire::key_material::KeyMaterialResponse;
 use portcullis_core::wire::submit::SubmitMessageResponse;
 use portcullis_core::wire::update::UpdateResponse;
+use portcullis_core::wire::uri::{ClientUri, RoomUri, UserUri};
 
 use super::Decoder;
 use super::endpoints::{part, through};
@@ -14,6 +19,9 @@ use super::seeds::Named;
 
 pub(super) const FEDERATION: &[Decoder] =
     &[Decoder { name: "request of a peer", run: request }, Decoder { name: "head of a peer's request", run: head }];
+
+/// A user of the provider that calls.
+const CAROL: &str = "mimi://c.example/u/carol";
 
 /// The endpoints by their names in the path, and whether an answer is one that the endpoint gives.
 const ENDPOINTS: [Decoder; 9] = [
@@ -45,39 +53,51 @@ fn request(bytes: &[u8]) -> bool {
     answered(which, identifier, Call { body: bytes, ..Call::default() })
 }
 
-/// Which endpoint, then `From`, `Host`, `Idempotency-Key` and path.
+/// Which endpoint, then `From`, `Host`, `Idempotency-Key`, the identifier in the path, and the body.
 fn head(bytes: &[u8]) -> bool {
     let Some((&which, mut bytes)) = bytes.split_first() else { return false };
-    let (Some(from), Some(host), Some(key)) = (part(&mut bytes), part(&mut bytes), part(&mut bytes)) else {
-        return false;
-    };
-    answered(which, bytes, Call { from, host, key, ..Call::default() })
+    let mut next = || part(&mut bytes);
+    let (Some(from), Some(host), Some(key), Some(identifier)) = (next(), next(), next(), next()) else { return false };
+    answered(which, identifier, Call { from, host, key, body: bytes, ..Call::default() })
 }
 
 /// Inputs for each decoder of this target.
 pub(super) fn seeds(named: &Named) -> Vec<(&'static str, Vec<u8>)> {
     let sized = |text: &[u8]| [&u16::try_from(text.len()).unwrap_or_default().to_be_bytes(), text].concat();
     let room = "mimi://a.example/r/lobby";
+    let consent = |operation, requester: &str, target: &str| {
+        let (Ok(requester), Ok(target)) = (requester.parse(), target.parse()) else { return Vec::new() };
+        let (key_packages, extensions) = (Vec::new(), Dictionary::default());
+        ConsentEntry { operation, requester, target, room: None, key_packages, extensions }.encode()
+    };
+    let query = named.first("IdentifierRequest");
     let of = [
-        (ALICE, "KeyMaterialRequest"),
-        (room, "UpdateRequest"),
-        (room, "SubmitMessageRequest"),
-        (room, "GroupInfoRequest"),
-        ("mimi://b.example/r/lobby", "FanoutMessage"),
-        ("a.example", "ConsentEntry"),
-        ("a.example", "ConsentEntry"),
-        (room, "AbuseReport"),
-        ("a.example", "IdentifierRequest"),
+        (ALICE, key_material().unwrap_or_default()),
+        (room, named.first("UpdateRequest")),
+        (room, named.first("SubmitMessageRequest")),
+        (room, named.first("GroupInfoRequest")),
+        ("mimi://c.example/r/lobby", named.first("FanoutMessage")),
+        ("a.example", consent(ConsentOperation::Request, CAROL, ALICE)),
+        ("a.example", consent(ConsentOperation::Grant, ALICE, CAROL)),
+        (room, named.first("AbuseReport")),
+        ("a.example", query.clone()),
     ];
-    let requests = (0u8..).zip(of).map(|(which, (identifier, name))| {
-        ("request of a peer", [vec![which], sized(identifier.as_bytes()), named.first(name)].concat())
+    let requests = (0u8..).zip(of).map(|(which, (identifier, body))| {
+        ("request of a peer", [vec![which], sized(identifier.as_bytes()), body].concat())
     });
-    let heads = [(8, "mimi@b.example", "a.example", "a-key", "a.example"), (5, "mimi@B.example", "", "", ALICE)];
-    let heads = heads.map(|(which, from, host, key, path)| {
-        let lines = [from, host, key].map(|line| sized(line.as_bytes())).concat();
-        ("head of a peer's request", [vec![which], lines, path.as_bytes().to_vec()].concat())
+    let heads = [["mimi@c.example", "a.example", "a-key", "a.example"], ["mimi@C.example", "", "", ALICE]];
+    let heads = heads.map(|lines| {
+        let lines = lines.map(|line| sized(line.as_bytes())).concat();
+        ("head of a peer's request", [vec![8], lines, query.clone()].concat())
     });
     requests.chain(heads).collect()
+}
+
+/// What carol asks for alice's clients.
+fn key_material() -> Option<Vec<u8>> {
+    let carol = Member::new(ClientUri::parse("mimi://c.example/d/carol/phone").ok()?).ok()?;
+    let room = RoomUri::parse("mimi://c.example/r/lobby").ok()?;
+    Some(carol.key_material_request(&UserUri::parse(ALICE).ok()?, Some(&room)).ok()?.encode())
 }
 
 /// The endpoints that have no input here.

@@ -39,7 +39,7 @@ listeners:
   provider: { bind: '127.0.0.1:0', jwks: jwks.json }
   admin: { bind: '127.0.0.1:0', jwks: jwks.json }
 policies: policies
-peers: [{ domain: b.example, connect: '127.0.0.1:9' }]
+peers: [{ domain: b.example, connect: '127.0.0.1:9' }, { domain: c.example, connect: '127.0.0.1:9' }]
 keys:
   trust: ca.crt
   tls: [{ domain: a.example, certificate: a.crt, key: a.key }]
@@ -123,7 +123,7 @@ pub(super) struct Gate {
     tokens: Tokens,
     user: String,
     person: String,
-    /// The certificate of the authority, and that of b.example with its key.
+    /// The certificate of the authority, and that of c.example with its key.
     authority: String,
     of_peer: String,
     doors: Option<Doors>,
@@ -136,7 +136,7 @@ struct Doors {
     server: Server,
     provider: SocketAddr,
     admin: SocketAddr,
-    /// Speaks for b.example.
+    /// Speaks for c.example, whose business is not what people at the admin door meddle with here.
     peer: Client,
 }
 
@@ -149,7 +149,7 @@ impl Gate {
     fn opened() -> Result<Self, Mishap> {
         let folder = TempDir::new()?;
         let write = |name: &str, text: String| std::fs::write(folder.path().join(name), text);
-        let (authority, [ours, of_peer]) = certificates(["a.example", "b.example"])?;
+        let (authority, [ours, of_peer]) = certificates(["a.example", "c.example"])?;
         write("ca.crt", authority.clone())?;
         write("a.crt", ours.0)?;
         write("a.key", ours.1)?;
@@ -247,9 +247,9 @@ impl Gate {
         status
     }
 
-    /// Calls the federation door as b.example. Gives status and body of the answer; `None` for what is no request.
+    /// Calls the federation door as c.example. Gives status and body of the answer; `None` for what is no request.
     pub(super) fn call(&mut self, call: &Call<'_>) -> Option<(u16, Vec<u8>)> {
-        let (from, host) = (or(call.from, b"mimi@b.example"), or(call.host, b"a.example"));
+        let (from, host) = (or(call.from, b"mimi@c.example"), or(call.host, b"a.example"));
         self.sent += 1;
         let doors = self.doors().unwrap_or_else(|error| panic!("no gateway: {error}"));
         let url = format!("https://a.example:{}{}", doors.server.federation().port(), call.path);

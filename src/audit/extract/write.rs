@@ -291,6 +291,10 @@ impl Folder<'_> {
         let path = self.path(name);
         let failed = |error| ExtractError::File(path.clone(), error);
         let mut file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
+        // What is to go on has reached the disk before the state that says how long it is.
+        if file.metadata().map_err(failed)?.len() < bytes {
+            return Err(ExtractError::Another(self.0.to_owned()));
+        }
         file.set_len(bytes).map_err(failed)?;
         io::Seek::seek(&mut file, io::SeekFrom::End(0)).map_err(failed)?;
         Ok(Out { file: io::BufWriter::new(file), path })

@@ -73,7 +73,7 @@ pub struct Changes {
 impl Changes {
     /// All of them.
     pub fn total(&self) -> u64 {
-        self.newly_allowed + self.newly_denied + self.by_others
+        self.newly_allowed.saturating_add(self.newly_denied).saturating_add(self.by_others)
     }
 
     fn count(&mut self, change: Change) {
@@ -84,10 +84,11 @@ impl Changes {
         }
     }
 
+    /// Saturates: what is stored may be anything.
     fn add(&mut self, more: Self) {
-        self.newly_allowed += more.newly_allowed;
-        self.newly_denied += more.newly_denied;
-        self.by_others += more.by_others;
+        self.newly_allowed = self.newly_allowed.saturating_add(more.newly_allowed);
+        self.newly_denied = self.newly_denied.saturating_add(more.newly_denied);
+        self.by_others = self.by_others.saturating_add(more.by_others);
     }
 }
 
@@ -149,7 +150,7 @@ pub struct Report {
 impl Report {
     /// How many questions could not be asked again.
     pub fn unknown(&self) -> u64 {
-        self.not_replayable.values().sum()
+        self.not_replayable.values().fold(0, |sum, count| sum.saturating_add(*count))
     }
 
     /// The report without what it says of single decisions, rooms and peers: for a record.
@@ -166,12 +167,13 @@ impl Report {
 
     /// Adds what another part of the log gave.
     pub fn add(&mut self, more: Self) {
-        self.records += more.records;
-        self.questions += more.questions;
-        self.same += more.same;
+        self.records = self.records.saturating_add(more.records);
+        self.questions = self.questions.saturating_add(more.questions);
+        self.same = self.same.saturating_add(more.same);
         self.changed.add(more.changed);
         for (reason, count) in more.not_replayable {
-            *self.not_replayable.entry(reason).or_default() += count;
+            let kept = self.not_replayable.entry(reason).or_default();
+            *kept = kept.saturating_add(count);
         }
         let parts = [
             (&mut self.by_policy, more.by_policy),
