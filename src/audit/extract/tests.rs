@@ -6,9 +6,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 
 use aws_lc_rs::signature::Ed25519KeyPair;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use jiff::tz::TimeZone;
 use portcullis_core::wire::uri::{Domain, RoomUri};
-use portcullis_store::audit::{AuditRecord, Filter, Outcome, tree_head};
+use portcullis_store::audit::{AuditRecord, Filter, Leaf, Outcome, tree_head};
 use portcullis_store::{Options, Store, Tx};
 use portcullis_tlog::{Note, Policy, Signer, TreeHead};
 use serde_json::{Value, json};
@@ -161,6 +163,9 @@ fn what_was_interrupted_goes_on_and_is_the_same_in_the_end() {
     }));
     assert!(interrupted.is_err() && !wish.out.join(MANIFEST).exists());
     let mut half = fs::read(wish.out.join(ENTRIES)).unwrap();
+    // Less than had been written when it was interrupted is of something else.
+    fs::write(wish.out.join(ENTRIES), half.get(..10).unwrap()).unwrap();
+    assert!(matches!(world.extract(&wish), Err(ExtractError::Another(_))));
     half.extend(b"{\"time\":\"20");
     fs::write(wish.out.join(ENTRIES), half).unwrap();
     let other = world.wish("all", of_room());
@@ -212,6 +217,19 @@ fn every_change_of_a_file_is_found_by_the_check_that_is_for_it_even_of_one_who_c
             |lines| {
                 let leaf = serde_json::from_str::<Value>(&lines[5]).unwrap()["leaf"].clone();
                 edit(lines, 4, |line| line["leaf"] = leaf);
+            },
+            Leaves,
+        ),
+        (
+            "a place that no log reaches",
+            ENTRIES,
+            |lines| {
+                edit(lines, 4, |line| {
+                    let leaf = STANDARD.decode(line["leaf"].as_str().unwrap()).unwrap();
+                    let mut leaf = Leaf::decode(&leaf).unwrap();
+                    leaf.place.as_mut().unwrap().seq = u64::MAX;
+                    line["leaf"] = json!(STANDARD.encode(leaf.encode().unwrap()));
+                });
             },
             Leaves,
         ),
