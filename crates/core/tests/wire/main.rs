@@ -5,6 +5,7 @@
 mod generated;
 mod hostile;
 mod real;
+mod rfc9420;
 mod vectors;
 
 use portcullis_core::wire::components::*;
