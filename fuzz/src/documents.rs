@@ -1,7 +1,10 @@
 //! Files of a policy bundle: written by the company, and still nothing that may bring a gateway down when it reloads.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
+use portcullis::config::{Activate, Policies, PolicySource, Signer};
+use portcullis::gateway::{Active, PolicyError};
 use portcullis_core::identity::credential::provider_credential;
 use portcullis_core::policy::{Bundle, run_cases};
 use portcullis_core::room::{Template, TemplateInput};
@@ -11,6 +14,8 @@ use portcullis_core::wire::external_sender::ExternalSender;
 use portcullis_core::wire::update::Extension;
 use portcullis_core::wire::uri::{Domain, RoomUri, UserUri};
 
+use serde_json::json;
+
 use super::Decoder;
 
 pub(super) const POLICY: &[Decoder] = &[
@@ -19,6 +24,7 @@ pub(super) const POLICY: &[Decoder] = &[
     Decoder { name: "policies", run: policies },
     Decoder { name: "tests", run: tests },
     Decoder { name: "schema", run: schema },
+    Decoder { name: "kept bundle", run: kept },
 ];
 
 pub(super) const SCHEMA: &str = include_str!("../../policies/schema/mimi.cedarschema");
@@ -78,8 +84,30 @@ fn schema(bytes: &[u8]) -> bool {
     bundle("schema/mimi.cedarschema", bytes).is_some()
 }
 
+/// A bundle as the database keeps it: taken under its own digest alone, and under a signer's key only if that has signed it.
+fn kept(bytes: &[u8]) -> bool {
+    let of = |digest: &[u8; 32], signers| {
+        let (source, activate) = (PolicySource::default(), Activate::default());
+        let config = Policies { source, folder: PathBuf::new(), activate, approvals: 1, signers };
+        Active::of_kept(bytes, digest, &config).map(|active| active.bundle.digest())
+    };
+    let Ok(texts) = serde_json::from_slice::<BTreeMap<String, String>>(bytes) else {
+        assert!(matches!(of(&[0; 32], Vec::new()), Err(PolicyError::Altered)));
+        return false;
+    };
+    let files = texts.into_iter().map(|(name, text)| (name, text.into_bytes())).collect();
+    let Ok(bundle) = Bundle::load(files) else { return false };
+    let digest = bundle.digest();
+    assert!(of(&digest, Vec::new()).is_ok_and(|read| read == digest));
+    assert!(matches!(of(&[0; 32], Vec::new()), Err(PolicyError::Altered)), "a bundle is taken for another one");
+    assert!(matches!(of(&digest, vec![Signer([7; 32])]), Err(PolicyError::Unsigned)), "nobody has signed it");
+    true
+}
+
 /// A file for each decoder of this target.
 pub(super) fn seeds() -> Vec<(&'static str, Vec<u8>)> {
+    let kept =
+        json!({ "schema/mimi.cedarschema": SCHEMA, "settings.yaml": "{}", "signature": "AAAA BBBB\n" }).to_string();
     [
         ("template", include_str!("../../policies/templates/strict.yaml")),
         ("template", include_str!("../../policies/templates/multi-org.yaml")),
@@ -88,6 +116,7 @@ pub(super) fn seeds() -> Vec<(&'static str, Vec<u8>)> {
         ("policies", ROLES),
         ("tests", TESTS),
         ("schema", SCHEMA),
+        ("kept bundle", &kept),
     ]
     .map(|(name, text)| (name, text.as_bytes().to_vec()))
     .into()

@@ -9,6 +9,7 @@ use portcullis_core::wire::mls::{GroupInfo, KeyPackage, MlsKind, MlsMessage, Rat
 use super::*;
 
 /// The vectors of a file; `None` where there are none.
+#[expect(clippy::print_stderr, reason = "whoever runs the tests is told what was not read")]
 fn official(file: &str) -> Option<Vec<Value>> {
     let Some(folder) = std::env::var_os("PORTCULLIS_VECTORS") else {
         eprintln!("SKIPPED: PORTCULLIS_VECTORS is not set, `{file}` of RFC 9420 was not read");
