@@ -292,4 +292,15 @@ mod tests {
         (0..9).for_each(|number| one.changes(|| sample(number, told(true, &["role"]), told(false, &["quiet"]))));
         assert_eq!((one.samples.len(), one.changed.newly_denied), (SAMPLES_OF_A_POLICY, 9));
     }
+
+    #[test]
+    fn counts_that_nobody_has_counted_end_at_the_highest() {
+        let changes = Changes { newly_allowed: u64::MAX, newly_denied: 1, by_others: 0 };
+        let not_replayable = [("erased".to_owned(), u64::MAX), ("not_listed".to_owned(), 1)].into();
+        let report = Report { records: u64::MAX, changed: changes, not_replayable, ..Report::default() };
+        let mut twice = report.clone();
+        twice.add(report);
+        assert_eq!((twice.records, twice.unknown(), twice.changed.total()), (u64::MAX, u64::MAX, u64::MAX));
+        assert_eq!((twice.changed.newly_denied, twice.not_replayable["not_listed"]), (2, 2));
+    }
 }
