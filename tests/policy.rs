@@ -306,7 +306,7 @@ fn what_changes_from_one_bundle_to_another_is_said_with_witnesses() {
     let (old, new) = (Authored::new(), Authored::new());
     let to = new.dir.to_str().unwrap();
     let same = old.says(0, &["diff", to, "--exit-code"]);
-    assert!(same.contains("0 decided otherwise") && same.contains("this is no proof"), "{same}");
+    assert!(same.contains("0 decided otherwise") && same.contains("proven: the policies of both"), "{same}");
     new.write("ceiling/night.cedar", NIGHT);
     new.write("tests/night.yaml", CASES);
     let said = old.says(2, &["diff", to, "--exit-code"]);
@@ -316,7 +316,7 @@ fn what_changes_from_one_bundle_to_another_is_said_with_witnesses() {
         assert!(said.contains(expected), "`{expected}` is not in {said}");
     }
     let found = old.json(0, &["diff", to]).remove(0);
-    assert_eq!((&found["policies"][0]["changed"], &found["proven"]), (&"added".into(), &false.into()));
+    assert_eq!((&found["policies"][0]["changed"], &found["proven"]), (&"added".into(), &true.into()));
 }
 
 #[test]
@@ -418,4 +418,56 @@ fn a_file_that_is_formatted_stays_whose_it_is() {
     let before = whose();
     assert_eq!(bundle.says(0, &["fmt"]), "ceiling/night.cedar\n");
     assert_eq!(whose(), before);
+}
+
+const PROMISE: &str = "@id(\"promise.late\")\n@doc(\"moods change by day\")\nforbid (principal is Mimi::User, \
+    action == Mimi::Action::\"canChangeRoomMood\", resource is Mimi::Room)\n\
+    when { context.now.toTime() < duration(\"6h\") };\n";
+
+const MUTED: &str = "@id(\"promise.muted\")\n@doc(\"who is muted sends nothing\")\nforbid (principal is Mimi::User, \
+    action == Mimi::Action::\"canSendMessage\", resource is Mimi::Room)\nwhen { resource.muted.contains(principal) };\n";
+
+#[test]
+fn prove_says_of_every_invariant_whether_it_holds_and_never_more_than_it_knows() {
+    let bundle = Authored::new();
+    bundle.write("invariants/company.cedar", MUTED);
+    let said = bundle.says(0, &["prove"]);
+    assert_eq!(
+        said,
+        "proven      promise.muted: who is muted sends nothing (1 kinds of questions)\n1 of 1 invariants proven\n"
+    );
+    bundle.write("invariants/late.cedar", PROMISE);
+    let said = bundle.says(2, &["prove"]);
+    assert!(said.contains("broken      promise.late: moods change by day") && said.contains("context.now ="), "{said}");
+    let found = bundle.json(2, &["prove"]);
+    let late = found.iter().find(|one| one["invariant"] == "promise.late").unwrap();
+    assert_eq!((&late["found"], &late["witness"]["allow"]), (&"broken".into(), &true.into()));
+    bundle.write("ceiling/night.cedar", NIGHT);
+    bundle.says(0, &["prove"]);
+    let said = bundle.says(2, &["prove", "--cvc5", "/nowhere/cvc5"]);
+    assert!(said.contains("0 of 2 invariants proven") && said.contains("is cvc5 installed?"), "{said}");
+}
+
+#[test]
+fn diff_shows_what_is_newly_denied_by_a_question_and_calls_nothing_the_same_that_is_not_proven() {
+    let (bundle, other) = (Authored::new(), Authored::new());
+    let dir = other.dir.to_str().unwrap().to_owned();
+    let said = bundle.says(0, &["diff", &dir, "--exit-code"]);
+    assert!(said.contains("proven: the policies of both decide every question the same"), "{said}");
+    other.write("ceiling/night.cedar", NIGHT);
+    let said = bundle.says(2, &["diff", &dir, "--exit-code"]);
+    assert!(
+        said.contains("newly denied, for example, and before: allow") && said.contains("[company.night]"),
+        "{said}"
+    );
+    let found = &bundle.json(0, &["diff", &dir])[0];
+    assert_eq!(
+        (&found["proven"], found["newly_denied"][0]["new"]["policies"][0].as_str()),
+        (&true.into(), Some("company.night"))
+    );
+    let said = bundle.says(2, &["diff", &dir, "--exit-code", "--cvc5", "/nowhere/cvc5"]);
+    assert!(said.contains("not proven  canChangeRoomMood by User on Room") && !said.contains("proven: the"), "{said}");
+    edit(&other.dir.join("schema/mimi.cedarschema"), "entity Segment;", "entity Segment; ");
+    let said = bundle.says(0, &["diff", &dir]);
+    assert!(said.contains("not proven  the schemas differ"), "{said}");
 }

@@ -34,7 +34,14 @@ fn sources() -> Vec<PathBuf> {
     }
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut found = Vec::new();
-    let crates = ["crates/core/src", "crates/store/src", "crates/store/tests", "crates/tlog/src", "crates/tlog/tests"];
+    let crates = [
+        "crates/core/src",
+        "crates/prove/src",
+        "crates/store/src",
+        "crates/store/tests",
+        "crates/tlog/src",
+        "crates/tlog/tests",
+    ];
     for folder in ["src", "tests", "fuzz/src"].into_iter().chain(crates) {
         walk(&root.join(folder), &mut found);
     }

@@ -4,7 +4,8 @@
 use std::time::Instant;
 
 use portcullis_core::policy::{
-    AdminQuestion, DoorQuestion, Membership, NEUTRAL_SENTENCE, Question, RecordHead, RoomFacts, Side, Verdict,
+    AdminQuestion, DoorQuestion, Membership, NEUTRAL_SENTENCE, Question, RateClass, RecordHead, RoomFacts, Side,
+    Verdict,
 };
 use portcullis_core::room::{Action, Actor, RoomState};
 use portcullis_core::time::Millis;
@@ -48,6 +49,8 @@ pub(super) struct Decision {
     /// What the other side may know of a refusal.
     pub(super) code: &'static str,
     pub(super) sentence: String,
+    /// How often its actor may do what is allowed, and the obligations that say so.
+    pub(super) rate: Option<(RateClass, Vec<String>)>,
 }
 
 impl Decision {
@@ -79,7 +82,14 @@ impl Case<'_> {
     pub(super) fn refuse(&self, code: &'static str, reason: impl Into<String>, detail: Value) -> Decision {
         let record = AuditRecord { reason: reason.into(), detail, ..self.record(Outcome::Deny) };
         metrics::decided(self.kind, "deny", &record.reason);
-        Decision { allow: false, record, code, sentence: NEUTRAL_SENTENCE.to_owned() }
+        Decision { allow: false, record, code, sentence: NEUTRAL_SENTENCE.to_owned(), rate: None }
+    }
+
+    /// A refusal of what policy allows, and its actor has done too often for what it obliges the actor to.
+    pub(super) fn hold_back(&self, (class, because): &(RateClass, Vec<String>)) -> Decision {
+        metrics::held_back(1);
+        let refused = self.refuse("too_many_requests", "too_many_for_rate_class", json!({ "rate_class": class.name }));
+        Decision { record: AuditRecord { policy: because.clone(), ..refused.record }, ..refused }
     }
 
     /// Something that happened without anybody having to allow it.
@@ -145,7 +155,9 @@ impl Case<'_> {
             ..self.record(if allow { Outcome::Allow } else { Outcome::Deny })
         };
         metrics::decided(self.kind, if allow { "allow" } else { "deny" }, &record.reason);
-        Decision { allow, record, code: "not_allowed", sentence }
+        let owed = deciding.filter(|_| allow).and_then(|verdict| verdict.obligations.rate_class.as_ref());
+        let rate = owed.and_then(|owed| Some((active.engine.rate_class(&owed.value)?.clone(), owed.because.clone())));
+        Decision { allow, record, code: "not_allowed", sentence, rate }
     }
 
     fn record(&self, outcome: Outcome) -> AuditRecord {

@@ -203,6 +203,12 @@ impl Outbound {
             };
             let Judged { decision, refusal: words } = judge(inner, &case, &user, &room)?;
             if decision.allow {
+                if let Some(rate) = &decision.rate
+                    && let Err(too_many) = inner.rates.take(&rate.0, &user)
+                {
+                    inner.record(room.as_str(), &case.hold_back(rate))?;
+                    return Err(too_many.into());
+                }
                 inner.record(room.as_str(), &decision)?;
                 return Ok(Ok(decision.id()));
             }

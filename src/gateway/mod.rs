@@ -27,6 +27,7 @@ mod once;
 mod places;
 mod policy;
 mod present;
+mod rates;
 mod reissue;
 mod replay;
 mod report;
@@ -71,6 +72,7 @@ use crate::peer::Peers;
 use franking::HubKeyCache;
 use line::Lines;
 use places::{Of, Places};
+use rates::Rates;
 use replay::Taken;
 use role_sets::KeptRoles;
 use rooms::RoomCache;
@@ -150,6 +152,7 @@ struct Inner {
     deletions: Limiter<UserUri>,
     hub_keys: HubKeyCache,
     lines: Lines,
+    rates: Rates,
     taken: Taken,
 }
 
@@ -167,6 +170,7 @@ impl Gateway {
             deletions: Limiter::new(devices::DELETIONS),
             hub_keys: HubKeyCache::default(),
             lines: Lines::default(),
+            rates: Rates::default(),
             taken: Taken::default(),
         }))
     }

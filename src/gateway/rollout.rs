@@ -468,6 +468,7 @@ impl Inner {
 /// Keeps in force what the database names, whichever process lets another bundle decide, until `closing` becomes true.
 pub async fn watch(gateway: Gateway, mut closing: channel::Receiver<bool>) {
     metrics::policy_break_glass(0);
+    metrics::held_back(0);
     metrics::shadowed("same", 0);
     let mut changes = gateway.store().changes(Topic::Policy);
     while !*closing.borrow() {

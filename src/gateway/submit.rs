@@ -1,10 +1,11 @@
 //! A SubmitMessageRequest at the hub: decided before it is stored, stored before it is answered.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use actix_web::web::Bytes;
 use portcullis_core::franking::HubKey;
-use portcullis_core::policy::Question;
+use portcullis_core::policy::{Question, RateClass};
 use portcullis_core::room::Actor;
 use portcullis_core::time::Millis;
 use portcullis_core::wire::components::Capability;
@@ -25,6 +26,7 @@ use super::places::{Of, Place};
 use super::replay::Replay;
 use super::rooms::Hosted;
 use super::{Answer, Caller, GatewayError, Inner};
+use crate::limits::TooMany;
 
 /// How often a message starts over because the room moved on while it was decided.
 const ATTEMPTS: usize = 16;
@@ -42,6 +44,8 @@ struct Submission {
     room: RoomUri,
     body: Bytes,
     replay: Replay,
+    /// Whether it counts already in the rate class of its sender.
+    counted: AtomicBool,
     /// Held until the message is written, also when nobody waits for the answer any more.
     _place: Place,
 }
@@ -64,7 +68,8 @@ pub(super) async fn accept(
 ) -> Result<Kept, GatewayError> {
     let place = inner.places.take(vec![Of::Room(room.clone()), Of::from(&caller)])?;
     let replay = Replay::of("submitMessage", &caller, &room, &body);
-    let submission = Submission { inner: Arc::clone(inner), once, caller, room, body, replay, _place: place };
+    let (inner, counted) = (Arc::clone(inner), AtomicBool::new(false));
+    let submission = Submission { inner, once, caller, room, body, replay, counted, _place: place };
     let taken = tokio::spawn(Arc::new(submission).take().in_current_span());
     taken.await.unwrap_or_else(|panic| Err(GatewayError::internal(panic)))
 }
@@ -105,6 +110,8 @@ impl Submission {
         let (request, now) = (self.request()?, inner.clock.now());
         let Some(key) = inner.hub_key_at_hand(&room.domain(), now) else { return Ok(None) };
         match judge(inner, caller, &hosted, &request, &self.case(&request, now)) {
+            // One that its sender may not send by now may have been answered before.
+            Judged::Allowed(decision) if self.count(&request, &decision).is_err() => Ok(None),
             Judged::Allowed(decision) => self.hand_in(&hosted, &request, decision, key).map(Some),
             Judged::Refused(_) | Judged::TooOld(_) | Judged::Hidden => Ok(None),
         }
@@ -120,6 +127,10 @@ impl Submission {
         let hosted = inner.hosted(room)?;
         let (decision, outcome) = match judge(inner, caller, &hosted, &request, &case) {
             Judged::Allowed(decision) => {
+                self.count(&request, &decision).or_else(|(rate, too_many)| {
+                    inner.record(room.as_str(), &case.hold_back(rate))?;
+                    Err(GatewayError::from(too_many))
+                })?;
                 let key = inner.hub_key(&room.domain(), decision.record.at)?;
                 return self.hand_in(&hosted, &request, decision, key);
             }
@@ -128,6 +139,19 @@ impl Submission {
             Judged::TooOld(decision) => (decision, SubmitOutcome::EpochTooOld { current: hosted.view().epoch }),
         };
         inner.answer_refusal(*once, room.as_str(), decision, answer(outcome)).map(Step::Answered)
+    }
+
+    /// Counts the message in the rate class of its sender, once; gives the class in which that is too many.
+    fn count<'d>(
+        &self,
+        request: &SubmitMessageRequest,
+        decision: &'d Decision,
+    ) -> Result<(), (&'d (RateClass, Vec<String>), TooMany)> {
+        if let Some(rate) = decision.rate.as_ref().filter(|_| !self.counted.load(Ordering::Relaxed)) {
+            self.inner.rates.take(&rate.0, &request.sender).map_err(|too_many| (rate, too_many))?;
+            self.counted.store(true, Ordering::Relaxed);
+        }
+        Ok(())
     }
 
     fn request(&self) -> Result<SubmitMessageRequest, GatewayError> {

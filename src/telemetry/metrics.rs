@@ -35,6 +35,8 @@ const REJOINS: Instrument =
     instrument("portcullis.rooms.rejoins", "{client}", "clients that came back into a group after losing its state");
 const BREAK_GLASS: Instrument =
     instrument("portcullis.policy.break_glass", "{rollback}", "rollbacks of policies from the host");
+const HELD_BACK: Instrument =
+    instrument("portcullis.policy.held_back", "{message}", "messages refused because of a rate class");
 const SHADOWED: Instrument =
     instrument("portcullis.policy.shadowed", "{question}", "questions that a shadow of the policies was asked");
 pub(super) const OWED: Instrument = instrument("portcullis.outbox.owed", "{message}", "messages owed to peers");
@@ -57,7 +59,7 @@ pub(super) const WAITING: Instrument =
 pub(super) const BUSY: Instrument = instrument("portcullis.store.busy", "{job}", "jobs refused by a full write lane");
 
 /// All of them.
-pub const INSTRUMENTS: [Instrument; 22] = [
+pub const INSTRUMENTS: [Instrument; 23] = [
     REQUESTS,
     DECISIONS,
     DECIDING,
@@ -68,6 +70,7 @@ pub const INSTRUMENTS: [Instrument; 22] = [
     LOADS,
     REJOINS,
     BREAK_GLASS,
+    HELD_BACK,
     SHADOWED,
     OWED,
     PARKED,
@@ -102,6 +105,7 @@ struct Meters {
     loads: Counter<u64>,
     rejoins: Counter<u64>,
     break_glass: Counter<u64>,
+    held_back: Counter<u64>,
     shadowed: Counter<u64>,
 }
 
@@ -128,6 +132,7 @@ impl Meters {
             loads: counter(LOADS),
             rejoins,
             break_glass: counter(BREAK_GLASS),
+            held_back: counter(HELD_BACK),
             shadowed: counter(SHADOWED),
         }
     }
@@ -212,6 +217,11 @@ pub fn policy_load(outcome: &'static str) {
 /// So many rollbacks of policies from the host, past the admin door, have been followed.
 pub fn policy_break_glass(count: u64) {
     METERS.break_glass.add(count, &[]);
+}
+
+/// So many messages were refused because their sender has used up what its rate class leaves it.
+pub fn held_back(count: u64) {
+    METERS.held_back.add(count, &[]);
 }
 
 /// A shadow of the policies was asked so many questions. `outcome` is `same`, `newly_allowed`, `newly_denied`, `by_others` or

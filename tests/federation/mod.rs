@@ -18,6 +18,7 @@ mod moderation;
 mod notify;
 mod policy;
 mod postgres;
+mod rates;
 mod rights;
 mod search;
 mod strangers;

@@ -1,15 +1,18 @@
 use std::path::PathBuf;
 
 use portcullis_core::policy::{BundleDiff, Change, Changed, DecisionChange, Verdict, Written};
+use portcullis_prove::{Differences, Witness, differences};
 use serde_json::{Value, json};
 
+use super::prove::{SolverArgs, show_witness, witness_json};
 use super::{Exit, Failure, Format, output, read};
 
 /// Arguments of `portcullis policy diff`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 What is written is compared by meaning: another form of a policy is no difference. Decisions are compared over the cases of
-both bundles and over nothing else: that no case is decided otherwise proves nothing.
+both bundles, and by cvc5 (`apt-get install cvc5`; the environment variable CVC5 names another one) over every question that
+can be asked, whatever the settings say. What is not proven is never called the same.
 
 Examples:
   portcullis policy diff gw/policies candidate/policies
@@ -25,9 +28,12 @@ pub(super) struct Args {
     #[arg(value_name = "NEW")]
     new: PathBuf,
 
-    /// End with 2 if there is a difference
+    /// End with 2 if there is a difference, or something is not proven to be the same
     #[arg(long)]
     exit_code: bool,
+
+    #[command(flatten)]
+    solver: SolverArgs,
 
     /// For whom the output is
     #[arg(long, value_enum, default_value_t)]
@@ -37,11 +43,16 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let (old, new) = (read(&args.old, args.format)?, read(&args.new, args.format)?);
     let diff = BundleDiff::of(Written { bundle: &old.0, files: &old.1 }, Written { bundle: &new.0, files: &new.1 });
+    let proof = if diff.schema.is_empty() {
+        differences(&old.0, &new.0, &mut args.solver.solver()?)
+    } else {
+        Differences { not_proven: vec!["the schemas differ".to_owned()], ..Differences::default() }
+    };
     match args.format {
-        Format::Text => show(&diff),
-        Format::Json => output::json(&as_json(&diff))?,
+        Format::Text => show(&diff, &proof),
+        Format::Json => output::json(&as_json(&diff, &proof))?,
     }
-    if args.exit_code && !diff.is_empty() { Err(Failure::shown(Exit::Failed)) } else { Ok(()) }
+    if args.exit_code && !(diff.is_empty() && proof.is_same()) { Err(Failure::shown(Exit::Failed)) } else { Ok(()) }
 }
 
 /// The parts of the difference that are written, by what they are called.
@@ -54,7 +65,7 @@ fn written(diff: &BundleDiff) -> [(&'static str, &Vec<Change>); 4] {
     ]
 }
 
-fn show(diff: &BundleDiff) {
+fn show(diff: &BundleDiff, proof: &Differences) {
     for (name, changes) in written(diff).into_iter().filter(|(_, changes)| !changes.is_empty()) {
         output::line(name);
         for change in changes {
@@ -73,7 +84,30 @@ fn show(diff: &BundleDiff) {
     show_decisions("newly denied", denied);
     show_decisions("decided by others", otherwise);
     output::line(format_args!("{} cases compared, {} decided otherwise", diff.compared, diff.decisions.len()));
-    output::line("this is no proof: questions that no case asks may be decided otherwise, too");
+    show_proof(proof);
+}
+
+/// What is decided otherwise of all that can be asked.
+fn show_proof(proof: &Differences) {
+    for (name, witnesses) in [("newly allowed", &proof.newly_allowed), ("newly denied", &proof.newly_denied)] {
+        for (witness, was) in witnesses {
+            output::line(format_args!("{name}, for example, and before: {}", verdict(was)));
+            show_witness(witness);
+        }
+    }
+    for left in &proof.not_proven {
+        output::line(format_args!("not proven  {left}"));
+    }
+    if proof.is_same() {
+        output::line("proven: the policies of both decide every question the same, whatever the settings say");
+    } else {
+        let found = proof.newly_allowed.len() + proof.newly_denied.len();
+        output::line(format_args!(
+            "of the kinds of questions, {} are proven to be decided the same, {} are not proven; {found} differences shown",
+            proof.same,
+            proof.not_proven.len()
+        ));
+    }
 }
 
 fn show_decisions<'a>(name: &str, changes: impl Iterator<Item = &'a DecisionChange>) {
@@ -89,19 +123,30 @@ fn show_decisions<'a>(name: &str, changes: impl Iterator<Item = &'a DecisionChan
 
 fn verdict(verdict: &Verdict) -> String {
     let decision = if verdict.allow { "allow" } else { "deny" };
-    format!("{decision} {} [{}]", verdict.reason, verdict.determining.join(", "))
+    let owed = verdict.obligations.named().into_iter().map(|(name, owed)| format!(", owed {name} {}", owed.value));
+    format!("{decision} {} [{}]{}", verdict.reason, verdict.determining.join(", "), owed.collect::<String>())
 }
 
-fn as_json(diff: &BundleDiff) -> Value {
-    let decided = |verdict: &Verdict| json!({ "allow": verdict.allow, "reason": verdict.reason, "policies": verdict.determining });
+fn as_json(diff: &BundleDiff, proof: &Differences) -> Value {
+    let decided = |verdict: &Verdict| {
+        json!({
+            "allow": verdict.allow, "reason": verdict.reason, "policies": verdict.determining,
+            "obligations": verdict.obligations,
+        })
+    };
     let decisions = diff.decisions.iter().map(|change| {
         json!({
             "file": change.file, "line": change.line, "it": change.it,
             "old": decided(&change.old), "new": decided(&change.new),
         })
     });
+    let witnesses = |found: &[(Witness, Verdict)]| -> Vec<Value> {
+        found.iter().map(|(new, old)| json!({ "new": witness_json(new), "old": decided(old) })).collect()
+    };
     let mut json = json!({
-        "compared": diff.compared, "decisions": decisions.collect::<Vec<_>>(), "proven": false,
+        "compared": diff.compared, "decisions": decisions.collect::<Vec<_>>(), "proven": proof.not_proven.is_empty(),
+        "newly_allowed": witnesses(&proof.newly_allowed), "newly_denied": witnesses(&proof.newly_denied),
+        "not_proven": proof.not_proven, "same": proof.same,
     });
     for (name, changes) in written(diff) {
         let changes = changes.iter().map(|change| match &change.changed {

@@ -12,6 +12,7 @@ use crate::gateway::{PolicyError, policy_files};
 mod check;
 mod diff;
 mod fmt;
+mod prove;
 mod query;
 mod question;
 mod rollout;
@@ -29,6 +30,7 @@ Examples:
   portcullis policy fmt gw/policies --check
   portcullis policy why gw/policies --cases tests/company.yaml --it 'a muted user does not send'
   portcullis policy who-can gw/policies --action canSendMessage --cases tests/company.yaml --room lounge
+  portcullis policy prove gw/policies
   portcullis policy diff gw/policies candidate/policies
   portcullis policy simulate candidate/policies --config gw/gateway.yaml
   portcullis policy push candidate/policies --config gw/gateway.yaml --reason CASE-7
@@ -57,7 +59,9 @@ enum Command {
     WhatCan(Box<query::WhatCan>),
     /// List the rooms in which somebody can do something, and under which conditions.
     WhereCan(Box<query::WhereCan>),
-    /// Say what changes from one bundle to another, as it is written and over the cases of both.
+    /// Prove what a bundle promises, for every question that can be asked.
+    Prove(prove::Args),
+    /// Say what changes from one bundle to another: as it is written, over the cases of both, and for every question.
     Diff(diff::Args),
     /// Say what a bundle would have decided otherwise, of what a gateway has recorded.
     Simulate(Box<simulate::Args>),
@@ -106,6 +110,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         Command::WhoCan(args) => query::who_can(args),
         Command::WhatCan(args) => query::what_can(args),
         Command::WhereCan(args) => query::where_can(args),
+        Command::Prove(args) => prove::run(args),
         Command::Diff(args) => diff::run(args),
         Command::Simulate(args) => simulate::run(args),
         Command::List(args) => rollout::list(args),

@@ -80,7 +80,7 @@ fn as_json(outcome: &CaseOutcome) -> Value {
     json!({
         "file": outcome.file, "line": outcome.line, "it": outcome.it, "holds": outcome.holds(),
         "allow": outcome.verdict.allow, "policies": outcome.verdict.determining, "reason": outcome.verdict.reason,
-        "errors": outcome.verdict.errors, "differences": differences.collect::<Vec<_>>(),
+        "obligations": outcome.verdict.obligations, "errors": outcome.verdict.errors, "differences": differences.collect::<Vec<_>>(),
     })
 }
 

@@ -63,6 +63,9 @@ fn show(why: &Why, facts: bool) {
         output::line("");
         why.facts.iter().for_each(|(name, value)| output::line(format_args!("{name} = {value}")));
     }
+    for (name, owed) in why.verdict.obligations.named() {
+        output::line(format_args!("owed: {name} {}, because of {}", owed.value, owed.because.join(", ")));
+    }
     why.deciding.iter().for_each(show_policy);
     if !why.verdict.allow && !why.permitted_by.is_empty() {
         output::line(format_args!("\nwithout that it would be allowed by {}", why.permitted_by.join(", ")));
@@ -124,6 +127,7 @@ fn as_json(why: &Why) -> Value {
         "allow": why.verdict.allow, "action": why.action, "reason": why.verdict.reason,
         "public": why.verdict.public_sentence(), "enforced_here": why.enforcement.is_here(),
         "enforced_by": why.enforcement.whom(), "notes": why.verdict.notes, "errors": why.verdict.errors,
+        "obligations": why.verdict.obligations,
         "facts": why.facts.iter().map(|(name, value)| json!({ "name": name, "value": value })).collect::<Vec<_>>(),
         "deciding": why.deciding.iter().map(policy_json).collect::<Vec<_>>(), "permitted_by": why.permitted_by,
         "near": why.near.iter().map(policy_json).collect::<Vec<_>>(),

@@ -47,12 +47,13 @@ impl Change {
             Self::NewlyDenied => (candidate, recorded),
             Self::NewlyAllowed => (recorded, candidate),
             Self::ByOthers => {
-                let not_in = |other: &Told| {
-                    let other = other.policy.clone();
-                    move |id: &&String| !other.contains(id)
+                let all = |of: &Told| {
+                    let owed = of.obligations.named().into_values().flat_map(|owed| owed.because.clone());
+                    of.policy.iter().cloned().chain(owed).collect::<Vec<String>>()
                 };
-                let gone = recorded.policy.iter().filter(not_in(candidate));
-                return gone.chain(candidate.policy.iter().filter(not_in(recorded))).cloned().collect();
+                let (before, after) = (all(recorded), all(candidate));
+                let gone = before.iter().filter(|id| !after.contains(id));
+                return gone.chain(after.iter().filter(|id| !before.contains(id))).cloned().collect();
             }
         };
         if first.policy.is_empty() { second.policy.clone() } else { first.policy.clone() }
@@ -66,7 +67,7 @@ pub struct Changes {
     pub newly_allowed: u64,
     /// Allowed then, denied by the other bundle.
     pub newly_denied: u64,
-    /// The same outcome, by other policies or for another reason.
+    /// The same outcome, by other policies, for another reason or with other obligations.
     pub by_others: u64,
 }
 
@@ -239,10 +240,13 @@ fn first(names: &BTreeMap<String, Changes>) -> BTreeMap<&str, Changes> {
 
 #[cfg(test)]
 mod tests {
+    use portcullis_core::policy::Obligations;
+
     use super::*;
 
     fn told(allow: bool, policy: &[&str]) -> Told {
-        Told { allow, policy: policy.iter().map(|id| (*id).to_owned()).collect(), reason: "R".to_owned() }
+        let policy = policy.iter().map(|id| (*id).to_owned()).collect();
+        Told { allow, policy, reason: "R".to_owned(), obligations: Obligations::default() }
     }
 
     fn sample(number: u64, recorded: Told, candidate: Told) -> Sample {

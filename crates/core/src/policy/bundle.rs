@@ -13,10 +13,12 @@ use crate::room::{Template, TemplateError};
 use super::cases::{self, Reading, Suite};
 use super::diagnostic::{Diagnostic, Source};
 use super::index::Index;
-use super::policies::{self, Found, Layer, PolicyMeta};
+use super::links::{self, Linking};
+use super::obligations::{self, Duties};
+use super::policies::{self, Found, Layer, Origin, PolicyMeta};
 use super::settings::{Directory, Settings};
 use super::vocabulary::Vocabulary;
-use super::{depth, entities, lints, looks, promises};
+use super::{depth, entities, invariants, lints, looks, promises};
 
 /// Largest file of a bundle, in bytes.
 pub const MAX_FILE_BYTES: u64 = 1 << 20;
@@ -30,13 +32,20 @@ pub const SIGNATURE_FILE: &str = "signature";
 
 /// A proved bundle.
 ///
-/// Files, by their path: `schema/*.cedarschema`; `platform/`, `ceiling/` and `rooms/*.cedar`;
-/// `templates/*.yaml`; `tests/*.yaml`; `settings.yaml`. Markdown is allowed anywhere. `examples/` and `signature` are not read.
+/// Files, by their path: `schema/*.cedarschema`; `platform/`, `ceiling/`, `rooms/` and `obligations/*.cedar`; `templates/*.cedar` with slots,
+/// and `rooms/*.yaml` with what is put into them; `invariants/*.cedar`; `templates/*.yaml`; `tests/*.yaml`; `settings.yaml`.
+/// Markdown is allowed anywhere. `examples/` and `signature` are not read.
 #[derive(Clone, Debug)]
 pub struct Bundle {
     digest: [u8; 32],
     pub(super) index: Arc<Index>,
     pub(super) metas: Arc<HashMap<PolicyId, PolicyMeta>>,
+    /// What policies with slots say of everybody and everything: their links are among `metas`.
+    pub(super) slotted: Arc<Vec<(PolicyMeta, cedar_policy::Template)>>,
+    /// What is owed where something is allowed, by policies that stand apart.
+    pub(super) owing: Arc<Owing>,
+    /// What it promises.
+    pub(super) invariants: Arc<Vec<PolicyMeta>>,
     pub(super) vocabulary: Arc<Vocabulary>,
     pub(super) schema: Arc<Schema>,
     pub(super) directory: Arc<Directory>,
@@ -120,6 +129,21 @@ impl Bundle {
     }
 }
 
+/// The obligations of a bundle.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Owing {
+    pub(super) index: Index,
+    pub(super) metas: Vec<PolicyMeta>,
+    pub(super) duties: Duties,
+}
+
+impl Owing {
+    fn of(all: &[Found<'_>], directory: Option<&Directory>, wrong: &mut Vec<Diagnostic>) -> Self {
+        let duties = directory.map(|directory| Duties::of(all, directory.obligations())).unwrap_or_default();
+        Self { index: index(all, wrong), metas: all.iter().map(Found::meta).collect(), duties }
+    }
+}
+
 /// Whether a file stands beside a bundle to be copied from, and is not in it.
 pub fn is_example(file: &str) -> bool {
     file.starts_with("examples/")
@@ -148,6 +172,9 @@ fn content_digest(files: &BTreeMap<String, Vec<u8>>) -> [u8; 32] {
 struct Texts<'a> {
     schema: Vec<Source<'a>>,
     policies: Vec<(Layer, Source<'a>)>,
+    slotted: Vec<Source<'a>>,
+    links: Vec<Source<'a>>,
+    invariants: Vec<Source<'a>>,
     templates: Vec<Source<'a>>,
     tests: Vec<Source<'a>>,
     settings: Option<Source<'a>>,
@@ -192,13 +219,12 @@ impl<'a> Texts<'a> {
                 (Some(_), "cedar", Some(layer)) => texts.policies.push((layer, source)),
                 (Some("tests"), "yaml", _) => texts.tests.push(source),
                 (Some("templates"), "yaml", _) => texts.templates.push(source),
-                (Some("obligations"), ..) => {
-                    let help = "leave the folder out; an obligation that nobody carries out would be a false promise";
-                    wrong.push(start.at(0, "obligations are not carried out by this version", Some(help.to_owned())));
-                }
+                (Some("templates"), "cedar", _) => texts.slotted.push(source),
+                (Some("rooms"), "yaml", _) => texts.links.push(source),
+                (Some("invariants"), "cedar", _) => texts.invariants.push(source),
                 _ => {
-                    let help = "expected `schema/*.cedarschema`, `platform/`, `ceiling/` or `rooms/*.cedar`, \
-                                `templates/*.yaml`, `tests/*.yaml` or `settings.yaml`";
+                    let help = "expected `schema/*.cedarschema`, `platform/`, `ceiling/`, `rooms/`, \
+                                `obligations/`, `invariants/` or `templates/*.cedar`, `rooms/`, `templates/` or `tests/*.yaml`, or `settings.yaml`";
                     wrong.push(start.at(0, "file has no place in a bundle", Some(help.to_owned())));
                 }
             }
@@ -212,28 +238,56 @@ impl<'a> Texts<'a> {
         for (layer, source) in &self.policies {
             found.extend(policies::parse(*source, *layer, wrong));
         }
-        let found = policies::unique(found, wrong);
+        for source in &self.slotted {
+            found.extend(links::parse(*source, wrong));
+        }
+        let mut found = policies::unique(found, wrong);
         policies::check(&found, wrong);
         let schema = self.schema(wrong);
         let vocabulary = schema.as_ref().and_then(|schema| self.vocabulary(schema, wrong));
+        let promised: Vec<Found<'_>> =
+            self.invariants.iter().flat_map(|source| invariants::parse(*source, wrong)).collect();
+        let promised = policies::unique(promised, wrong);
+        let names = directory.as_ref().map(Directory::names);
+        if let Some(vocabulary) = &vocabulary {
+            policies::check_names(&found, vocabulary, names.as_ref(), wrong);
+            policies::check_literals(&promised, vocabulary, names.as_ref(), wrong);
+        }
         if let (Some(schema), Some(vocabulary)) = (&schema, &vocabulary) {
             let invalid = policies::validate(&found, schema, wrong);
+            policies::validate(&promised, schema, wrong);
             promises::check_kept(&found, &invalid, vocabulary, schema, wrong);
+            let with = Linking { schema, vocabulary, names: names.as_ref(), invalid: &invalid };
+            let linked = links::link(&self.links, &found, with, wrong);
+            found.extend(linked);
+            found = policies::unique(found, wrong);
         }
-        if let Some(vocabulary) = &vocabulary {
-            let names = directory.as_ref().map(Directory::names);
-            policies::check_names(&found, vocabulary, names.as_ref(), wrong);
-        }
+        let (owing, found): (Vec<Found<'_>>, Vec<Found<'_>>) =
+            found.into_iter().partition(|found| found.layer == Layer::Obligations);
+        obligations::check(&owing, vocabulary.as_ref(), directory.as_ref().map(Directory::obligations), wrong);
+        let owing = Owing::of(&owing, directory.as_ref(), wrong);
         if let (Some(schema), Some(vocabulary), Some(directory)) = (&schema, &vocabulary, &directory) {
             self.conform(schema, vocabulary, directory, wrong);
         }
         let templates = self.templates(wrong);
         let suites = self.suites(&found, &templates, wrong);
         let index = index(&found, wrong);
+        let (mut metas, mut slotted) = (HashMap::with_capacity(found.len()), Vec::new());
+        for found in &found {
+            match &found.origin {
+                Origin::Open(of) => slotted.push((found.meta(), of.template.clone())),
+                Origin::Written | Origin::Linked(_) => {
+                    metas.insert(found.policy.id().clone(), found.meta());
+                }
+            }
+        }
         Some(Bundle {
             digest,
             index: Arc::new(index),
-            metas: Arc::new(found.iter().map(|found| (found.policy.id().clone(), found.meta())).collect()),
+            metas: Arc::new(metas),
+            slotted: Arc::new(slotted),
+            owing: Arc::new(owing),
+            invariants: Arc::new(promised.iter().map(Found::meta).collect()),
             vocabulary: Arc::new(vocabulary?),
             schema: Arc::new(schema?),
             directory: Arc::new(directory?),
@@ -326,7 +380,8 @@ impl<'a> Texts<'a> {
         templates: &BTreeMap<String, Template>,
         wrong: &mut Vec<Diagnostic>,
     ) -> Vec<(String, Suite)> {
-        let ids = found.iter().map(|found| found.policy.id().to_string()).collect();
+        let decides = found.iter().filter(|found| !matches!(found.origin, Origin::Open(_)));
+        let ids = decides.map(|found| found.policy.id().to_string()).collect();
         let mut suites = Vec::new();
         let names = self.templates.iter().map(|source| template_name(source.file));
         let broken: Vec<String> = names.filter(|name| !templates.contains_key(*name)).map(cases::no_template).collect();
@@ -350,7 +405,7 @@ fn template_name(file: &str) -> &str {
 
 fn index(found: &[Found<'_>], wrong: &mut Vec<Diagnostic>) -> Index {
     let mut index = Index::default();
-    for found in found {
+    for found in found.iter().filter(|found| !matches!(found.origin, Origin::Open(_))) {
         if let Err(error) = index.insert(&found.policy) {
             wrong.push(found.wrong(error.to_string(), "expected ids used once"));
         }

@@ -155,6 +155,11 @@ impl Suite {
         self.cases.iter().map(|case| case.it.as_str()).enumerate()
     }
 
+    /// Where a case stands: its line, from 1.
+    pub(super) fn line(&self, number: usize) -> usize {
+        self.cases.get(number).map_or(1, |case| case.line)
+    }
+
     pub(super) fn rooms(&self) -> impl Iterator<Item = (&str, &Arc<Fixture>)> {
         self.rooms.iter().map(|(name, room)| (name.as_str(), room))
     }

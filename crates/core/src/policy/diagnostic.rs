@@ -120,9 +120,64 @@ impl Source<'_> {
     }
 }
 
+/// Places in a text, asked for from its beginning to its end, so that lines are counted once.
+pub(super) struct Cursor<'a> {
+    source: Source<'a>,
+    at: usize,
+    line: usize,
+    /// Where the line begins.
+    start: usize,
+    /// How far the text was searched.
+    searched: usize,
+}
+
+impl<'a> Cursor<'a> {
+    pub(super) fn new(source: Source<'a>) -> Self {
+        Self { source, at: 0, line: 1, start: 0, searched: 0 }
+    }
+
+    /// A diagnostic, with nothing said yet, about the rest of the line from the byte `offset` on.
+    pub(super) fn place(&mut self, offset: usize) -> Diagnostic {
+        if offset < self.at {
+            *self = Self { searched: self.searched, ..Self::new(self.source) };
+        }
+        let passed = self.source.text.get(self.at..offset).unwrap_or_default();
+        self.line += passed.matches('\n').count();
+        self.start = passed.rfind('\n').map_or(self.start, |end| self.at + end + 1);
+        self.at = offset;
+        let column = self.source.text.get(self.start..offset).map_or(0, |before| before.chars().count()) + 1;
+        let rest = self.source.text.get(offset..).and_then(|rest| rest.lines().next()).unwrap_or_default();
+        let (file, length) = (self.source.file.to_owned(), rest.trim_end().len());
+        let (message, severity) = (String::new(), Severity::Error);
+        Diagnostic { file, line: self.line, column, message, help: None, severity, length }
+    }
+
+    /// Where `needle` stands next, after what was searched for last; at the last place, if it does not.
+    pub(super) fn next(&mut self, needle: &str) -> usize {
+        let rest = self.source.text.get(self.searched..).unwrap_or_default();
+        let Some(found) = rest.find(needle).map(|found| self.searched + found) else { return self.at };
+        self.searched = found + needle.len();
+        found
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_cursor_finds_the_same_places() {
+        let source = Source { file: "x", text: "äb\ncd  \n\nef" };
+        let mut cursor = Cursor::new(source);
+        for offset in [0, 2, 4, 5, 8, 9, 10, 4, 0] {
+            assert_eq!(cursor.place(offset), source.span(offset, usize::MAX, "", None), "{offset}");
+        }
+        let mut next = |needle: &str| {
+            let at = cursor.next(needle);
+            cursor.place(at).line
+        };
+        assert_eq!((next("d"), next("ef"), next("ef"), next("x")), (2, 4, 4, 4));
+    }
 
     #[test]
     fn positions_count_lines_and_characters_from_one() {

@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cedar_policy::PolicyId;
 use serde_json::{Map, Value};
 
 use crate::room::Template;
@@ -132,13 +131,27 @@ struct Compared {
 }
 
 fn policies(of: Written<'_>) -> BTreeMap<String, Compared> {
-    of.bundle.metas.iter().map(|(id, meta)| (id.to_string(), compared(id, meta))).collect()
+    let policies = of.bundle.metas.iter().map(|(id, meta)| match &meta.template {
+        // What it says is compared once for all links of its template, and its id tells the rest.
+        Some(_) => (id.to_string(), Compared { folder: folder(meta), parts: BTreeMap::new() }),
+        None => (id.to_string(), compared(meta, meta.policy.to_json().ok())),
+    });
+    let slotted = of.bundle.slotted.iter();
+    let slotted =
+        slotted.map(|(meta, template)| (meta.policy.id().to_string(), compared(meta, template.to_json().ok())));
+    let owing = of.bundle.owing.metas.iter();
+    let owing = owing.map(|meta| (meta.policy.id().to_string(), compared(meta, meta.policy.to_json().ok())));
+    policies.chain(slotted).chain(owing).collect()
 }
 
-fn compared(id: &PolicyId, meta: &PolicyMeta) -> Compared {
-    let folder = meta.place.file.split('/').next().unwrap_or_default().to_owned();
+fn folder(of: &PolicyMeta) -> String {
+    of.place.file.split('/').next().unwrap_or_default().to_owned()
+}
+
+fn compared(meta: &PolicyMeta, json: Option<Value>) -> Compared {
+    let folder = folder(meta);
     let mut parts = BTreeMap::new();
-    let json = meta.policy.to_json().unwrap_or_else(|_| Value::String(id.to_string()));
+    let json = json.unwrap_or_else(|| Value::String(meta.policy.id().to_string()));
     for (key, value) in json.as_object().into_iter().flatten() {
         if key == "annotations" {
             let annotations = value.as_object().into_iter().flatten();
@@ -238,7 +251,8 @@ fn decisions(old: &Bundle, new: &Bundle) -> (Vec<DecisionChange>, usize) {
             if !seen.insert((file.clone(), it.clone())) {
                 continue;
             }
-            if (old.allow, &old.determining, &old.reason) != (new.allow, &new.determining, &new.reason) {
+            let told = |of: &Verdict| (of.allow, of.determining.clone(), of.reason.clone(), of.obligations.clone());
+            if told(&old) != told(&new) {
                 found.push(DecisionChange { file: file.clone(), line, it, old, new });
             }
         }

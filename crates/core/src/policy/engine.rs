@@ -3,14 +3,15 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use cedar_policy::{Authorizer, PolicyId};
+use cedar_policy::{Authorizer, EntityUid, PolicyId};
 
 use crate::wire::uri::{Domain, RoomUri};
 
-use super::bundle::Bundle;
+use super::bundle::{Bundle, Owing};
 use super::entities::{self, Asked, FactsError};
 use super::facts::{AdminQuestion, AnyQuestion, DoorQuestion, Question, RoomFacts, Side};
 use super::index::{Findings, Index};
+use super::obligations::{Obligations, RateClass};
 use super::policies::PolicyMeta;
 use super::reads::Reads;
 use super::settings::{DeniedCommit, Directory, SearchSettings, Settings};
@@ -24,6 +25,7 @@ pub struct Engine {
     authorizer: Authorizer,
     index: Arc<Index>,
     metas: Arc<HashMap<PolicyId, PolicyMeta>>,
+    owing: Arc<Owing>,
     vocabulary: Arc<Vocabulary>,
     directory: Arc<Directory>,
     /// Of this directory alone.
@@ -38,6 +40,7 @@ impl Engine {
             authorizer: Authorizer::new(),
             index: Arc::clone(&bundle.index),
             metas: Arc::clone(&bundle.metas),
+            owing: Arc::clone(&bundle.owing),
             vocabulary: Arc::clone(&bundle.vocabulary),
             directory: Arc::clone(&bundle.directory),
             slices: Arc::default(),
@@ -91,27 +94,47 @@ impl Engine {
             return Verdict::deny("UNKNOWN_CAPABILITY");
         };
         let verdict = match self.find(act, question) {
-            Ok(findings) => self.conclude(findings, || default_reason(question)),
+            Ok((findings, owed)) => self.oblige(self.conclude(findings, || default_reason(question)), owed),
             Err(error) => Verdict::incomplete(&error),
         };
         Verdict { notes: notes(question.room), ..verdict }
     }
 
-    /// What the policies say of a question: those that read nothing of it but its key were perhaps asked before.
-    fn find(&self, act: &Act, question: &Question<'_>) -> Result<Findings, FactsError> {
+    /// What the policies say of a question, and what the obligations do: those that read nothing of it but its key were
+    /// perhaps asked before.
+    fn find(&self, act: &Act, question: &Question<'_>) -> Result<(Findings, Findings), FactsError> {
         let settled = self.slices.get_or(Key::of(question), |key| {
             let described = entities::describe(&self.vocabulary, &self.directory, act, question, key)?;
             let asked = described.ask(act, &self.slices, question, &Reads::All)?;
             let findings = self.index.ask_steady(&self.authorizer, &act.lineage, &asked);
-            let reads = self.index.passing_reads(&act.lineage, &asked.resource);
-            Ok(Settled { described, findings, reads })
+            let owed = self.owing.index.ask_steady(&self.authorizer, &act.lineage, &asked);
+            let mut reads = self.index.passing_reads(&act.lineage, &asked);
+            reads.add(&self.owing.index.passing_reads(&act.lineage, &asked));
+            Ok(Settled { described, findings, owed, reads })
         })?;
-        let mut findings = settled.findings.clone();
+        let (mut findings, mut owed) = (settled.findings.clone(), settled.owed.clone());
         if !settled.reads.is_empty() {
             let asked = settled.described.ask(act, &self.slices, question, &settled.reads)?;
             self.index.ask_passing(&self.authorizer, &act.lineage, &asked, &mut findings);
+            self.owing.index.ask_passing(&self.authorizer, &act.lineage, &asked, &mut owed);
         }
-        Ok(findings)
+        Ok((findings, owed))
+    }
+
+    /// What is allowed obliges. What is owed must be known, and so an obligation that fails denies.
+    fn oblige(&self, verdict: Verdict, owed: Findings) -> Verdict {
+        if !verdict.allow {
+            return verdict;
+        }
+        if !owed.errors.is_empty() {
+            return failed(owed);
+        }
+        Verdict { obligations: self.owing.duties.merge(&owed.permits), ..verdict }
+    }
+
+    /// The rate class of that name, if an obligation can ask for it.
+    pub fn rate_class(&self, name: &str) -> Option<&RateClass> {
+        self.owing.duties.rate_class(name)
     }
 
     /// Decides a question at our door, outside of any room. Denies as [`Engine::decide`] does.
@@ -140,6 +163,17 @@ impl Engine {
             AnyQuestion::Admin(question) => self.decide_admin(question),
             AnyQuestion::Unknown => Verdict::deny("UNKNOWN_ACTION"),
         }
+    }
+
+    /// The policies whose scope can match a question; one may be there twice.
+    pub(super) fn candidates<'e>(&'e self, act: &'e Act, asked: &Asked) -> impl Iterator<Item = &'e PolicyId> {
+        self.index.candidates(&act.lineage, asked)
+    }
+
+    /// Decides what is asked in Cedar's terms; `None` where there is no such action.
+    pub(super) fn decide_asked(&self, action: &EntityUid, asked: Asked) -> Option<Verdict> {
+        let act = self.vocabulary.acts().find(|act| act.uid == *action)?;
+        Some(self.judge(act, Ok(asked), || "NOT_PERMITTED"))
     }
 
     /// What is put to the policies for a question, and by which action; `None` where there is no such action.
@@ -193,6 +227,7 @@ impl Engine {
             determining: deciding.iter().map(ToString::to_string).collect(),
             errors: Vec::new(),
             notes: Vec::new(),
+            obligations: Obligations::default(),
         }
     }
 }

@@ -67,6 +67,12 @@ pub(super) struct Asked {
 }
 
 impl Asked {
+    /// What the scope of a policy can name that is to match: principal and resource, and whatever they are in.
+    pub(super) fn named(&self) -> impl Iterator<Item = &EntityUid> {
+        let ends = [Some(&self.resource), self.request.principal()].into_iter().flatten();
+        ends.flat_map(|end| std::iter::once(end).chain(self.entities.ancestors(end).into_iter().flatten()))
+    }
+
     /// Checks against the schema what is asked without it later on.
     pub(super) fn request_conforms(&self, schema: &Schema) -> Result<(), FactsError> {
         let (request, missing) = (&self.request, || FactsError::Missing("request".to_owned()));

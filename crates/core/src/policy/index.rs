@@ -1,12 +1,13 @@
-//! Policies by what their scope names, so that a question meets only those that can apply to it: first by room, for
-//! policies about one room, then by action. Every policy stands once for each action or group that its scope names, so
+//! Policies by what their scope names, so that a question meets only those that can apply to it: first by the room, user,
+//! group or mark that they are about, then by action. Every policy stands once for each action or group that its scope names, so
 //! the index grows with the policies and not with what they apply to. Policies that read what differs from question to
 //! question stand apart from those that say the same until the facts change.
 
 use std::collections::HashMap;
 
 use cedar_policy::{
-    ActionConstraint, Authorizer, Effect, EntityUid, Policy, PolicyId, PolicySet, PolicySetError, ResourceConstraint,
+    ActionConstraint, Authorizer, Effect, EntityUid, Policy, PolicyId, PolicySet, PolicySetError, PrincipalConstraint,
+    ResourceConstraint,
 };
 
 use super::entities::Asked;
@@ -16,7 +17,8 @@ use super::reads::Reads;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Index {
     anywhere: ByAction,
-    rooms: HashMap<EntityUid, ByAction>,
+    /// Those that are about one thing, or what is in it.
+    about: HashMap<EntityUid, ByAction>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -47,20 +49,18 @@ pub(super) struct Findings {
 
 impl Index {
     pub(super) fn insert(&mut self, policy: &Policy) -> Result<(), Box<PolicySetError>> {
-        let place = match policy.resource_constraint() {
-            ResourceConstraint::Eq(room) => self.rooms.entry(room).or_default(),
-            ResourceConstraint::Any
-            | ResourceConstraint::In(_)
-            | ResourceConstraint::Is(_)
-            | ResourceConstraint::IsIn(..) => &mut self.anywhere,
+        let place = match about(policy) {
+            Some(one) => self.about.entry(one).or_default(),
+            None => &mut self.anywhere,
         };
+        let reads = Reads::of(policy);
         match policy.action_constraint() {
-            ActionConstraint::Any => place.any.add(policy),
-            ActionConstraint::Eq(action) => place.add(action, policy),
+            ActionConstraint::Any => place.any.add(policy, &reads),
+            ActionConstraint::Eq(action) => place.add(action, policy, &reads),
             ActionConstraint::In(mut actions) => {
                 actions.sort();
                 actions.dedup();
-                actions.into_iter().try_for_each(|action| place.add(action, policy))
+                actions.into_iter().try_for_each(|action| place.add(action, policy, &reads))
             }
         }
     }
@@ -76,7 +76,7 @@ impl Index {
     /// Asks those of them that read nothing of a question but what its [`super::slices::Key`] holds.
     pub(super) fn ask_steady(&self, authorizer: &Authorizer, lineage: &[EntityUid], asked: &Asked) -> Findings {
         let mut findings = Findings::default();
-        for scoped in self.scoped(lineage, &asked.resource) {
+        for scoped in self.scoped(lineage, asked) {
             findings.add(authorizer, &scoped.steady, asked);
         }
         findings.settle();
@@ -91,45 +91,58 @@ impl Index {
         asked: &Asked,
         findings: &mut Findings,
     ) {
-        for scoped in self.scoped(lineage, &asked.resource) {
+        for scoped in self.scoped(lineage, asked) {
             findings.add(authorizer, &scoped.passing, asked);
         }
         findings.settle();
     }
 
     /// What the policies of [`Self::ask_passing`] read of the context.
-    pub(super) fn passing_reads(&self, lineage: &[EntityUid], resource: &EntityUid) -> Reads {
+    pub(super) fn passing_reads(&self, lineage: &[EntityUid], asked: &Asked) -> Reads {
         let mut reads = Reads::default();
-        self.scoped(lineage, resource).for_each(|scoped| reads.add(&scoped.reads));
+        self.scoped(lineage, asked).for_each(|scoped| reads.add(&scoped.reads));
         reads
     }
 
-    fn scoped(&self, lineage: &[EntityUid], resource: &EntityUid) -> impl Iterator<Item = &Scoped> {
-        let places = self.rooms.get(resource).into_iter().chain([&self.anywhere]);
-        places.flat_map(|place| lineage.iter().filter_map(|action| place.named.get(action)).chain([&place.any]))
+    /// The policies whose scope can match the question; one may be there twice.
+    pub(super) fn candidates<'i>(
+        &'i self,
+        lineage: &'i [EntityUid],
+        asked: &Asked,
+    ) -> impl Iterator<Item = &'i PolicyId> {
+        let sets = self.scoped(lineage, asked).flat_map(|scoped| [&scoped.steady, &scoped.passing]);
+        sets.flat_map(|set| set.policies().map(Policy::id))
     }
 
-    /// How many policies a question with this lineage in this place is put to.
-    #[cfg(test)]
-    pub(super) fn breadth(&self, lineage: &[EntityUid], resource: &EntityUid) -> usize {
-        let sets = self.scoped(lineage, resource).flat_map(|scoped| [&scoped.steady, &scoped.passing]);
-        sets.map(PolicySet::num_of_policies).sum()
+    fn scoped<'i>(&'i self, lineage: &'i [EntityUid], asked: &Asked) -> impl Iterator<Item = &'i Scoped> {
+        let places: Vec<&ByAction> = asked.named().filter_map(|named| self.about.get(named)).collect();
+        let places = places.into_iter().chain([&self.anywhere]);
+        places.flat_map(|place| lineage.iter().filter_map(|action| place.named.get(action)).chain([&place.any]))
+    }
+}
+
+/// What the scope of a policy is about, if that is one thing and what is in it.
+fn about(policy: &Policy) -> Option<EntityUid> {
+    use {PrincipalConstraint as Of, ResourceConstraint as In};
+    match (policy.resource_constraint(), policy.principal_constraint()) {
+        (In::Eq(one) | In::In(one) | In::IsIn(_, one), _) => Some(one),
+        (In::Any | In::Is(_), Of::Eq(one) | Of::In(one) | Of::IsIn(_, one)) => Some(one),
+        (In::Any | In::Is(_), Of::Any | Of::Is(_)) => None,
     }
 }
 
 impl ByAction {
-    fn add(&mut self, action: EntityUid, policy: &Policy) -> Result<(), Box<PolicySetError>> {
-        self.named.entry(action).or_default().add(policy)
+    fn add(&mut self, action: EntityUid, policy: &Policy, reads: &Reads) -> Result<(), Box<PolicySetError>> {
+        self.named.entry(action).or_default().add(policy, reads)
     }
 }
 
 impl Scoped {
-    fn add(&mut self, policy: &Policy) -> Result<(), Box<PolicySetError>> {
-        let reads = Reads::of(policy);
+    fn add(&mut self, policy: &Policy, reads: &Reads) -> Result<(), Box<PolicySetError>> {
         if reads.is_steady() {
             return self.steady.add(policy.clone()).map_err(Box::new);
         }
-        self.reads.add(&reads);
+        self.reads.add(reads);
         self.passing.add(policy.clone()).map_err(Box::new)
     }
 }

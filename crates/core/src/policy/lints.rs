@@ -22,15 +22,17 @@ const MOST_CLAUSES: usize = 6;
 
 /// Warnings, in no order. `texts` are the files of the bundle.
 pub(super) fn of(bundle: &Bundle, texts: &BTreeMap<&str, &str>) -> Vec<Diagnostic> {
-    let mut metas: Vec<&PolicyMeta> = bundle.metas.values().collect();
+    let mut metas: Vec<&PolicyMeta> = bundle.metas.values().filter(|meta| meta.template.is_none()).collect();
     metas.sort_by(|a, b| a.place.cmp(&b.place));
-    let mut found = Vec::new();
+    let mut found = unlinked(bundle);
     if let Some(first) = metas.get(MOST) {
         let message = format!("from here on, {} policies are not looked into", metas.len() - MOST);
         found
             .push(first.wrong(message, "never, always and twice applying policies are not found among them").warning());
     }
     metas.truncate(MOST);
+    let written = metas.len();
+    metas.extend(bundle.slotted.iter().map(|(meta, _)| meta));
     let acts: Vec<&Act> = bundle.vocabulary.acts().collect();
     let mut applied: HashMap<PolicyId, Applied> = HashMap::new();
     let mut closed: BTreeMap<&EntityUid, &PolicyMeta> = BTreeMap::new();
@@ -56,13 +58,21 @@ pub(super) fn of(bundle: &Bundle, texts: &BTreeMap<&str, &str>) -> Vec<Diagnosti
         let help = "numbers are 64 bits wide; a policy that fails denies, whatever it is about";
         meta.wrong("arithmetic on facts can leave the range of numbers", help).warning()
     }));
-    found.extend(repeated(&metas, &acts));
+    found.extend(repeated(metas.get(..written).unwrap_or_default(), &acts));
     for (name, template) in bundle.templates() {
         let file = format!("templates/{name}.yaml");
         let text = texts.get(file.as_str()).copied().unwrap_or_default();
         found.extend(taken(bundle, template, Source { file: &file, text }, &closed));
     }
     found
+}
+
+/// Policies with slots into which nothing is put.
+fn unlinked(bundle: &Bundle) -> Vec<Diagnostic> {
+    let linked: BTreeSet<&PolicyId> = bundle.metas.values().filter_map(|meta| meta.template.as_ref()).collect();
+    let unlinked = bundle.slotted.iter().filter(|(meta, _)| !linked.contains(meta.policy.id()));
+    let help = "it decides nothing: say in `rooms/*.yaml` who and what it is for";
+    unlinked.map(|(meta, _)| meta.wrong("nothing is linked to the template", help).warning()).collect()
 }
 
 /// How far a policy applies to the questions of its scope.

@@ -17,8 +17,11 @@ mod expressions;
 mod facts;
 mod format;
 mod index;
+mod invariants;
+mod links;
 mod lints;
 mod looks;
+mod obligations;
 mod partial;
 mod policies;
 mod promises;
@@ -44,6 +47,8 @@ pub use facts::{
     Side,
 };
 pub use format::format;
+pub use invariants::{Invariant, Rule};
+pub use obligations::{ObligationSettings, Obligations, Owed, RateClass};
 pub use queries::{Answer, Condition, OpenFact, Over, Possible};
 pub use recorded::{Recalled, RecordHead, Told, Unasked};
 pub use roles::RoleSet;

@@ -4,11 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use cedar_policy::ffi::DetailedError;
-use cedar_policy::{Effect, EntityUid, Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator};
+use cedar_policy::{Authorizer, Effect, EntityUid, Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator};
 
 use crate::wire::uri::{Domain, RoomUri, UserUri};
 
-use super::diagnostic::{Diagnostic, Source};
+use super::diagnostic::{Cursor, Diagnostic, Source};
+use super::entities::Asked;
+use super::links::Slotted;
 use super::promises;
 use super::settings::Names;
 use super::vocabulary::Vocabulary;
@@ -29,6 +31,8 @@ pub(super) enum Layer {
     Rooms,
     /// `platform/`: the only place that permits.
     Platform,
+    /// `obligations/`: what is owed where something is allowed. They decide nothing.
+    Obligations,
 }
 
 impl Layer {
@@ -37,6 +41,7 @@ impl Layer {
             "ceiling" => Some(Self::Ceiling),
             "rooms" => Some(Self::Rooms),
             "platform" => Some(Self::Platform),
+            "obligations" => Some(Self::Obligations),
             _ => None,
         }
     }
@@ -51,6 +56,8 @@ pub(super) struct PolicyMeta {
     /// Whether it says itself that nobody here can enforce it.
     pub(super) advisory: bool,
     pub(super) policy: Policy,
+    /// The template that it is a link of.
+    pub(super) template: Option<PolicyId>,
     /// Where it stands, with nothing said about it.
     pub(super) place: Diagnostic,
 }
@@ -66,8 +73,21 @@ impl PolicyMeta {
 pub(super) struct Found<'a> {
     pub(super) policy: Policy,
     pub(super) layer: Layer,
-    source: Source<'a>,
-    offset: usize,
+    pub(super) origin: Origin,
+    pub(super) source: Source<'a>,
+    pub(super) offset: usize,
+    /// The line on which it begins.
+    pub(super) place: Diagnostic,
+}
+
+/// How a policy came to be.
+pub(super) enum Origin {
+    /// It is written as it decides.
+    Written,
+    /// It is what a template says of everybody and everything, and decides nothing.
+    Open(Box<Slotted>),
+    /// It is the link of this template to somebody or something.
+    Linked(PolicyId),
 }
 
 impl Found<'_> {
@@ -80,7 +100,11 @@ impl Found<'_> {
             public_message: annotation("public_message"),
             advisory: self.is_advisory(),
             policy: self.policy.clone(),
-            place: self.place(""),
+            template: match &self.origin {
+                Origin::Linked(template) => Some(template.clone()),
+                Origin::Written | Origin::Open(_) => None,
+            },
+            place: self.place.clone(),
         }
     }
 
@@ -89,13 +113,8 @@ impl Found<'_> {
         self.policy.annotation("advisory").is_some()
     }
 
-    /// The line on which it begins.
-    fn place(&self, message: impl Into<String>) -> Diagnostic {
-        self.source.span(self.offset, usize::MAX, message, None)
-    }
-
     pub(super) fn wrong(&self, message: impl Into<String>, help: &str) -> Diagnostic {
-        Diagnostic { help: Some(help.to_owned()), ..self.place(message) }
+        Diagnostic { message: message.into(), help: Some(help.to_owned()), ..self.place.clone() }
     }
 
     pub(super) fn wrong_near(&self, needle: &str, message: String, help: &str) -> Diagnostic {
@@ -115,17 +134,24 @@ pub(super) fn parse<'a>(source: Source<'a>, layer: Layer, wrong: &mut Vec<Diagno
     };
     for template in parsed.templates() {
         let offset = template.as_ref().loc().map_or(0, |loc| loc.start());
-        let help = "write the policy out; mute and freeze are facts of the room".to_owned();
-        wrong.push(source.at(offset, "templates with slots are not linked by anything", Some(help)));
+        let help = "expected it in `templates/*.cedar`, and who it is for in `rooms/*.yaml`".to_owned();
+        wrong.push(source.at(offset, "this folder holds no policies with slots", Some(help)));
     }
-    let found = parsed.policies().map(|policy| {
-        let offset = policy.as_ref().loc().map_or(0, |loc| loc.start());
-        let id = policy.annotation("id").map_or_else(|| format!("{}@{offset}", source.file), str::to_owned);
-        Found { policy: policy.new_id(PolicyId::new(id)), layer, source, offset }
+    let at = |policy: &Policy| policy.as_ref().loc().map_or(0, |loc| loc.start());
+    let mut policies: Vec<(usize, &Policy)> = parsed.policies().map(|policy| (at(policy), policy)).collect();
+    policies.sort_by_key(|(offset, _)| *offset);
+    let mut cursor = Cursor::new(source);
+    let found = policies.into_iter().map(|(offset, policy)| {
+        let id = policy.annotation("id").map_or_else(|| unnamed(source, offset), str::to_owned);
+        let (policy, place) = (policy.new_id(PolicyId::new(id)), cursor.place(offset));
+        Found { policy, layer, origin: Origin::Written, source, offset, place }
     });
-    let mut found: Vec<Found<'a>> = found.collect();
-    found.sort_by_key(|found| found.offset);
-    found
+    found.collect()
+}
+
+/// What a policy is called that has no `@id`, as long as its file is checked.
+pub(super) fn unnamed(source: Source<'_>, offset: usize) -> String {
+    format!("{}@{offset}", source.file)
 }
 
 /// Drops policies whose id was used before, for Cedar's sets hold an id once.
@@ -151,13 +177,16 @@ pub(super) fn unique<'a>(all: Vec<Found<'a>>, wrong: &mut Vec<Diagnostic>) -> Ve
 pub(super) fn check(all: &[Found<'_>], wrong: &mut Vec<Diagnostic>) {
     let ids: BTreeSet<String> = all.iter().map(|found| found.policy.id().to_string()).collect();
     for found in all {
-        check_id(found, wrong);
         check_layer(found, wrong);
-        check_annotations(found, &ids, wrong);
+        if found.layer != Layer::Obligations {
+            check_id(found, wrong);
+            check_annotations(found, &ids, wrong);
+        }
     }
 }
 
-fn check_id(found: &Found<'_>, wrong: &mut Vec<Diagnostic>) {
+/// That it has a name.
+pub(super) fn check_id(found: &Found<'_>, wrong: &mut Vec<Diagnostic>) {
     let Some(id) = found.policy.annotation("id") else {
         wrong.push(found.wrong("policy has no `@id`", "write `@id(\"company.what-it-does\")` above it"));
         return;
@@ -210,7 +239,13 @@ fn check_layer(found: &Found<'_>, wrong: &mut Vec<Diagnostic>) {
         (Layer::Ceiling | Layer::Rooms, Effect::Permit) => {
             wrong.push(found.wrong("this folder only forbids", "expected `forbid`; only `platform/` permits"));
         }
-        (Layer::Platform, _) | (Layer::Ceiling | Layer::Rooms, Effect::Forbid) => {}
+        (Layer::Obligations, Effect::Forbid) => {
+            let help = "expected `permit`: a `forbid` would hide all that is owed, and denies nothing here";
+            wrong.push(found.wrong("this folder only permits", help));
+        }
+        (Layer::Platform, _)
+        | (Layer::Ceiling | Layer::Rooms, Effect::Forbid)
+        | (Layer::Obligations, Effect::Permit) => {}
     }
 }
 
@@ -223,13 +258,25 @@ pub(super) fn check_names(
     wrong: &mut Vec<Diagnostic>,
 ) {
     let beyond = promises::beyond(vocabulary);
+    check_literals(all, vocabulary, names, wrong);
     for found in all {
         match found.layer {
             Layer::Ceiling | Layer::Rooms => check_leaving(found, vocabulary, wrong),
-            Layer::Platform => {}
+            Layer::Platform | Layer::Obligations => {}
         }
         promises::check_enforcement(found, vocabulary, &beyond, wrong);
-        let Some(names) = names else { continue };
+    }
+}
+
+/// Checks that policies speak of nothing that cannot exist, as far as the names of the settings are known.
+pub(super) fn check_literals(
+    all: &[Found<'_>],
+    vocabulary: &Vocabulary,
+    names: Option<&Names<'_>>,
+    wrong: &mut Vec<Diagnostic>,
+) {
+    let Some(names) = names else { return };
+    for found in all {
         for literal in found.policy.entity_literals() {
             check_literal(found, &literal, vocabulary, names, wrong);
         }
@@ -253,6 +300,14 @@ fn check_literal(
     names: &Names<'_>,
     wrong: &mut Vec<Diagnostic>,
 ) {
+    if let Some(help) = not_known(literal, vocabulary, names) {
+        let needle = format!("\"{}\"", literal.id().unescaped());
+        wrong.push(found.wrong_near(&needle, format!("`{literal}` is nothing that exists"), &help));
+    }
+}
+
+/// What was expected instead of the name of something that cannot be.
+pub(super) fn not_known(literal: &EntityUid, vocabulary: &Vocabulary, names: &Names<'_>) -> Option<String> {
     let (id, entity_type) = (literal.id().unescaped(), literal.type_name());
     let listed = |names: &BTreeSet<&str>, what: &str| {
         if names.contains(id) {
@@ -263,7 +318,7 @@ fn check_literal(
         let meant = meant.map_or_else(String::new, |name| format!("; did you mean `{name}`?"));
         Some(format!("expected a {what} that `settings.yaml` gives{meant}"))
     };
-    let help = if *entity_type == vocabulary.provider_group {
+    if *entity_type == vocabulary.provider_group {
         listed(&names.groups, "group of providers")
     } else if *entity_type == vocabulary.segment {
         listed(&names.segments, "segment")
@@ -283,22 +338,36 @@ fn check_literal(
         None
     } else {
         Some("the gateway describes no entities of this type".to_owned())
-    };
-    if let Some(help) = help {
-        wrong.push(found.wrong_near(&format!("\"{id}\""), format!("`{literal}` is nothing that exists"), &help));
     }
 }
 
-/// Validates strictly, and to the depth of the facts. Gives the policies that are not valid.
-pub(super) fn validate(all: &[Found<'_>], schema: &Schema, wrong: &mut Vec<Diagnostic>) -> BTreeSet<PolicyId> {
-    let places: HashMap<&PolicyId, &Found<'_>> = all.iter().map(|found| (found.policy.id(), found)).collect();
-    let policies = match PolicySet::from_policies(all.iter().map(|found| found.policy.clone())) {
-        Ok(policies) => policies,
+/// Whether all that a policy says is so for a question.
+pub(super) fn matches(policy: &Policy, asked: &Asked) -> bool {
+    let Ok(alone) = PolicySet::from_policies([policy.clone()]) else { return false };
+    let response = Authorizer::new().is_authorized(&asked.request, &alone, &asked.entities);
+    response.diagnostics().reason().next().is_some()
+}
+
+/// Validates strictly, and to the depth of the facts. Gives the policies that are not valid, or that never apply.
+pub(super) fn validate<'f, 's: 'f>(
+    all: impl IntoIterator<Item = &'f Found<'s>>,
+    schema: &Schema,
+    wrong: &mut Vec<Diagnostic>,
+) -> BTreeSet<PolicyId> {
+    let all: Vec<&Found<'_>> = all.into_iter().collect();
+    let places: HashMap<&PolicyId, &Found<'_>> = all.iter().map(|found| (found.policy.id(), *found)).collect();
+    let mut policies = PolicySet::new();
+    let added = all.iter().try_for_each(|found| match &found.origin {
+        Origin::Open(slotted) => policies.add_template(slotted.template.clone()).map_err(Box::new),
+        Origin::Written | Origin::Linked(_) => policies.add(found.policy.clone()).map_err(Box::new),
+    });
+    match added {
+        Ok(()) => {}
         Err(error) => {
             wrong.extend(all.first().map(|found| found.wrong(error.to_string(), "expected ids used once")));
             return all.iter().map(|found| found.policy.id().clone()).collect();
         }
-    };
+    }
     let result = Validator::new(schema.clone()).validate_with_level(&policies, ValidationMode::Strict, MAX_LEVEL);
     let failed: BTreeSet<&PolicyId> = result.validation_errors().map(|error| error.policy_id()).collect();
     let errors = result.validation_errors().map(|error| (error.policy_id(), DetailedError::from(error)));
@@ -313,5 +382,6 @@ pub(super) fn validate(all: &[Found<'_>], schema: &Schema, wrong: &mut Vec<Diagn
     reported.sort();
     reported.dedup_by(|a, b| (&a.file, a.line, a.column) == (&b.file, b.line, b.column));
     wrong.extend(reported);
-    failed.into_iter().cloned().collect()
+    let warned = result.validation_warnings().map(|warning| warning.policy_id());
+    failed.into_iter().chain(warned).cloned().collect()
 }

@@ -20,7 +20,6 @@ use super::entities::Asked;
 use super::expressions::Known;
 use super::partial;
 use super::policies::PolicyMeta;
-use super::promises::applies;
 
 /// Over what a question is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,8 +121,8 @@ impl Bundle {
         let question = ask.question();
         let left = engine.put(&question).filter(|_| !open.is_empty()).and_then(|(act, asked)| {
             let asked = asked.ok()?;
-            let here = self.metas.values().filter(|meta| applies(&meta.policy, act));
-            self.left(here, &asked, open)
+            let here: BTreeSet<&PolicyId> = engine.candidates(act, &asked).collect();
+            self.left(here.into_iter().filter_map(|id| self.metas.get(id)), &asked, open)
         });
         let Some(left) = left else {
             // Partial evaluation is an aid: where nothing is open the engine decides, and so it does what that cannot take.

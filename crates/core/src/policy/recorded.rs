@@ -189,6 +189,7 @@ impl Verdict {
         let mut entry = Entry::of(json!({ "allow": self.allow, "policy": self.determining, "reason": self.reason }));
         entry.put("errors", (!self.errors.is_empty()).then(|| self.errors.clone()));
         entry.put("notes", (!self.notes.is_empty()).then(|| self.notes.clone()));
+        entry.put("obligations", (!self.obligations.is_empty()).then(|| json!(self.obligations)));
         entry.0.into()
     }
 }

@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use super::diagnostic::{Diagnostic, Source};
 use super::looks;
+use super::obligations::{self, ObligationSettings};
 use crate::search::{Field, usual_fields};
 use crate::wire::uri::{Domain, RoomUri, UserUri};
 use crate::yaml;
@@ -25,6 +26,8 @@ pub struct Settings {
     pub consent: ConsentSettings,
     /// What users may be found by.
     pub search: SearchSettings,
+    /// What obligations may ask for.
+    pub obligations: ObligationSettings,
     /// Providers.
     pub providers: Vec<ProviderSettings>,
     /// Users.
@@ -254,11 +257,17 @@ impl Settings {
                 found.push(source.span(last, name.len(), format!("`{name}` is listed twice"), help));
             }
         }
+        obligations::check_settings(&self.obligations, source, &mut found);
         let groups = self.providers.iter().flat_map(|provider| &provider.groups);
         let segments = self.users.iter().flat_map(|user| &user.segments);
         let labels = self.rooms.iter().flat_map(|room| &room.labels);
-        for (kind, names) in [("group", groups.collect()), ("segment", segments.collect()), ("label", labels.collect())]
-        {
+        let classes = self.obligations.rate_classes.iter().map(|class| &class.name);
+        for (kind, names) in [
+            ("group", groups.collect()),
+            ("segment", segments.collect()),
+            ("label", labels.collect()),
+            ("rate class", classes.collect()),
+        ] {
             let names: BTreeSet<&String> = names;
             let mut known: BTreeMap<String, &String> = BTreeMap::new();
             for name in names {
@@ -285,6 +294,7 @@ pub(super) struct Directory {
     follower: FollowerSettings,
     consent: ConsentSettings,
     search: SearchSettings,
+    obligations: ObligationSettings,
     providers: BTreeMap<Domain, ProviderSettings>,
     users: BTreeMap<UserUri, UserSettings>,
     rooms: BTreeMap<RoomUri, RoomSettings>,
@@ -299,6 +309,7 @@ impl Directory {
             follower: settings.follower,
             consent: settings.consent,
             search: settings.search,
+            obligations: settings.obligations,
             providers: settings.providers.into_iter().map(|entry| (entry.domain.clone(), entry)).collect(),
             users: settings.users.into_iter().map(|entry| (entry.uri.clone(), entry)).collect(),
             rooms: settings.rooms.into_iter().map(|entry| (entry.uri.clone(), entry)).collect(),
@@ -333,6 +344,10 @@ impl Directory {
 
     pub(super) fn search(&self) -> &SearchSettings {
         &self.search
+    }
+
+    pub(super) fn obligations(&self) -> &ObligationSettings {
+        &self.obligations
     }
 
     pub(super) fn implied_consent(&self) -> ImpliedConsent {

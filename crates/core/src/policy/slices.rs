@@ -104,6 +104,8 @@ pub(super) struct Settled {
     pub(super) described: Described,
     /// What the policies say that read nothing else.
     pub(super) findings: Findings,
+    /// What the obligations say that read nothing else.
+    pub(super) owed: Findings,
     /// What the others read of the context.
     pub(super) reads: Reads,
 }

@@ -1,5 +1,7 @@
 //! What the engine says.
 
+use super::obligations::Obligations;
+
 /// What a peer or user is told when no policy says it better.
 pub const NEUTRAL_SENTENCE: &str = "the request is not allowed";
 
@@ -19,6 +21,8 @@ pub struct Verdict {
     pub errors: Vec<String>,
     /// What the decision could not take into account.
     pub notes: Vec<String>,
+    /// What is owed for it, where it is allowed.
+    pub obligations: Obligations,
 }
 
 impl Verdict {
@@ -36,6 +40,7 @@ impl Verdict {
             public_message: None,
             errors: Vec::new(),
             notes: Vec::new(),
+            obligations: Obligations::default(),
         }
     }
 

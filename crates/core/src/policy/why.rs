@@ -90,7 +90,14 @@ impl Bundle {
             let mut evaluator = Evaluator::default();
             let variables = ["principal", "action", "resource", "context"];
             facts.extend(variables.into_iter().filter_map(|name| Some((name, evaluator.show(name, asked)?))));
-            let mut metas: Vec<&PolicyMeta> = self.metas.values().filter(|meta| applies(&meta.policy, act)).collect();
+            // Of a forbid that does not decide nothing is told.
+            let is_told = |meta: &&PolicyMeta| {
+                let policy = &meta.policy;
+                policy.effect() == Effect::Permit
+                    || verdict.determining.iter().any(|id| id == AsRef::<str>::as_ref(policy.id()))
+            };
+            let told = self.metas.values().filter(is_told).filter(|meta| applies(&meta.policy, act));
+            let mut metas: Vec<&PolicyMeta> = told.collect();
             metas.sort_by(|a, b| a.place.cmp(&b.place));
             let explained = metas.into_iter().map(|meta| Explained::new(meta, evaluator.parts(&meta.policy, asked)));
             for policy in explained.collect::<Vec<_>>() {

@@ -1,7 +1,7 @@
 //! What the tests of a bundle show of its policies: which of them decide in some case, and which of their conditions are
 //! seen to hold and not to hold.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cedar_policy::PolicyId;
 
@@ -28,9 +28,9 @@ pub struct PolicyCoverage {
     pub file: String,
     /// Line, from 1.
     pub line: usize,
-    /// In how many cases it is one of those that decide.
+    /// In how many cases it is one of those that decide, or that what is owed is owed for.
     pub decides: usize,
-    /// In how many its scope is met.
+    /// In how many its scope is met; of a template, that of any of its links.
     pub in_scope: usize,
     /// Its conditions.
     pub clauses: Vec<ClauseCoverage>,
@@ -57,8 +57,10 @@ impl PolicyCoverage {
 impl Coverage {
     /// Runs every test of the bundle once more and watches its policies.
     pub fn of(bundle: &Bundle) -> Self {
+        let written = bundle.metas.values().filter(|meta| meta.template.is_none());
+        let written = written.chain(bundle.slotted.iter().map(|(meta, _)| meta)).chain(&bundle.owing.metas);
         let mut seen: BTreeMap<&PolicyId, PolicyCoverage> =
-            bundle.metas.iter().map(|(id, meta)| (id, unseen(meta))).collect();
+            written.map(|meta| (meta.policy.id(), unseen(meta))).collect();
         let engine = Engine::new(bundle);
         let mut evaluator = Evaluator::default();
         for (_, suite) in bundle.suites.iter() {
@@ -83,29 +85,45 @@ fn unseen(meta: &PolicyMeta) -> PolicyCoverage {
     PolicyCoverage { id, file: place.file.clone(), line: place.line, decides: 0, in_scope: 0, clauses: Vec::new() }
 }
 
-fn watch(
-    bundle: &Bundle,
+fn watch<'b>(
+    bundle: &'b Bundle,
     engine: &Engine,
     case: &Ready,
     evaluator: &mut Evaluator,
-    seen: &mut BTreeMap<&PolicyId, PolicyCoverage>,
+    seen: &mut BTreeMap<&'b PolicyId, PolicyCoverage>,
 ) {
     let question = case.ask.question();
-    for id in engine.decide_any(&question).determining {
-        if let Some(policy) = seen.get_mut(&PolicyId::new(id)) {
+    let verdict = engine.decide_any(&question);
+    let owed: Vec<&String> = verdict.obligations.named().into_values().flat_map(|owed| &owed.because).collect();
+    let ids = verdict.determining.iter().map(PolicyId::new);
+    let deciding = ids.filter_map(|id| Some(row(bundle.metas.get_key_value(&id)?)));
+    let obliging = bundle.owing.metas.iter().map(|meta| meta.policy.id());
+    let obliging = obliging.filter(|id| owed.iter().any(|owed| id.to_string() == **owed));
+    let deciding: BTreeSet<&PolicyId> = deciding.chain(obliging).collect();
+    for id in deciding {
+        if let Some(policy) = seen.get_mut(id) {
             policy.decides += 1;
         }
     }
     let Some((act, Ok(asked))) = engine.put(&question) else { return };
-    for (id, meta) in bundle.metas.iter().filter(|(_, meta)| applies(&meta.policy, act)) {
-        let Some(policy) = seen.get_mut(id) else { continue };
-        let parts = evaluator.parts(&meta.policy, &asked);
+    let mut met = BTreeSet::new();
+    let candidates: BTreeSet<&PolicyId> = engine.candidates(act, &asked).collect();
+    let deciding = candidates.into_iter().filter_map(|id| bundle.metas.get_key_value(id));
+    let owing = bundle.owing.metas.iter().filter(|meta| applies(&meta.policy, act));
+    for known in deciding.chain(owing.map(|meta| (meta.policy.id(), meta))) {
+        let Some(policy) = seen.get_mut(row(known)) else { continue };
+        let parts = evaluator.parts(&known.1.policy, &asked);
         let is_condition = |part: &&Part| matches!(part.kind, PartKind::When | PartKind::Unless);
-        if parts.iter().filter(|part| !is_condition(part)).all(Part::passes) {
+        if parts.iter().filter(|part| !is_condition(part)).all(Part::passes) && met.insert(row(known)) {
             policy.in_scope += 1;
             policy.count(parts.iter().filter(is_condition));
         }
     }
+}
+
+/// What a policy counts for: a link for its template.
+fn row<'m>((id, meta): (&'m PolicyId, &'m PolicyMeta)) -> &'m PolicyId {
+    meta.template.as_ref().unwrap_or(id)
 }
 
 impl PolicyCoverage {

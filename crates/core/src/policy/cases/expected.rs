@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::Deserialize;
@@ -15,12 +15,14 @@ pub(super) struct Expected {
     reason: Option<String>,
     /// What peers and users read.
     public: Option<String>,
+    /// Exactly what is owed, by its name.
+    obligations: Option<BTreeMap<String, String>>,
 }
 
 /// Something that came out otherwise.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
-    /// What it is: `decision`, `policies`, `reason`, `public` or `errors`.
+    /// What it is: `decision`, `policies`, `reason`, `public`, `obligations` or `errors`.
     pub of: &'static str,
     /// What was to come out.
     pub expected: String,
@@ -65,6 +67,15 @@ impl Expected {
         }
         if let Some(public) = &self.public {
             compare("public", public.clone(), verdict.public_sentence().to_owned());
+        }
+        if let Some(obligations) = &self.obligations {
+            let owed = verdict.obligations.named();
+            let owed = owed.into_iter().map(|(name, owed)| (name.to_owned(), owed.value.clone())).collect();
+            let words = |of: &BTreeMap<String, String>| {
+                let words: Vec<String> = of.iter().map(|(name, value)| format!("{name} {value}")).collect();
+                if words.is_empty() { "none".to_owned() } else { words.join(", ") }
+            };
+            compare("obligations", words(obligations), words(&owed));
         }
         if self.reason.as_ref() != Some(&verdict.reason) {
             compare("errors", String::new(), verdict.errors.join("; "));

@@ -12,6 +12,7 @@ use crate::policy::facts::{
     AdminAct, AdminQuestion, AnyQuestion, Claim, ConsentStep, DoorAct, DoorQuestion, Membership, Question, RoomFacts,
     Side,
 };
+use crate::policy::obligations::Obligations;
 use crate::policy::roles::RoleSet;
 use crate::policy::verdict::Verdict;
 use crate::room::Actor;
@@ -45,6 +46,9 @@ pub struct Told {
     pub policy: Vec<String>,
     /// Code of the reason.
     pub reason: String,
+    /// What was owed.
+    #[serde(default, skip_serializing_if = "Obligations::is_empty")]
+    pub obligations: Obligations,
 }
 
 impl Told {
@@ -56,7 +60,8 @@ impl Told {
 
 impl From<Verdict> for Told {
     fn from(verdict: Verdict) -> Self {
-        Self { allow: verdict.allow, policy: verdict.determining, reason: verdict.reason }
+        let Verdict { allow, determining: policy, reason, obligations, .. } = verdict;
+        Self { allow, policy, reason, obligations }
     }
 }
 

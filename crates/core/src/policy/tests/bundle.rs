@@ -146,21 +146,6 @@ fn a_file_without_a_place_is_refused_and_examples_are_never_read() {
 }
 
 #[test]
-fn a_bundle_with_obligations_is_refused_because_nobody_would_carry_them_out() {
-    let wrong =
-        diagnostics_with(&[("obligations/keep.cedar", "@id(\"ob.keep\") permit (principal, action, resource);")]);
-    assert!(wrong[0].contains("obligations are not carried out"), "{wrong:?}");
-}
-
-#[test]
-fn a_template_with_slots_is_refused() {
-    let policy = "@id(\"mine\") @reason(\"MINE\")\n\
-        forbid (principal in ?principal, action in Mimi::Action::\"MessageActs\", resource == ?resource);\n";
-    let wrong = diagnostics_with(&[("ceiling/mine.cedar", policy)]);
-    assert!(wrong[0].contains("templates with slots are not linked"), "{wrong:?}");
-}
-
-#[test]
 fn a_test_that_names_what_does_not_exist_is_refused() {
     let suite = "cases:\n  - it: x\n    actor: mimi://a.example/u/alice\n    action: readStraem\n    expect: { allow: true, policies: [nope] }\n";
     let wrong = diagnostics_with(&[("tests/mine.yaml", suite)]);

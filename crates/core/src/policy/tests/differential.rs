@@ -3,6 +3,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::policy::entities;
+use crate::policy::facts::AnyQuestion;
 use crate::policy::settings::{Directory, Settings};
 use crate::policy::slices::Slices;
 use crate::policy::vocabulary::Vocabulary;
@@ -27,6 +28,55 @@ when { principal in Mimi::Segment::"trading" };
 @id("x.group") @reason("X")
 forbid (principal in Mimi::ProviderGroup::"far", action in Mimi::Action::"AdmittingActs", resource);
 "#;
+
+/// Forbids with slots, and what is put into them.
+const SLOTTED: &str = r#"
+@id("t.both") @reason("T")
+forbid (principal == ?principal, action in Mimi::Action::"MemberActs", resource == ?resource)
+when { context.epoch < 4 };
+@id("t.who") @reason("T")
+forbid (principal in ?principal, action in Mimi::Action::"MessageActs", resource is Mimi::Room)
+when { context.messageBytes > 600 };
+@id("t.where") @reason("T")
+forbid (principal is Mimi::User, action in [Mimi::Action::"MessageActs", Mimi::Action::"AdmittingActs"], resource is Mimi::Room in ?resource)
+when { context.suite == 3 };
+"#;
+
+const LINKS: &str = "
+- template: t.both
+  links:
+    - { user: mimi://a.example/u/u0, room: mimi://a.example/r/r0 }
+    - { user: mimi://b.example/u/u1, room: mimi://a.example/r/r1 }
+    - { room: mimi://b.example/r/r2, user: mimi://a.example/u/u0 }
+- template: t.who
+  links: [{ segment: trading }, { group: far }, { provider: c.example }, { user: mimi://a.example/u/u1 }]
+- { template: t.where, links: [{ label: calm }, { room: mimi://a.example/r/r0 }] }
+";
+
+/// The same, written out.
+const WRITTEN_OUT: [(&str, &str, &str); 9] = [
+    (
+        "t.both@mimi://a.example/u/u0@mimi://a.example/r/r0",
+        r#"User::"mimi://a.example/u/u0""#,
+        r#"Room::"mimi://a.example/r/r0""#,
+    ),
+    (
+        "t.both@mimi://b.example/u/u1@mimi://a.example/r/r1",
+        r#"User::"mimi://b.example/u/u1""#,
+        r#"Room::"mimi://a.example/r/r1""#,
+    ),
+    (
+        "t.both@mimi://a.example/u/u0@mimi://b.example/r/r2",
+        r#"User::"mimi://a.example/u/u0""#,
+        r#"Room::"mimi://b.example/r/r2""#,
+    ),
+    ("t.who@trading", r#"Segment::"trading""#, ""),
+    ("t.who@far", r#"ProviderGroup::"far""#, ""),
+    ("t.who@c.example", r#"Provider::"c.example""#, ""),
+    ("t.who@mimi://a.example/u/u1", r#"User::"mimi://a.example/u/u1""#, ""),
+    ("t.where@calm", "", r#"Label::"calm""#),
+    ("t.where@mimi://a.example/r/r0", "", r#"Room::"mimi://a.example/r/r0""#),
+];
 
 const SETTINGS: &str = "
 defaults: { max_message_bytes: 1000, ciphersuites: [1, 3] }
@@ -53,11 +103,19 @@ impl Plain {
     fn new(files: &BTreeMap<String, Vec<u8>>) -> Self {
         let text = |file: &str| std::str::from_utf8(&files[file]).unwrap();
         let mut policies = PolicySet::new();
-        for file in files.keys().filter(|file| file.ends_with(".cedar")) {
+        for file in files.keys().filter(|file| ["platform/", "ceiling/"].iter().any(|of| file.starts_with(of))) {
             for policy in text(file).parse::<PolicySet>().unwrap().policies() {
                 let id = policy.annotation("id").unwrap().parse().unwrap();
                 policies.add(policy.new_id(id)).unwrap();
             }
+        }
+        for (id, who, what) in WRITTEN_OUT {
+            let template =
+                SLOTTED.split("@id(").find(|text| text.starts_with(&format!("\"{}\"", id.split('@').next().unwrap())));
+            let text = format!("@id({}", template.unwrap());
+            let text =
+                text.replace("?principal", &format!("Mimi::{who}")).replace("?resource", &format!("Mimi::{what}"));
+            policies.add(cedar_policy::Policy::parse(Some(cedar_policy::PolicyId::new(id)), text).unwrap()).unwrap();
         }
         let (schema, _) = Schema::from_cedarschema_str(text("schema/mimi.cedarschema")).unwrap();
         let vocabulary = Vocabulary::of(&schema).unwrap();
@@ -172,7 +230,12 @@ impl Draw {
 
 #[test]
 fn the_indexed_engine_decides_as_cedar_does_over_all_policies() {
-    let files = files_with(&[("platform/more.cedar", MORE), ("settings.yaml", SETTINGS)]);
+    let files = files_with(&[
+        ("platform/more.cedar", MORE),
+        ("settings.yaml", SETTINGS),
+        ("templates/more.cedar", SLOTTED),
+        ("rooms/more.yaml", LINKS),
+    ]);
     let engine = Engine::new(&Bundle::load(files.clone()).unwrap_or_else(|wrong| panic!("{wrong:#?}")));
     let plain = Plain::new(&files);
     let mut seen: BTreeMap<(bool, bool), usize> = BTreeMap::new();
@@ -181,6 +244,7 @@ fn the_indexed_engine_decides_as_cedar_does_over_all_policies() {
         proptest::test_runner::TestRng::deterministic_rng(proptest::test_runner::RngAlgorithm::ChaCha),
     );
     let seen_in = std::cell::RefCell::new(&mut seen);
+    let seen_links = std::cell::RefCell::new(BTreeSet::new());
     runner
         .run(&(a_draw(), 0..9_u64, 0..1200_u64, 0..2_000_000_000_000_u64), |(mut draw, epoch, bytes, now)| {
             // The second finds what was found out for the first.
@@ -192,10 +256,13 @@ fn the_indexed_engine_decides_as_cedar_does_over_all_policies() {
                 prop_assert_eq!(Some((verdict.allow, verdict.determining.clone())), expected);
             }
             let verdict = engine.decide(&draw.question());
+            seen_links.borrow_mut().extend(verdict.determining.iter().filter(|id| id.starts_with("t.")).cloned());
             *seen_in.borrow_mut().entry((verdict.allow, verdict.determining.is_empty())).or_default() += 1;
             Ok(())
         })
         .unwrap();
+    let links = seen_links.borrow();
+    assert_eq!(*links, WRITTEN_OUT.iter().map(|(id, ..)| (*id).to_owned()).collect::<BTreeSet<_>>());
     let often = |key| seen.get(&key).copied().unwrap_or(0) > 50;
     assert!(often((true, false)) && often((false, false)) && often((false, true)), "{seen:?}");
 }
@@ -208,15 +275,19 @@ fn a_decision_meets_no_policy_of_other_rooms_or_actions() {
             "@id(\"o.{n}\") @reason(\"O\") forbid (principal, action in Mimi::Action::\"RoomActs\", \
              resource == Mimi::Room::\"mimi://a.example/r/other{n}\");\n\
              @id(\"d.{n}\") @reason(\"D\") forbid (principal, action == Mimi::Action::\"canDestroyRoom\", \
-             resource is Mimi::Room) when {{ context.epoch == {n} }};\n"
+             resource is Mimi::Room) when {{ context.epoch == {n} }};\n\
+             @id(\"u.{n}\") @reason(\"U\") forbid (principal == Mimi::User::\"mimi://b.example/u/other{n}\", \
+             action in Mimi::Action::\"RoomActs\", resource is Mimi::Room);\n"
         ));
     }
     let few = Bundle::load(shipped_files()).unwrap();
     let many = Bundle::load(files_with(&[("rooms/other.cedar", &other)])).unwrap();
+    let (room, actor, home) = (clubhouse(), Actor::User(user("b.example/u/bob")), domain("b.example"));
+    let question = AnyQuestion::Room(question(&room, &actor, Capability::SEND_MESSAGE, None, &home));
     let breadth = |bundle: &Bundle| {
-        let act = bundle.vocabulary.capability(Capability::SEND_MESSAGE).unwrap();
-        let room = crate::policy::vocabulary::uid(&bundle.vocabulary.room, "mimi://a.example/r/clubhouse");
-        bundle.index.breadth(&act.lineage, &room)
+        let engine = Engine::new(bundle);
+        let (act, asked) = engine.put(&question).unwrap();
+        engine.candidates(act, &asked.unwrap()).count()
     };
     assert_eq!(breadth(&few), breadth(&many));
     assert!(breadth(&few) < 14, "{}", breadth(&few));
