@@ -2,7 +2,7 @@
 
 use super::*;
 
-const NAMES: [&str; 7] = [
+const NAMES: [&str; 10] = [
     "provider-tiers",
     "information-barrier",
     "clearance",
@@ -10,6 +10,9 @@ const NAMES: [&str; 7] = [
     "contractor-hours",
     "guests",
     "jurisdiction",
+    "sector-banking",
+    "sector-health",
+    "sector-public",
 ];
 
 fn example(name: &str) -> BTreeMap<String, Vec<u8>> {
