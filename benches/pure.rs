@@ -1,9 +1,10 @@
 //! Benchmarks of the pure stages. Prints medians over rounds in which what is compared takes turns.
 //!
-//! `cargo bench -p portcullis-core --bench pure` runs all of them, `-- decision` or `-- commit` those of that name.
+//! `cargo bench -p portcullis-core --bench pure` runs all of them, `-- decision`, `-- commit` or `-- bundle` those of that name.
 
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a benchmark prints, and has failed when it panics")]
 
+mod bundle;
 mod commit;
 mod decision;
 mod store;
@@ -41,5 +42,8 @@ fn main() {
     }
     if runs("commit") {
         commit::run();
+    }
+    if runs("bundle") {
+        bundle::run();
     }
 }

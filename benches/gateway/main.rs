@@ -1,6 +1,8 @@
-//! Benchmarks of whole gateways: `cargo bench --bench gateway` runs all, `-- submit`, `-- start` or `-- simulate` those of that name.
+//! Benchmarks of whole gateways: `cargo bench --bench gateway` runs all, `-- submit`, `-- start`, `-- reload` or
+//! `-- simulate` those of that name.
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a benchmark prints, and has failed when it panics")]
 
+mod reload;
 mod simulate;
 mod start;
 mod submit;
@@ -18,6 +20,9 @@ fn main() {
         }
         if runs("start") {
             start::run().await;
+        }
+        if runs("reload") {
+            reload::run().await;
         }
         if runs("submit") {
             submit::run().await;
