@@ -80,8 +80,15 @@ impl Crowd {
         let franking_agent = FrankingAgent { signature_key: vec![8; 32], credential };
         let mut alice = member(0);
         let creator = alice.user().clone();
-        let input =
-            TemplateInput { room: &room, name: "Arena", creator: &creator, hub: &hub, franking_agent: &franking_agent };
+        let input = TemplateInput {
+            room: &room,
+            name: "Arena",
+            creator: &creator,
+            participants: &[],
+            parent: None,
+            hub: &hub,
+            franking_agent: &franking_agent,
+        };
         let extensions = Template::parse(STRICT).unwrap().compile(&input);
         alice.create_room(&room, &GroupUri::parse("mimi://a.example/g/arena").unwrap(), &extensions).unwrap();
         let mut guests: Vec<Member> = (1..PEOPLE).map(member).collect();

@@ -64,7 +64,7 @@ impl World {
         let _tablet = lab.device(TABLET).await;
         let eve = lab.device("b.example/d/eve/phone").await;
         let attic = RoomUri::parse("mimi://a.example/r/attic").unwrap();
-        let attic = CreateRoom { room: attic, template: "strict".to_owned(), name: "Attic".to_owned() };
+        let attic = CreateRoom::new(attic, "strict", "Attic");
         let waiting = lab.gateway("a.example").client(alice.user()).create_room(&attic).await.unwrap().value;
         lab.quiet().await;
         Self { lab, alice, bob, carol, eve, waiting }
@@ -84,7 +84,9 @@ impl World {
         match (method.as_str(), path) {
             ("GET", "/v1/openapi.json" | "/v1/consent" | "/v1/users/{user}/profile")
             | ("PUT", "/v1/users/{user}" | "/v1/users/{user}/profile")
-            | ("POST", "/v1/search/{domain}" | "/v1/rooms") => Vec::new(),
+            | ("POST", "/v1/search/{domain}" | "/v1/rooms" | "/v1/rooms/{room}/group" | "/v1/rooms/{room}/destroy") => {
+                Vec::new()
+            }
             ("POST", "/v1/consent") => {
                 let with = |of| {
                     let packages = serde_json::from_slice::<serde_json::Value>(&key_package(of)).unwrap();

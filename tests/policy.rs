@@ -397,7 +397,7 @@ fn an_unknown_room_template_is_told_with_those_that_there_are() {
         said(code, &output).split_whitespace().filter(|word| *word != "│").collect::<Vec<_>>().join(" ")
     };
     let told = run(64, &["compile", "strickt", "--policies", bundle.dir.to_str().unwrap()]);
-    assert!(told.contains("the bundle has `cooperative`, `moderated`, `multi-org`, `strict`"), "{told}");
+    assert!(told.contains("the bundle has `cooperative`, `direct`, `moderated`, `multi-org`, `strict`"), "{told}");
     assert!(run(64, &["compile", "strict"]).contains("give its folder with --policies"));
     bundle.write("broken.yaml", "title: x\nroels: []\n");
     let told = run(3, &["compile", bundle.dir.join("broken.yaml").to_str().unwrap()]);

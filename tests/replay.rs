@@ -202,7 +202,13 @@ impl<'a> Play<'a> {
 
     fn found(&mut self) {
         let (alice, room) = (self.members[0].user().clone(), self.room.clone());
-        let new = NewRoom { room: room.clone(), template: "strict".to_owned(), name: "Lobby".to_owned() };
+        let new = NewRoom {
+            room: room.clone(),
+            template: "strict".to_owned(),
+            name: "Lobby".to_owned(),
+            participants: Vec::new(),
+            parent: None,
+        };
         let (gateway, runtime) = (&self.house.gateway, &self.house.runtime);
         let created = runtime.block_on(gateway.create_room(Once::unnamed(), alice.clone(), new)).unwrap();
         let created: RoomCreated = serde_json::from_slice(&created.into_reply().body).unwrap();

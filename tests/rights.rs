@@ -195,6 +195,9 @@ fn in_the_place_of_alice(method: &Method, path: &str, alice: &mut Device) -> Ins
         | ("GET", "/v1/devices/{device}/key-packages" | "/v1/devices/{device}/events") => plain(json!({})),
         ("POST", "/v1/devices/{device}/key-packages") => plain(json!({ "key_packages": [] })),
         ("POST", "/v1/rooms") => plain(json!({ "room": "mimi://b.example/r/x", "template": "strict", "name": "x" })),
+        ("POST", "/v1/rooms/{room}/group" | "/v1/rooms/{room}/destroy") => {
+            Instead { body: Vec::new(), refused: |status, _| status == 404 }
+        }
         ("PUT", "/v1/rooms/{room}/group") => plain(json!({ "group_info": "", "ratchet_tree": "" })),
         // Nobody takes up the group of a room whose hub is here.
         ("PUT", "/v1/rooms/{room}/group-info") => Instead {

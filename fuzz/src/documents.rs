@@ -46,8 +46,15 @@ pub(super) fn extensions(template: &Template) -> Option<Vec<u8>> {
     let franking_agent = FrankingAgent { signature_key: vec![8; 32], credential };
     let (room, creator) =
         (RoomUri::parse("mimi://a.example/r/lobby").ok()?, UserUri::parse("mimi://a.example/u/alice").ok()?);
-    let input =
-        TemplateInput { room: &room, name: "Lobby", creator: &creator, hub: &hub, franking_agent: &franking_agent };
+    let input = TemplateInput {
+        room: &room,
+        name: "Lobby",
+        creator: &creator,
+        participants: &[],
+        parent: None,
+        hub: &hub,
+        franking_agent: &franking_agent,
+    };
     Some(template.compile(&input))
 }
 

@@ -114,6 +114,7 @@ impl From<RoomHead> for Summary {
                 RoomStatus::Active => "active",
                 RoomStatus::Followed => "followed",
                 RoomStatus::Lost => "lost",
+                RoomStatus::Destroyed => "destroyed",
             },
             room: head.room,
             epoch: head.epoch,

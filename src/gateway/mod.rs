@@ -9,6 +9,7 @@ mod clock;
 mod consent;
 mod create_room;
 mod decide;
+mod destroy;
 mod devices;
 mod error;
 pub mod exports;
@@ -23,6 +24,7 @@ mod keys;
 pub mod lanes;
 mod line;
 pub mod moderation;
+mod next_group;
 mod once;
 mod places;
 mod policy;
@@ -39,12 +41,14 @@ mod seal;
 mod search;
 mod streams;
 mod submit;
+mod ties;
 mod update;
 
 pub use claims::Claims;
 pub use clock::Clock;
 pub use consent::{ConsentChange, ConsentEndpoint};
 pub use create_room::{CreatedRoom, NewRoom};
+pub use destroy::Destroyed;
 pub use devices::Unclaimed;
 pub use error::GatewayError;
 pub use keys::{HubKeys, KeyError, log_key};
@@ -62,6 +66,7 @@ use std::sync::{Arc, Mutex};
 use actix_web::web::Bytes;
 use portcullis_core::identity::credential::provider_credential;
 use portcullis_core::wire::Wire;
+use portcullis_core::wire::components::FrankingAgent;
 use portcullis_core::wire::external_sender::ExternalSender;
 use portcullis_core::wire::uri::{ClientUri, Domain, RoomUri, UserUri};
 use portcullis_store::Store;
@@ -437,6 +442,27 @@ impl Gateway {
         self.0.blocking(of, move |inner| create_room::create(inner, once, &creator, &room)).await
     }
 
+    /// Answers what the next group of a room must be started with in which nobody is left ([`CreatedRoom`]).
+    ///
+    /// # Errors
+    ///
+    /// [`GatewayError::Refused`] by policy, [`GatewayError::Conflict`] while somebody is in the group,
+    /// [`GatewayError::NotFound`] for who does not take part.
+    pub async fn next_group(&self, once: Once, user: UserUri, room: RoomUri) -> Result<Kept, GatewayError> {
+        let of = vec![Of::Room(room.clone()), Of::User(user.clone())];
+        self.0.blocking(of, move |inner| next_group::ask(inner, once, &user, &room)).await
+    }
+
+    /// Destroys a room of ours with those that depend on it ([`Destroyed`]): everybody is told to go, and its name stays taken.
+    ///
+    /// # Errors
+    ///
+    /// [`GatewayError::Refused`] by policy, [`GatewayError::NotFound`] for who does not take part.
+    pub async fn destroy_room(&self, once: Once, user: UserUri, room: RoomUri) -> Result<Kept, GatewayError> {
+        let of = vec![Of::Room(room.clone()), Of::User(user.clone())];
+        self.0.blocking(of, move |inner| destroy::destroy(inner, once, &user, &room)).await
+    }
+
     /// Takes the first GroupInfo (an MLSMessage) and ratchet tree (`optional<Node> nodes<V>`) of a room.
     ///
     /// # Errors
@@ -480,6 +506,11 @@ impl Inner {
     /// The hub's key as it stands among the external senders of our rooms' groups (reading D-52).
     fn hub_sender(&self, domain: &Domain) -> ExternalSender {
         ExternalSender { signature_key: self.keys.hub.public(), credential: provider_credential(domain) }
+    }
+
+    /// The hub's franking key as it stands in our rooms.
+    fn franking_agent(&self, domain: &Domain) -> FrankingAgent {
+        FrankingAgent { signature_key: self.keys.franking.public(), credential: provider_credential(domain) }
     }
 
     fn is_ours(&self, domain: &Domain) -> bool {

@@ -1,15 +1,17 @@
 //! An UpdateRequest at the hub: a commit or a bundle of proposals, decided and made durable in one transaction.
 
+mod withdraw;
+
 use std::sync::Arc;
 
-use portcullis_core::mls::{Change, HandshakeError, Part, Sender, joining};
+use portcullis_core::mls::{Change, HandshakeError, Sender, joining};
 use portcullis_core::policy::{Question, Side};
 use portcullis_core::room::{self, Action, Admission, Consequences, Rule, Violation};
 use portcullis_core::time::Millis;
 use portcullis_core::wire::Wire;
 use portcullis_core::wire::mls::MlsMessage;
 use portcullis_core::wire::update::{CommitBundle, UpdateRequest, UpdateResponse};
-use portcullis_core::wire::uri::{Domain, RoomUri, UserUri};
+use portcullis_core::wire::uri::{RoomUri, UserUri};
 use portcullis_store::admission::{self, Ticket};
 use portcullis_store::join_codes::{self, JoinCode};
 use portcullis_store::leaves::{self, Moved};
@@ -29,6 +31,7 @@ use super::present::{self, Newcomers};
 use super::reissue;
 use super::replay::Replay;
 use super::rooms::Hosted;
+use super::ties::Ties;
 use super::{Answer, Caller, GatewayError, Inner};
 use crate::telemetry::metrics;
 
@@ -137,6 +140,10 @@ impl Update<'_> {
         if let Some(refusal) = self.barred(&case, &actions) {
             return self.refuse(refusal, not_allowed);
         }
+        let ties = match Ties::of(self.inner, self.hosted, &actions, Some(&state), &decision)? {
+            Ok(ties) => ties,
+            Err(violation) => return self.refuse_violation(&case, &violation),
+        };
         let added = change.parts.iter().filter(|part| part.reference.is_none());
         if let Some(refusal) = added::unclaimed(self.inner, Side::Hub, &case, added)? {
             return self.refuse(refusal, not_allowed);
@@ -175,6 +182,7 @@ impl Update<'_> {
             }
             leaves::follow(tx, &room, &moved)?;
             done.write(tx, &room, accepted_at)?;
+            ties.write(tx, &room, accepted_at)?;
             Ok(accepted_at)
         };
         let answer = self.write(decision, effect, deliveries)?;
@@ -225,6 +233,10 @@ impl Update<'_> {
         if let Some(refusal) = self.barred(&case, &actions) {
             return self.refuse(refusal, not_allowed);
         }
+        let ties = match Ties::of(self.inner, self.hosted, &actions, None, &decision)? {
+            Ok(ties) => ties,
+            Err(violation) => return self.refuse_violation(&case, &violation),
+        };
         if let Some(refusal) = added::unclaimed(self.inner, Side::Hub, &case, proposed.parts.iter())? {
             return self.refuse(refusal, not_allowed);
         }
@@ -242,6 +254,7 @@ impl Update<'_> {
             for proposal in &accepted {
                 proposals::add(tx, &room, seen.epoch, &PendingProposal { accepted_at, ..proposal.clone() })?;
             }
+            ties.write(tx, &room, accepted_at)?;
             Ok(accepted_at)
         };
         self.write(decision, effect, fan_out::of_proposals(self.inner, self.hosted, messages))
@@ -275,82 +288,6 @@ impl Update<'_> {
         let questions: Vec<Question<'_>> =
             actions.map(|action| question(&self.hosted.facts, action, group, &source, self.now)).collect();
         case.decide(&self.inner.policy.active(), &questions)
-    }
-
-    /// What the commit cites was decided when it was proposed. What policy or a moderator denies by now, or what a device
-    /// that was deleted is in, leaves the pending set, and a commit that cites it is refused (correction C-5); else a
-    /// suspension in between would wedge the room.
-    fn withdraw_denied(
-        &self,
-        case: &Case<'_>,
-        actions: &[Action],
-        parts: &[Part],
-    ) -> Result<Option<Kept>, GatewayError> {
-        let again = |actor: Option<String>, peer: Domain| Case {
-            kind: "decision.pending",
-            room: case.room,
-            actor,
-            peer,
-            epoch: case.epoch,
-            exchange: None,
-            now: self.now,
-        };
-        let void = present::void(self.inner, self.hosted, parts)?.into_iter().map(|reference| {
-            let proposer = self.proposer(&reference);
-            (reference, gone(&again(proposer, self.caller.domain())))
-        });
-        let active = self.inner.policy.active();
-        let group = (self.hosted.view().suite, self.hosted.view().epoch);
-        let mut denied: Vec<(Vec<u8>, Decision)> = void.collect();
-        for action in actions {
-            let Some(reference) = &action.reference else { continue };
-            let source: Domain = action.actor.domain();
-            let asked = question(&self.hosted.facts, action, group, &source, self.now);
-            let again = again(Some(action.actor.to_string()), source.clone());
-            let decision = if self.brings_barred(action) {
-                again.refuse("not_allowed", "room.barred", json!({ "user": action.target }))
-            } else {
-                again.decide(&active, &[asked])
-            };
-            if !decision.allow && denied.iter().all(|(known, _)| known != reference) {
-                denied.push((reference.clone(), decision));
-            }
-        }
-        if denied.is_empty() {
-            return Ok(None);
-        }
-        // What was accepted together leaves together (reading D-28).
-        let bundle = |reference: &Vec<u8>| self.hosted.pending.iter().find(|pending| pending.reference == *reference);
-        let bundles: Vec<_> =
-            denied.iter().filter_map(|(reference, _)| bundle(reference)).map(|it| it.decision).collect();
-        let of_bundle = |pending: &&PendingProposal| bundles.contains(&pending.decision);
-        let references: Vec<Vec<u8>> =
-            self.hosted.pending.iter().filter(of_bundle).map(|pending| pending.reference.clone()).collect();
-        let withdrawn = references.clone();
-        let refusal = case.refuse("invalid_proposal", "pending_proposal_is_denied_by_now", json!({}));
-        let body = UpdateResponse::InvalidProposal { description: refusal.description(), references }.encode();
-        let (room, epoch, once, id) = (self.hosted.room.clone(), self.hosted.seen.epoch, self.once, refusal.id());
-        let written = self.inner.store.write(self.hosted.room.as_str(), move |tx: &mut Tx<'_>| {
-            for (_, decision) in &denied {
-                tx.stage(&decision.record)?;
-            }
-            for reference in &withdrawn {
-                match proposals::withdraw(tx, &room, epoch, reference) {
-                    Ok(()) | Err(StoreError::Missing) => {}
-                    Err(error) => return Err(error),
-                }
-            }
-            tx.stage(&refusal.record)?;
-            once.keep(tx, Answer { body: body.clone(), decision: Some(id) })
-        });
-        self.inner.rooms.forget(&self.hosted.room);
-        Ok(Some(written?))
-    }
-
-    /// Who has made a pending proposal.
-    fn proposer(&self, reference: &[u8]) -> Option<String> {
-        let pending = self.hosted.pending.iter().find(|pending| pending.reference == reference);
-        pending.map(|pending| pending.proposer.clone())
     }
 
     fn case<'a>(&'a self, kind: &'static str, message: &MlsMessage) -> Case<'a> {
@@ -474,7 +411,10 @@ impl Update<'_> {
 fn settled(written: Result<Kept, StoreError>) -> Result<Option<Kept>, GatewayError> {
     match written {
         Ok(kept) => Ok(Some(kept)),
-        Err(StoreError::EpochMoved { .. } | StoreError::AlreadyAnswered | StoreError::Missing) => Ok(None),
+        // A fixed room that somebody has come to have meanwhile is found the next time.
+        Err(StoreError::EpochMoved { .. } | StoreError::AlreadyAnswered | StoreError::Missing | StoreError::Exists) => {
+            Ok(None)
+        }
         Err(error) => Err(error.into()),
     }
 }

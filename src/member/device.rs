@@ -15,8 +15,8 @@ use portcullis_store::answers;
 use super::answer::{self, Accepted, Sent};
 use super::error::DeviceError;
 use super::events::Feed;
-use crate::provider::CreateRoom;
 use crate::provider::client::{Answered, Client, ClientError};
+use crate::provider::{CreateRoom, RoomCreated};
 
 /// How long key packages are good for: gateways take none that end within 30 days, or after 84 days and an hour.
 pub const KEY_PACKAGE_LIFETIME: Duration = Duration::from_secs(60 * 24 * 60 * 60);
@@ -90,15 +90,53 @@ impl Device {
     ///
     /// [`DeviceError`].
     pub async fn create_room(&mut self, room: &RoomUri, template: &str, name: &str) -> Result<Sent, DeviceError> {
-        let new = CreateRoom { room: room.clone(), template: template.to_owned(), name: name.to_owned() };
-        let created = match self.door.create_room(&new).await {
-            Ok(created) => created,
-            Err(error) => return refused_by_door(error, None),
-        };
-        let first = self.member.create_room(room, &created.value.group, &created.value.extensions.0)?;
+        self.found_room(&CreateRoom::new(room.clone(), template, name)).await
+    }
+
+    /// The same for a room with participants from the start, or with a parent.
+    ///
+    /// # Errors
+    ///
+    /// [`DeviceError`].
+    pub async fn found_room(&mut self, new: &CreateRoom) -> Result<Sent, DeviceError> {
+        match self.door.create_room(new).await {
+            Ok(created) => self.start_group(created).await,
+            Err(error) => refused_by_door(error, None),
+        }
+    }
+
+    /// Starts the next group of a room in which nobody is left.
+    ///
+    /// # Errors
+    ///
+    /// [`DeviceError`].
+    pub async fn next_group(&mut self, room: &RoomUri) -> Result<Sent, DeviceError> {
+        match self.door.next_group(room).await {
+            Ok(created) => self.start_group(created).await,
+            Err(error) => refused_by_door(error, None),
+        }
+    }
+
+    /// Destroys a room of the device's own gateway.
+    ///
+    /// # Errors
+    ///
+    /// [`DeviceError`].
+    pub async fn destroy_room(&mut self, room: &RoomUri) -> Result<Sent, DeviceError> {
+        match self.door.destroy_room(room).await {
+            Ok(decision) => Ok(Sent { exchange: None, decision, answer: Ok(Accepted::untimed()) }),
+            Err(error) => refused_by_door(error, None),
+        }
+    }
+
+    async fn start_group(&mut self, created: Answered<RoomCreated>) -> Result<Sent, DeviceError> {
+        let RoomCreated { room, group, extensions, .. } = &created.value;
+        let first = self.member.create_room(room, group, &extensions.0)?;
         let group_info = first.group_info.as_bytes().to_vec();
-        self.door.start_group(room, group_info, first.tree.as_bytes().to_vec()).await?;
-        Ok(Sent { exchange: None, decision: created.decision, answer: Ok(Accepted::untimed()) })
+        match self.door.start_group(room, group_info, first.tree.as_bytes().to_vec()).await {
+            Ok(_) => Ok(Sent { exchange: None, decision: created.decision, answer: Ok(Accepted::untimed()) }),
+            Err(error) => refused_by_door(error, None),
+        }
     }
 
     /// Fetches a key package of every client of `user`, for use in `room`. Gives those that there are.

@@ -146,6 +146,25 @@ impl Client {
         Ok(decision(self.call(request).await?.headers()))
     }
 
+    /// Asks what the next group of a room must be made with in which nobody is left.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`].
+    pub async fn next_group(&self, room: &RoomUri) -> Result<Answered<RoomCreated>, ClientError> {
+        json(self.call(self.post(&["rooms", room.as_str(), "group"])?).await?).await
+    }
+
+    /// Destroys a room. Gives the decision.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`].
+    pub async fn destroy_room(&self, room: &RoomUri) -> Result<Option<Uuid>, ClientError> {
+        let request = self.post(&["rooms", room.as_str(), "destroy"])?;
+        Ok(decision(self.call(request).await?.headers()))
+    }
+
     /// Describes the group of a room that another provider hosts: GroupInfo and ratchet tree. Gives the decision.
     ///
     /// # Errors

@@ -37,6 +37,8 @@ use crate::http::{CODES, ProblemDetails, openapi};
         events::stream,
         rooms::create,
         rooms::start,
+        rooms::next,
+        rooms::destroy,
         updates::submit,
         messages::submit,
         reports::submit,

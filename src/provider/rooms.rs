@@ -3,7 +3,7 @@
 use actix_web::http::StatusCode;
 use actix_web::web::{Bytes, Data};
 use actix_web::{HttpRequest, HttpResponse, web};
-use portcullis_core::wire::uri::{GroupUri, RoomUri};
+use portcullis_core::wire::uri::{GroupUri, RoomUri, UserUri};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -13,7 +13,7 @@ use super::Problem;
 use super::Reply;
 use super::auth::User;
 use super::body::{self, Base64, Id, json};
-use crate::gateway::{CreatedRoom, Gateway, GatewayError, NewRoom, Shown};
+use crate::gateway::{CreatedRoom, Destroyed, Gateway, GatewayError, NewRoom, Shown};
 
 /// A room to be created.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -28,6 +28,23 @@ pub struct CreateRoom {
     /// Display name for the room's metadata.
     #[schema(example = "Clubhouse")]
     pub name: String,
+    /// Who else takes part from the start; for templates of fixed membership only, whose rooms nobody comes to later and the same
+    /// users have one of.
+    #[schema(value_type = Vec<String>)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub participants: Vec<UserUri>,
+    /// The room of this gateway that it depends on: who takes part here takes part there, and who leaves there leaves here.
+    #[schema(value_type = Option<String>)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<RoomUri>,
+}
+
+impl CreateRoom {
+    /// A room that starts with its creator alone and depends on no other.
+    pub fn new(room: RoomUri, template: &str, name: &str) -> Self {
+        let (template, name) = (template.to_owned(), name.to_owned());
+        Self { room, template, name, participants: Vec::new(), parent: None }
+    }
 }
 
 /// What the creator's first group must be made with.
@@ -81,15 +98,53 @@ impl Shown for CreatedRoom {
 )]
 pub(super) async fn create(post: Post, gateway: Data<Gateway>) -> Result<HttpResponse, Problem> {
     post.once(async move |once, user, body| {
-        let CreateRoom { room, template, name } = json(&body)?;
-        Ok(gateway.create_room(once, user, NewRoom { room, template, name }).await?)
+        let CreateRoom { room, template, name, participants, parent } = json(&body)?;
+        let new = NewRoom { room, template, name, participants, parent };
+        Ok(gateway.create_room(once, user, new).await?)
     })
     .await
 }
 
+impl Shown for Destroyed {
+    fn reply(self) -> Result<Reply, GatewayError> {
+        Ok(Reply::empty(Some(self.decision)))
+    }
+}
+
+/// Ask for a room's next group
+///
+/// A room outlives its members where its policy says so. When every client in its group has left, or is on its way and nobody is
+/// there to commit it, a participant that may bring in clients starts the next group, which it sends as the first one was.
+#[utoipa::path(
+    post,
+    path = "/v1/rooms/{room}/group",
+    tag = "rooms",
+    params(("room" = String, Path, description = "Room identifier, percent-encoded")),
+    responses((status = 201, description = "The room waits for its next group", body = RoomCreated))
+)]
+pub(super) async fn next(post: Post, room: Id<RoomUri>, gateway: Data<Gateway>) -> Result<HttpResponse, Problem> {
+    post.once(async move |once, user, _| Ok(gateway.next_group(once, user, room.0).await?)).await
+}
+
+/// Destroy a room
+///
+/// By the capability `canDestroyRoom`. Everybody in it is told to go, by proposals of the hub; rooms that depend on it end with it,
+/// and its identifier stays taken.
+#[utoipa::path(
+    post,
+    path = "/v1/rooms/{room}/destroy",
+    tag = "rooms",
+    params(("room" = String, Path, description = "Room identifier, percent-encoded")),
+    responses((status = 204, description = "The room is no more"))
+)]
+pub(super) async fn destroy(post: Post, room: Id<RoomUri>, gateway: Data<Gateway>) -> Result<HttpResponse, Problem> {
+    post.once(async move |once, user, _| Ok(gateway.destroy_room(once, user, room.0).await?)).await
+}
+
 /// Start a room's group
 ///
-/// Only by the creator, and only once: the gateway checks that the group is what the room was created with.
+/// Only by the creator, and only once: the gateway checks that the group is what the room was created with. The next group
+/// of a room is started by who has asked for it.
 #[utoipa::path(
     put,
     path = "/v1/rooms/{room}/group",

@@ -82,6 +82,16 @@ pub(super) const RESOURCES: &[Resource] = &[
         methods: &[(Method::PUT, || web::put().to(rooms::start))],
     },
     Resource {
+        path: "/v1/rooms/{room}/group",
+        limit_bytes: 0,
+        methods: &[(Method::POST, || web::post().to(rooms::next))],
+    },
+    Resource {
+        path: "/v1/rooms/{room}/destroy",
+        limit_bytes: 0,
+        methods: &[(Method::POST, || web::post().to(rooms::destroy))],
+    },
+    Resource {
         path: "/v1/rooms/{room}/update",
         limit_bytes: 16 * MIB,
         methods: &[(Method::POST, || web::post().to(updates::submit))],

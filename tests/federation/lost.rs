@@ -299,7 +299,7 @@ async fn who_is_removed_from_everywhere_starts_no_group_of_a_room_it_had_created
     let a = lab.gateway("a.example");
     let mut alice = lab.device("a.example/d/alice/phone").await;
     let door = a.client(alice.user());
-    let new = CreateRoom { room: room(), template: "strict".to_owned(), name: "Clubhouse".to_owned() };
+    let new = CreateRoom::new(room(), "strict", "Clubhouse");
     let created = door.create_room(&new).await.unwrap().value;
     let first = alice.member_mut().create_room(&room(), &created.group, &created.extensions.0).unwrap();
     let start = async || door.start_group(&room(), first.group_info.encode(), first.tree.encode()).await;

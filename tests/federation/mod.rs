@@ -20,6 +20,7 @@ mod policy;
 mod postgres;
 mod rates;
 mod rights;
+mod rooms;
 mod search;
 mod strangers;
 mod updates;

@@ -61,6 +61,7 @@ pub mod simulations;
 pub mod sinks;
 pub mod standings;
 pub mod streams;
+pub mod ties;
 
 pub use changes::Topic;
 pub use conn::Conn;

@@ -22,6 +22,8 @@ pub enum RoomStatus {
     Followed,
     /// Another provider is its hub, and its group was tracked once.
     Lost,
+    /// It was destroyed: its name stays taken.
+    Destroyed,
 }
 
 /// A room to be created.
@@ -197,7 +199,7 @@ pub fn lose(tx: &mut Tx<'_>, room: &RoomUri, seen: Seen) -> Result<(), StoreErro
     }
 }
 
-fn forget_group(tx: &mut Tx<'_>, room: &RoomUri) -> Result<(), StoreError> {
+pub(crate) fn forget_group(tx: &mut Tx<'_>, room: &RoomUri) -> Result<(), StoreError> {
     let states = room_states::table.filter(room_states::room.eq(room.as_str()));
     db!(tx, |c| diesel::delete(states).execute(c))?;
     let pending = proposals::table.filter(proposals::room.eq(room.as_str()));
@@ -331,7 +333,7 @@ pub(crate) fn disturb_all(tx: &mut Tx<'_>) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn keep_state(tx: &mut Tx<'_>, room: &RoomUri, state: &GroupState) -> Result<(), StoreError> {
+pub(crate) fn keep_state(tx: &mut Tx<'_>, room: &RoomUri, state: &GroupState) -> Result<(), StoreError> {
     let row = (
         room_states::room.eq(room.as_str()),
         room_states::epoch.eq(to_db(state.epoch)?),
@@ -343,7 +345,7 @@ fn keep_state(tx: &mut Tx<'_>, room: &RoomUri, state: &GroupState) -> Result<(),
 }
 
 #[diesel::dsl::auto_type(no_type_alias)]
-fn as_seen<'a>(room: &'a str, epoch: i64, version: i64) -> _ {
+pub(crate) fn as_seen<'a>(room: &'a str, epoch: i64, version: i64) -> _ {
     let (active, followed): (i32, i32) = (status_code(RoomStatus::Active), status_code(RoomStatus::Followed));
     rooms::table
         .filter(rooms::uri.eq(room))
@@ -372,6 +374,7 @@ pub(crate) fn status_code(status: RoomStatus) -> i32 {
         RoomStatus::Active => 1,
         RoomStatus::Followed => 2,
         RoomStatus::Lost => 3,
+        RoomStatus::Destroyed => 4,
     }
 }
 
@@ -409,6 +412,7 @@ fn read_head(row: HeadRow) -> Result<RoomHead, StoreError> {
             1 => RoomStatus::Active,
             2 => RoomStatus::Followed,
             3 => RoomStatus::Lost,
+            4 => RoomStatus::Destroyed,
             _ => return Err(StoreError::Corrupt("room status")),
         },
         epoch: number(epoch)?,

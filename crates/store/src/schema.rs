@@ -5,7 +5,7 @@ mod joins;
 mod policies;
 
 pub(crate) use audit::{audit_blocks, audit_index};
-pub(crate) use joins::{admissions, device_watch, join_codes, room_leaves};
+pub(crate) use joins::{admissions, device_watch, fixed_rooms, join_codes, next_groups, room_leaves, room_parents};
 pub(crate) use policies::{bundle_activations, bundle_simulations, bundles, policy_pointer, policy_shadows, role_sets};
 
 diesel::table! {

@@ -65,7 +65,7 @@ fn read(inner: &Inner, room: &RoomUri, with_lanes: bool) -> Result<RoomView, Gat
     })?;
     let (head, lanes) = (found.0.ok_or(GatewayError::NotFound)?, found.1);
     let group = match head.status {
-        RoomStatus::Waiting | RoomStatus::Lost => None,
+        RoomStatus::Waiting | RoomStatus::Lost | RoomStatus::Destroyed => None,
         RoomStatus::Active | RoomStatus::Followed => Some(group(inner, room)?),
     };
     Ok(RoomView { head, group, lanes })

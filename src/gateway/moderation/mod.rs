@@ -4,7 +4,7 @@
 mod uphold;
 mod watch;
 
-pub(super) use uphold::{owed_of, settled, uphold};
+pub(super) use uphold::{MOST_PENDING, ends_off_the_list, owed_of, settled, uphold};
 pub use watch::watch;
 
 use portcullis_core::policy::AdminAct;
@@ -18,6 +18,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::follow::LEAVE;
+use super::ties;
 
 /// What a moderator wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -210,6 +211,9 @@ pub fn change(
     } else {
         let stands = restrictions::impose(tx, place, &restriction, grounds, now)?;
         tell_to_leave(tx, place, &restriction, now)?;
+        if let (Place::Room(room), Restriction::Ban(user) | Restriction::Removal(user)) = (place, &restriction) {
+            ties::follow_out(tx, room, user, grounds, now)?;
+        }
         stands
     };
     tx.stage(&AuditRecord {

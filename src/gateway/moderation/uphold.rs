@@ -25,7 +25,7 @@ use super::super::{GatewayError, Inner};
 /// How often a room is looked at again because it moved on meanwhile.
 const ATTEMPTS: usize = 16;
 /// Most proposals that wait for a commit when the hub adds its own: members must have room for theirs.
-const MOST_PENDING: usize = 192;
+pub(in super::super) const MOST_PENDING: usize = 192;
 
 /// What a group that has moved on has settled.
 #[derive(Clone, Debug, Default)]
@@ -90,17 +90,21 @@ pub(in super::super) fn settled(hosted: &Hosted, view: &GroupView, state: &RoomS
     let out = |restriction: &&Restriction| !view.leaves.iter().any(|leaf| restriction.takes_out(leaf));
     let gone = |restriction: &&Restriction| {
         let listed = || state.participants().keys().any(|user| restriction.ends_rights_of(user));
-        let ends = match restriction {
-            Restriction::Removal(_) | Restriction::Provider(_) | Restriction::Deprovisioned(_) => true,
-            Restriction::Ban(_) | Restriction::Kick(_) | Restriction::Device(_) | Restriction::Leaf(_) => false,
-            Restriction::Freeze | Restriction::LegalHold | Restriction::Mute(_) => false,
-        };
-        ends && out(restriction) && !listed()
+        ends_off_the_list(restriction) && out(restriction) && !listed()
     };
     Settled {
         done: restrictions.owed.keys().filter(out).cloned().collect(),
         ended: restrictions.here.iter().filter(gone).cloned().collect(),
         imposed: Vec::new(),
+    }
+}
+
+/// Whether it has served its purpose once the user is off the participant list.
+pub(in super::super) fn ends_off_the_list(restriction: &Restriction) -> bool {
+    match restriction {
+        Restriction::Removal(_) | Restriction::Provider(_) | Restriction::Deprovisioned(_) => true,
+        Restriction::Ban(_) | Restriction::Kick(_) | Restriction::Device(_) | Restriction::Leaf(_) => false,
+        Restriction::Freeze | Restriction::LegalHold | Restriction::Mute(_) => false,
     }
 }
 

@@ -163,7 +163,7 @@ fn room() -> RoomUri {
 }
 
 async fn create(client: &Client, member: &mut Member) {
-    let wanted = CreateRoom { room: room(), template: "strict".to_owned(), name: "Clubhouse".to_owned() };
+    let wanted = CreateRoom::new(room(), "strict", "Clubhouse");
     let created = client.create_room(&wanted).await.unwrap().value;
     let first = member.create_room(&created.room, &created.group, &created.extensions.0).unwrap();
     client.start_group(&room(), first.group_info.encode(), first.tree.encode()).await.unwrap().unwrap();
@@ -354,7 +354,7 @@ async fn a_room_that_is_refused_before_policy_is_asked_is_on_the_record() {
         ("mimi://a.example/r/x", "loose", "unknown_template"),
         ("mimi://b.example/r/x", "strict", "room_is_not_of_the_creator_s_provider"),
     ] {
-        let wanted = CreateRoom { room: room.parse().unwrap(), template: template.to_owned(), name: "x".to_owned() };
+        let wanted = CreateRoom::new(room.parse().unwrap(), template, "x");
         let refused = alice.create_room(&wanted).await.unwrap_err();
         let record = lab.record(refused.problem().unwrap().decision).await;
         assert_eq!((record.kind.as_str(), record.reason.as_str()), ("decision.room", reason));

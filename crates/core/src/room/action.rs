@@ -177,6 +177,58 @@ impl Action {
         }
     }
 
+    /// The user whom it brings into the room, or a client of whom.
+    pub fn brings_in(&self) -> Option<UserUri> {
+        match self.rule {
+            Rule::AddParticipant | Rule::AddClients | Rule::Unban => self.target.clone(),
+            Rule::AddOwnClient | Rule::JoinPreauthorized | Rule::JoinOpen | Rule::JoinByCode => Some(self.actor.uri()),
+            Rule::RemoveParticipant
+            | Rule::Leave
+            | Rule::RemoveOwnClient
+            | Rule::Kick
+            | Rule::ChangeRole
+            | Rule::Ban
+            | Rule::ForgetBan
+            | Rule::ChangeOwnRole
+            | Rule::ChangeMetadata
+            | Rule::ChangeRoles
+            | Rule::ChangePreauth
+            | Rule::ChangeBasePolicy
+            | Rule::ChangePolicy
+            | Rule::ChangeOperational
+            | Rule::Maintain
+            | Rule::External => None,
+        }
+    }
+
+    /// The user who takes part no longer after it.
+    pub fn takes_out(&self) -> Option<UserUri> {
+        match self.rule {
+            Rule::RemoveParticipant | Rule::Ban => self.target.clone(),
+            Rule::Leave => Some(self.actor.uri()),
+            Rule::AddParticipant
+            | Rule::AddClients
+            | Rule::AddOwnClient
+            | Rule::JoinPreauthorized
+            | Rule::JoinOpen
+            | Rule::JoinByCode
+            | Rule::RemoveOwnClient
+            | Rule::Kick
+            | Rule::ChangeRole
+            | Rule::Unban
+            | Rule::ForgetBan
+            | Rule::ChangeOwnRole
+            | Rule::ChangeMetadata
+            | Rule::ChangeRoles
+            | Rule::ChangePreauth
+            | Rule::ChangeBasePolicy
+            | Rule::ChangePolicy
+            | Rule::ChangeOperational
+            | Rule::Maintain
+            | Rule::External => None,
+        }
+    }
+
     /// The same, were `role` the role of the actor.
     pub(super) fn granted_to(&self, role: u32, room: &RoomState) -> bool {
         let has = room.role_has(role, self.capability);
@@ -199,7 +251,7 @@ impl Action {
             | Rule::Ban
             | Rule::Unban
             | Rule::ForgetBan => room.may_move(role, self.from_role, self.to_role),
-            Rule::AddClients => room.may_move(role, UNLISTED, self.to_role),
+            Rule::AddClients => room.base_policy().fixed_membership || room.may_move(role, UNLISTED, self.to_role),
             Rule::Leave => room.may_move(role, role, self.to_role),
             _ => self.transition_authorized,
         }

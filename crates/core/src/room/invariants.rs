@@ -1,6 +1,6 @@
 //! What must hold for a commit as a whole, whoever makes it. The numbers are those of the invariants in the
-//! documentation of the room policy; 1 is checked where list operations are collected, 9 and the fixed rooms of 8 by
-//! refusing rooms that need them.
+//! documentation of the room policy; 1 is checked where list operations are collected, 9 in `parent.rs` by who knows the
+//! parent, and that 8 has one room for the same users by the hub.
 
 use std::collections::BTreeSet;
 

@@ -150,11 +150,13 @@ impl Membership<'_> {
         if self.before.is_active(user) {
             return Err(origin.violation(Breach::ForeignClient).about(user));
         }
+        let fixed = self.before.brings_listed(&origin.actor.uri());
         let action = Action {
             target: Some(user.clone()),
             from_role: self.before.role_of(user),
             to_role: role,
-            transition_authorized: self.may_move(&origin.actor, UNLISTED, role),
+            transition_authorized: fixed || self.may_move(&origin.actor, UNLISTED, role),
+            alternative_granted: fixed,
             ..by_role(Rule::AddClients, Capability::ADD_PARTICIPANT, origin, self.before)
         };
         Ok(Some((user.clone(), action)))

@@ -34,6 +34,9 @@ pub(super) fn actions(
                 actions.push(plain(Rule::ChangePreauth, Capability::CHANGE_PREAUTHORIZED_USER_LIST, change, before));
             }
             ComponentId::BASE_ROOM_POLICY => {
+                if before.base_policy().parent_room != post.base_policy().parent_room {
+                    return Err(change.origin.violation(Breach::Parent));
+                }
                 actions.push(plain(Rule::ChangeBasePolicy, Capability::CHANGE_ROOM_MEMBERSHIP_STYLE, change, before));
             }
             ComponentId::MLS_OPERATIONAL_POLICY => {

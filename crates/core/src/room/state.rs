@@ -142,6 +142,11 @@ impl RoomState {
         })
     }
 
+    /// The provider that hosts it.
+    pub(super) fn hub(&self) -> Domain {
+        self.hub.domain()
+    }
+
     /// Who takes part, in which role.
     pub fn participants(&self) -> &Arc<BTreeMap<UserUri, u32>> {
         &self.list.by_user
@@ -185,6 +190,11 @@ impl RoomState {
     /// Whether `user` is listed as banned.
     pub fn is_banned(&self, user: &UserUri) -> bool {
         self.role_of(user) == BANNED && self.has_banned_role()
+    }
+
+    /// Whether `user` is listed and not banned.
+    pub fn takes_part(&self, user: &UserUri) -> bool {
+        self.is_listed(user) && !self.is_banned(user)
     }
 
     /// Whether `provider` itself, or a user of it, is listed.
@@ -248,6 +258,12 @@ impl RoomState {
             }
             _ => false,
         }
+    }
+
+    /// A3 in a fixed room, where no role may add participants: who may bring in own clients brings in the first ones of
+    /// whoever is listed already (reading P-9).
+    pub(super) fn brings_listed(&self, user: &UserUri) -> bool {
+        self.base.fixed_membership && self.holds(user, Capability::ADD_OWN_CLIENT)
     }
 
     pub(super) fn role_has(&self, role: u32, capability: Capability) -> bool {

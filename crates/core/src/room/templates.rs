@@ -25,8 +25,8 @@ pub use written::DescribeError;
 
 /// Extension types of RFC 9420 and draft-ietf-mls-extensions.
 const REQUIRED_CAPABILITIES: u16 = 3;
-const EXTERNAL_SENDERS: u16 = 5;
-const APP_DATA_DICTIONARY: u16 = 6;
+pub(super) const EXTERNAL_SENDERS: u16 = 5;
+pub(super) const APP_DATA_DICTIONARY: u16 = 6;
 /// Proposal types that every client of a room must know.
 const APP_DATA_UPDATE: u16 = 8;
 const SELF_REMOVE: u16 = 10;
@@ -59,6 +59,7 @@ pub struct Template {
     title: String,
     description: String,
     creator_role: u32,
+    participant_role: u32,
     enforcer_role: u32,
     roles: RolesList,
     preauth: PreauthList,
@@ -75,6 +76,11 @@ pub struct TemplateInput<'a> {
     pub name: &'a str,
     /// Who creates it and gets the template's `creator_role`.
     pub creator: &'a UserUri,
+    /// Who else takes part from the start, in the template's `participant_role`: in a room of fixed membership nobody comes
+    /// later.
+    pub participants: &'a [UserUri],
+    /// The room that it depends on.
+    pub parent: Option<&'a RoomUri>,
     /// The hub's entry in external_senders.
     pub hub: &'a ExternalSender,
     /// The hub's franking key.
@@ -91,12 +97,13 @@ impl Template {
         let spec: Spec = yaml::parse(text)?;
         let names = Names::of(&spec.roles)?;
         let roles = RolesList { roles: spec.roles.iter().map(|role| names.role(role)).collect::<Result<_, _>>()? };
-        well_formed::roles(roles.clone(), false)?;
+        well_formed::roles(roles.clone(), spec.base_policy.fixed_membership)?;
         let entries = spec.preauth.iter().map(|entry| names.preauth(entry)).collect::<Result<_, _>>()?;
         Ok(Self {
             title: spec.title,
             description: spec.description,
             creator_role: names.assignable(&spec.creator_role)?,
+            participant_role: names.assignable(spec.participant_role.as_ref().unwrap_or(&spec.creator_role))?,
             enforcer_role: names.assignable(&spec.enforcer_role)?,
             roles,
             preauth: PreauthList { entries },
@@ -125,6 +132,16 @@ impl Template {
         self.roles.roles.iter().find(|role| role.name == name).map(|role| role.role_index)
     }
 
+    /// Index of the role of those who take part from the start beside the creator.
+    pub fn participant_role(&self) -> u32 {
+        self.participant_role
+    }
+
+    /// Whether nobody comes or goes in rooms of the template.
+    pub fn is_fixed(&self) -> bool {
+        self.base.fixed_membership
+    }
+
     /// The GroupContext extensions of the first group, as `Extension extensions<V>`: required_capabilities,
     /// external_senders with the hub, and the app_data_dictionary of [`Self::components`].
     pub fn compile(&self, input: &TemplateInput<'_>) -> Vec<u8> {
@@ -146,6 +163,19 @@ impl Template {
     /// policies, metadata, and what franking needs.
     pub fn components(&self, input: &TemplateInput<'_>) -> Dictionary {
         let mut components = self.room_components(input.room, input.name, input.creator);
+        if let Some(parent) = input.parent {
+            components.write(&BaseRoomPolicy {
+                parent_dependant: true,
+                parent_room: Some(parent.clone()),
+                ..self.base.compile()
+            });
+        }
+        if !input.participants.is_empty() {
+            let others = input.participants.iter().cloned();
+            let others = others.map(|user| Participant { user, role_index: self.participant_role });
+            let participants = self.founders(input.room, input.creator).into_iter().chain(others).collect();
+            components.write(&ParticipantList { participants });
+        }
         components.write(&SafeAadComponents { components: vec![ComponentId::FRANK_AAD] });
         components.write(input.franking_agent);
         let used = [ComponentId::APP_COMPONENTS, ComponentId::FRANK_AAD];
@@ -156,11 +186,7 @@ impl Template {
 
     /// Of the [`Self::components`] those that say something of the room: who takes part, its name, its policies.
     pub fn room_components(&self, room: &RoomUri, name: &str, creator: &UserUri) -> Dictionary {
-        let hub = UserUri::provider(&room.domain());
-        let participants = vec![
-            Participant { user: creator.clone(), role_index: self.creator_role },
-            Participant { user: hub, role_index: self.enforcer_role },
-        ];
+        let participants = self.founders(room, creator);
         let mut components = self.policies();
         components.write(&ParticipantList { participants });
         components.write(&RoomMetadata {
@@ -173,6 +199,14 @@ impl Template {
         });
         components
     }
+
+    fn founders(&self, room: &RoomUri, creator: &UserUri) -> Vec<Participant> {
+        let hub = UserUri::provider(&room.domain());
+        vec![
+            Participant { user: creator.clone(), role_index: self.creator_role },
+            Participant { user: hub, role_index: self.enforcer_role },
+        ]
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -181,6 +215,8 @@ struct Spec {
     title: String,
     description: String,
     creator_role: String,
+    /// Role of those who take part from the start beside the creator; the creator's own unless it is said.
+    participant_role: Option<String>,
     enforcer_role: String,
     #[serde(default)]
     base_policy: BaseSpec,
@@ -230,6 +266,7 @@ struct PreauthSpec {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct BaseSpec {
+    fixed_membership: bool,
     multi_device: bool,
     max_clients: Option<u32>,
     max_users: Option<u32>,
@@ -241,6 +278,7 @@ struct BaseSpec {
 impl Default for BaseSpec {
     fn default() -> Self {
         Self {
+            fixed_membership: false,
             multi_device: true,
             max_clients: None,
             max_users: None,
@@ -254,7 +292,7 @@ impl Default for BaseSpec {
 impl BaseSpec {
     fn compile(&self) -> BaseRoomPolicy {
         BaseRoomPolicy {
-            fixed_membership: false,
+            fixed_membership: self.fixed_membership,
             parent_dependant: false,
             parent_room: None,
             multi_device: self.multi_device,
@@ -397,8 +435,8 @@ struct Extension {
 
 /// Extension data of external_senders (RFC 9420, section 12.1.8.1).
 #[derive(Debug, TlsSize, TlsSerialize, TlsDeserialize)]
-struct ExternalSenders {
-    senders: Vec<ExternalSender>,
+pub(super) struct ExternalSenders {
+    pub(super) senders: Vec<ExternalSender>,
 }
 
 impl Wire for Extensions {

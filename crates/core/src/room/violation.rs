@@ -171,6 +171,14 @@ breaches! {
     SecondClient = "second_client", not_allowed, "the room allows one client a user";
     /// Invariant 8.
     FixedMembership = "fixed_membership", not_allowed, "the membership of the room is fixed";
+    /// Invariant 8: these users have such a room already; only the hub knows.
+    FixedRoomExists = "fixed_room_exists", not_allowed, "the same users have a room of fixed membership already";
+    /// Invariant 9, P-18: what a dependent room depends on is set when it is created.
+    Parent = "parent", not_allowed, "the parent room does not change";
+    /// Invariant 9: somebody in a dependent room who does not take part in its parent.
+    NotInParent = "not_in_parent", not_allowed, "the user does not take part in the parent room";
+    /// Invariant 9: a dependent room is for some of its parent's participants, not for all.
+    WholeParent = "whole_parent", not_allowed, "everybody of the parent room would take part";
     /// Invariant 10.
     Pseudonym = "pseudonym", not_allowed, "the room does not allow pseudonyms";
     /// Invariant 11, P-19.

@@ -60,7 +60,7 @@ pub(super) fn component(id: ComponentId, data: Option<&[u8]>, room: &RoomState) 
         ComponentId::ROOM_METADATA => read(data)?.map_or(Ok(()), |metadata| check_metadata(&metadata)),
         ComponentId::MLS_OPERATIONAL_POLICY => read(data)?.map_or(Ok(()), |parameters| operational(&parameters)),
         ComponentId::PREAUTH_LIST => preauth(room),
-        ComponentId::BASE_ROOM_POLICY => read(data)?.map_or(Ok(()), |base| base_policy(&base)),
+        ComponentId::BASE_ROOM_POLICY => read(data)?.map_or(Ok(()), |base| base_policy(&base, room)),
         ComponentId::STATUS_NOTIFICATION_POLICY => read::<StatusNotificationPolicy>(data).map(|_| ()),
         ComponentId::LINK_PREVIEW_POLICY => read(data)?.map_or(Ok(()), |policy| link_preview(&policy)),
         ComponentId::LOGGING_POLICY => read(data)?.map_or(Ok(()), |policy| logging(&policy)),
@@ -107,10 +107,10 @@ fn preauth(room: &RoomState) -> Result<(), Breach> {
     require(room.preauth().entries.iter().all(|entry| fits(entry.target_role_index)), Breach::UnknownRole)
 }
 
-/// A fixed room is unique for its users, and a dependent one follows its parent: both need knowledge of other rooms.
-fn base_policy(base: &BaseRoomPolicy) -> Result<(), Breach> {
+/// That a fixed room is the only one of its users, and what its parent makes of a dependent one, only the hub of both knows.
+fn base_policy(base: &BaseRoomPolicy, room: &RoomState) -> Result<(), Breach> {
     require(base.parent_dependant == base.parent_room.is_some(), Breach::Malformed)?;
-    require(!base.parent_dependant && !base.fixed_membership, Breach::NotSupported)
+    require(base.parent_room.as_ref().is_none_or(|parent| parent.domain() == room.hub()), Breach::NotSupported)
 }
 
 fn link_preview(policy: &LinkPreviewPolicy) -> Result<(), Breach> {

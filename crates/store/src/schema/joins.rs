@@ -47,3 +47,26 @@ diesel::table! {
         noted_at -> BigInt,
     }
 }
+
+diesel::table! {
+    fixed_rooms (members) {
+        members -> Binary,
+        room -> Text,
+    }
+}
+
+diesel::table! {
+    room_parents (room) {
+        room -> Text,
+        parent -> Text,
+    }
+}
+
+diesel::table! {
+    next_groups (room) {
+        room -> Text,
+        group_uri -> Text,
+        starter -> Text,
+        asked_at -> BigInt,
+    }
+}

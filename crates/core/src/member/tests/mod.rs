@@ -80,7 +80,15 @@ impl Hub {
     fn extensions(&self, creator: &UserUri) -> Vec<u8> {
         let hub = self.external_sender();
         let agent = FrankingAgent { signature_key: self.agent.public().to_vec(), credential: hub.credential.clone() };
-        let input = TemplateInput { room: &room(), name: "Lobby", creator, hub: &hub, franking_agent: &agent };
+        let input = TemplateInput {
+            room: &room(),
+            name: "Lobby",
+            creator,
+            participants: &[],
+            parent: None,
+            hub: &hub,
+            franking_agent: &agent,
+        };
         Template::parse(STRICT).unwrap().compile(&input)
     }
 

@@ -32,8 +32,15 @@ impl Table {
         let mut member = member(creator);
         let creator = member.user().clone();
         let room = room_uri();
-        let input =
-            TemplateInput { room: &room, name: "Lobby", creator: &creator, hub: &hub, franking_agent: &franking_agent };
+        let input = TemplateInput {
+            room: &room,
+            name: "Lobby",
+            creator: &creator,
+            participants: &[],
+            parent: None,
+            hub: &hub,
+            franking_agent: &franking_agent,
+        };
         let template = Template::parse(include_str!("../../../../../policies/templates/strict.yaml")).unwrap();
         let extensions = template.compile(&input);
         let first = member.create_room(&room, &GroupUri::parse(GROUP).unwrap(), &extensions).unwrap();

@@ -56,14 +56,19 @@ impl Template {
             let found = participants.participants.iter().find(|one| one.user.is_provider() == provider);
             found.map(|one| one.role_index).ok_or(DescribeError::Participants)
         };
+        let creator_role = role_of(false)?;
+        let mut users = participants.participants.iter().filter(|one| !one.user.is_provider()).skip(1);
+        let participant_role = users.next().map(|one| one.role_index);
         let template = Self {
             title: metadata.map(|metadata| metadata.name).unwrap_or_default(),
             description: String::new(),
-            creator_role: role_of(false)?,
+            creator_role,
             enforcer_role: role_of(true)?,
             roles,
             preauth,
+            participant_role: participant_role.unwrap_or(creator_role),
             base: BaseSpec {
+                fixed_membership: base.fixed_membership,
                 multi_device: base.multi_device,
                 max_clients: base.max_clients,
                 max_users: base.max_users,
@@ -146,6 +151,7 @@ impl Template {
             title: &self.title,
             description: &self.description,
             creator_role: name(self.creator_role),
+            participant_role: (self.participant_role != self.creator_role).then(|| name(self.participant_role)),
             enforcer_role: name(self.enforcer_role),
             base_policy: &self.base,
             operational: &self.operational,
@@ -164,6 +170,8 @@ struct Written<'a> {
     title: &'a str,
     description: &'a str,
     creator_role: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    participant_role: Option<&'a str>,
     enforcer_role: &'a str,
     base_policy: &'a BaseSpec,
     operational: &'a OperationalSpec,

@@ -161,19 +161,31 @@ fn a20_the_base_policy_takes_the_membership_style_and_must_fit_the_room() {
 }
 
 #[test]
-fn a20_rooms_that_depend_on_others_are_not_supported() {
+fn a20_what_a_room_depends_on_is_set_when_it_is_created() {
+    let scene = Scene::of("strict");
+    let parent = RoomUri::parse("mimi://a.example/r/parent").unwrap();
+    let depends = |base: &mut BaseRoomPolicy| {
+        base.parent_dependant = true;
+        base.parent_room = Some(parent.clone());
+    };
+    assert_eq!(breach(&scene.commit(ALICE, vec![edited(&scene, depends)])), Breach::Parent);
+    let dependent = scene.clone().base(depends);
+    let free = edited(&dependent, |base: &mut BaseRoomPolicy| {
+        base.parent_dependant = false;
+        base.parent_room = None;
+    });
+    assert_eq!(breach(&dependent.commit(ALICE, vec![free])), Breach::Parent);
+    let orphan = edited(&scene, |base: &mut BaseRoomPolicy| base.parent_room = Some(room_uri()));
+    assert_eq!(breach(&scene.commit(ALICE, vec![orphan])), Breach::Malformed);
+}
+
+#[test]
+fn a20_a_room_whose_roles_add_nobody_may_be_fixed() {
     let scene = Scene::of("strict").edit(|list: &mut RolesList| {
         list.roles.iter_mut().for_each(|role| cannot(role, Capability::ADD_PARTICIPANT));
     });
     let fixed = edited(&scene, |base: &mut BaseRoomPolicy| base.fixed_membership = true);
-    assert_eq!(breach(&scene.commit(ALICE, vec![fixed])), Breach::NotSupported);
-    let dependent = edited(&scene, |base: &mut BaseRoomPolicy| {
-        base.parent_dependant = true;
-        base.parent_room = Some(room_uri());
-    });
-    assert_eq!(breach(&scene.commit(ALICE, vec![dependent])), Breach::NotSupported);
-    let orphan = edited(&scene, |base: &mut BaseRoomPolicy| base.parent_room = Some(room_uri()));
-    assert_eq!(breach(&scene.commit(ALICE, vec![orphan])), Breach::Malformed);
+    assert_eq!(rules(&scene.commit(ALICE, vec![fixed])), [Rule::ChangeBasePolicy]);
 }
 
 #[test]

@@ -127,6 +127,49 @@ fn invariant_8_in_a_fixed_room_nobody_comes_or_goes_but_clients_do() {
 }
 
 #[test]
+fn a3_in_a_fixed_room_who_is_listed_without_clients_is_brought_in_by_anybody() {
+    let fixed = Scene::empty("strict")
+        .edit(|list: &mut RolesList| {
+            list.roles.iter_mut().for_each(|role| cannot(role, Capability::ADD_PARTICIPANT));
+        })
+        .with(BOB, USER, &["phone"])
+        .with(DIANA, USER, &[])
+        .base(|base| base.fixed_membership = true);
+    let brought = fixed.commit(BOB, vec![add(DIANA, "phone")]);
+    assert_eq!(rules(&brought), [Rule::AddClients]);
+    assert!(fixed.grants(&brought));
+    // Nobody is, where nobody may bring in clients, nor in rooms that are not fixed.
+    let closed = fixed.clone().edit(|list: &mut RolesList| {
+        list.roles.iter_mut().for_each(|role| cannot(role, Capability::ADD_OWN_CLIENT));
+    });
+    assert!(!closed.grants(&closed.commit(BOB, vec![add(DIANA, "phone")])));
+    let open = fixed.base(|base| base.fixed_membership = false);
+    assert!(!open.grants(&open.commit(BOB, vec![add(DIANA, "phone")])));
+}
+
+#[test]
+fn invariant_9_who_is_in_a_dependent_room_takes_part_in_its_parent() {
+    let parent = Scene::of("strict").with("mimi://d.example/u/eve", BANNED, &[]);
+    let (state, pending) =
+        (parent.state(), parent.pending(parent.member(BOB), vec![parent.moves(&[(CATHY, NO_ROLE)])]));
+    let (settled, leaving) = (state.effective(&[]), state.effective(&pending));
+    let is = |effective, child: &Scene| {
+        Parent { state: &state, effective }.holds(None, &child.state()).map_err(|violation| violation.breach())
+    };
+    let child = Scene::empty("strict").with(CATHY, USER, &[]);
+    assert_eq!(is(&settled, &child), Ok(()));
+    assert_eq!(is(&leaving, &child), Err(Breach::NotInParent), "her removal was accepted");
+    assert_eq!(is(&settled, &Scene::empty("strict").with(DIANA, USER, &[])), Err(Breach::NotInParent));
+    let banned = Scene::empty("strict").with("mimi://d.example/u/eve", USER, &[]);
+    assert_eq!(is(&settled, &banned), Err(Breach::NotInParent));
+    let whole = child.with(BOB, USER, &[]);
+    assert_eq!(is(&settled, &whole), Err(Breach::WholeParent));
+    // What has become so by itself stays.
+    let same = Parent { state: &state, effective: &settled }.holds(Some(&whole.state()), &whole.state());
+    assert_eq!(same, Ok(()));
+}
+
+#[test]
 fn invariant_10_pseudonyms_take_a_room_that_allows_them() {
     let scene = Scene::of("strict");
     let pseudonym = "mimi://d.example/p/x";

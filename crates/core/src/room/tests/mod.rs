@@ -52,6 +52,7 @@ fn key(client: &ClientUri) -> Vec<u8> {
 
 fn template(name: &str) -> Template {
     let text = match name {
+        "direct" => include_str!("../../../../../policies/templates/direct.yaml"),
         "cooperative" => include_str!("../../../../../policies/templates/cooperative.yaml"),
         "strict" => include_str!("../../../../../policies/templates/strict.yaml"),
         "moderated" => include_str!("../../../../../policies/templates/moderated.yaml"),
@@ -74,6 +75,8 @@ fn components(template: &Template) -> crate::wire::components::Dictionary {
         room: &room_uri(),
         name: "Clubhouse",
         creator: &user(ALICE),
+        participants: &[],
+        parent: None,
         hub: &hub,
         franking_agent: &agent,
     })

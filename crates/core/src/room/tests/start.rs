@@ -12,10 +12,11 @@ fn refused(scene: &Scene) -> &'static str {
 
 #[test]
 fn every_template_starts_a_room() {
-    for name in ["cooperative", "strict", "moderated", "multi-org"] {
+    for name in ["cooperative", "direct", "strict", "moderated", "multi-org"] {
         let state = start(&Scene::empty(name)).unwrap();
         assert_eq!(state.participants().len(), 2, "{name}");
-        assert!(state.holds(&user(ALICE), Capability::CHANGE_PREAUTHORIZED_USER_LIST), "{name}");
+        let rules = state.holds(&user(ALICE), Capability::CHANGE_PREAUTHORIZED_USER_LIST);
+        assert_eq!(rules, name != "direct", "{name}");
     }
 }
 
@@ -38,11 +39,15 @@ fn a_room_s_metadata_names_the_room() {
 
 #[test]
 fn what_is_not_carried_out_does_not_start() {
-    let dependent = Scene::empty("strict").base(|base| {
-        base.parent_dependant = true;
-        base.parent_room = Some(RoomUri::parse("mimi://a.example/r/parent").unwrap());
-    });
-    assert_eq!(refused(&dependent), "not_supported");
+    let dependent = |parent: &str| {
+        let parent = RoomUri::parse(parent).unwrap();
+        start(&Scene::empty("strict").base(|base| {
+            base.parent_dependant = true;
+            base.parent_room = Some(parent);
+        }))
+    };
+    assert!(dependent("mimi://a.example/r/parent").is_ok());
+    assert_eq!(dependent("mimi://b.example/r/parent").unwrap_err().code(), "not_supported", "of another hub");
     let mandatory = Scene::empty("strict").operational(|parameters| {
         parameters.mandatory_capabilities.suites.push(2);
     });

@@ -62,7 +62,15 @@ fn compiled_extensions_are_those_of_a_group_context() {
     let hub = ExternalSender { signature_key: vec![7; 32], credential: credential.clone() };
     let agent = crate::wire::components::FrankingAgent { signature_key: vec![8; 32], credential };
     let (room, creator) = (room_uri(), user(ALICE));
-    let input = TemplateInput { room: &room, name: "Clubhouse", creator: &creator, hub: &hub, franking_agent: &agent };
+    let input = TemplateInput {
+        room: &room,
+        name: "Clubhouse",
+        creator: &creator,
+        participants: &[],
+        parent: None,
+        hub: &hub,
+        franking_agent: &agent,
+    };
     let bytes = template("strict").compile(&input);
     use openmls::prelude::{ExtensionType, Extensions, GroupContext, tls_codec::DeserializeBytes as _};
     let extensions = Extensions::<GroupContext>::tls_deserialize_exact_bytes(&bytes).unwrap();
@@ -104,7 +112,7 @@ fn a_template_lets_users_of_named_providers_join() {
 
 #[test]
 fn a_template_comes_back_from_its_components() {
-    for name in ["cooperative", "strict", "moderated", "multi-org"] {
+    for name in ["cooperative", "direct", "strict", "moderated", "multi-org"] {
         let template = template(name);
         let components = template.room_components(&"mimi://hub.example/r/x".parse().unwrap(), "A room", &user(ALICE));
         let back = Template::of_components(&components).unwrap();

@@ -1,0 +1,3 @@
+DROP TABLE next_groups;
+DROP TABLE room_parents;
+DROP TABLE fixed_rooms;
