@@ -1,17 +1,19 @@
 //! One running gateway: the doors and the workers behind them, from a configuration to a drained stop.
 
 use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
 use anyhow::Context;
+use portcullis_store::vault::Wrapping;
 use portcullis_store::{Options, Store};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::config::Config;
 use crate::gateway::rollout::{self, Folder};
-use crate::gateway::{Claims, Clock, Gateway, HubKeys, Parts, Policy, PolicyError, Reporters};
+use crate::gateway::{Claims, Clock, Gateway, HubKeys, Parts, Policy, PolicyError, Reporters, Sealer};
 use crate::peer::{Peers, causes};
 use crate::telemetry::{self, Collector};
 use crate::{admin, audit, delivery, federation, gateway, provider, upkeep};
@@ -100,6 +102,7 @@ impl Server {
         let loaded = gateway.load_policy().await;
         loaded.map_err(|error| anyhow::anyhow!("policies cannot decide: {}", causes(&error)))?;
         gateway.refresh_peers().await?;
+        gateway.open_data_keys().await.context("cannot open the keys that the database is sealed under")?;
         gateway.open_hub_keys().await.context("cannot open the keys that messages are franked with")?;
 
         let (close, closed) = watch::channel(false);
@@ -231,5 +234,7 @@ pub async fn open_store(config: &Config) -> anyhow::Result<Store> {
 
 /// How the store of a configuration is set up.
 pub fn store_options(config: &Config) -> Options {
-    Options { origin: audit::origin(config), ..Options::default() }
+    // Without its key files nothing that is sealed can be read, and what is not can.
+    let wrapping = Sealer::read(&config.keys.sealing).ok().map(|sealer| Arc::new(sealer) as Arc<dyn Wrapping>);
+    Options { origin: audit::origin(config), wrapping, ..Options::default() }
 }

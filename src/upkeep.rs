@@ -32,6 +32,9 @@ pub async fn run(gateway: Gateway, mut closing: watch::Receiver<bool>) {
             }
             forgotten = Some(Instant::now());
         }
+        if let Err(error) = gateway.open_data_keys().await {
+            tracing::warn!(error = causes(&error), "the keys that the database is sealed under are not looked at");
+        }
         if let Err(error) = gateway.give_up_waiting().await {
             tracing::warn!(error = causes(&error), "overdue commits are still waited for");
         }

@@ -154,7 +154,7 @@ impl End {
 
 /// Removes of all clients that nobody has proposed to remove yet. Nobody commits them: they tell everybody that this is the end.
 fn farewell(inner: &Inner, hosted: &Arc<Hosted>) -> Result<Vec<Delivery>, GatewayError> {
-    let Some(own) = reissue::position(inner, hosted)? else { return Ok(Vec::new()) };
+    let Some((own, key)) = reissue::position(inner, hosted)? else { return Ok(Vec::new()) };
     let pending = hosted.group.pending();
     let goes = |index: u32| {
         pending.iter().any(|part| match &part.effect {
@@ -162,9 +162,7 @@ fn farewell(inner: &Inner, hosted: &Arc<Hosted>) -> Result<Vec<Delivery>, Gatewa
             _ => false,
         })
     };
-    let remove = |leaf: u32| {
-        external_proposal::remove(hosted.view(), own, leaf, &inner.keys.hub).map_err(GatewayError::internal)
-    };
+    let remove = |leaf: u32| external_proposal::remove(hosted.view(), own, leaf, key).map_err(GatewayError::internal);
     let leaves = hosted.view().leaves.iter().map(|leaf| leaf.index).filter(|index| !goes(*index));
     let removes = leaves.map(remove).collect::<Result<Vec<_>, GatewayError>>()?;
     Ok(removes.chunks(MOST_PENDING).flat_map(|removes| fan_out::of_proposals(inner, hosted, removes)).collect())

@@ -87,9 +87,11 @@ impl From<StoreError> for GatewayError {
             StoreError::Exists => Self::Conflict,
             // The database holds numbers of 63 bits; a larger one is never ours.
             StoreError::OutOfRange => Self::Decode(Box::new(error)),
-            StoreError::Panicked | StoreError::Corrupt(_) | StoreError::Open(_) | StoreError::Migrate(_) => {
-                Self::Internal(Box::new(error))
-            }
+            StoreError::Panicked
+            | StoreError::Corrupt(_)
+            | StoreError::Sealed
+            | StoreError::Open(_)
+            | StoreError::Migrate(_) => Self::Internal(Box::new(error)),
         }
     }
 }

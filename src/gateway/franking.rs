@@ -37,6 +37,8 @@ pub(super) struct Franker {
     inner: Arc<Inner>,
     scheme: Scheme,
     key: HubKey,
+    /// Position of the room's agent among our franking keys.
+    agent: usize,
     tag: [u8; 32],
     sender: UserUri,
     room: RoomUri,
@@ -47,15 +49,18 @@ impl Franker {
     /// sender has put no tag beside it.
     pub(super) fn of(inner: &Arc<Inner>, hosted: &Hosted, request: &SubmitMessageRequest, key: HubKey) -> Option<Self> {
         let scheme = hosted.franking.clone()?;
-        let tag = scheme.tag_for(&inner.keys.franking, &request.message)?;
+        // The agent of the room is the key that was in use when its group started.
+        let mut agents = inner.keys.franking.iter().enumerate();
+        let (agent, tag) = agents.find_map(|(at, agent)| Some((at, scheme.tag_for(agent, &request.message)?)))?;
         let (sender, room) = (request.sender.clone(), hosted.room.clone());
-        Some(Self { inner: Arc::clone(inner), scheme, key, tag, sender, room })
+        Some(Self { inner: Arc::clone(inner), scheme, key, agent, tag, sender, room })
     }
 
     /// The frank for a message that was accepted at `at`.
     pub(super) fn frank(&self, at: Millis) -> Result<Frank, StoreError> {
         let context = FrankingContext { sender: self.sender.clone(), room: self.room.clone(), accepted_at: at };
-        let frank = self.scheme.frank(&self.inner.keys.franking, &self.key, &self.tag, context);
+        let agent = self.inner.keys.franking.iter().nth(self.agent).ok_or(StoreError::Corrupt("franking key"))?;
+        let frank = self.scheme.frank(agent, &self.key, &self.tag, context);
         frank.map_err(|_| StoreError::Corrupt("franking key"))
     }
 }

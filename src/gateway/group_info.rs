@@ -5,11 +5,12 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use portcullis_core::identity::credential::bound_client;
+use portcullis_core::identity::credential::{bound_client, provider_credential};
 use portcullis_core::mls::crypto::HubCrypto;
 use portcullis_core::mls::labels;
 use portcullis_core::room::Admission;
 use portcullis_core::time::Millis;
+use portcullis_core::wire::external_sender::ExternalSender;
 use portcullis_core::wire::group_info::{
     GroupInfoOutcome, GroupInfoRatchetTree, GroupInfoRequest, GroupInfoResponse, PendingProposal, SealedGroupInfo,
 };
@@ -27,6 +28,7 @@ use uuid::Uuid;
 use super::decide::{Case, question};
 use super::join_codes;
 use super::once::{Kept, Once};
+use super::reissue;
 use super::rooms::Hosted;
 use super::{Answer, Caller, GatewayError, Inner};
 use crate::config::Rate;
@@ -80,7 +82,9 @@ pub(super) fn answer(
     if !decision.allow {
         return inner.answer_refusal(once, room.as_str(), decision, denial(room));
     }
-    let body = sealed(inner, &hosted, &request)?;
+    let Some(body) = sealed(inner, &hosted, &request)? else {
+        return refused(inner, once, &case, room, "hub_is_no_external_sender");
+    };
     let ticket = Ticket {
         id: Uuid::now_v7(),
         room: room.clone(),
@@ -184,7 +188,9 @@ fn is_signed(request: &GroupInfoRequest) -> bool {
     labels::verify_with_label(&crypto, request.suite, key, "GroupInfoRequestTBS", &request.tbs(), signature).is_ok()
 }
 
-fn sealed(inner: &Inner, hosted: &Hosted, request: &GroupInfoRequest) -> Result<Vec<u8>, GatewayError> {
+/// The answer; `None` where the hub has no key among the room's external senders, by which the client would know it.
+fn sealed(inner: &Inner, hosted: &Hosted, request: &GroupInfoRequest) -> Result<Option<Vec<u8>>, GatewayError> {
+    let Some((_, key)) = reissue::position(inner, hosted)? else { return Ok(None) };
     let pending = |proposal: &portcullis_store::proposals::PendingProposal| {
         let message = MlsMessage::decode(&proposal.message).map_err(GatewayError::internal)?;
         Ok(PendingProposal { proposal: message, accepted_at: proposal.accepted_at })
@@ -207,15 +213,14 @@ fn sealed(inner: &Inner, hosted: &Hosted, request: &GroupInfoRequest) -> Result<
     .map_err(GatewayError::decode)?;
     let mut answer = SealedGroupInfo {
         suite: request.suite,
-        hub_sender: inner.hub_sender(&room.domain()),
+        hub_sender: ExternalSender { signature_key: key.public(), credential: provider_credential(&room.domain()) },
         encrypted,
         signature: Vec::new(),
     };
     let unsigned = response(room, GroupInfoOutcome::Success(answer.clone()));
     let tbs = unsigned.tbs().unwrap_or_default();
-    answer.signature =
-        labels::sign_with_label(&inner.keys.hub, "GroupInfoResponseTBS", &tbs).map_err(GatewayError::internal)?;
-    Ok(response(room, GroupInfoOutcome::Success(answer)).encode())
+    answer.signature = labels::sign_with_label(key, "GroupInfoResponseTBS", &tbs).map_err(GatewayError::internal)?;
+    Ok(Some(response(room, GroupInfoOutcome::Success(answer)).encode()))
 }
 
 /// Every refusal says the same, so that nobody learns which rooms exist and who is in them.

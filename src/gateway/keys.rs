@@ -8,6 +8,7 @@ use portcullis_core::mls::{NotASigningKey, SigningKey};
 use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject;
 
+use super::ring::Ring;
 use super::seal::Sealer;
 use crate::config::Keys;
 
@@ -15,9 +16,9 @@ use crate::config::Keys;
 #[derive(Debug)]
 pub struct HubKeys {
     /// External sender of our rooms' groups; also signs groupInfo answers.
-    pub hub: SigningKey,
+    pub hub: Ring,
     /// Named as franking agent in our rooms' groups.
-    pub franking: SigningKey,
+    pub franking: Ring,
     /// Seals what must not be read in a copy of the database.
     pub sealer: Sealer,
     /// How long the hub franks messages with one key (reading D-34).
@@ -79,8 +80,8 @@ impl HubKeys {
     /// [`KeyError`] naming the file that cannot be used.
     pub fn read(keys: &Keys) -> Result<Self, KeyError> {
         Ok(Self {
-            hub: read(&keys.hub)?,
-            franking: read(&keys.franking)?,
+            hub: Ring::read(&keys.hub)?,
+            franking: Ring::read(&keys.franking)?,
             sealer: Sealer::read(&keys.sealing)?,
             hub_key_period: days(keys.hub_key_days.get()),
             hub_key_kept: days(keys.hub_key_kept_days.get()),
@@ -92,7 +93,7 @@ fn days(days: u32) -> Duration {
     Duration::from_secs(u64::from(days) * 24 * 60 * 60)
 }
 
-fn read(path: &Path) -> Result<SigningKey, KeyError> {
+pub(super) fn read(path: &Path) -> Result<SigningKey, KeyError> {
     let der = read_pem(path)?;
     SigningKey::from_pkcs8(der.secret_der()).map_err(|source| KeyError::Kind { path: path.to_owned(), source })
 }

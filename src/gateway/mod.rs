@@ -8,6 +8,7 @@ mod claims;
 mod clock;
 mod consent;
 mod create_room;
+pub mod data_keys;
 mod decide;
 mod destroy;
 mod devices;
@@ -34,6 +35,7 @@ mod reissue;
 mod replay;
 mod report;
 pub mod reports;
+pub mod ring;
 mod role_sets;
 pub mod rollout;
 mod rooms;
@@ -505,12 +507,12 @@ impl Inner {
 
     /// The hub's key as it stands among the external senders of our rooms' groups (reading D-52).
     fn hub_sender(&self, domain: &Domain) -> ExternalSender {
-        ExternalSender { signature_key: self.keys.hub.public(), credential: provider_credential(domain) }
+        ExternalSender { signature_key: self.keys.hub.current().public(), credential: provider_credential(domain) }
     }
 
     /// The hub's franking key as it stands in our rooms.
     fn franking_agent(&self, domain: &Domain) -> FrankingAgent {
-        FrankingAgent { signature_key: self.keys.franking.public(), credential: provider_credential(domain) }
+        FrankingAgent { signature_key: self.keys.franking.current().public(), credential: provider_credential(domain) }
     }
 
     fn is_ours(&self, domain: &Domain) -> bool {

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use portcullis_core::mls::{Change, Effect, Group, Leaf, Sender, external_proposal};
+use portcullis_core::mls::{Change, Effect, Group, Leaf, Sender, SigningKey, external_proposal};
 use portcullis_core::wire::mls::MlsMessage;
 
 use super::moderation;
@@ -57,21 +57,24 @@ pub(super) fn removes(
     if leaves.is_empty() {
         return Ok(Some(Vec::new()));
     }
-    let Some(own) = position(inner, hosted)? else { return Ok(None) };
+    let Some((own, key)) = position(inner, hosted)? else { return Ok(None) };
     let mut group = Group::restore(snapshot).map_err(GatewayError::internal)?;
     let again = leaves.into_iter().map(|leaf| {
-        let message =
-            external_proposal::remove(&change.after, own, leaf, &inner.keys.hub).map_err(GatewayError::internal)?;
+        let message = external_proposal::remove(&change.after, own, leaf, key).map_err(GatewayError::internal)?;
         let part = group.queue(&message).map_err(GatewayError::internal)?;
         Ok(Reissued { message, reference: part.reference.unwrap_or_default() })
     });
     again.collect::<Result<_, GatewayError>>().map(Some)
 }
 
-/// Where the hub stands among the external senders of a room, if it does.
-pub(super) fn position(inner: &Inner, hosted: &Hosted) -> Result<Option<u32>, GatewayError> {
-    let key = inner.keys.hub.public();
+/// Where the hub stands among the external senders of a room, if it does, and the key that it has there: the one in use when its
+/// group started.
+pub(super) fn position<'a>(inner: &'a Inner, hosted: &Hosted) -> Result<Option<(u32, &'a SigningKey)>, GatewayError> {
     let senders = hosted.group.external_senders().map_err(GatewayError::internal)?;
-    let own = senders.iter().position(|sender| sender.signature_key == key);
-    Ok(own.and_then(|at| u32::try_from(at).ok()))
+    let keys: Vec<(Vec<u8>, &SigningKey)> = inner.keys.hub.iter().map(|key| (key.public(), key)).collect();
+    let own = senders.iter().enumerate().find_map(|(at, sender)| {
+        let (_, key) = keys.iter().find(|(public, _)| *public == sender.signature_key)?;
+        Some((u32::try_from(at).ok()?, *key))
+    });
+    Ok(own)
 }

@@ -21,6 +21,8 @@ const VERSION: u8 = 1;
 pub enum Purpose {
     /// A key with which the hub franks messages.
     HubKey,
+    /// A key under which rows of the database are sealed.
+    DataKey,
     /// What is reported, and what the reporter says about it.
     Report,
 }
@@ -29,6 +31,7 @@ impl Purpose {
     fn name(self) -> &'static str {
         match self {
             Self::HubKey => "hub key",
+            Self::DataKey => "data key",
             Self::Report => "report",
         }
     }

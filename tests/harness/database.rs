@@ -4,6 +4,8 @@ use diesel::connection::SimpleConnection;
 use diesel::sql_types::BigInt;
 use diesel::sqlite::SqliteConnection;
 use diesel::{Connection, QueryableByName, RunQueryDsl};
+use portcullis::config::Config;
+use portcullis::server::store_options;
 use portcullis_core::wire::Wire;
 use portcullis_core::wire::notify::FanoutMessage;
 use portcullis_core::wire::uri::ClientUri;
@@ -20,11 +22,12 @@ const ALL: u32 = 10_000;
 /// What a gateway has made durable, seen past it.
 pub(crate) struct Database {
     url: String,
+    options: Options,
 }
 
 impl Database {
-    pub(super) fn new(url: String) -> Self {
-        Self { url }
+    pub(super) fn new(config: &Config) -> Self {
+        Self { url: config.database.clone(), options: store_options(config) }
     }
 
     fn sqlite(&self) -> SqliteConnection {
@@ -86,7 +89,7 @@ impl Database {
 
     /// On a thread of its own, because the store blocks.
     fn read<T: Send>(&self, job: impl FnOnce(&mut Conn) -> Result<T, StoreError> + Send) -> T {
-        let read = || Store::open(&self.url, &Options::default()).unwrap().read(job).unwrap();
+        let read = || Store::open(&self.url, &self.options).unwrap().read(job).unwrap();
         std::thread::scope(|scope| scope.spawn(read).join().unwrap())
     }
 

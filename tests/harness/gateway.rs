@@ -157,7 +157,7 @@ impl Gateway {
     }
 
     pub(crate) fn database(&self) -> Database {
-        Database::new(self.config().database)
+        Database::new(&self.config())
     }
 
     /// Sends to another provider in the name of this one, whether this gateway runs or not.

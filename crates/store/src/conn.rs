@@ -1,4 +1,5 @@
 use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
 
 use diesel::connection::{
     AnsiTransactionManager, Connection, SimpleConnection, TransactionDepthChange, TransactionManager,
@@ -14,6 +15,7 @@ use crate::effects::Effects;
 use crate::fixed::{Bind, fixed};
 use crate::listen::CHANNEL;
 use crate::turn::{Bounds, Turn};
+use crate::vault::Vault;
 
 /// Types one body, which answers a `QueryResult`, for both databases, and notes what went wrong.
 macro_rules! db {
@@ -80,6 +82,8 @@ impl DerefMut for Link {
 /// A connection to either database, inside a transaction that the store opened.
 pub struct Conn {
     pub(crate) kind: Kind,
+    /// The keys under which some of what is read and written is sealed.
+    pub(crate) vault: Option<Arc<Vault>>,
     /// The transaction is to begin with the first that is asked in it.
     unbegun: bool,
     trouble: Trouble,
@@ -101,7 +105,7 @@ pub(crate) enum Trouble {
 
 impl Conn {
     pub(crate) fn new(kind: Kind) -> Self {
-        Self { kind, unbegun: false, trouble: Trouble::None, erred: false }
+        Self { kind, vault: None, unbegun: false, trouble: Trouble::None, erred: false }
     }
 
     pub(crate) fn note<T>(&mut self, answer: QueryResult<T>) -> QueryResult<T> {

@@ -53,6 +53,9 @@ pub enum StoreError {
     /// A stored value cannot be read back.
     #[error("stored `{0}` is corrupt")]
     Corrupt(&'static str),
+    /// The key that it is sealed under is not at hand.
+    #[error("sealed under a key that is not at hand")]
+    Sealed,
     /// The database cannot be opened.
     #[error("database cannot be opened")]
     Open(#[source] Box<dyn std::error::Error + Send + Sync>),

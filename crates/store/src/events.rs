@@ -7,6 +7,7 @@ use portcullis_core::wire::uri::RoomUri;
 use crate::convert::{digest, millis, number, time, to_db};
 use crate::later::EventRow;
 use crate::schema::{events, rooms};
+use crate::vault::Purpose;
 use crate::{Conn, StoreError, Tx};
 
 /// Which body a FanoutMessage has.
@@ -113,7 +114,7 @@ pub fn put(tx: &mut Tx<'_>, room: &RoomUri, seq: u64, event: &NewEvent) -> Resul
         epoch: to_db(event.epoch)?,
         accepted_at: time(event.accepted_at)?,
         message_hash: event.message_hash.to_vec(),
-        fanout: event.fanout.clone(),
+        fanout: tx.seal(Purpose::Events, &[room.as_bytes(), &seq.to_be_bytes()], &event.fanout)?,
     };
     tx.later.events.push(row);
     Ok(Appended { seq, bytes: event.fanout.len() as u64 })
@@ -140,9 +141,14 @@ pub fn range(conn: &mut Conn, room: &RoomUri, from: u64, limit: u32) -> Result<V
                 epoch: number(epoch)?,
                 accepted_at: millis(accepted_at)?,
                 message_hash: digest(&message_hash)?,
-                fanout,
+                fanout: unsealed(conn, room.as_str(), number(seq)?, fanout)?,
             };
             Ok(Event { seq: number(seq)?, event })
         })
         .collect()
+}
+
+/// The FanoutMessage of an event as it was before it was appended.
+pub(crate) fn unsealed(conn: &mut Conn, room: &str, seq: u64, fanout: Vec<u8>) -> Result<Vec<u8>, StoreError> {
+    conn.unseal(Purpose::Events, &[room.as_bytes(), &seq.to_be_bytes()], fanout)
 }

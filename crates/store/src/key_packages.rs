@@ -9,6 +9,7 @@ use portcullis_core::wire::uri::{ClientUri, UserUri};
 
 use crate::convert::{client, millis, number, time};
 use crate::schema::key_packages;
+use crate::vault::Purpose;
 use crate::{Conn, StoreError, Tx, devices};
 
 /// A KeyPackage as its device uploaded it.
@@ -50,7 +51,7 @@ pub fn add(tx: &mut Tx<'_>, package: &StoredKeyPackage, now: Millis) -> Result<(
         key_packages::suite.eq(i32::from(package.suite)),
         key_packages::not_after.eq(time(package.not_after)?),
         key_packages::uploaded_at.eq(time(now)?),
-        key_packages::key_package.eq(package.key_package.as_slice()),
+        key_packages::key_package.eq(tx.seal(Purpose::KeyPackages, &[&package.reference], &package.key_package)?),
     );
     db!(tx, |c| diesel::insert_into(key_packages::table).values(row).execute(c))
         .map_err(|error| StoreError::unique(error, StoreError::Exists))?;
@@ -114,6 +115,7 @@ pub fn candidates(
     let rows = db!(conn, |c| query.load::<Row>(c))?;
     rows.into_iter()
         .map(|(reference, uploaded_at, suite, not_after, key_package)| {
+            let key_package = conn.unseal(Purpose::KeyPackages, &[&reference], key_package)?;
             let package = StoredKeyPackage {
                 reference,
                 client: device.clone(),

@@ -62,6 +62,7 @@ pub mod sinks;
 pub mod standings;
 pub mod streams;
 pub mod ties;
+pub mod vault;
 
 pub use changes::Topic;
 pub use conn::Conn;

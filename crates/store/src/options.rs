@@ -1,8 +1,11 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::vault::Wrapping;
 
 /// How the store is set up. [`Options::default`] suits one small gateway.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Options {
     /// Most connections that read at once.
     pub readers: NonZeroUsize,
@@ -14,6 +17,8 @@ pub struct Options {
     pub batch: NonZeroUsize,
     /// PEM file of the certificates that a PostgreSQL server's certificate must lead to. Needed for `sslmode=require`.
     pub postgres_roots: Option<PathBuf>,
+    /// Wraps the keys under which group states, events and KeyPackages are sealed; without it they are not.
+    pub wrapping: Option<Arc<dyn Wrapping>>,
     /// Name of the audit log, put into every leaf.
     pub origin: String,
     /// What decided, put into every leaf: the versions of the policy engine and of this gateway.
@@ -28,6 +33,7 @@ impl Default for Options {
             queue: 1024,
             batch: NonZeroUsize::MIN.saturating_add(63),
             postgres_roots: None,
+            wrapping: None,
             origin: "portcullis".to_owned(),
             engine: concat!("portcullis ", env!("CARGO_PKG_VERSION")).to_owned(),
         }

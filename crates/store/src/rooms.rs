@@ -9,7 +9,12 @@ use portcullis_core::wire::uri::{GroupUri, RoomUri, UserUri};
 use crate::convert::{group, millis, number, room, time, to_db, user};
 pub use crate::cursor::{Accepted, accept_message};
 use crate::schema::{proposals, room_states, rooms};
+use crate::vault::Purpose;
 use crate::{Conn, StoreError, Tx};
+
+/// What the two parts of a group state are sealed as.
+const SNAPSHOT: &[u8] = b"snapshot";
+const GROUP_INFO: &[u8] = b"group_info";
 
 /// How far a room is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -228,8 +233,21 @@ pub fn load(conn: &mut Conn, room: &RoomUri) -> Result<Option<RoomRow>, StoreErr
         .filter(room_states::room.eq(room.as_str()))
         .filter(room_states::epoch.eq(to_db(head.epoch)?))
         .select((room_states::snapshot, room_states::group_info));
-    let state = db!(conn, |c| query.first::<(Vec<u8>, Vec<u8>)>(c).optional())?;
-    Ok(state.map(|(snapshot, group_info)| RoomRow { head, snapshot, group_info }))
+    let Some(state) = db!(conn, |c| query.first::<(Vec<u8>, Vec<u8>)>(c).optional())? else { return Ok(None) };
+    let GroupState { snapshot, group_info, .. } = unsealed(conn, room, head.epoch, state)?;
+    Ok(Some(RoomRow { head, snapshot, group_info }))
+}
+
+/// The state of an epoch as it was before it was kept.
+fn unsealed(
+    conn: &mut Conn,
+    room: &RoomUri,
+    epoch: u64,
+    (snapshot, group_info): (Vec<u8>, Vec<u8>),
+) -> Result<GroupState, StoreError> {
+    let at = epoch.to_be_bytes();
+    let mut part = |name: &[u8], stored| conn.unseal(Purpose::Groups, &[room.as_bytes(), &at, name], stored);
+    Ok(GroupState { epoch, snapshot: part(SNAPSHOT, snapshot)?, group_info: part(GROUP_INFO, group_info)? })
 }
 
 /// Group states that are kept, newest first: the current epoch's and the one before it.
@@ -244,7 +262,7 @@ pub fn states(conn: &mut Conn, room: &RoomUri) -> Result<Vec<GroupState>, StoreE
         .select((room_states::epoch, room_states::snapshot, room_states::group_info));
     db!(conn, |c| query.load::<(i64, Vec<u8>, Vec<u8>)>(c))?
         .into_iter()
-        .map(|(epoch, snapshot, group_info)| Ok(GroupState { epoch: number(epoch)?, snapshot, group_info }))
+        .map(|(epoch, snapshot, group_info)| unsealed(conn, room, number(epoch)?, (snapshot, group_info)))
         .collect()
 }
 
@@ -334,11 +352,13 @@ pub(crate) fn disturb_all(tx: &mut Tx<'_>) -> Result<(), StoreError> {
 }
 
 pub(crate) fn keep_state(tx: &mut Tx<'_>, room: &RoomUri, state: &GroupState) -> Result<(), StoreError> {
+    let at = state.epoch.to_be_bytes();
+    let part = |name: &[u8], plain| tx.seal(Purpose::Groups, &[room.as_bytes(), &at, name], plain);
     let row = (
         room_states::room.eq(room.as_str()),
         room_states::epoch.eq(to_db(state.epoch)?),
-        room_states::snapshot.eq(state.snapshot.as_slice()),
-        room_states::group_info.eq(state.group_info.as_slice()),
+        room_states::snapshot.eq(part(SNAPSHOT, &state.snapshot)?),
+        room_states::group_info.eq(part(GROUP_INFO, &state.group_info)?),
     );
     db!(tx, |c| diesel::insert_into(room_states::table).values(row).execute(c))?;
     Ok(())

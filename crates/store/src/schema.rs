@@ -111,6 +111,15 @@ diesel::table! {
 }
 
 diesel::table! {
+    data_keys (id) {
+        id -> Binary,
+        purpose -> Text,
+        begun_at -> BigInt,
+        wrapped -> Binary,
+    }
+}
+
+diesel::table! {
     users (uri) {
         uri -> Text,
         registered_at -> BigInt,

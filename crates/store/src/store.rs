@@ -14,6 +14,7 @@ use crate::pool::Pool;
 use crate::postgres::Postgres;
 use crate::presence::{self, Register};
 use crate::sqlite::Sqlite;
+use crate::vault::Vault;
 use crate::{Conn, Options, StoreError, Tx};
 
 /// Key of the write lane on which leases are freed.
@@ -61,7 +62,12 @@ pub enum DatabaseKind {
     Postgres,
 }
 
-pub(crate) enum Database {
+pub(crate) struct Database {
+    engine: Engine,
+    vault: Option<Arc<Vault>>,
+}
+
+enum Engine {
     Sqlite(Sqlite),
     Postgres(Box<Postgres>),
 }
@@ -69,34 +75,48 @@ pub(crate) enum Database {
 impl Database {
     /// The database of an address.
     pub(crate) fn at(url: &str, options: &Options) -> Result<Self, StoreError> {
+        let vault = options.wrapping.clone().map(|wrapping| Arc::new(Vault::new(wrapping)));
+        Ok(Self { engine: Engine::at(url, options)?, vault })
+    }
+
+    pub(crate) fn writer(&self) -> Result<Conn, StoreError> {
+        let conn = match &self.engine {
+            Engine::Sqlite(sqlite) => sqlite.writer()?,
+            Engine::Postgres(postgres) => postgres.connect()?,
+        };
+        Ok(self.equipped(conn))
+    }
+
+    fn equipped(&self, mut conn: Conn) -> Conn {
+        conn.vault.clone_from(&self.vault);
+        conn
+    }
+
+    fn prepare(&self) -> Result<(), StoreError> {
+        let _turn = match &self.engine {
+            Engine::Sqlite(sqlite) => Some(sqlite.turn()?),
+            Engine::Postgres(_) => None,
+        };
+        migrate(&mut self.writer()?)
+    }
+
+    pub(crate) fn reader(&self) -> Result<Conn, StoreError> {
+        let conn = match &self.engine {
+            Engine::Sqlite(sqlite) => sqlite.reader()?,
+            Engine::Postgres(postgres) => postgres.connect()?,
+        };
+        Ok(self.equipped(conn))
+    }
+}
+
+impl Engine {
+    fn at(url: &str, options: &Options) -> Result<Self, StoreError> {
         if url.starts_with("postgres://") || url.starts_with("postgresql://") {
             return Ok(Self::Postgres(Box::new(Postgres::new(url, options.postgres_roots.as_deref())?)));
         }
         match url.strip_prefix("sqlite:") {
             Some(path) => Ok(Self::Sqlite(Sqlite::new(path.strip_prefix("//").unwrap_or(path)))),
             None => Err(StoreError::Open("address starts with neither `sqlite:` nor `postgres://`".into())),
-        }
-    }
-
-    pub(crate) fn writer(&self) -> Result<Conn, StoreError> {
-        match self {
-            Self::Sqlite(sqlite) => sqlite.writer(),
-            Self::Postgres(postgres) => postgres.connect(),
-        }
-    }
-
-    fn prepare(&self) -> Result<(), StoreError> {
-        let _turn = match self {
-            Self::Sqlite(sqlite) => Some(sqlite.turn()?),
-            Self::Postgres(_) => None,
-        };
-        migrate(&mut self.writer()?)
-    }
-
-    pub(crate) fn reader(&self) -> Result<Conn, StoreError> {
-        match self {
-            Self::Sqlite(sqlite) => sqlite.reader(),
-            Self::Postgres(postgres) => postgres.connect(),
         }
     }
 }
@@ -110,13 +130,13 @@ impl Store {
     /// [`StoreError::Open`] and [`StoreError::Migrate`].
     pub fn open(url: &str, options: &Options) -> Result<Self, StoreError> {
         let database = Arc::new(Database::at(url, options)?);
-        let more = match &*database {
-            Database::Sqlite(_) => 0,
-            Database::Postgres(_) => options.lanes.get(),
+        let more = match &database.engine {
+            Engine::Sqlite(_) => 0,
+            Engine::Postgres(_) => options.lanes.get(),
         };
         let changes = Arc::new(Changes::new());
         database.prepare()?;
-        if let Database::Postgres(postgres) = &*database {
+        if let Engine::Postgres(postgres) = &database.engine {
             postgres.listen(&changes)?;
         }
         let known = Arc::new(Known::default());
@@ -246,6 +266,11 @@ impl Store {
         sent
     }
 
+    /// Whether group states, events and KeyPackages are sealed in it.
+    pub fn seals(&self) -> bool {
+        self.shared.database.vault.is_some()
+    }
+
     /// Jobs that wait for a write lane or run on one.
     pub fn waiting(&self) -> usize {
         let Shared { first, rest, .. } = &*self.shared;
@@ -269,7 +294,7 @@ impl Store {
     ///
     /// [`StoreError`] of the database, and [`StoreError::Open`] when the file beside it cannot be locked.
     pub fn appear(&self) -> Result<usize, StoreError> {
-        let Database::Sqlite(sqlite) = &*self.shared.database else { return self.write(OUTBOX, presence::free) };
+        let Engine::Sqlite(sqlite) = &self.shared.database.engine else { return self.write(OUTBOX, presence::free) };
         let register = sqlite.register()?;
         let freed = if register.alone()? { self.write(OUTBOX, presence::free)? } else { 0 };
         register.join()?;
@@ -283,16 +308,16 @@ impl Store {
     ///
     /// As [`Self::appear`].
     pub fn free_leases(&self) -> Result<usize, StoreError> {
-        let Database::Sqlite(sqlite) = &*self.shared.database else { return self.write(OUTBOX, presence::free) };
+        let Engine::Sqlite(sqlite) = &self.shared.database.engine else { return self.write(OUTBOX, presence::free) };
         let register = sqlite.register()?;
         if register.alone()? { self.write(OUTBOX, presence::free) } else { Ok(0) }
     }
 
     /// Which database it is.
     pub fn kind(&self) -> DatabaseKind {
-        match *self.shared.database {
-            Database::Sqlite(_) => DatabaseKind::Sqlite,
-            Database::Postgres(_) => DatabaseKind::Postgres,
+        match self.shared.database.engine {
+            Engine::Sqlite(_) => DatabaseKind::Sqlite,
+            Engine::Postgres(_) => DatabaseKind::Postgres,
         }
     }
 

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::convert::{client, millis, number, room, time, to_db};
 use crate::effects::Effects;
-use crate::events::EventKind;
+use crate::events::{EventKind, unsealed};
 use crate::heads::{self, Head, Held};
 use crate::later::{PayloadRow, StagedRow};
 use crate::schema::{events, stream_payloads, stream_rows, stream_stage};
@@ -112,9 +112,9 @@ pub(crate) fn forget(tx: &mut Tx<'_>, device: &ClientUri) -> Result<(), StoreErr
 /// [`StoreError`] of the database.
 pub fn read(conn: &mut Conn, device: &ClientUri, after: u64, limit: u32) -> Result<Vec<StreamRow>, StoreError> {
     type Payload = (String, String, Vec<u8>, i64);
-    type Event = (String, i32, Vec<u8>, i64);
+    type Event = (String, i64, i32, Vec<u8>, i64);
     let payload = (stream_payloads::room, stream_payloads::kind, stream_payloads::payload, stream_payloads::at);
-    let event = (events::room, events::kind, events::fanout, events::accepted_at);
+    let event = (events::room, events::seq, events::kind, events::fanout, events::accepted_at);
     let query = of_device(device.as_str(), to_db(after)?, limit.into()).select((
         stream_rows::position,
         payload.nullable(),
@@ -125,7 +125,8 @@ pub fn read(conn: &mut Conn, device: &ClientUri, after: u64, limit: u32) -> Resu
         .map(|(position, payload, event)| {
             let (uri, kind, payload, at) = match (payload, event) {
                 (Some(payload), _) => payload,
-                (None, Some((uri, kind, fanout, at))) => {
+                (None, Some((uri, seq, kind, fanout, at))) => {
+                    let fanout = unsealed(conn, &uri, number(seq)?, fanout)?;
                     (uri, EventKind::from_code(kind)?.name().to_owned(), fanout, at)
                 }
                 (None, None) => return Err(StoreError::Corrupt("stream")),

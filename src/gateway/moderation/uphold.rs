@@ -250,12 +250,12 @@ fn prepare(
 /// Removes of these leaves by the hub, or why there can be none.
 fn propose(inner: &Inner, hosted: &Hosted, leaves: &[u32]) -> Result<Result<Ready, String>, GatewayError> {
     let (view, now) = (hosted.view(), inner.clock.now());
-    let Some(own) = reissue::position(inner, hosted)? else {
+    let Some((own, key)) = reissue::position(inner, hosted)? else {
         return Ok(Err("hub_is_no_external_sender".to_owned()));
     };
     let messages: Vec<MlsMessage> = leaves
         .iter()
-        .map(|leaf| external_proposal::remove(view, own, *leaf, &inner.keys.hub).map_err(GatewayError::internal))
+        .map(|leaf| external_proposal::remove(view, own, *leaf, key).map_err(GatewayError::internal))
         .collect::<Result<_, _>>()?;
     let proposed = match hosted.group.inspect_proposals(&messages, now) {
         Ok(proposed) => proposed,

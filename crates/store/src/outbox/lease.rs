@@ -7,6 +7,7 @@ use portcullis_core::wire::uri::{Domain, RoomUri};
 
 use super::lane::{COLUMNS, LaneStatus, Owed, Row, lane, read};
 use crate::convert::{millis, number, time, to_db};
+use crate::events::unsealed;
 use crate::failpoint::failpoint;
 use crate::schema::{events, outbox_items, outbox_lanes};
 use crate::standings::blocked;
@@ -256,11 +257,12 @@ fn body(tx: &mut Tx<'_>, room: &str, items: &[Owed]) -> Result<Vec<u8>, StoreErr
         .filter(events::room.eq(room))
         .filter(events::seq.eq_any(numbers.clone()))
         .select((events::seq, events::fanout));
-    let fanout: std::collections::BTreeMap<i64, Vec<u8>> =
+    let mut fanout: std::collections::BTreeMap<i64, Vec<u8>> =
         db!(tx, |c| query.load::<(i64, Vec<u8>)>(c))?.into_iter().collect();
     let mut body = Vec::new();
     for seq in &numbers {
-        body.extend(fanout.get(seq).ok_or(StoreError::Corrupt("event"))?);
+        let stored = fanout.remove(seq).ok_or(StoreError::Corrupt("event"))?;
+        body.append(&mut unsealed(tx, room, number(*seq)?, stored)?);
     }
     Ok(body)
 }
