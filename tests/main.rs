@@ -16,6 +16,7 @@ mod fuzz;
 mod harness;
 mod hostile;
 mod hot_room;
+mod keys;
 mod names;
 mod policy;
 mod repeats;

@@ -7,12 +7,12 @@ use std::time::Duration;
 use portcullis_core::wire::uri::Domain;
 use portcullis_store::audit::{StoredCheckpoint, head_at, last_checkpoint, put_checkpoint, tree_head};
 use portcullis_store::{Store, StoreError, Topic, Tx};
-use portcullis_tlog::{Checkpoint, KeyName, SignedCheckpoint, Signer};
+use portcullis_tlog::{Checkpoint, KeyName, SignedCheckpoint, Signer, VerifierKey};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use crate::config::Config;
-use crate::gateway::{Clock, Gateway, KeyError, log_key};
+use crate::gateway::{Clock, Gateway, KeyError, log_key, ring};
 use crate::peer::causes;
 
 /// Time from one checkpoint to the next while the log grows.
@@ -40,6 +40,18 @@ pub fn log_signer(config: &Config) -> Result<Signer, KeyError> {
     // A domain has neither spaces nor a plus sign.
     let name: KeyName = origin(config).parse().map_err(|_| KeyError::NoDomain)?;
     Ok(Signer::new(name, pair))
+}
+
+/// The keys by which checkpoints of the log are known: the one in use, and those before it.
+///
+/// # Errors
+///
+/// As [`log_signer`].
+pub fn log_verifiers(config: &Config) -> Result<Vec<VerifierKey>, KeyError> {
+    let name: KeyName = origin(config).parse().map_err(|_| KeyError::NoDomain)?;
+    let former = ring::former(&config.keys.log);
+    let files = std::iter::once(&config.keys.log).chain(&former);
+    files.map(|path| Ok(Signer::new(name.clone(), log_key(path)?).key().clone())).collect()
 }
 
 /// Signs the head of the log within a second of its growth, until `closing` becomes true; then once more. Any number of

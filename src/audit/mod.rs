@@ -14,7 +14,7 @@ pub mod extract;
 pub mod times;
 
 use checkpoints::checkpoint;
-pub use checkpoints::{log_signer, origin, sign};
+pub use checkpoints::{log_signer, log_verifiers, origin, sign};
 pub use export::{ExportError, Exporter, SINK, Step, export};
 pub use indexer::follow;
 pub use otlp::collected;

@@ -8,11 +8,10 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::Context as _;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use portcullis_core::wire::uri::Domain;
 use rcgen::{KeyPair, PKCS_ED25519};
 
+use super::keys::sealing_key;
 use super::token::KEY_FILE;
 use super::{Failure, output};
 use crate::provider::token::TokenKey;
@@ -166,13 +165,6 @@ fn plan(args: &Args) -> anyhow::Result<Vec<File>> {
     let policies = args.dir.join("policies");
     files.extend(BUNDLE.iter().map(|(path, content)| File::public(policies.join(path), *content)));
     Ok(files)
-}
-
-/// 32 random octets in base64.
-fn sealing_key() -> anyhow::Result<String> {
-    let mut octets = [0; 32];
-    aws_lc_rs::rand::fill(&mut octets)?;
-    Ok(format!("{}\n", STANDARD.encode(octets)))
 }
 
 fn made(authority: Authority, folder: &Path, files: &mut Vec<File>) -> Authority {

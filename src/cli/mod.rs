@@ -12,6 +12,7 @@ mod exit;
 mod host;
 mod init;
 mod join_code;
+mod keys;
 mod letters;
 mod outbox;
 mod output;
@@ -52,6 +53,8 @@ enum Command {
     Demo(demo::Args),
     /// Write a configuration, a development CA and a policy bundle into a folder.
     Init(init::Args),
+    /// List every key that a gateway holds, and put others in their place.
+    Keys(keys::Args),
     /// List and mend what other providers are to be told of consent.
     Letters(letters::Args),
     /// List and mend what waits to be delivered to other providers.
@@ -85,6 +88,7 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Init(args) => init::run(&args),
+        Command::Keys(args) => keys::run(&args),
         Command::Letters(args) => letters::run(&args),
         Command::Outbox(args) => outbox::run(&args),
         Command::Policy(args) => policy::run(&args),

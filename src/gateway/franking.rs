@@ -29,6 +29,7 @@ pub(super) struct HubKeyCache(Mutex<HashMap<Domain, Current>>);
 #[derive(Clone, Copy)]
 struct Current {
     key: HubKey,
+    since: Millis,
     until: Millis,
 }
 
@@ -66,7 +67,8 @@ impl Franker {
 }
 
 impl Gateway {
-    /// Makes sure that there is a key of this period for each of our domains, and that it can be opened.
+    /// Makes sure that there is a key of this period for each of our domains, that it can be opened, and that it is the last one:
+    /// somebody may have put another in its place.
     ///
     /// # Errors
     ///
@@ -74,7 +76,15 @@ impl Gateway {
     pub async fn open_hub_keys(&self) -> Result<(), GatewayError> {
         let work = |inner: &Arc<Inner>| {
             let now = inner.clock.now();
-            inner.domains.iter().try_for_each(|domain| inner.hub_key(domain, now).map(drop))
+            inner.domains.iter().try_for_each(|domain| {
+                let last = inner.store.read(|conn| hub_keys::last(conn, domain))?.map(|last| last.starts_at);
+                let mut cached = inner.hub_keys.0.lock().unwrap_or_else(PoisonError::into_inner);
+                if cached.get(domain).is_some_and(|current| Some(current.since) != last) {
+                    cached.remove(domain);
+                }
+                drop(cached);
+                inner.hub_key(domain, now).map(drop)
+            })
         };
         self.0.blocking(Vec::new(), work).await
     }
@@ -108,7 +118,11 @@ impl Inner {
                 last(domain)?.ok_or_else(|| GatewayError::internal("the key of this period is gone"))?
             }
         };
-        let current = Current { key: self.unsealed(&stored)?, until: stored.starts_at.plus(self.keys.hub_key_period) };
+        let current = Current {
+            key: self.unsealed(&stored)?,
+            since: stored.starts_at,
+            until: stored.starts_at.plus(self.keys.hub_key_period),
+        };
         self.hub_keys.0.lock().unwrap_or_else(PoisonError::into_inner).insert(domain.clone(), current);
         Ok(current.key)
     }

@@ -60,7 +60,7 @@ pub use policy::{
     keep_simulation, shadow, sign_bundle, simulate,
 };
 pub use report::{Reporters, code as verdict_code};
-pub use seal::{Closed, Purpose, Sealer};
+pub use seal::{Closed, Purpose, Purpose as SealedFor, Sealer};
 pub use streams::{DeviceStream, Wake};
 
 use std::sync::{Arc, Mutex};

@@ -1,6 +1,6 @@
 //! What must not be read in a copy of the database: sealed under keys that stand in files (AES-256-GCM).
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use aws_lc_rs::digest::{SHA256, digest};
@@ -8,6 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::keys::KeyError;
+use super::ring;
 
 /// Octets of a key.
 const KEY_BYTES: usize = 32;
@@ -56,15 +57,35 @@ struct Key {
 }
 
 impl Sealer {
-    /// Reads key files: each holds 32 octets in base64.
+    /// Reads key files: each holds 32 octets in base64. Those that stood in their place before open too ([`ring::former`]).
     ///
     /// # Errors
     ///
     /// [`KeyError`] naming the file that cannot be used.
     pub fn read(files: &[PathBuf]) -> Result<Self, KeyError> {
-        let mut keys = files.iter().map(Key::read);
+        let former: Vec<PathBuf> = files.iter().flat_map(|path| ring::former(path)).collect();
+        let mut keys = files.iter().chain(&former).map(|path| Key::read(path));
         let first = keys.next().ok_or(KeyError::NoSealing)??;
         Ok(Self { first, others: keys.collect::<Result<_, _>>()? })
+    }
+
+    /// The key of one file, without those before it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::read`].
+    pub fn read_alone(file: &Path) -> Result<Self, KeyError> {
+        Ok(Self { first: Key::read(file)?, others: Vec::new() })
+    }
+
+    /// By what the key that seals is known.
+    pub fn id(&self) -> [u8; ID_BYTES] {
+        self.first.id
+    }
+
+    /// What everything begins with that is sealed under the key `id`.
+    pub fn prefix(id: &[u8]) -> Vec<u8> {
+        [&[VERSION], id].concat()
     }
 
     /// Seals `plain`, which is about the thing that `of` names.
@@ -98,10 +119,10 @@ impl Sealer {
 }
 
 impl Key {
-    fn read(path: &PathBuf) -> Result<Self, KeyError> {
+    fn read(path: &Path) -> Result<Self, KeyError> {
         let text = std::fs::read_to_string(path)
-            .map_err(|source| KeyError::Sealing { path: path.clone(), source: Some(source) })?;
-        let unusable = || KeyError::Sealing { path: path.clone(), source: None };
+            .map_err(|source| KeyError::Sealing { path: path.to_owned(), source: Some(source) })?;
+        let unusable = || KeyError::Sealing { path: path.to_owned(), source: None };
         let octets = STANDARD.decode(text.trim()).ok().filter(|octets| octets.len() == KEY_BYTES);
         let octets = octets.ok_or_else(unusable)?;
         let key = RandomizedNonceKey::new(&AES_256_GCM, &octets).map_err(|_| unusable())?;

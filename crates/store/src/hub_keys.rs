@@ -86,6 +86,32 @@ pub fn begin(tx: &mut Tx<'_>, key: &StoredHubKey) -> Result<bool, StoreError> {
     Ok(db!(tx, |c| insert.execute(c))? == 1)
 }
 
+/// Has the key that starts then stand there sealed like this.
+///
+/// # Errors
+///
+/// [`StoreError`] of the database.
+pub fn seal(tx: &mut Tx<'_>, key: &StoredHubKey) -> Result<(), StoreError> {
+    let row = hub_keys::table
+        .filter(hub_keys::domain.eq(key.domain.as_str()))
+        .filter(hub_keys::starts_at.eq(time(key.starts_at)?));
+    db!(tx, |c| diesel::update(row).set(hub_keys::sealed.eq(key.sealed.as_slice())).execute(c))?;
+    Ok(())
+}
+
+/// Forgets the key that starts then: what was franked with it can no longer be proven.
+///
+/// # Errors
+///
+/// [`StoreError::Missing`] when there is none.
+pub fn forget(tx: &mut Tx<'_>, of: &Domain, starts_at: Millis) -> Result<(), StoreError> {
+    let row = hub_keys::table.filter(hub_keys::domain.eq(of.as_str())).filter(hub_keys::starts_at.eq(time(starts_at)?));
+    match db!(tx, |c| diesel::delete(row).execute(c))? {
+        0 => Err(StoreError::Missing),
+        _ => Ok(()),
+    }
+}
+
 /// Every key, by domain and start.
 ///
 /// # Errors

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use diesel::dsl::count_star;
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 use portcullis_core::franking::{Flaw, Proof};
@@ -445,4 +446,25 @@ fn read((filing, handling): (Filing, Handling)) -> Result<Report, StoreError> {
         version: number(version)?,
         handled: (state != ReportState::New).then_some(handled),
     })
+}
+
+/// How many reported messages are sealed so that they begin like this.
+///
+/// # Errors
+///
+/// [`StoreError`] of the database.
+pub fn sealed_so(conn: &mut Conn, prefix: &[u8]) -> Result<u64, StoreError> {
+    // What comes after everything that begins so.
+    let mut next = prefix.to_vec();
+    while next.last() == Some(&u8::MAX) {
+        next.pop();
+    }
+    if let Some(last) = next.last_mut() {
+        *last += 1;
+    }
+    let within = report_messages::table
+        .filter(report_messages::content.ge(prefix.to_vec()))
+        .filter(report_messages::content.lt(next))
+        .select(count_star());
+    number(db!(conn, |c| within.first::<i64>(c))?)
 }

@@ -11,9 +11,9 @@ use serde_json::json;
 use super::super::host::{Host, operator};
 use super::super::{Failure, output};
 use super::query::Wanted;
-use super::verify::{key_of, parsed, print_checks, read_all};
+use super::verify::{parsed, print_checks, read_all};
 use crate::audit::extract::{self, Checked, ExtractError, Part, Trust, Wish};
-use crate::audit::log_signer;
+use crate::audit::{log_signer, log_verifiers};
 use crate::gateway::Clock;
 
 #[derive(Debug, clap::Args)]
@@ -80,7 +80,7 @@ pub(super) fn verify(
 ) -> Result<(), Failure> {
     let trust = match trust {
         Some(trust) => trust,
-        None => Trust { keys: vec![key_of(host)?], policy: None },
+        None => Trust { keys: log_verifiers(&host.config()?).map_err(anyhow::Error::from)?, policy: None },
     };
     if !folder.is_dir() {
         return Err(Failure::usage(format!("there is no export in `{}`", folder.display())));

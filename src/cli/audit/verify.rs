@@ -14,7 +14,7 @@ use super::super::host::{Host, operator};
 use super::super::{Failure, output};
 use super::Verify;
 use crate::audit::extract::Trust;
-use crate::audit::log_signer;
+use crate::audit::{log_signer, log_verifiers};
 use crate::gateway::Clock;
 use crate::gateway::access::Reading;
 
@@ -91,7 +91,7 @@ pub(super) fn run(host: &Host, wanted: &Verify) -> Result<(), Failure> {
     }
     let keys = match trust {
         Some(trust) => trust.keys,
-        None => vec![key_of(host)?],
+        None => log_verifiers(&host.config()?).map_err(anyhow::Error::from)?,
     };
     let kept = read_all(&wanted.kept, &keys)?;
     let (url, options) = match &wanted.database {

@@ -3,6 +3,7 @@
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
+use crate::time::Millis;
 use crate::wire::uri::Domain;
 
 /// Why it is not known which provider speaks, or which one is spoken to.
@@ -67,6 +68,17 @@ impl PeerCertificate {
 fn claimed(from: &str) -> Result<Domain, IdentityError> {
     let claimed = from.strip_prefix("mimi@").ok_or(IdentityError::From)?;
     Domain::parse(&claimed.to_ascii_lowercase()).map_err(|_| IdentityError::From)
+}
+
+/// When a certificate ends.
+///
+/// # Errors
+///
+/// [`IdentityError::Certificate`] for a certificate that does not decode, or ended before 1970.
+pub fn not_after(certificate_der: &[u8]) -> Result<Millis, IdentityError> {
+    let seconds = parse(certificate_der)?.validity().not_after.timestamp();
+    let seconds = u64::try_from(seconds).map_err(|_| IdentityError::Certificate)?;
+    Ok(Millis(seconds.saturating_mul(1000)))
 }
 
 /// SHA-256 over the DER of the certificate's SubjectPublicKeyInfo: what a pin is compared with.

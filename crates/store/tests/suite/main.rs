@@ -26,3 +26,4 @@ mod search;
 mod sequencer;
 mod standings;
 mod tree;
+mod vault;

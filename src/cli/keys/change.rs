@@ -1,0 +1,246 @@
+//! Another key in the place of one. What is done to a file is on the record before it is done; what is done to the database, with it.
+
+use std::path::Path;
+
+use anyhow::Context as _;
+use portcullis_core::time::Millis;
+use portcullis_core::wire::uri::Domain;
+use portcullis_store::audit::{AuditRecord, Outcome};
+use portcullis_store::hub_keys::{self, StoredHubKey};
+use portcullis_store::{Store, StoreError, Tx, reports, vault};
+use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_ED25519, PublicKeyData as _};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::super::host::{Host, change, operator};
+use super::super::token::KEY_FILE;
+use super::super::{Failure, output};
+use super::{Which, files};
+use crate::config::{Config, TlsIdentity};
+use crate::gateway::{SealedFor, Sealer, data_keys, ring};
+use crate::http::token::TokenKey;
+
+/// The write lane of keys.
+const LANE: &str = "keys";
+
+pub(super) fn rotate(host: &Host, which: Which, reason: &str) -> Result<(), Failure> {
+    let (config, store) = (host.config()?, host.open()?);
+    match which {
+        Which::Tls => config.keys.tls.iter().try_for_each(|tls| request(&store, tls, reason)),
+        Which::Hub | Which::Franking | Which::Log => signer(&store, which, signer_file(&config, which)?, reason),
+        Which::Franks => config.domains.iter().try_for_each(|domain| franks(host, &store, domain, None, reason)),
+        Which::Token => token(&store, &config, reason),
+        Which::Sealing => sealing(host, &store, &config, reason),
+        Which::Data => data(&store, reason),
+    }
+}
+
+pub(super) fn revoke(host: &Host, which: Which, key: &str, reason: &str) -> Result<(), Failure> {
+    let (config, store) = (host.config()?, host.open()?);
+    match which {
+        Which::Hub | Which::Franking | Which::Log => withdraw(&store, which, signer_file(&config, which)?, key, reason),
+        Which::Franks => {
+            let of = key.split_once('@').and_then(|(domain, at)| Some((Domain::parse(domain).ok()?, at.parse().ok()?)));
+            let (domain, at) = of.ok_or_else(|| Failure::usage("this is no key of franks, such as a.example@0"))?;
+            franks(host, &store, &domain, Some(Millis(at)), reason)
+        }
+        Which::Token => untrust(&store, &config, key, reason),
+        Which::Sealing => {
+            needless(&store, key)?;
+            let path = config.keys.sealing.first().ok_or_else(|| Failure::failed("no sealing key is named"))?;
+            withdraw(&store, which, path, key, reason)
+        }
+        Which::Tls => Err(Failure::usage("a certificate is revoked by the authority that has signed it")),
+        Which::Data => Err(Failure::usage("what is sealed under a data key opens with no other; rotate it")),
+    }
+}
+
+fn signer_file(config: &Config, which: Which) -> Result<&Path, Failure> {
+    Ok(match which {
+        Which::Hub => &config.keys.hub,
+        Which::Franking => &config.keys.franking,
+        Which::Log => &config.keys.log,
+        _ => return Err(Failure::usage("this key has no file of its own")),
+    })
+}
+
+/// The record of a change of keys.
+fn record(kind: &'static str, which: Which, detail: Value, reason: &str, now: Millis) -> AuditRecord {
+    let mut detail = detail;
+    detail["key"] = which.name().into();
+    AuditRecord {
+        actor: Some(operator()),
+        reason: reason.to_owned(),
+        detail,
+        ..AuditRecord::new(Uuid::now_v7(), now, kind, Outcome::Info)
+    }
+}
+
+fn on_record(store: &Store, kind: &'static str, which: Which, detail: Value, reason: &str) -> Result<(), Failure> {
+    let reason = reason.to_owned();
+    change(store, LANE, "", move |tx, now| tx.stage(&record(kind, which, detail.clone(), &reason, now)))
+}
+
+fn signer(store: &Store, which: Which, path: &Path, reason: &str) -> Result<(), Failure> {
+    let pem = KeyPair::generate_for(&PKCS_ED25519).map_err(anyhow::Error::from)?.serialize_pem();
+    let former = ring::fingerprint(&files::public_of(path)?);
+    let new = ring::fingerprint(&files::public_of_pem(&pem)?);
+    let next = files::prepare(path, &pem)?;
+    on_record(store, "key.rotated", which, json!({ "former": former, "new": new }), reason)?;
+    files::replace(path, &next, &ring::former_path(path, &former))?;
+    output::line(format!("{new} in the place of {former}"));
+    Ok(())
+}
+
+fn withdraw(store: &Store, which: Which, path: &Path, key: &str, reason: &str) -> Result<(), Failure> {
+    let file = ring::former_path(path, key);
+    if !file.is_file() {
+        return Err(Failure::failed(format!("there is no former key `{key}`; the one in use is rotated first")));
+    }
+    on_record(store, "key.revoked", which, json!({ "former": key }), reason)?;
+    std::fs::rename(&file, ring::revoked_path(path, key))
+        .with_context(|| format!("cannot move `{}`", file.display()))?;
+    Ok(())
+}
+
+/// A new private key, and the request for its certificate: only the authority can put it in use.
+fn request(store: &Store, tls: &TlsIdentity, reason: &str) -> Result<(), Failure> {
+    let key = KeyPair::generate().map_err(anyhow::Error::from)?;
+    let mut wanted = CertificateParams::new(vec![tls.domain.to_string()]).map_err(anyhow::Error::from)?;
+    wanted.distinguished_name = DistinguishedName::new();
+    wanted.distinguished_name.push(DnType::CommonName, tls.domain.to_string());
+    let request = wanted.serialize_request(&key).map_err(anyhow::Error::from)?.pem().map_err(anyhow::Error::from)?;
+    let pin = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &key.subject_public_key_info());
+    let pin = data_encoding::HEXLOWER.encode(pin.as_ref());
+    let (domain, file) = (&tls.domain, tls.key.with_extension("csr"));
+    on_record(store, "key.requested", Which::Tls, json!({ "domain": domain, "spki": pin }), reason)?;
+    let next = files::prepare(&tls.key, &key.serialize_pem())?;
+    std::fs::write(&file, request).with_context(|| format!("cannot write `{}`", file.display()))?;
+    output::line(format!("{domain}: pin {pin}; have `{}` signed, then put", file.display()));
+    output::line(format!(
+        "  the certificate at `{}` and `{}` at `{}`",
+        tls.certificate.display(),
+        next.display(),
+        tls.key.display()
+    ));
+    Ok(())
+}
+
+/// A new secret for the franks of a domain; the one that began at `gone` is forgotten, and franks by it prove nothing any more.
+fn franks(host: &Host, store: &Store, domain: &Domain, gone: Option<Millis>, reason: &str) -> Result<(), Failure> {
+    let sealer = host.sealer()?;
+    let (of, why) = (domain.clone(), reason.to_owned());
+    let missing = "there is no such key";
+    change(store, LANE, missing, move |tx, now| {
+        let last = hub_keys::last(tx, &of)?;
+        if let Some(gone) = gone {
+            hub_keys::forget(tx, &of, gone)?;
+            tx.stage(&record("key.revoked", Which::Franks, json!({ "domain": of, "starts_at": gone }), &why, now))?;
+        }
+        if gone.is_some() && last.is_some_and(|last| Some(last.starts_at) != gone) {
+            return Ok(());
+        }
+        let mut key = [0; 32];
+        aws_lc_rs::rand::fill(&mut key).map_err(|_| StoreError::Sealed)?;
+        let sealed = sealer.seal(SealedFor::HubKey, of.as_str().as_bytes(), &key).map_err(|_| StoreError::Sealed)?;
+        hub_keys::begin(tx, &StoredHubKey { domain: of.clone(), starts_at: now, sealed })?;
+        tx.stage(&record("key.rotated", Which::Franks, json!({ "domain": of, "starts_at": now }), &why, now))
+    })
+}
+
+fn data(store: &Store, reason: &str) -> Result<(), Failure> {
+    let why = reason.to_owned();
+    change(store, LANE, "", move |tx, now| {
+        vault::Purpose::ALL.into_iter().try_for_each(|purpose| data_keys::begin(tx, purpose, now, now))?;
+        tx.stage(&record("key.rotated", Which::Data, json!({ "starts_at": now }), &why, now))
+    })
+}
+
+/// A new key that seals; what the database keeps for long is sealed under it at once.
+fn sealing(host: &Host, store: &Store, config: &Config, reason: &str) -> Result<(), Failure> {
+    let path = config.keys.sealing.first().ok_or_else(|| Failure::failed("no sealing key is named"))?;
+    let former = files::sealing_id(path)?;
+    let next = files::prepare(path, &files::sealing_key()?)?;
+    let new = files::sealing_id(&next)?;
+    on_record(store, "key.rotated", Which::Sealing, json!({ "former": former, "new": new }), reason)?;
+    files::replace(path, &next, &ring::former_path(path, &former))?;
+    // With the new key before the former ones.
+    let (store, sealer) = (host.open()?, host.sealer()?);
+    let (why, detail) = (reason.to_owned(), json!({ "new": new }));
+    let sealed = change(&store, LANE, "", move |tx, now| {
+        let data = vault::rewrap(tx)?;
+        let franks = seal_again(tx, &sealer)?;
+        tx.stage(&record("key.rewrapped", Which::Sealing, detail.clone(), &why, now))?;
+        Ok(data + franks)
+    })?;
+    output::line(format!("{new} in the place of {former}; {sealed} keys in the database are sealed under it"));
+    Ok(())
+}
+
+fn seal_again(tx: &mut Tx<'_>, sealer: &Sealer) -> Result<usize, StoreError> {
+    let all = hub_keys::all(tx)?;
+    for stored in &all {
+        let of = stored.domain.as_str().as_bytes();
+        let key = sealer.open(SealedFor::HubKey, of, &stored.sealed).map_err(|_| StoreError::Sealed)?;
+        let sealed = sealer.seal(SealedFor::HubKey, of, &key).map_err(|_| StoreError::Sealed)?;
+        hub_keys::seal(tx, &StoredHubKey { sealed, ..stored.clone() })?;
+    }
+    Ok(all.len())
+}
+
+/// Refuses to give up a sealing key that something in the database still needs.
+fn needless(store: &Store, key: &str) -> Result<(), Failure> {
+    let id = data_encoding::HEXLOWER.decode(key.as_bytes()).map_err(|_| Failure::usage("this is no sealing key"))?;
+    let prefix = Sealer::prefix(&id);
+    let read = store.read(|conn| {
+        let data = vault::all(conn)?.into_iter().map(|key| key.wrapped);
+        let franks = hub_keys::all(conn)?.into_iter().map(|key| key.sealed);
+        let keys = data.chain(franks).filter(|sealed| sealed.starts_with(&prefix)).count();
+        Ok::<_, StoreError>((keys, reports::sealed_so(conn, &prefix)?))
+    });
+    let (keys, reported) = read.map_err(anyhow::Error::from)?;
+    if keys == 0 && reported == 0 {
+        return Ok(());
+    }
+    Err(Failure::failed(format!("{keys} keys and {reported} reported messages in the database open with no other key")))
+}
+
+fn token(store: &Store, config: &Config, reason: &str) -> Result<(), Failure> {
+    let set = set_of(config)?;
+    let pem = KeyPair::generate_for(&PKCS_ED25519).map_err(anyhow::Error::from)?.serialize_pem();
+    let new = TokenKey::from_pem(&pem).map_err(anyhow::Error::from)?.jwks();
+    let id = new.keys.iter().find_map(|key| key.common.key_id.clone()).unwrap_or_default();
+    let mut all = new;
+    all.keys.extend(files::token_set(&set)?.keys);
+    on_record(store, "key.rotated", Which::Token, json!({ "new": id }), reason)?;
+    // First those who check know it, then those who sign have it.
+    publish(&set, &all)?;
+    let path = set.with_file_name(KEY_FILE);
+    let next = files::prepare(&path, &pem)?;
+    std::fs::rename(&next, &path).with_context(|| format!("cannot replace `{}`", path.display()))?;
+    output::line(format!("{id} signs tokens from now on; revoke the former one when its tokens have ended"));
+    Ok(())
+}
+
+fn untrust(store: &Store, config: &Config, key: &str, reason: &str) -> Result<(), Failure> {
+    let set = set_of(config)?;
+    let mut all = files::token_set(&set)?;
+    let before = all.keys.len();
+    all.keys.retain(|known| known.common.key_id.as_deref() != Some(key));
+    if all.keys.len() == before || all.keys.is_empty() {
+        return Err(Failure::failed(format!("there is no key `{key}`, or no other one; rotate it first")));
+    }
+    on_record(store, "key.revoked", Which::Token, json!({ "former": key }), reason)?;
+    Ok(publish(&set, &all)?)
+}
+
+fn set_of(config: &Config) -> Result<std::path::PathBuf, Failure> {
+    files::token_file(config)
+        .ok_or_else(|| Failure::failed("tokens are signed by whom `listeners.provider.jwks` names"))
+}
+
+fn publish(set: &Path, keys: &jsonwebtoken::jwk::JwkSet) -> anyhow::Result<()> {
+    let text = serde_json::to_string_pretty(keys)?;
+    let next = files::prepare(set, &text)?;
+    std::fs::rename(&next, set).with_context(|| format!("cannot replace `{}`", set.display()))
+}
