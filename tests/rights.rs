@@ -282,9 +282,13 @@ fn certificate(authority: &Path, domain: &str, last_year: i32) -> String {
 
 /// Calls a.example with a certificate, or without one.
 fn caller(lab: &Lab, identity: Option<&str>) -> Client {
-    let a = lab.gateway("a.example");
-    let trust = Certificate::from_pem(&std::fs::read(a.folder.join("keys/ca.pem")).unwrap()).unwrap();
-    let builder = Client::builder().tls_certs_only([trust]).resolve("a.example", a.federation).no_proxy();
+    caller_of(lab.gateway("a.example"), identity)
+}
+
+fn caller_of(called: &Gateway, identity: Option<&str>) -> Client {
+    let trust = Certificate::from_pem(&std::fs::read(called.folder.join("keys/ca.pem")).unwrap()).unwrap();
+    let builder = Client::builder().tls_certs_only([trust]).no_proxy();
+    let builder = builder.resolve(called.domain.as_str(), called.federation);
     match identity {
         Some(pem) => builder.identity(Identity::from_pem(pem.as_bytes()).unwrap()).build().unwrap(),
         None => builder.build().unwrap(),
@@ -369,4 +373,19 @@ async fn no_door_is_reached_through_another() {
         let answer = caller(&lab, Some(&of_b)).get(url).bearer_auth(&people).send().await.unwrap();
         assert_eq!(refusal(answer).await, (404, "not_found".to_owned()), "{path}");
     }
+}
+
+#[tokio::test]
+async fn what_a_hub_notifies_of_is_answered_201_without_a_body() {
+    let lab = Lab::open(&TWO).await;
+    let (mut alice, _bob) = lab.alice_and_bob().await;
+    assert!(alice.say(&room(), "told").await.unwrap().answer.is_ok());
+    lab.quiet().await;
+    let (a, b) = (lab.gateway("a.example"), lab.gateway("b.example"));
+    let of_a = certificate(&a.folder.with_file_name("ca"), "a.example", 2099);
+    let event = a.database().events().pop().unwrap().event.fanout;
+    let url = format!("https://b.example:{}/v1/notify/{}", b.federation.port(), encoded(room().as_str()));
+    let told = caller_of(b, Some(&of_a)).post(url).header("from", "mimi@a.example").body(event).send().await.unwrap();
+    assert_eq!(told.status().as_u16(), 201);
+    assert!(told.bytes().await.unwrap().is_empty());
 }

@@ -1,8 +1,9 @@
 use portcullis::member::Device;
-use portcullis_core::member::Draft;
+use portcullis_core::member::{Draft, Received};
 
 use super::{assert_accepted, refusal};
-use crate::harness::{ADMIN, Lab, ORDINARY, room};
+use crate::admin::Person;
+use crate::harness::{ADMIN, Lab, ORDINARY, edit, room};
 
 /// Alice and Bob, and Dora, so that Bob is not the last of his role. The room is in epoch 2.
 async fn company(lab: &Lab) -> (Device, Device, Device) {
@@ -105,4 +106,60 @@ async fn a_demotion_that_waits_for_a_commit_cannot_be_shaken_off_by_an_external_
     assert_accepted(&dora.commit_pending(&room()).await.unwrap());
     let (_, material) = laptop.ask_group_info(&room()).await.unwrap();
     assert_accepted(&laptop.external_join(&room(), &material.unwrap(), None).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_pending_proposal_that_policy_denies_by_now_leaves_the_pending_set_and_wedges_nothing() {
+    let lab = Lab::open(&["a.example", "b.example"]).await;
+    let (mut alice, mut bob, mut dora) = company(&lab).await;
+    let promoted = Draft::default().participant("mimi://a.example/u/eve".parse().unwrap(), ORDINARY);
+    let proposed = bob.member_mut().propose(&room(), &promoted).unwrap();
+    assert_accepted(&bob.update(&room(), &proposed).await.unwrap());
+    alice.until_proposed(&room(), 1).await.unwrap();
+    let ops = Person::at(lab.gateway("a.example"), &["operator"]);
+    let reason = serde_json::json!({ "reason": "CASE-7" });
+    assert_eq!(ops.post("peers/b.example/suspend", reason).await.status, 200);
+    let a = lab.gateway("a.example");
+    assert_eq!(a.database().number("SELECT count(*) FROM proposals"), 1, "it waits with the decision that accepted it");
+    assert_eq!(refusal(alice.commit_pending(&room()).await.unwrap()), "invalid_proposal");
+    assert_eq!(a.database().number("SELECT count(*) FROM proposals"), 0);
+    // Who has not heard of it goes on.
+    assert_accepted(&dora.commit_pending(&room()).await.unwrap());
+    lab.quiet().await;
+    let said = a.database().entries();
+    let left = said.iter().find(|entry| entry.record.kind == "decision.pending").unwrap();
+    assert_eq!(left.record.reason, "ACTOR_SUSPENDED");
+}
+
+#[tokio::test]
+async fn whose_role_may_not_read_gets_no_messages_at_the_hub_nor_at_a_follower() {
+    let mut lab = Lab::new(&["a.example", "b.example", "c.example"]);
+    let strict = lab.gateway("a.example").folder.join("policies/templates/strict.yaml");
+    edit(&strict, "      - canReceiveMessage\n", "");
+    edit(&strict, "      - canAddParticipant\n", "      - canReceiveMessage\n      - canAddParticipant\n");
+    lab.start().await;
+    let (mut alice, mut bob) = lab.alice_and_bob().await;
+    let mut deaf = Vec::new();
+    for name in ["a.example/d/carol/phone", "b.example/d/eve/phone", "c.example/d/dora/phone"] {
+        let mut device = lab.device(name).await;
+        lab.bring_in(&mut alice, &mut device, ORDINARY).await;
+        deaf.push(device);
+    }
+    bob.until_epoch(&room(), 4).await.unwrap();
+    assert_accepted(&alice.say(&room(), "not for everybody").await.unwrap());
+    bob.until_text(&room(), "not for everybody").await.unwrap();
+    // What comes after it has come.
+    assert_accepted(&alice.commit_pending(&room()).await.unwrap());
+    for device in &mut deaf {
+        device.until_epoch(&room(), 5).await.unwrap();
+        let heard = device.heard(&room()).any(|received| matches!(received, Received::Message(_)));
+        assert!(!heard, "{}", device.client());
+    }
+    lab.quiet().await;
+    // To a provider none of whose users may read it does not even go.
+    let arrived = |domain: &str| {
+        let entries = lab.gateway(domain).database().entries();
+        entries.iter().filter(|entry| entry.record.kind == "arrival.message").count()
+    };
+    assert_eq!((arrived("b.example"), arrived("c.example")), (1, 0));
 }

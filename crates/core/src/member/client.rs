@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use openmls::prelude::{
     BasicCredential, Capabilities, Ciphersuite, Credential, CredentialType, CredentialWithKey, ExtensionType,
-    Extensions, GroupContext, GroupId, KeyPackage, Lifetime, MlsGroup, MlsGroupCreateConfig, MlsGroupJoinConfig,
+    Extensions, GroupContext, GroupId, KeyPackage, KeyPackageBuilder, Lifetime, MlsGroup, MlsGroupCreateConfig, MlsGroupJoinConfig,
     PURE_PLAINTEXT_WIRE_FORMAT_POLICY, ProposalType, ProtocolVersion,
 };
 use openmls_basic_credential::SignatureKeyPair;
@@ -156,16 +156,31 @@ impl Member {
     ///
     /// [`MemberError::Mls`] when openmls cannot make one.
     pub fn key_packages(&mut self, count: usize, lifetime: Duration) -> Result<Vec<KeyPackageBytes>, MemberError> {
-        let one = || {
-            let bundle = KeyPackage::builder()
-                .key_package_lifetime(Lifetime::new(lifetime.as_secs()))
-                .leaf_node_capabilities(self.capabilities())
-                .build(self.suite, &*self.store, &self.signer, self.credential_with_key())
-                .map_err(refused("make a key package"))?;
-            let bytes = bundle.key_package().tls_serialize_detached().map_err(refused("encode a key package"))?;
-            Ok(KeyPackageBytes::decode(&bytes)?)
-        };
-        (0..count).map(|_| one()).collect()
+        (0..count).map(|_| self.key_package(lifetime, |builder| builder)).collect()
+    }
+
+    /// A key package of last resort, which may be used again and again (draft-ietf-mls-extensions).
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::key_packages`].
+    pub fn last_resort(&mut self, lifetime: Duration) -> Result<KeyPackageBytes, MemberError> {
+        self.key_package(lifetime, KeyPackageBuilder::mark_as_last_resort)
+    }
+
+    fn key_package(
+        &self,
+        lifetime: Duration,
+        mark: impl Fn(KeyPackageBuilder) -> KeyPackageBuilder,
+    ) -> Result<KeyPackageBytes, MemberError> {
+        let builder = KeyPackage::builder()
+            .key_package_lifetime(Lifetime::new(lifetime.as_secs()))
+            .leaf_node_capabilities(self.capabilities());
+        let bundle = mark(builder)
+            .build(self.suite, &*self.store, &self.signer, self.credential_with_key())
+            .map_err(refused("make a key package"))?;
+        let bytes = bundle.key_package().tls_serialize_detached().map_err(refused("encode a key package"))?;
+        Ok(KeyPackageBytes::decode(&bytes)?)
     }
 
     /// Creates the first group of a room, alone in it, with the GroupContext extensions the hub asked for

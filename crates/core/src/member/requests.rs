@@ -41,7 +41,17 @@ impl Member {
             requester_credential: self.credential(),
             signature: Vec::new(),
         };
-        request.signature = labels::sign_with_label(&self.signer, labels::KEY_MATERIAL_REQUEST, &request.tbs())?;
+        self.sign_key_material_request(&mut request)?;
         Ok(request)
+    }
+
+    /// Signs a request that asks for something else.
+    ///
+    /// # Errors
+    ///
+    /// [`MemberError::Label`] when signing fails.
+    pub fn sign_key_material_request(&self, request: &mut KeyMaterialRequest) -> Result<(), MemberError> {
+        request.signature = labels::sign_with_label(&self.signer, labels::KEY_MATERIAL_REQUEST, &request.tbs())?;
+        Ok(())
     }
 }
