@@ -38,6 +38,9 @@ pub async fn run(gateway: Gateway, mut closing: watch::Receiver<bool>) {
         if let Err(error) = gateway.open_hub_keys().await {
             tracing::warn!(error = causes(&error), "the keys that messages are franked with are not looked at");
         }
+        if let Err(error) = gateway.watch_certificates().await {
+            tracing::warn!(error = causes(&error), "certificates are not looked at");
+        }
         if let Err(error) = gateway.give_up_waiting().await {
             tracing::warn!(error = causes(&error), "overdue commits are still waited for");
         }

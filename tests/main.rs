@@ -18,6 +18,7 @@ mod hostile;
 mod hot_room;
 mod keys;
 mod names;
+mod peers;
 mod policy;
 mod repeats;
 mod replay;

@@ -2,6 +2,7 @@
 //! neither public nor has its cases here fails.
 
 use std::path::Path;
+use std::time::Duration;
 
 use actix_web::http::Method;
 use portcullis::gateway::Clock;
@@ -263,8 +264,18 @@ async fn every_route_of_the_provider_door_is_closed_to_whoever_has_no_right_to_i
     assert!(alice.say(&room(), "I am still here").await.unwrap().answer.is_ok());
 }
 
-/// A certificate and key of the lab's authority in PEM, whose last day is in this year.
+/// A certificate and key of the lab's authority in PEM, which is good for so long.
+pub(crate) fn certificate_until(authority: &Path, domain: &str, lasts: Duration) -> String {
+    let now = Duration::from_millis(Clock::default().now().0);
+    issued(authority, domain, |wanted| wanted.not_after = rcgen::date_time_ymd(1970, 1, 1) + now + lasts)
+}
+
+/// The same, whose last day is in this year.
 fn certificate(authority: &Path, domain: &str, last_year: i32) -> String {
+    issued(authority, domain, |wanted| wanted.not_after = rcgen::date_time_ymd(last_year, 12, 31))
+}
+
+fn issued(authority: &Path, domain: &str, end: impl FnOnce(&mut CertificateParams)) -> String {
     let text = |name: &str| std::fs::read_to_string(authority.join(name)).unwrap();
     let mut of_authority = CertificateParams::default();
     of_authority.distinguished_name = DistinguishedName::new();
@@ -274,7 +285,7 @@ fn certificate(authority: &Path, domain: &str, last_year: i32) -> String {
     let key = KeyPair::generate().unwrap();
     let mut wanted = CertificateParams::new(vec![domain.to_owned()]).unwrap();
     wanted.not_before = rcgen::date_time_ymd(2020, 1, 1);
-    wanted.not_after = rcgen::date_time_ymd(last_year, 12, 31);
+    end(&mut wanted);
     wanted.use_authority_key_identifier_extension = true;
     let certificate = wanted.signed_by(&key, &issuer).unwrap().pem();
     format!("{certificate}{}", key.serialize_pem())

@@ -34,7 +34,8 @@ pub(super) struct PeerShown {
     /// Its provider domain.
     #[schema(value_type = String, example = "b.example")]
     domain: Domain,
-    /// `allowed`, `suspended` (no new business) or `blocked` (refused at the door, what it is owed waits).
+    /// `pending` (its card was taken, and nobody has let it in), `allowed`, `suspended` (no new business) or `blocked` (refused at
+    /// the door, what it is owed waits).
     state: &'static str,
     /// What gives the state: an `operator`, the `settings` of the policy bundle, or the `configuration`.
     source: &'static str,
@@ -43,6 +44,15 @@ pub(super) struct PeerShown {
     /// What was last decided about it at this door; absent for nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     decided: Option<DecidedShown>,
+    /// SHA-256 of the SubjectPublicKeyInfo of each key that its certificate may have; any key where there is none.
+    spki: Vec<String>,
+    /// When the certificate ends that it has shown last to this process, in milliseconds since the UNIX epoch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    certificate_until: Option<u64>,
+    /// Where its people are reached.
+    contacts: Vec<String>,
+    /// Hosts that hold its users' assets.
+    asset_hosts: Vec<String>,
 }
 
 /// What somebody decided about a provider.
@@ -76,6 +86,7 @@ fn name(standing: Standing) -> &'static str {
         Standing::Allowed => "allowed",
         Standing::Suspended => "suspended",
         Standing::Blocked => "blocked",
+        Standing::Pending => "pending",
     }
 }
 
@@ -88,13 +99,23 @@ impl From<Decided> for DecidedShown {
 
 impl PeerShown {
     fn of((listed, suspended_by_settings): (Listed, bool)) -> Self {
-        let Listed { domain, standing, configured, decided } = listed;
+        let Listed { domain, standing, configured, decided, known, certificate_until } = listed;
         let (state, source) = match standing {
             Standing::Allowed if suspended_by_settings => ("suspended", "settings"),
             standing if decided.is_some() => (name(standing), "operator"),
             standing => (name(standing), "configuration"),
         };
-        Self { domain, state, source, configured, decided: decided.map(DecidedShown::from) }
+        Self {
+            domain,
+            state,
+            source,
+            configured,
+            decided: decided.map(DecidedShown::from),
+            spki: known.spki,
+            certificate_until: certificate_until.map(|at| at.0),
+            contacts: known.contacts,
+            asset_hosts: known.asset_hosts,
+        }
     }
 }
 

@@ -16,6 +16,7 @@ mod keys;
 mod letters;
 mod outbox;
 mod output;
+mod peer;
 mod policy;
 mod report;
 mod room;
@@ -59,6 +60,8 @@ enum Command {
     Letters(letters::Args),
     /// List and mend what waits to be delivered to other providers.
     Outbox(outbox::Args),
+    /// Make this gateway and another provider known to each other.
+    Peer(peer::Args),
     /// Check, test and format a policy bundle, and ask why it decides as it does.
     Policy(policy::Args),
     /// List, read and decide reports of abuse.
@@ -91,6 +94,7 @@ pub fn main() -> ExitCode {
         Command::Keys(args) => keys::run(&args),
         Command::Letters(args) => letters::run(&args),
         Command::Outbox(args) => outbox::run(&args),
+        Command::Peer(args) => peer::run(&args),
         Command::Policy(args) => policy::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Room(args) => room::run(&args),

@@ -12,9 +12,11 @@ use serde::Deserialize;
 use tracing_subscriber::EnvFilter;
 
 mod error;
+mod peers;
 mod policies;
 
 pub use error::{ConfigError, Source};
+pub use peers::{Card, Peer};
 pub use policies::{Activate, Policies, PolicySource, Signer};
 
 /// Everything one gateway process needs to know before it opens a door.
@@ -33,6 +35,9 @@ pub struct Config {
     /// The providers this gateway federates with; all others are refused.
     #[serde(default)]
     pub peers: Vec<Peer>,
+    /// What other providers are told of this one, on the card that it gives them.
+    #[serde(default)]
+    pub card: Card,
     /// Where the policy bundle comes from: a folder, or more about it.
     pub policies: Policies,
     /// Key and certificate files.
@@ -145,23 +150,6 @@ fn roles() -> String {
     "roles".to_owned()
 }
 
-/// A provider we federate with.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Peer {
-    /// Its provider domain.
-    pub domain: Domain,
-    /// Where its directory is; `https://DOMAIN/.well-known/mimi-protocol-directory` when not set.
-    #[serde(default)]
-    pub directory: Option<String>,
-    /// Address that overrides DNS for its hosts, for labs.
-    #[serde(default)]
-    pub connect: Option<SocketAddr>,
-    /// SHA-256 of the SubjectPublicKeyInfo its certificate must have, in hexadecimal.
-    #[serde(default)]
-    pub spki: Option<String>,
-}
-
 /// Key material: PEM files but for the sealing keys.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -253,7 +241,7 @@ pub struct Limits {
 }
 
 /// A token bucket.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rate {
     /// How many it regains a minute, evenly.
@@ -353,7 +341,7 @@ impl Config {
             if config.peers.iter().take(number).any(|other| other.domain == peer.domain) {
                 return expected(&format!("peers.{number}.domain"), "each provider once");
             }
-            if peer.spki.as_deref().is_some_and(|spki| !is_sha256(spki)) {
+            if peer.spki.iter().any(|spki| !is_sha256(spki)) {
                 return expected(&format!("peers.{number}.spki"), "a SHA-256 in 64 hexadecimal digits");
             }
         }

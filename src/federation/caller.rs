@@ -10,7 +10,7 @@ use portcullis_core::wire::uri::Domain;
 use super::FederationError;
 use super::door::Door;
 use crate::gateway::GatewayError;
-use crate::peer::same_pin;
+use crate::peer::{CertificateEnd, has_pin};
 
 /// The leaf certificate of a connection, verified against our trust anchors.
 pub(super) struct Certificate(pub(super) Result<PeerCertificate, IdentityError>);
@@ -55,14 +55,17 @@ fn for_us(request: &HttpRequest) -> Result<ForUs, FederationError> {
 fn peer(request: &HttpRequest) -> Result<Peer, FederationError> {
     for_us(request)?;
     let Certificate(certificate) = request.conn_data().ok_or(FederationError::NoCertificate)?;
-    let certificate = certificate.as_ref().map_err(Clone::clone)?;
+    let certificate: &PeerCertificate = certificate.as_ref().map_err(Clone::clone)?;
     let domain = certificate.speaks_for(only(request, FROM)?)?;
     let door = door(request)?;
-    let pin = door.peers.list().admits(&domain).ok_or(FederationError::NotAPeer)?;
-    if pin.is_some_and(|pin| !same_pin(certificate.spki_sha256, pin)) {
+    let list = door.peers.list();
+    let pins = list.admits(&domain).ok_or(FederationError::NotAPeer)?;
+    if !has_pin(certificate.spki_sha256, &pins) {
         return Err(FederationError::NotAPeer);
     }
-    door.rate.take(&domain).map_err(GatewayError::from)?;
+    let PeerCertificate { spki_sha256, until, .. } = certificate;
+    list.note(&CertificateEnd { domain: domain.clone(), spki_sha256: *spki_sha256, until: *until });
+    door.rates.get(&domain).unwrap_or(&door.rate).take(&domain).map_err(GatewayError::from)?;
     Ok(Peer(domain))
 }
 

@@ -1,3 +1,4 @@
+use std::collections::HashMap;
 use std::time::Duration;
 
 use portcullis_core::wire::uri::Domain;
@@ -18,6 +19,8 @@ pub(super) struct Door {
     pub(super) peers: Peers,
     /// How much one peer may ask for.
     pub(super) rate: Limiter<Domain>,
+    /// The same for those that the configuration gives a limit of their own.
+    pub(super) rates: HashMap<Domain, Limiter<Domain>>,
     /// How long a caller may take over a handshake, and over the head of a request.
     pub(super) head: Duration,
     /// How long a caller may take over a body.
@@ -36,6 +39,11 @@ impl Door {
             origin,
             peers,
             rate: Limiter::new(config.limits.peer),
+            rates: config
+                .peers
+                .iter()
+                .filter_map(|peer| Some((peer.domain.clone(), Limiter::new(peer.limit?))))
+                .collect(),
             head: config.limits.head(),
             body: config.limits.body(),
         }

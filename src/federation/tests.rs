@@ -41,12 +41,13 @@ impl Lab {
         let identity = authority.identity(&["a.example", "gateway.a.example", "other.example"]);
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 1));
         let b = peer("b.example", None, nowhere);
-        let c = config::Peer { spki: Some("ab".repeat(32)), ..peer("c.example", None, nowhere) };
+        let c = config::Peer { spki: vec!["ab".repeat(32)], ..peer("c.example", None, nowhere) };
         let door = Door {
             domains: vec![domain("a.example")],
             authorities: vec!["gateway.a.example".to_owned()],
             origin: "https://a.example".to_owned(),
             peers: Peers::with(&authority.material(vec![]), &[b, c]).unwrap(),
+            rates: Default::default(),
             rate: Limiter::new(rate),
             head: Limits::default().head(),
             body: Limits::default().body(),

@@ -247,8 +247,8 @@ fn step(inner: &Inner, once: Once, user: &UserUri, change: ConsentChange) -> Res
         true => Reached::Ours,
         false => match inner.peers.list().standing(&other.domain()) {
             Some(Standing::Allowed | Standing::Suspended | Standing::Blocked) => Reached::Peer,
-            None if operation.withdraws() => Reached::Nobody,
-            None => return Err(GatewayError::NotFound),
+            Some(Standing::Pending) | None if operation.withdraws() => Reached::Nobody,
+            Some(Standing::Pending) | None => return Err(GatewayError::NotFound),
         },
     };
     let left = step.may_leave(inner);

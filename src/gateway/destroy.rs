@@ -22,9 +22,10 @@ use super::decide::{Decision, bare_facts, bare_question};
 use super::fan_out::{self, Delivery};
 use super::moderation::MOST_PENDING;
 use super::once::{Kept, Once};
+use super::places::Of;
 use super::reissue;
 use super::rooms::Hosted;
-use super::{GatewayError, Inner};
+use super::{Gateway, GatewayError, Inner};
 
 /// How often it starts over because a room moved on meanwhile.
 const ATTEMPTS: usize = 16;
@@ -47,8 +48,20 @@ struct End {
     devices: Vec<ClientUri>,
 }
 
+impl Gateway {
+    /// Destroys a room of ours with those that depend on it ([`Destroyed`]): everybody is told to go, and its name stays taken.
+    ///
+    /// # Errors
+    ///
+    /// [`GatewayError::Refused`] by policy, [`GatewayError::NotFound`] for who does not take part.
+    pub async fn destroy_room(&self, once: Once, user: UserUri, room: RoomUri) -> Result<Kept, GatewayError> {
+        let of = vec![Of::Room(room.clone()), Of::User(user.clone())];
+        self.0.blocking(of, move |inner| destroy(inner, once, &user, &room)).await
+    }
+}
+
 /// Destroys a room, when policy lets `user` do so.
-pub(super) fn destroy(inner: &Inner, once: Once, user: &UserUri, room: &RoomUri) -> Result<Kept, GatewayError> {
+fn destroy(inner: &Inner, once: Once, user: &UserUri, room: &RoomUri) -> Result<Kept, GatewayError> {
     for _ in 0..ATTEMPTS {
         let Some(decision) = decided(inner, user, room)? else {
             return inner.hide(once, room, &case("decision.destroy", room, user, inner.clock.now()));

@@ -77,12 +77,12 @@ impl Gateway {
         let work = |inner: &Arc<Inner>| {
             let now = inner.clock.now();
             inner.domains.iter().try_for_each(|domain| {
-                let last = inner.store.read(|conn| hub_keys::last(conn, domain))?.map(|last| last.starts_at);
-                let mut cached = inner.hub_keys.0.lock().unwrap_or_else(PoisonError::into_inner);
-                if cached.get(domain).is_some_and(|current| Some(current.since) != last) {
-                    cached.remove(domain);
+                // Somebody may have put another one in its place; one that does not open takes no place.
+                if let Some(last) = inner.store.read(|conn| hub_keys::last(conn, domain))?
+                    && inner.hub_key_since(domain).is_some_and(|since| since != last.starts_at)
+                {
+                    inner.use_hub_key(&last)?;
                 }
-                drop(cached);
                 inner.hub_key(domain, now).map(drop)
             })
         };
@@ -118,12 +118,22 @@ impl Inner {
                 last(domain)?.ok_or_else(|| GatewayError::internal("the key of this period is gone"))?
             }
         };
+        self.use_hub_key(&stored)
+    }
+
+    /// Since when the key in memory is used.
+    fn hub_key_since(&self, domain: &Domain) -> Option<Millis> {
+        let cached = self.hub_keys.0.lock().unwrap_or_else(PoisonError::into_inner);
+        cached.get(domain).map(|current| current.since)
+    }
+
+    fn use_hub_key(&self, stored: &StoredHubKey) -> Result<HubKey, GatewayError> {
         let current = Current {
-            key: self.unsealed(&stored)?,
+            key: self.unsealed(stored)?,
             since: stored.starts_at,
             until: stored.starts_at.plus(self.keys.hub_key_period),
         };
-        self.hub_keys.0.lock().unwrap_or_else(PoisonError::into_inner).insert(domain.clone(), current);
+        self.hub_keys.0.lock().unwrap_or_else(PoisonError::into_inner).insert(stored.domain.clone(), current);
         Ok(current.key)
     }
 

@@ -444,27 +444,6 @@ impl Gateway {
         self.0.blocking(of, move |inner| create_room::create(inner, once, &creator, &room)).await
     }
 
-    /// Answers what the next group of a room must be started with in which nobody is left ([`CreatedRoom`]).
-    ///
-    /// # Errors
-    ///
-    /// [`GatewayError::Refused`] by policy, [`GatewayError::Conflict`] while somebody is in the group,
-    /// [`GatewayError::NotFound`] for who does not take part.
-    pub async fn next_group(&self, once: Once, user: UserUri, room: RoomUri) -> Result<Kept, GatewayError> {
-        let of = vec![Of::Room(room.clone()), Of::User(user.clone())];
-        self.0.blocking(of, move |inner| next_group::ask(inner, once, &user, &room)).await
-    }
-
-    /// Destroys a room of ours with those that depend on it ([`Destroyed`]): everybody is told to go, and its name stays taken.
-    ///
-    /// # Errors
-    ///
-    /// [`GatewayError::Refused`] by policy, [`GatewayError::NotFound`] for who does not take part.
-    pub async fn destroy_room(&self, once: Once, user: UserUri, room: RoomUri) -> Result<Kept, GatewayError> {
-        let of = vec![Of::Room(room.clone()), Of::User(user.clone())];
-        self.0.blocking(of, move |inner| destroy::destroy(inner, once, &user, &room)).await
-    }
-
     /// Takes the first GroupInfo (an MLSMessage) and ratchet tree (`optional<Node> nodes<V>`) of a room.
     ///
     /// # Errors

@@ -13,18 +13,32 @@ use uuid::Uuid;
 use super::create_room::{CreatedRoom, SUITE, by_type, case};
 use super::decide::question;
 use super::once::{Kept, Once};
+use super::places::Of;
 use super::rooms::Hosted;
-use super::{Answer, GatewayError, Inner, moderation};
+use super::{Answer, Gateway, GatewayError, Inner, moderation};
+
+impl Gateway {
+    /// Answers what the next group of a room must be started with in which nobody is left ([`CreatedRoom`]).
+    ///
+    /// # Errors
+    ///
+    /// [`GatewayError::Refused`] by policy, [`GatewayError::Conflict`] while somebody is in the group,
+    /// [`GatewayError::NotFound`] for who does not take part.
+    pub async fn next_group(&self, once: Once, user: UserUri, room: RoomUri) -> Result<Kept, GatewayError> {
+        let of = vec![Of::Room(room.clone()), Of::User(user.clone())];
+        self.0.blocking(of, move |inner| ask(inner, once, &user, &room)).await
+    }
+}
 
 /// Answers what the next group of a room must be made with, to a participant that may bring in clients.
-pub(super) fn ask(inner: &Inner, once: Once, user: &UserUri, room: &RoomUri) -> Result<Kept, GatewayError> {
+fn ask(inner: &Inner, once: Once, user: &UserUri, room: &RoomUri) -> Result<Kept, GatewayError> {
     let hosted = inner.hosted(room)?;
     let now = inner.clock.now();
     let case = case("decision.group", room, user, now);
     if !hosted.state.is_listed(user) {
         return inner.hide(once, room, &case);
     }
-    if hosted.blocks(user) {
+    if hosted.effective.is_out(&hosted.state, user) {
         let decision = case.refuse("not_allowed", "room.blocked", json!({ "user": user }));
         return inner.refuse(once, room.as_str(), &decision);
     }
@@ -65,7 +79,7 @@ pub(super) fn start(
     let now = inner.clock.now();
     let case = case("decision.group", room, user, now);
     // Somebody has come back since, or this user is out.
-    if !is_left(&hosted) || hosted.blocks(user) || !hosted.state.is_listed(user) {
+    if !is_left(&hosted) || hosted.effective.is_out(&hosted.state, user) || !hosted.state.is_listed(user) {
         return Err(GatewayError::Conflict);
     }
     let expected = successor(inner, &hosted)?;

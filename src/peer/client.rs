@@ -6,6 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use actix_web::http::header::HttpDate;
 use actix_web::web::{Bytes, BytesMut};
+use portcullis_core::identity::certificate::IdentityError;
 use portcullis_core::wire::directory::{Directory, lifetime};
 use portcullis_core::wire::uri::Domain;
 use portcullis_store::standings::Standing;
@@ -20,7 +21,8 @@ use uuid::Uuid;
 use super::directory::{DIRECTORY_LIMIT_BYTES, DIRECTORY_PATH, DirectoryError, url_of};
 use super::tls::{Demand, TlsMaterial};
 use super::{
-    CONNECT_TIMEOUT, DIRECTORY_TIMEOUT, EXCHANGE_TIMEOUT, Endpoint, PeerAnswer, PeerError, PeerList, SetupError,
+    CONNECT_TIMEOUT, CertificateEnd, DIRECTORY_TIMEOUT, EXCHANGE_TIMEOUT, Endpoint, PeerAnswer, PeerError, PeerList,
+    SetupError,
 };
 use crate::config::{self, Config};
 
@@ -32,8 +34,9 @@ pub struct Peers(Arc<Inner>);
 struct Inner {
     tls: TlsMaterial,
     list: PeerList,
-    /// The peers of the configuration, and those an operator has allowed since, once they were needed.
-    known: RwLock<HashMap<Domain, Arc<Peer>>>,
+    /// The peers of the configuration, and those an operator has allowed since, once they were needed; each with what was known
+    /// of it then.
+    known: RwLock<HashMap<Domain, (config::Peer, Arc<Peer>)>>,
 }
 
 #[derive(Debug)]
@@ -75,8 +78,8 @@ impl Peers {
     ///
     /// [`SetupError`] when keys or addresses cannot be used.
     pub fn with(tls: &TlsMaterial, peers: &[config::Peer]) -> Result<Self, SetupError> {
-        let list = PeerList::new(peers.iter().map(|peer| (peer.domain.clone(), peer.spki.clone())));
-        let known = peers.iter().map(|peer| Ok((peer.domain.clone(), Arc::new(Peer::new(tls, peer)?))));
+        let list = PeerList::new(peers.iter().cloned());
+        let known = peers.iter().map(|peer| Ok((peer.domain.clone(), (peer.clone(), Arc::new(Peer::new(tls, peer)?)))));
         let known = RwLock::new(known.collect::<Result<_, SetupError>>()?);
         Ok(Self(Arc::new(Inner { tls: tls.clone(), list, known })))
     }
@@ -86,22 +89,35 @@ impl Peers {
         &self.0.list
     }
 
-    /// The client for a provider on the list. One that only an operator has allowed is found where providers are found
-    /// without a configuration: its directory is at its own name.
+    /// The client for a provider on the list. One that only an operator has allowed is found where its card says, or else where
+    /// providers are found without a configuration: its directory is at its own name.
     fn peer(&self, domain: &Domain) -> Result<Arc<Peer>, PeerError> {
         let Inner { tls, list, known } = &*self.0;
         match list.standing(domain) {
             Some(Standing::Allowed | Standing::Suspended) => {}
             Some(Standing::Blocked) => return Err(PeerError::Blocked(domain.clone())),
-            None => return Err(PeerError::UnknownPeer(domain.clone())),
+            Some(Standing::Pending) | None => return Err(PeerError::UnknownPeer(domain.clone())),
         }
-        if let Some(peer) = known.read().unwrap_or_else(PoisonError::into_inner).get(domain) {
-            return Ok(Arc::clone(peer));
+        let settings = list.known(domain);
+        let same = |held: &(config::Peer, Arc<Peer>)| (held.0 == settings).then(|| Arc::clone(&held.1));
+        if let Some(peer) = known.read().unwrap_or_else(PoisonError::into_inner).get(domain).and_then(same) {
+            return Ok(peer);
         }
-        let settings = config::Peer { domain: domain.clone(), directory: None, connect: None, spki: None };
-        let made = Peer::new(tls, &settings).map_err(|error| PeerError::Unusable(Box::new(error)))?;
+        let made = Arc::new(Peer::new(tls, &settings).map_err(|error| PeerError::Unusable(Box::new(error)))?);
         let mut known = known.write().unwrap_or_else(PoisonError::into_inner);
-        Ok(Arc::clone(known.entry(domain.clone()).or_insert_with(|| Arc::new(made))))
+        known.insert(domain.clone(), (settings, Arc::clone(&made)));
+        Ok(made)
+    }
+
+    /// When our own certificates end, and those that peers have shown last.
+    ///
+    /// # Errors
+    ///
+    /// [`IdentityError`] for one of ours that does not decode.
+    pub fn certificates(&self) -> Result<Vec<CertificateEnd>, IdentityError> {
+        let mut ends = self.0.tls.ends()?;
+        ends.extend(self.0.list.shown());
+        Ok(ends)
     }
 
     /// Posts `body` to an endpoint of the provider `to`, in the name of `own`. Fetches the directory when none is
@@ -175,7 +191,10 @@ impl Peer {
         let directory_url = Url::parse(&text).ok().filter(|url| url.scheme() == "https").ok_or_else(invalid)?;
         let name = ServerName::try_from(peer.domain.as_str().to_owned()).map_err(|_| invalid())?;
         let reader = client(tls, None, Demand::AlsoValidFor(name), peer.connect)?;
-        let demand = || peer.spki.clone().map_or(Demand::Nothing, Demand::Pinned);
+        let demand = || match peer.spki.as_slice() {
+            [] => Demand::Nothing,
+            pins => Demand::Pinned(pins.to_vec()),
+        };
         let posters = tls
             .domains()
             .map(|own| Ok((own.clone(), client(tls, Some(own), demand(), peer.connect)?)))

@@ -3,15 +3,22 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use portcullis_core::time::Millis;
 use portcullis_core::wire::uri::Domain;
 use portcullis_store::standings::{Decided, Standing};
+
+use super::{CertificateEnd, PeerCard};
+use crate::config;
 
 /// The list as this process knows it; what was decided is read from the database and put here.
 #[derive(Debug, Default)]
 pub struct PeerList {
-    /// The peers of the configuration, with the pinned key of each that has one.
-    configured: BTreeMap<Domain, Option<String>>,
+    configured: BTreeMap<Domain, config::Peer>,
     decided: RwLock<Arc<BTreeMap<Domain, Decided>>>,
+    /// What providers say of themselves whom the configuration does not name.
+    cards: RwLock<Arc<BTreeMap<Domain, PeerCard>>>,
+    /// The certificates that peers have shown last.
+    shown: RwLock<BTreeMap<Domain, CertificateEnd>>,
 }
 
 /// A provider that is on the list.
@@ -25,12 +32,49 @@ pub struct Listed {
     pub configured: bool,
     /// What an operator has decided about it.
     pub decided: Option<Decided>,
+    /// What is known of it: by the configuration, or else by its card.
+    pub known: config::Peer,
+    /// When the certificate ends that it has shown last, to this process.
+    pub certificate_until: Option<Millis>,
 }
 
 impl PeerList {
-    /// The peers of a configuration, each with its pinned key.
-    pub fn new(configured: impl IntoIterator<Item = (Domain, Option<String>)>) -> Self {
-        Self { configured: configured.into_iter().collect(), decided: RwLock::default() }
+    /// The peers of a configuration.
+    pub fn new(configured: impl IntoIterator<Item = config::Peer>) -> Self {
+        let configured = configured.into_iter().map(|peer| (peer.domain.clone(), peer)).collect();
+        Self { configured, ..Self::default() }
+    }
+
+    /// Puts the cards of providers in the place of those that were known.
+    pub fn replace_cards(&self, cards: impl IntoIterator<Item = (Domain, PeerCard)>) {
+        let cards: BTreeMap<Domain, PeerCard> = cards.into_iter().collect();
+        let mut known = self.cards.write().unwrap_or_else(PoisonError::into_inner);
+        if **known != cards {
+            *known = Arc::new(cards);
+        }
+    }
+
+    /// What is known of a provider: what the configuration says stands above its card.
+    pub fn known(&self, domain: &Domain) -> config::Peer {
+        if let Some(peer) = self.configured.get(domain) {
+            return peer.clone();
+        }
+        let cards = Arc::clone(&self.cards.read().unwrap_or_else(PoisonError::into_inner));
+        cards.get(domain).map_or_else(|| config::Peer::named(domain.clone()), |card| card.peer(domain.clone()))
+    }
+
+    /// Notes the certificate that a peer shows.
+    pub fn note(&self, end: &CertificateEnd) {
+        let same = |shown: &BTreeMap<Domain, CertificateEnd>| shown.get(&end.domain) == Some(end);
+        if !same(&self.shown.read().unwrap_or_else(PoisonError::into_inner)) {
+            let mut shown = self.shown.write().unwrap_or_else(PoisonError::into_inner);
+            shown.insert(end.domain.clone(), end.clone());
+        }
+    }
+
+    /// The certificates that peers have shown last.
+    pub fn shown(&self) -> Vec<CertificateEnd> {
+        self.shown.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
     /// Puts everything that operators have decided in the place of what was known of it. Tells whether that changes
@@ -57,12 +101,11 @@ impl PeerList {
         self.configured.contains_key(domain)
     }
 
-    /// Whether the provider may come in, and with which key: `None` for one that may not, `Some(None)` for one without
-    /// a pin.
-    pub fn admits(&self, domain: &Domain) -> Option<Option<&str>> {
+    /// Whether the provider may come in, and with which keys: `None` for one that may not, any key for one without a pin.
+    pub fn admits(&self, domain: &Domain) -> Option<Vec<String>> {
         match self.standing(domain)? {
-            Standing::Allowed | Standing::Suspended => Some(self.configured.get(domain).and_then(Option::as_deref)),
-            Standing::Blocked => None,
+            Standing::Allowed | Standing::Suspended => Some(self.known(domain).spki),
+            Standing::Blocked | Standing::Pending => None,
         }
     }
 
@@ -76,6 +119,7 @@ impl PeerList {
     /// Everybody on the list, in the order of their names.
     pub fn all(&self) -> Vec<Listed> {
         let decided = self.decided();
+        let shown = self.shown.read().unwrap_or_else(PoisonError::into_inner);
         let domains: BTreeSet<&Domain> = self.configured.keys().chain(decided.keys()).collect();
         let listed = domains.into_iter().filter_map(|domain| {
             Some(Listed {
@@ -83,6 +127,8 @@ impl PeerList {
                 standing: self.standing(domain)?,
                 configured: self.is_configured(domain),
                 decided: decided.get(domain).cloned(),
+                known: self.known(domain),
+                certificate_until: shown.get(domain).map(|end| end.until),
             })
         });
         listed.collect()
@@ -95,7 +141,6 @@ impl PeerList {
 
 #[cfg(test)]
 mod tests {
-    use portcullis_core::time::Millis;
     use uuid::Uuid;
 
     use super::*;
@@ -111,17 +156,20 @@ mod tests {
 
     #[test]
     fn what_is_decided_stands_above_the_configuration_until_it_is_decided_otherwise() {
-        let list = PeerList::new([(domain("b.example"), Some("pin".to_owned()))]);
+        let pinned = config::Peer { spki: vec!["pin".to_owned()], ..config::Peer::named(domain("b.example")) };
+        let list = PeerList::new([pinned]);
         let (b, c) = (domain("b.example"), domain("c.example"));
-        assert_eq!((list.admits(&b), list.admits(&c)), (Some(Some("pin")), None));
+        assert_eq!((list.admits(&b), list.admits(&c)), (Some(vec!["pin".to_owned()]), None));
         assert!(list.replace([decided("b.example", Standing::Blocked), decided("c.example", Standing::Allowed)]));
-        assert_eq!((list.admits(&b), list.admits(&c)), (None, Some(None)));
+        assert_eq!((list.admits(&b), list.admits(&c)), (None, Some(Vec::new())));
         assert_eq!(list.suspended(), BTreeSet::from([b.clone()]));
         assert!(list.replace([decided("b.example", Standing::Suspended)]));
-        assert_eq!((list.admits(&b), list.admits(&c)), (Some(Some("pin")), None));
+        assert_eq!((list.admits(&b), list.admits(&c)), (Some(vec!["pin".to_owned()]), None));
         assert_eq!(list.suspended(), BTreeSet::from([b.clone()]));
         assert!(!list.replace([decided("b.example", Standing::Suspended)]));
+        assert!(list.replace([decided("c.example", Standing::Pending)]));
+        assert_eq!((list.admits(&c), list.suspended().len()), (None, 1), "whoever has not been let in is not in");
         assert!(list.replace([]));
-        assert_eq!((list.admits(&b), list.suspended().len()), (Some(Some("pin")), 0));
+        assert_eq!((list.admits(&b), list.suspended().len()), (Some(vec!["pin".to_owned()]), 0));
     }
 }

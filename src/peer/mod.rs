@@ -1,6 +1,7 @@
 //! The client side of the federation: posts to other providers over mutual TLS, each of our domains with its own
 //! certificate, at the addresses that the other provider's directory names.
 
+mod card;
 mod client;
 mod directory;
 mod error;
@@ -10,12 +11,13 @@ mod tls;
 #[cfg(test)]
 pub(crate) mod testing;
 
+pub use card::{CertificateEnd, PeerCard};
 pub use client::Peers;
 pub(crate) use client::retry_after;
 pub use directory::{DIRECTORY_PATH, directory_json};
 pub use error::{PeerError, SetupError, causes};
 pub use list::{Listed, PeerList};
-pub use tls::{Identity, TlsMaterial, same_pin};
+pub use tls::{Identity, TlsMaterial, has_pin};
 
 use std::time::Duration;
 

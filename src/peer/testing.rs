@@ -80,7 +80,7 @@ pub(crate) fn http1_client(material: &TlsMaterial, own: &str, name: &str, connec
 /// `connect`.
 pub(crate) fn peer(name: &str, directory: Option<&str>, connect: SocketAddr) -> config::Peer {
     let directory = directory.map(str::to_owned).unwrap_or_else(|| format!("https://{name}{}", super::DIRECTORY_PATH));
-    config::Peer { domain: domain(name), directory: Some(directory), connect: Some(connect), spki: None }
+    config::Peer { directory: Some(directory), connect: Some(connect), ..config::Peer::named(domain(name)) }
 }
 
 /// A server with the given routes.

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use data_encoding::HEXLOWER;
-use portcullis_core::identity::certificate::spki_sha256;
+use portcullis_core::identity::certificate::{IdentityError, not_after, spki_sha256};
 use portcullis_core::wire::uri::Domain;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -15,7 +15,7 @@ use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme};
 
-use super::SetupError;
+use super::{CertificateEnd, SetupError};
 use crate::config::Keys;
 
 /// The certificate chain and key of one of our domains.
@@ -85,6 +85,24 @@ impl TlsMaterial {
         self.identities.iter().map(|identity| &identity.domain)
     }
 
+    /// The leaf certificate of each of our domains.
+    pub(super) fn leaves(&self) -> impl Iterator<Item = (&Domain, &CertificateDer<'static>)> {
+        self.identities.iter().filter_map(|identity| Some((&identity.domain, identity.certified.cert.first()?)))
+    }
+
+    /// When our certificates end.
+    ///
+    /// # Errors
+    ///
+    /// [`IdentityError`] for one that does not decode.
+    pub fn ends(&self) -> Result<Vec<CertificateEnd>, IdentityError> {
+        let ends = self.leaves().map(|(domain, leaf)| {
+            let (spki_sha256, until) = (spki_sha256(leaf)?, not_after(leaf)?);
+            Ok(CertificateEnd { domain: domain.clone(), spki_sha256, until })
+        });
+        ends.collect()
+    }
+
     /// The federation door's side: a certificate by the name the caller asks for; the caller's own certificate is
     /// verified when it shows one. That one is needed is for the door to say, since the directory is open to all.
     ///
@@ -138,10 +156,10 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, SetupError>
     }
 }
 
-/// Whether the SHA-256 of a certificate's SubjectPublicKeyInfo is `pin` (64 hexadecimal digits).
-pub fn same_pin(spki_sha256: [u8; 32], pin: &str) -> bool {
+/// Whether the SHA-256 of a certificate's SubjectPublicKeyInfo is among `pins` (64 hexadecimal digits each), or there are none.
+pub fn has_pin(spki_sha256: [u8; 32], pins: &[String]) -> bool {
     let found = HEXLOWER.encode(&spki_sha256);
-    found.eq_ignore_ascii_case(pin)
+    pins.is_empty() || pins.iter().any(|pin| found.eq_ignore_ascii_case(pin))
 }
 
 /// Chooses our certificate by the name in the caller's hello; without one, or with an unknown one, the first.
@@ -160,8 +178,8 @@ impl ResolvesServerCert for ByName {
 pub(super) enum Demand {
     /// It must also be valid for this provider domain: a directory speaks for its provider (reading D-11).
     AlsoValidFor(ServerName<'static>),
-    /// Its public key must be this one.
-    Pinned(String),
+    /// Its public key must be one of these.
+    Pinned(Vec<String>),
     /// Nothing more: the directory that named the host was the provider's own.
     Nothing,
 }
@@ -187,7 +205,7 @@ impl ServerCertVerifier for DemandingVerifier {
             Demand::AlsoValidFor(domain) => {
                 self.webpki.verify_server_cert(end_entity, intermediates, domain, ocsp_response, now)
             }
-            Demand::Pinned(pin) if !spki_sha256(end_entity).is_ok_and(|found| same_pin(found, pin)) => {
+            Demand::Pinned(pins) if !spki_sha256(end_entity).is_ok_and(|found| has_pin(found, pins)) => {
                 Err(rustls::Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure))
             }
             Demand::Pinned(_) | Demand::Nothing => Ok(verified),

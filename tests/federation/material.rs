@@ -85,7 +85,11 @@ async fn a_request_is_signed_by_the_scheme_of_any_suite_that_it_accepts() {
     bob.publish_key_packages(1).await.unwrap();
     // Suite 2 signs with ECDSA, and Alice with Ed25519.
     let only = asked(&lab, &alice, bob.user(), |it| it.acceptable_suites = vec![2]).await;
-    assert_eq!((only.status, only.clients.len()), (KeyMaterialUserCode::NoConsent, 0), "nothing that it accepts signs so");
+    assert_eq!(
+        (only.status, only.clients.len()),
+        (KeyMaterialUserCode::NoConsent, 0),
+        "nothing that it accepts signs so"
+    );
     let second = asked(&lab, &alice, bob.user(), |it| it.acceptable_suites = vec![2, 1]).await;
     assert!(matches!(second.clients[..], [ClientKeyMaterial::Success { .. }]), "{second:?}");
 }

@@ -364,6 +364,23 @@ diesel::table! {
 }
 
 diesel::table! {
+    peer_cards (domain) {
+        domain -> Text,
+        card -> Text,
+        added_by -> Text,
+        added_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    certificate_alarms (spki, ends_at) {
+        spki -> Binary,
+        ends_at -> BigInt,
+        raised_at -> BigInt,
+    }
+}
+
+diesel::table! {
     hub_keys (domain, starts_at) {
         domain -> Text,
         starts_at -> BigInt,

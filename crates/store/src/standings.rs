@@ -7,7 +7,7 @@ use portcullis_core::wire::uri::Domain;
 use uuid::Uuid;
 
 use crate::convert::{domain, millis, time, uuid};
-use crate::schema::peer_standings;
+use crate::schema::{certificate_alarms, peer_cards, peer_standings};
 use crate::{Conn, StoreError, Topic, Tx, consents, outbox};
 
 /// How we stand with another provider.
@@ -19,6 +19,8 @@ pub enum Standing {
     Suspended,
     /// It is refused at the door, and what it is owed waits.
     Blocked,
+    /// Somebody has taken its card, and nobody has let it in yet: it is refused at the door.
+    Pending,
 }
 
 impl Standing {
@@ -27,11 +29,12 @@ impl Standing {
             Self::Allowed => 0,
             Self::Suspended => 1,
             Self::Blocked => 2,
+            Self::Pending => 3,
         }
     }
 
     fn from_code(code: i32) -> Result<Self, StoreError> {
-        let all = [Self::Allowed, Self::Suspended, Self::Blocked];
+        let all = [Self::Allowed, Self::Suspended, Self::Blocked, Self::Pending];
         all.into_iter().find(|standing| standing.code() == code).ok_or(StoreError::Corrupt("standing"))
     }
 }
@@ -80,10 +83,61 @@ pub fn decide(tx: &mut Tx<'_>, decided: &Decided) -> Result<(), StoreError> {
             outbox::resume(tx, &decided.domain, decided.at)?;
             consents::resume(tx, &decided.domain, decided.at)?;
         }
-        Standing::Blocked => {}
+        Standing::Blocked | Standing::Pending => {}
     }
     tx.touch(Topic::Peers);
     Ok(())
+}
+
+/// Keeps what a provider says of itself, in the place of what it has said before.
+///
+/// # Errors
+///
+/// [`StoreError`] of the database.
+pub fn keep_card(tx: &mut Tx<'_>, of: &Domain, card: &str, by: &str, now: Millis) -> Result<(), StoreError> {
+    let values = (peer_cards::card.eq(card), peer_cards::added_by.eq(by), peer_cards::added_at.eq(time(now)?));
+    let row = (peer_cards::domain.eq(of.as_str()), values);
+    db!(tx, |c| {
+        diesel::insert_into(peer_cards::table)
+            .values(row)
+            .on_conflict(peer_cards::domain)
+            .do_update()
+            .set(values)
+            .execute(c)
+    })?;
+    tx.touch(Topic::Peers);
+    Ok(())
+}
+
+/// What providers have said of themselves, by their domains.
+///
+/// # Errors
+///
+/// [`StoreError`] of the database.
+pub fn cards(conn: &mut Conn) -> Result<Vec<(Domain, String)>, StoreError> {
+    let query = peer_cards::table.order(peer_cards::domain).select((peer_cards::domain, peer_cards::card));
+    db!(conn, |c| query.load::<(String, String)>(c))?.into_iter().map(|(of, card)| Ok((domain(&of)?, card))).collect()
+}
+
+/// Notes that the alarm was raised over a certificate that ends, and gives whether that is new: one of several replicas raises
+/// it, once for each certificate.
+///
+/// # Errors
+///
+/// [`StoreError`] of the database.
+pub fn certificate_ends(
+    tx: &mut Tx<'_>,
+    spki_sha256: &[u8; 32],
+    ends_at: Millis,
+    now: Millis,
+) -> Result<bool, StoreError> {
+    let row = (
+        certificate_alarms::spki.eq(spki_sha256.as_slice()),
+        certificate_alarms::ends_at.eq(time(ends_at)?),
+        certificate_alarms::raised_at.eq(time(now)?),
+    );
+    let insert = diesel::insert_into(certificate_alarms::table).values(row).on_conflict_do_nothing();
+    Ok(db!(tx, |c| insert.execute(c))? == 1)
 }
 
 /// Providers that nothing is sent to for now: what they are owed waits.

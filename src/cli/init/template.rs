@@ -117,7 +117,8 @@ fn identity(domain: &Domain) -> String {
 fn peers(peers: &[LabPeer]) -> String {
     let mut text = String::from(
         "# The providers this gateway federates with; all others are refused. `directory` is found by the domain when not\n\
-         # set, `connect` stands above DNS, `spki` pins the SHA-256 of the certificate's public key.\n",
+         # set, `connect` stands above DNS, `spki` pins the SHA-256 of the certificate's public key, or of\n\
+         # several while one takes the place of another; `limit` stands above `limits.peer`; `contacts` and `asset_hosts` are for people.\n",
     );
     if peers.is_empty() {
         text.push_str("# peers:\n#   - domain: b.example\n");

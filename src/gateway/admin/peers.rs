@@ -4,19 +4,26 @@
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use data_encoding::HEXLOWER;
 use portcullis_core::policy::AdminAct;
 use portcullis_core::wire::uri::Domain;
+use portcullis_store::audit::{AuditRecord, Outcome};
 use portcullis_store::standings::{self, Decided, Standing};
 use portcullis_store::{StoreError, Topic, Tx};
+use serde_json::json;
 use tokio::sync::watch as channel;
 use tokio::time::sleep;
+use uuid::Uuid;
 
 use super::{AdminError, Changed, Operator, Wish};
 use crate::gateway::{Gateway, GatewayError, Inner, Kept, Once};
-use crate::peer::{Listed, causes};
+use crate::peer::{CertificateEnd, Listed, PeerCard, causes};
 
 /// Longest wait without a sign of a change: the connection that listens for them may be lost.
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// How long before its end the alarm is raised over a certificate.
+const SOON: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// What may be changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,18 +105,34 @@ impl Gateway {
             }
             let (id, record, standing, at) = (decision.id(), decision.record, change.standing(), inner.clock.now());
             let by_settings = inner.policy.active().engine.settings_suspend(&domain);
-            let configured = inner.peers.list().is_configured(&domain);
+            let listed = Listed {
+                domain: domain.clone(),
+                standing,
+                configured: inner.peers.list().is_configured(&domain),
+                decided: None,
+                known: inner.peers.list().known(&domain),
+                certificate_until: None,
+            };
             let decided = Decided { domain: domain.clone(), standing, by, at, reason, decision: id };
             let kept = inner.store.write("admin", move |tx: &mut Tx<'_>| {
                 standings::decide(tx, &decided)?;
                 tx.stage(&record)?;
-                let listed = Listed { domain: domain.clone(), standing, configured, decided: Some(decided.clone()) };
+                let listed = Listed { decided: Some(decided.clone()), ..listed.clone() };
                 once.keep(tx, Changed { value: (listed, by_settings), decision: id })
             })?;
             refresh(inner)?;
             Ok(kept)
         });
         changed.await
+    }
+
+    /// Raises the alarm over certificates that end within thirty days, our own and those that peers have shown here.
+    ///
+    /// # Errors
+    ///
+    /// [`GatewayError`]; it is tried again.
+    pub async fn watch_certificates(&self) -> Result<(), GatewayError> {
+        self.0.blocking(Vec::new(), watch_certificates).await
     }
 
     /// Puts what operators have decided about peers in force in this process.
@@ -145,10 +168,52 @@ pub async fn watch(gateway: Gateway, mut closing: channel::Receiver<bool>) {
 /// Reads and puts in force one after the other, so that what was read first never stands last.
 fn refresh(inner: &Arc<Inner>) -> Result<(), GatewayError> {
     let _turn = inner.peers_turn.lock().unwrap_or_else(PoisonError::into_inner);
-    let decided = inner.store.read(standings::all).map_err(|error: StoreError| GatewayError::from(error))?;
+    let read = inner.store.read(|conn| Ok::<_, StoreError>((standings::all(conn)?, standings::cards(conn)?)));
+    let (decided, cards) = read?;
+    let cards = cards.into_iter().filter_map(|(domain, text)| match PeerCard::parse(&text) {
+        Ok(card) => Some((domain, card)),
+        Err(error) => {
+            tracing::warn!(%domain, error, "the card of a peer cannot be read");
+            None
+        }
+    });
+    inner.peers.list().replace_cards(cards);
     if inner.peers.list().replace(decided) {
         inner.policy.suspend(inner.peers.list().suspended());
         tracing::info!("decisions about peers are in force");
+    }
+    Ok(())
+}
+
+/// Raises the alarm over certificates that end soon, our own and those that peers have shown here; once for each.
+///
+/// # Errors
+///
+/// [`GatewayError`]; it is tried again.
+fn watch_certificates(inner: &Arc<Inner>) -> Result<(), GatewayError> {
+    let now = inner.clock.now();
+    let ends = inner.peers.certificates().map_err(GatewayError::internal)?;
+    for end in ends.into_iter().filter(|end| end.until <= now.plus(SOON)) {
+        let own = inner.is_ours(&end.domain);
+        let raised = inner.store.write("certificates", {
+            let end = end.clone();
+            move |tx: &mut Tx<'_>| {
+                let CertificateEnd { domain, spki_sha256, until } = &end;
+                if !standings::certificate_ends(tx, spki_sha256, *until, now)? {
+                    return Ok(false);
+                }
+                tx.stage(&AuditRecord {
+                    peer: (!own).then(|| domain.clone()),
+                    reason: "certificate_ends_soon".to_owned(),
+                    detail: json!({ "domain": domain, "spki": HEXLOWER.encode(spki_sha256), "until": until }),
+                    ..AuditRecord::new(Uuid::now_v7(), now, "certificate.ends", Outcome::Alarm)
+                })?;
+                Ok::<_, StoreError>(true)
+            }
+        })?;
+        if raised {
+            tracing::warn!(domain = %end.domain, until = end.until.0, "a certificate ends soon");
+        }
     }
     Ok(())
 }

@@ -3,10 +3,11 @@
 use portcullis_core::mls::{Change, Group, HandshakeError};
 use portcullis_core::policy::{DeniedCommit, Side};
 use portcullis_core::room::{self, Admission, Breach, Consequences, RoomState, Violation};
+use portcullis_core::time::Millis;
 use portcullis_core::wire::mls::MlsMessage;
 use portcullis_core::wire::uri::ClientUri;
 use portcullis_store::audit::Outcome;
-use portcullis_store::follower::Standing;
+use portcullis_store::follower::{Progress, Standing};
 use portcullis_store::restrictions::Restriction;
 use portcullis_store::rooms::{GroupState, Seen};
 use serde_json::json;
@@ -174,6 +175,9 @@ impl Plan<'_> {
         self.record("follower.ended", Outcome::Info, "no_client_of_ours_is_left", json!({}));
         self.effects.push(Effect::Lose(tracked.seen));
         self.tracked = None;
+        // Who comes to the room again may come to another group of it, which begins anew (reading D-8).
+        let start = Progress { seen_epoch: 0, taken_up: 0, taken_up_at: Millis(0), standing: self.progress.standing };
+        self.progress = start;
     }
 
     /// The hub is in this epoch, unless that is further than it can have come since something was last heard of it.

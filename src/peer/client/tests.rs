@@ -162,7 +162,7 @@ async fn a_server_whose_key_is_not_the_pinned_one_gets_nothing() {
     let authority = Authority::new();
     let (address, server) =
         serve(&authority.material(vec![authority.identity(&[A])]), provider(|_, _| HttpResponse::Ok().finish()));
-    let settings = config::Peer { spki: Some("ab".repeat(32)), ..peer(A, None, address) };
+    let settings = config::Peer { spki: vec!["ab".repeat(32)], ..peer(A, None, address) };
     let peers = Peers::with(&authority.material(vec![authority.identity(&[B])]), &[settings]).unwrap();
     let error = peers.post(&domain(B), &domain(A), update(), Bytes::new(), None).await.unwrap_err();
     assert!(matches!(&error, PeerError::Unreachable(_)), "{error:?}");

@@ -31,6 +31,8 @@ pub enum IdentityError {
 pub struct PeerCertificate {
     /// SHA-256 over the DER of its SubjectPublicKeyInfo: what a pin is compared with.
     pub spki_sha256: [u8; 32],
+    /// When it ends.
+    pub until: Millis,
     names: Vec<String>,
 }
 
@@ -47,7 +49,7 @@ impl PeerCertificate {
             GeneralName::DNSName(name) => Some((*name).to_owned()),
             _ => None,
         });
-        Ok(Self { spki_sha256: hash(&certificate), names: names.collect() })
+        Ok(Self { spki_sha256: hash(&certificate), until: end(&certificate)?, names: names.collect() })
     }
 
     /// The provider that speaks: the domain in `from`, provided the certificate has it among its dNSName subject
@@ -76,9 +78,12 @@ fn claimed(from: &str) -> Result<Domain, IdentityError> {
 ///
 /// [`IdentityError::Certificate`] for a certificate that does not decode, or ended before 1970.
 pub fn not_after(certificate_der: &[u8]) -> Result<Millis, IdentityError> {
-    let seconds = parse(certificate_der)?.validity().not_after.timestamp();
-    let seconds = u64::try_from(seconds).map_err(|_| IdentityError::Certificate)?;
-    Ok(Millis(seconds.saturating_mul(1000)))
+    end(&parse(certificate_der)?)
+}
+
+fn end(certificate: &X509Certificate<'_>) -> Result<Millis, IdentityError> {
+    let seconds = u64::try_from(certificate.validity().not_after.timestamp());
+    Ok(Millis(seconds.map_err(|_| IdentityError::Certificate)?.saturating_mul(1000)))
 }
 
 /// SHA-256 over the DER of the certificate's SubjectPublicKeyInfo: what a pin is compared with.

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use openmls::prelude::{
     BasicCredential, Capabilities, Ciphersuite, Credential, CredentialType, CredentialWithKey, ExtensionType,
-    Extensions, GroupContext, GroupId, KeyPackage, KeyPackageBuilder, Lifetime, MlsGroup, MlsGroupCreateConfig, MlsGroupJoinConfig,
-    PURE_PLAINTEXT_WIRE_FORMAT_POLICY, ProposalType, ProtocolVersion,
+    Extensions, GroupContext, GroupId, KeyPackage, KeyPackageBuilder, Lifetime, MlsGroup, MlsGroupCreateConfig,
+    MlsGroupJoinConfig, PURE_PLAINTEXT_WIRE_FORMAT_POLICY, ProposalType, ProtocolVersion,
 };
 use openmls_basic_credential::SignatureKeyPair;
 use openmls_rust_crypto::OpenMlsRustCrypto;

@@ -34,6 +34,13 @@ impl Effective {
         self.blocked.contains(user) || self.barred.contains(user)
     }
 
+    /// Whether `user` is about to be taken off the list or banned, or a moderator has ended its rights; whatever becomes of its
+    /// clients.
+    pub fn is_out(&self, room: &RoomState, user: &UserUri) -> bool {
+        let goes = |role: u32| role == UNLISTED || (role == BANNED && room.has_banned_role());
+        self.barred.contains(user) || self.pending_role(room, user).is_some_and(goes)
+    }
+
     /// Users who are listed and have proposed to leave.
     pub fn leaving(&self) -> &BTreeSet<UserUri> {
         &self.leaving

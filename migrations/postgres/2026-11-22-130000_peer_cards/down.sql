@@ -1,0 +1,2 @@
+DROP TABLE certificate_alarms;
+DROP TABLE peer_cards;

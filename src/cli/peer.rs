@@ -1,0 +1,163 @@
+//! `portcullis peer`: cards by which two providers make each other known, and the letting in of one.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::Subcommand;
+use portcullis_core::wire::uri::Domain;
+use portcullis_store::audit::{AuditRecord, Outcome};
+use portcullis_store::standings::{self, Decided, Standing};
+use portcullis_store::{Store, StoreError};
+use serde_json::json;
+use uuid::Uuid;
+
+use super::host::{Host, change, operator};
+use super::{Failure, output};
+use crate::config::Config;
+use crate::gateway::admin::worded;
+use crate::peer::{PeerCard, TlsMaterial};
+
+/// The write lane of what people decide.
+const LANE: &str = "admin";
+
+/// Arguments of `portcullis peer`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Example, on both sides:
+  portcullis peer card --config gw/gateway.yaml > a.json          # give it to the other provider
+  portcullis peer add b.json --reason 'contract 7' --config gw/gateway.yaml
+  portcullis peer confirm b.example --code 3f1c-09aa-1b2c-3d4e --reason 'read on the phone' --config gw/gateway.yaml
+
+The code is made of both cards: people read it to each other by a way that they trust, and let the other in when it is the same.")]
+pub(super) struct Args {
+    #[command(flatten)]
+    host: Host,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Print the card of this gateway.
+    Card,
+    /// Take the card of another provider, and print the code to compare. It is refused at the door until it is confirmed.
+    Add {
+        /// Its card.
+        card: PathBuf,
+        /// Why; goes into the audit log.
+        #[arg(long, value_parser = worded)]
+        reason: String,
+    },
+    /// Let a provider in whose card was taken.
+    Confirm {
+        /// One of its domains.
+        #[arg(value_parser = Domain::parse)]
+        domain: Domain,
+        /// The code that its people have read.
+        #[arg(long)]
+        code: String,
+        /// Why; goes into the audit log.
+        #[arg(long, value_parser = worded)]
+        reason: String,
+    },
+}
+
+pub(super) fn run(args: &Args) -> Result<(), Failure> {
+    let config = args.host.config()?;
+    let own = own(&config)?;
+    match &args.command {
+        Command::Card => {
+            output::line(serde_json::to_string_pretty(&own).map_err(anyhow::Error::from)?);
+            Ok(())
+        }
+        Command::Add { card, reason } => {
+            let text = std::fs::read_to_string(card).with_context(|| format!("cannot read `{}`", card.display()))?;
+            let parsed = PeerCard::parse(&text);
+            let theirs = parsed.map_err(|why| Failure::failed(format!("`{}` is no card: {why}", card.display())))?;
+            add(&args.host.open()?, &config, &own, &theirs, reason)
+        }
+        Command::Confirm { domain, code, reason } => confirm(&args.host.open()?, &own, domain, code, reason),
+    }
+}
+
+fn own(config: &Config) -> Result<PeerCard, Failure> {
+    let tls = TlsMaterial::load(&config.keys).map_err(anyhow::Error::from)?;
+    Ok(PeerCard::of(config, &tls).map_err(anyhow::Error::from)?)
+}
+
+fn add(store: &Store, config: &Config, own: &PeerCard, theirs: &PeerCard, reason: &str) -> Result<(), Failure> {
+    if let Some(domain) = theirs.domains.iter().find(|domain| config.domains.contains(domain)) {
+        return Err(Failure::failed(format!("`{domain}` is a domain of this gateway itself")));
+    }
+    let text = serde_json::to_string(theirs).map_err(anyhow::Error::from)?;
+    let configured: Vec<Domain> = config.peers.iter().map(|peer| peer.domain.clone()).collect();
+    let (domains, by, why) = (theirs.domains.clone(), operator(), reason.to_owned());
+    change(store, LANE, "", move |tx, now| {
+        let decided: Vec<Domain> = standings::all(tx)?.into_iter().map(|decided| decided.domain).collect();
+        for domain in &domains {
+            standings::keep_card(tx, domain, &text, &by, now)?;
+            let record = record("peer.card_taken", domain, &by, &why, now);
+            // Who is in, or was put out, stays so: what changes is what is known of it.
+            if !decided.contains(domain) && !configured.contains(domain) {
+                let (by, reason, decision) = (by.clone(), why.clone(), record.event);
+                let at = now;
+                let pending = Decided { domain: domain.clone(), standing: Standing::Pending, by, at, reason, decision };
+                standings::decide(tx, &pending)?;
+            }
+            tx.stage(&record)?;
+        }
+        Ok(())
+    })?;
+    for (what, values) in [("key", &theirs.spki), ("contact", &theirs.contacts), ("asset host", &theirs.asset_hosts)] {
+        values.iter().for_each(|value| output::line(format!("{what}: {value}")));
+    }
+    output::line(format!("directory: {}", theirs.directory));
+    let domains: Vec<&str> = theirs.domains.iter().map(Domain::as_str).collect();
+    output::line(format!("code for {}: {}", domains.join(", "), own.code_with(theirs)));
+    Ok(())
+}
+
+fn confirm(store: &Store, own: &PeerCard, domain: &Domain, code: &str, reason: &str) -> Result<(), Failure> {
+    let cards = store.read(standings::cards).map_err(|error: StoreError| anyhow::Error::from(error))?;
+    let card = cards.into_iter().find(|(of, _)| of == domain).map(|(_, text)| PeerCard::parse(&text));
+    let theirs = match card {
+        Some(Ok(card)) => card,
+        Some(Err(why)) => return Err(Failure::failed(format!("the card of `{domain}` cannot be read: {why}"))),
+        None => return Err(Failure::failed(format!("there is no card of `{domain}`; add it first"))),
+    };
+    if !own.code_with(&theirs).eq_ignore_ascii_case(code.trim()) {
+        let why = "that is not the code of both cards: one of them is not as it was given, or out of date";
+        return Err(Failure::failed(why));
+    }
+    let (domains, by, why) = (theirs.domains, operator(), reason.to_owned());
+    change(store, LANE, "none of its domains waits to be let in", move |tx, now| {
+        let pending = standings::all(tx)?.into_iter().filter(|decided| decided.standing == Standing::Pending);
+        let waiting: Vec<Domain> = pending.map(|decided| decided.domain).filter(|it| domains.contains(it)).collect();
+        if waiting.is_empty() {
+            return Err(StoreError::Missing);
+        }
+        for domain in waiting {
+            let record = record("peer.confirmed", &domain, &by, &why, now);
+            let (by, reason, decision) = (by.clone(), why.clone(), record.event);
+            standings::decide(tx, &Decided { domain, standing: Standing::Allowed, by, at: now, reason, decision })?;
+            tx.stage(&record)?;
+        }
+        Ok(())
+    })
+}
+
+fn record(
+    kind: &'static str,
+    domain: &Domain,
+    by: &str,
+    reason: &str,
+    now: portcullis_core::time::Millis,
+) -> AuditRecord {
+    AuditRecord {
+        actor: Some(by.to_owned()),
+        peer: Some(domain.clone()),
+        reason: reason.to_owned(),
+        detail: json!({ "domain": domain }),
+        ..AuditRecord::new(Uuid::now_v7(), now, kind, Outcome::Info)
+    }
+}
