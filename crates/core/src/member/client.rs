@@ -165,7 +165,9 @@ impl Member {
     ///
     /// As [`Self::key_packages`].
     pub fn last_resort(&mut self, lifetime: Duration) -> Result<KeyPackageBytes, MemberError> {
-        self.key_package(lifetime, KeyPackageBuilder::mark_as_last_resort)
+        // openmls marks it by an extension, which its leaf must know.
+        let known = self.capable_of(vec![ExtensionType::AppDataDictionary, ExtensionType::LastResort]);
+        self.key_package(lifetime, |builder| builder.leaf_node_capabilities(known.clone()).mark_as_last_resort())
     }
 
     fn key_package(
@@ -243,10 +245,14 @@ impl Member {
     /// What a room of MIMI requires: app_data_dictionary, AppDataUpdate, AppEphemeral and SelfRemove; and the types of
     /// credential that other members may have.
     pub(super) fn capabilities(&self) -> Capabilities {
+        self.capable_of(vec![ExtensionType::AppDataDictionary])
+    }
+
+    fn capable_of(&self, extensions: Vec<ExtensionType>) -> Capabilities {
         Capabilities::builder()
             .versions(vec![ProtocolVersion::Mls10])
             .ciphersuites(vec![self.suite])
-            .extensions(vec![ExtensionType::AppDataDictionary])
+            .extensions(extensions)
             .proposals(vec![ProposalType::AppDataUpdate, ProposalType::AppEphemeral, ProposalType::SelfRemove])
             .credentials(vec![CredentialType::Basic, CredentialType::X509])
             .build()
