@@ -30,7 +30,10 @@ async fn a_suspended_peer_does_no_new_business_until_it_is_allowed_again() {
     let peers = ops.get("peers").await.good().body;
     assert_eq!(
         peers["items"],
-        json!([{ "domain": "b.example", "state": "allowed", "source": "configuration", "configured": true }])
+        json!([{
+            "domain": "b.example", "state": "allowed", "source": "configuration", "configured": true,
+            "spki": [], "contacts": [], "asset_hosts": [],
+        }])
     );
 
     let suspended = ops.decide("b.example", "suspend").await.good();

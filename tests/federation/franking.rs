@@ -64,7 +64,7 @@ async fn a_gateway_that_cannot_open_its_hub_keys_does_not_start() {
     std::fs::write(&file, format!("{}=", "A".repeat(43))).unwrap();
     a.start();
     assert!(!a.ended().await.success());
-    assert!(a.log().contains("sealed bytes do not open"), "{}", a.log());
+    assert!(a.log().contains("cannot open the keys that the database is sealed under"), "{}", a.log());
     std::fs::write(&file, good).unwrap();
     a.restart().await;
     assert_eq!(a.database().number("SELECT count(*) FROM hub_keys"), 1);
