@@ -4,21 +4,21 @@
 use std::sync::Arc;
 
 use portcullis_core::mls::{Effect, external_proposal};
-use portcullis_core::policy::{Question, Side};
+use portcullis_core::policy::{Question, RoomFacts, Side};
 use portcullis_core::room::Actor;
 use portcullis_core::time::Millis;
 use portcullis_core::wire::components::Capability;
-use portcullis_core::wire::uri::{ClientUri, RoomUri, UserUri};
+use portcullis_core::wire::uri::{ClientUri, Domain, RoomUri, UserUri};
 use portcullis_store::audit::{AuditRecord, Outcome};
 use portcullis_store::restrictions;
-use portcullis_store::rooms::{RoomStatus, Seen};
+use portcullis_store::rooms::{RoomHead, RoomStatus, Seen};
 use portcullis_store::streams::{self, StreamItem};
 use portcullis_store::{StoreError, Tx, rooms, ties};
 use serde_json::json;
 use uuid::Uuid;
 
 use super::create_room::case;
-use super::decide::{Decision, bare_facts, bare_question};
+use super::decide::{Case, Decision, bare_facts, bare_question};
 use super::fan_out::{self, Delivery};
 use super::moderation::MOST_PENDING;
 use super::once::{Kept, Once};
@@ -40,6 +40,12 @@ pub struct Destroyed {
     pub decision: Uuid,
 }
 
+/// A room that can be destroyed, as it was when that was decided.
+enum Found {
+    Active(Arc<Hosted>),
+    Waiting { head: Box<RoomHead>, facts: Box<RoomFacts> },
+}
+
 /// What becomes of one room.
 struct End {
     room: RoomUri,
@@ -53,7 +59,8 @@ impl Gateway {
     ///
     /// # Errors
     ///
-    /// [`GatewayError::Refused`] by policy, [`GatewayError::NotFound`] for who does not take part.
+    /// [`GatewayError::Refused`] by policy, for the room or for one that depends on it; [`GatewayError::NotFound`] for who does
+    /// not take part.
     pub async fn destroy_room(&self, once: Once, user: UserUri, room: RoomUri) -> Result<Kept, GatewayError> {
         let of = vec![Of::Room(room.clone()), Of::User(user.clone())];
         self.0.blocking(of, move |inner| destroy(inner, once, &user, &room)).await
@@ -63,90 +70,128 @@ impl Gateway {
 /// Destroys a room, when policy lets `user` do so.
 fn destroy(inner: &Inner, once: Once, user: &UserUri, room: &RoomUri) -> Result<Kept, GatewayError> {
     for _ in 0..ATTEMPTS {
-        let Some(decision) = decided(inner, user, room)? else {
-            return inner.hide(once, room, &case("decision.destroy", room, user, inner.clock.now()));
+        let case = case("decision.destroy", room, user, inner.clock.now());
+        let found = match Found::find(inner, room)? {
+            Some(found) if found.concerns(user) => found,
+            Some(_) | None => return inner.hide(once, room, &case),
         };
+        // Looked for after the room: whatever comes to depend on it from then on moves it, and this starts over.
+        let mut dependents = Vec::new();
+        for dependent in inner.store.read(|conn| ties::dependents(conn, room))? {
+            dependents.extend(Found::find(inner, &dependent)?);
+        }
+        let decision = decided(inner, &case, user, &found, &dependents);
         if !decision.allow {
             return inner.refuse(once, room.as_str(), &decision);
         }
-        let dependents = inner.store.read(|conn| ties::dependents(conn, room))?;
-        let mut ends = Vec::new();
-        for room in dependents.iter().chain([room]) {
-            ends.extend(End::of(inner, room)?);
-        }
-        match write(inner, once, room, decision, ends) {
-            Err(StoreError::EpochMoved { .. }) => {
-                dependents.iter().chain([room]).for_each(|room| inner.rooms.forget(room));
-            }
-            written => {
-                dependents.iter().chain([room]).for_each(|room| inner.rooms.forget(room));
-                return Ok(written?);
-            }
+        // The parent first, as everybody takes hold of it before what depends on it.
+        let all = || std::iter::once(&found).chain(&dependents);
+        let ends = all().map(|found| End::of(inner, found)).collect::<Result<Vec<_>, GatewayError>>()?;
+        let written = write(inner, once, room, decision, ends);
+        all().for_each(|found| inner.rooms.forget(found.room()));
+        match written {
+            Err(StoreError::EpochMoved { .. }) => {}
+            written => return Ok(written?),
         }
     }
     Err(GatewayError::busy("the room changes faster than it can be destroyed"))
 }
 
-/// Whether `user` may; `None` for who has nothing to do with the room. A room without a group its creator may give up.
-fn decided(inner: &Inner, user: &UserUri, room: &RoomUri) -> Result<Option<Decision>, GatewayError> {
-    let now = inner.clock.now();
-    let case = case("decision.destroy", room, user, now);
+/// Whether `user` may: the room and all that end with it are asked about, for each may be held by what is imposed on it alone.
+fn decided(inner: &Inner, case: &Case<'_>, user: &UserUri, found: &Found, dependents: &[Found]) -> Decision {
     let (actor, source) = (Actor::User(user.clone()), user.domain());
+    if let Found::Active(hosted) = found
+        && hosted.blocks(user)
+    {
+        return case.refuse("not_allowed", "room.blocked", json!({ "user": user }));
+    }
+    let about = |found| question(found, user, &actor, &source, case.now);
+    // A room without a group its creator may give up.
+    let of_itself = Question { alternative_granted: matches!(found, Found::Waiting { .. }), ..about(found) };
+    // Who may destroy the parent needs no role in what depends on it.
+    let of_dependents = dependents.iter().map(|found| Question { alternative_granted: true, ..about(found) });
+    let questions: Vec<Question<'_>> = std::iter::once(of_itself).chain(of_dependents).collect();
+    let decision = case.decide(&inner.policy.active(), &questions);
+    // A role that is about to be taken away gives no right any more (reading D-51).
+    if let Found::Active(hosted) = found
+        && decision.allow
+        && !hosted.effective.holds(&hosted.state, user, Capability::DESTROY_ROOM)
+    {
+        return case.refuse("not_allowed", "room.demoted", json!({ "user": user }));
+    }
+    decision
+}
+
+/// The question whether one room may be destroyed.
+fn question<'a>(found: &'a Found, user: &UserUri, actor: &'a Actor, source: &'a Domain, now: Millis) -> Question<'a> {
     let capability = (Capability::DESTROY_ROOM, None);
-    let active = inner.policy.active();
-    let Some(head) = inner.store.read(|conn| rooms::head(conn, room))? else { return Ok(None) };
-    match head.status {
-        RoomStatus::Waiting if head.creator == *user => {
-            let imposed = inner.store.read(|conn| restrictions::restrictions(conn, room))?;
-            let facts = bare_facts(room, Side::Hub, &imposed);
-            let question =
-                Question { alternative_granted: true, ..bare_question(&facts, &actor, capability, &source, now) };
-            Ok(Some(case.decide(&active, &[question])))
-        }
-        RoomStatus::Active => {
-            let hosted = inner.hosted(room)?;
-            if !hosted.state.is_listed(user) {
-                return Ok(None);
-            }
-            if hosted.blocks(user) {
-                return Ok(Some(case.refuse("not_allowed", "room.blocked", json!({ "user": user }))));
-            }
+    match found {
+        Found::Waiting { facts, .. } => bare_question(facts, actor, capability, source, now),
+        Found::Active(hosted) => {
             let role = hosted.state.role_of(user);
-            let question = Question {
+            Question {
                 from_role: role,
                 to_role: role,
                 transition_authorized: true,
                 suite: hosted.view().suite,
                 epoch: hosted.view().epoch,
-                ..bare_question(&hosted.facts, &actor, capability, &source, now)
-            };
-            let decision = case.decide(&active, &[question]);
-            // A role that is about to be taken away gives no right any more (reading D-51).
-            if decision.allow && !hosted.effective.holds(&hosted.state, user, Capability::DESTROY_ROOM) {
-                return Ok(Some(case.refuse("not_allowed", "room.demoted", json!({ "user": user }))));
+                ..bare_question(&hosted.facts, actor, capability, source, now)
             }
-            Ok(Some(decision))
         }
-        RoomStatus::Waiting | RoomStatus::Followed | RoomStatus::Lost | RoomStatus::Destroyed => Ok(None),
+    }
+}
+
+impl Found {
+    /// `None` for a room that is no more, or is not ours.
+    fn find(inner: &Inner, room: &RoomUri) -> Result<Option<Self>, GatewayError> {
+        // What is imposed is read after the version, so that what is imposed later moves it.
+        let read = inner.store.read(|conn| {
+            let Some(head) = rooms::head(conn, room)? else { return Ok(None) };
+            Ok::<_, StoreError>(Some((head, restrictions::restrictions(conn, room)?)))
+        });
+        let Some((head, imposed)) = read? else { return Ok(None) };
+        match head.status {
+            RoomStatus::Active => match inner.hosted(room) {
+                Ok(hosted) => Ok(Some(Self::Active(hosted))),
+                Err(GatewayError::NotFound) => Ok(None),
+                Err(error) => Err(error),
+            },
+            RoomStatus::Waiting => {
+                let facts = Box::new(bare_facts(room, Side::Hub, &imposed));
+                Ok(Some(Self::Waiting { head: Box::new(head), facts }))
+            }
+            RoomStatus::Followed | RoomStatus::Lost | RoomStatus::Destroyed => Ok(None),
+        }
+    }
+
+    fn room(&self) -> &RoomUri {
+        match self {
+            Self::Active(hosted) => &hosted.room,
+            Self::Waiting { head, .. } => &head.room,
+        }
+    }
+
+    /// Whether there is such a room for `user`; one without a group there is for its creator alone.
+    fn concerns(&self, user: &UserUri) -> bool {
+        match self {
+            Self::Active(hosted) => hosted.state.is_listed(user),
+            Self::Waiting { head, .. } => head.creator == *user,
+        }
     }
 }
 
 impl End {
-    /// `None` for a room that is no more.
-    fn of(inner: &Inner, room: &RoomUri) -> Result<Option<Self>, GatewayError> {
-        let Some(head) = inner.store.read(|conn| rooms::head(conn, room))? else { return Ok(None) };
-        match head.status {
-            RoomStatus::Active => {
-                let hosted = inner.hosted(room)?;
+    fn of(inner: &Inner, found: &Found) -> Result<Self, GatewayError> {
+        match found {
+            Found::Active(hosted) => {
                 let own = |client: &&ClientUri| inner.is_ours(&client.domain());
                 let devices = hosted.view().leaves.iter().map(|leaf| &leaf.client).filter(own).cloned().collect();
-                let deliveries = farewell(inner, &hosted)?;
-                Ok(Some(Self { room: room.clone(), seen: hosted.seen, deliveries, devices }))
+                let deliveries = farewell(inner, hosted)?;
+                Ok(Self { room: hosted.room.clone(), seen: hosted.seen, deliveries, devices })
             }
-            RoomStatus::Waiting => {
-                Ok(Some(Self { room: room.clone(), seen: head.seen(), deliveries: Vec::new(), devices: Vec::new() }))
+            Found::Waiting { head, .. } => {
+                Ok(Self { room: head.room.clone(), seen: head.seen(), deliveries: Vec::new(), devices: Vec::new() })
             }
-            RoomStatus::Followed | RoomStatus::Lost | RoomStatus::Destroyed => Ok(None),
         }
     }
 

@@ -67,16 +67,22 @@ impl Ties {
         Ok(Ok(Self { parent, fixed, out, grounds }))
     }
 
-    /// Writes it, in the transaction of the change.
+    /// Holds the parent as it was seen, in the transaction of the change and before the room itself is touched: who changes the
+    /// parent goes on to its dependent rooms, and two who met each other halfway would wait for each other.
     ///
     /// # Errors
     ///
-    /// [`StoreError::EpochMoved`] when the parent has moved on, [`StoreError::Exists`] when the users have got another fixed
-    /// room meanwhile.
+    /// [`StoreError::EpochMoved`] when the parent has moved on, [`StoreError::NoRoom`] when there is none.
+    pub(super) fn hold(&self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
+        self.parent.as_ref().map_or(Ok(()), |(parent, seen)| ties::hold(tx, parent, *seen))
+    }
+
+    /// Writes it, in the transaction of the change, after [`Self::hold`].
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Exists`] when the users have got another fixed room meanwhile.
     pub(super) fn write(&self, tx: &mut Tx<'_>, room: &RoomUri, now: Millis) -> Result<(), StoreError> {
-        if let Some((parent, seen)) = &self.parent {
-            ties::hold(tx, parent, *seen)?;
-        }
         if let Some(members) = &self.fixed {
             ties::fix(tx, room, members.as_ref())?;
         }

@@ -172,6 +172,7 @@ impl Update<'_> {
         let moved = Moved::between(&change.before.leaves, &change.after.leaves);
         let effect = move |tx: &mut Tx<'_>| {
             newcomers.hold(tx)?;
+            ties.hold(tx)?;
             let accepted_at = rooms::advance_epoch(tx, &room, seen, &next, now)?;
             if let Some(ticket) = &ticket {
                 admission::spend(tx, ticket)?;
@@ -250,6 +251,7 @@ impl Update<'_> {
         let effect = move |tx: &mut Tx<'_>| {
             newcomers.see(tx, now)?;
             newcomers.hold(tx)?;
+            ties.hold(tx)?;
             let accepted_at = rooms::accept_proposals(tx, &room, seen, now)?;
             for proposal in &accepted {
                 proposals::add(tx, &room, seen.epoch, &PendingProposal { accepted_at, ..proposal.clone() })?;

@@ -242,6 +242,30 @@ async fn a_room_that_is_destroyed_is_over_for_everybody_and_takes_its_dependents
 }
 
 #[tokio::test]
+async fn a_room_is_not_destroyed_while_one_that_depends_on_it_is_held() {
+    let lab = Lab::open(&TWO).await;
+    let (mut alice, _bob) = lab.alice_and_bob().await;
+    let a = lab.gateway("a.example");
+    // One with a group, and one that waits for it.
+    assert_accepted(&alice.found_room(&dependent("board", &room())).await.unwrap());
+    a.client(alice.user()).create_room(&dependent("jury", &room())).await.unwrap();
+    for held in ["board", "jury"] {
+        a.operated(&["room", "freeze", named(held).as_str(), "--reason", "CASE-7"]);
+        // The kind of a legal hold.
+        a.database()
+            .sql("UPDATE room_restrictions SET kind = 1 WHERE kind = 0; UPDATE rooms SET version = version + 1");
+        assert_eq!(refusal(alice.destroy_room(&room()).await.unwrap()), "not_allowed", "{held}");
+        a.database().sql("DELETE FROM room_restrictions; UPDATE rooms SET version = version + 1");
+    }
+    lab.quiet().await;
+    let denied = a.database().entries().into_iter().filter(|entry| entry.record.reason == "LEGAL_HOLD");
+    assert_eq!(denied.filter(|entry| entry.record.room == Some(room())).count(), 2);
+    assert_eq!(a.database().number("SELECT count(*) FROM rooms WHERE status = 4"), 0);
+    assert_accepted(&alice.destroy_room(&room()).await.unwrap());
+    assert_eq!(a.database().number("SELECT count(*) FROM rooms WHERE status = 4"), 3);
+}
+
+#[tokio::test]
 async fn a_room_takes_as_many_clients_users_and_devices_as_its_policy_says() {
     let mut lab = Lab::new(&TWO);
     let policies = lab.gateway("a.example").folder.join("policies/templates/strict.yaml");

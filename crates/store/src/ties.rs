@@ -10,7 +10,7 @@ use portcullis_core::wire::uri::{GroupUri, RoomUri, UserUri};
 use crate::convert::{group, room as room_uri, time, to_db, user};
 use crate::leaves::{self, Whose};
 use crate::restrictions::{self, Grounds, Place, Restriction};
-use crate::rooms::{GroupState, RoomStatus, Seen, as_seen, forget_group, keep_state, moved, status_code};
+use crate::rooms::{GroupState, RoomStatus, Seen, as_seen, disturb, forget_group, keep_state, moved, status_code};
 use crate::schema::{fixed_rooms, next_groups, room_leaves, room_parents, room_restrictions, rooms};
 use crate::{Conn, StoreError, Tx};
 
@@ -71,12 +71,14 @@ pub fn dependents(conn: &mut Conn, parent: &RoomUri) -> Result<Vec<RoomUri>, Sto
     db!(conn, |c| query.load::<String>(c))?.iter().map(|room| room_uri(room)).collect()
 }
 
-/// Has a new room depend on `parent`.
+/// Has a new room depend on `parent`, which moves the parent's version: who is about to destroy that looks again for what depends
+/// on it.
 ///
 /// # Errors
 ///
-/// [`StoreError`] of the database.
+/// [`StoreError::NoRoom`] when there is no such parent.
 pub fn depend(tx: &mut Tx<'_>, room: &RoomUri, parent: &RoomUri) -> Result<(), StoreError> {
+    disturb(tx, parent)?;
     let row = (room_parents::room.eq(room.as_str()), room_parents::parent.eq(parent.as_str()));
     db!(tx, |c| diesel::insert_into(room_parents::table).values(row).execute(c))?;
     Ok(())

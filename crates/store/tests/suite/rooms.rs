@@ -2,7 +2,7 @@ use portcullis_core::time::Millis;
 use portcullis_store::proposals::{self, PendingProposal};
 use portcullis_store::restrictions::{Grounds, Place, Restriction, impose, lift, restrictions};
 use portcullis_store::rooms::{self, RoomStatus, Seen};
-use portcullis_store::{StoreError, events};
+use portcullis_store::{StoreError, events, ties};
 use uuid::Uuid;
 
 use crate::harness::*;
@@ -176,6 +176,17 @@ on_both! {
         }
         let kept = store.read(|conn| rooms::states(conn, &room)).unwrap();
         assert_eq!(kept.iter().map(|state| state.epoch).collect::<Vec<_>>(), [4, 3]);
+    }
+
+    fn a_room_that_something_comes_to_depend_on_is_not_destroyed_as_it_was_before(db) {
+        let store = db.open();
+        let ((parent, seen), (room, _)) = (active_room(&store, "clubhouse"), active_room(&store, "board"));
+        let (below, above) = (room.clone(), parent.clone());
+        store.write("x", move |tx| ties::depend(tx, &below, &above)).unwrap();
+        let gone = parent.clone();
+        let destroyed = store.write("x", move |tx| ties::destroy(tx, &gone, seen, NOW));
+        assert!(matches!(destroyed, Err(StoreError::EpochMoved { .. })), "{destroyed:?}");
+        assert_eq!(store.read(|conn| ties::dependents(conn, &parent)).unwrap(), [room]);
     }
 
     fn an_epoch_that_does_not_fit_is_refused_and_not_bent(db) {
