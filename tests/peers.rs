@@ -34,9 +34,10 @@ async fn a_peer_is_pending_from_its_card_on_until_both_have_read_the_same_code()
     let taken = a.operated(&["peer", "add", &file("b.json"), "--reason", "contract 7"]);
     assert!(taken.contains("mailto:abuse@b.example") && taken.contains(&pin(b)), "{taken}");
     let code = taken.lines().last().unwrap().rsplit(": ").next().unwrap().to_owned();
-    // The other side, which knows it by its configuration, reads the same.
-    let there = b.operated(&["peer", "add", &file("a.json"), "--reason", "contract 7"]);
-    assert!(there.trim_end().ends_with(&code), "{there}");
+    // The other side, which knows it by its configuration, reads the same before the card counts.
+    let there = b.operate(&["peer", "add", &file("a.json"), "--reason", "contract 7"]);
+    assert!(!there.status.success() && String::from_utf8(there.stdout).unwrap().trim_end().ends_with(&code));
+    b.operated(&["peer", "add", &file("a.json"), "--code", &code, "--reason", "contract 7"]);
     let own = a.operate(&["peer", "add", &file("a.json"), "--reason", "x"]);
     assert!(!own.status.success(), "nobody adds itself");
 
@@ -58,12 +59,26 @@ async fn a_peer_is_pending_from_its_card_on_until_both_have_read_the_same_code()
     eventually("the peer is let in", async || (knock().await.unwrap_err().status() == Some(400)).then_some(())).await;
     assert_eq!(ops.get("peers/b.example").await.body["state"], "allowed");
     assert!(!a.operate(&["peer", "confirm", "b.example", "--code", &code, "--reason", "x"]).status.success());
+    // Of who is in, a card with another key is taken from nobody who has not compared the code.
+    let forged = cards[1].1.replace(&pin(b), &"cd".repeat(32));
+    let file = a.folder.join("forged.json").display().to_string();
+    std::fs::write(&file, forged).unwrap();
+    for given in [&[][..], &["--code", &code]] {
+        let refused = a.operate(&[&["peer", "add", &file, "--reason", "x"], given].concat());
+        assert!(!refused.status.success(), "{given:?}");
+    }
+    assert_eq!(ops.get("peers/b.example").await.body["spki"], json!([pin(b)]));
     lab.quiet().await;
     let said: Vec<String> =
         lab.gateway("a.example").database().entries().into_iter().map(|it| it.record.kind).collect();
     for kind in ["peer.card_taken", "peer.confirmed"] {
         assert_eq!(said.iter().filter(|said| *said == kind).count(), 1, "{kind}");
     }
+    // And one that cannot be read unpins nobody: its provider is refused.
+    let (a, b) = (lab.gateway("a.example"), lab.gateway("b.example"));
+    let knock = || b.post("a.example", portcullis::peer::Endpoint::GroupInfo(room()), b"no request".to_vec());
+    a.database().sql("UPDATE peer_cards SET card = '{}'");
+    eventually("it is refused", async || (knock().await.unwrap_err().status() == Some(403)).then_some(())).await;
 }
 
 #[tokio::test]

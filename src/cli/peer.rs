@@ -1,5 +1,6 @@
 //! `portcullis peer`: cards by which two providers make each other known, and the letting in of one.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
@@ -44,6 +45,9 @@ enum Command {
     Add {
         /// Its card.
         card: PathBuf,
+        /// The code that its people have read; needed where one of its domains is not new, for the card counts at once there.
+        #[arg(long)]
+        code: Option<String>,
         /// Why; goes into the audit log.
         #[arg(long, value_parser = worded)]
         reason: String,
@@ -70,11 +74,11 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
             output::line(serde_json::to_string_pretty(&own).map_err(anyhow::Error::from)?);
             Ok(())
         }
-        Command::Add { card, reason } => {
+        Command::Add { card, code, reason } => {
             let text = std::fs::read_to_string(card).with_context(|| format!("cannot read `{}`", card.display()))?;
             let parsed = PeerCard::parse(&text);
             let theirs = parsed.map_err(|why| Failure::failed(format!("`{}` is no card: {why}", card.display())))?;
-            add(&args.host.open()?, &config, &own, &theirs, reason)
+            add(&args.host.open()?, &config, (&own, &theirs), code.as_deref(), reason)
         }
         Command::Confirm { domain, code, reason } => confirm(&args.host.open()?, &own, domain, code, reason),
     }
@@ -85,20 +89,39 @@ fn own(config: &Config) -> Result<PeerCard, Failure> {
     Ok(PeerCard::of(config, &tls).map_err(anyhow::Error::from)?)
 }
 
-fn add(store: &Store, config: &Config, own: &PeerCard, theirs: &PeerCard, reason: &str) -> Result<(), Failure> {
+fn add(
+    store: &Store,
+    config: &Config,
+    (own, theirs): (&PeerCard, &PeerCard),
+    code: Option<&str>,
+    reason: &str,
+) -> Result<(), Failure> {
     if let Some(domain) = theirs.domains.iter().find(|domain| config.domains.contains(domain)) {
         return Err(Failure::failed(format!("`{domain}` is a domain of this gateway itself")));
     }
+    code.map_or(Ok(()), |code| compare(own, theirs, code))?;
+    let compared = code.is_some();
     let text = serde_json::to_string(theirs).map_err(anyhow::Error::from)?;
     let configured: Vec<Domain> = config.peers.iter().map(|peer| peer.domain.clone()).collect();
     let (domains, by, why) = (theirs.domains.clone(), operator(), reason.to_owned());
-    change(store, LANE, "", move |tx, now| {
-        let decided: Vec<Domain> = standings::all(tx)?.into_iter().map(|decided| decided.domain).collect();
+    let known = change(store, LANE, "", move |tx, now| {
+        let decided: BTreeMap<Domain, Standing> =
+            standings::all(tx)?.into_iter().map(|decided| (decided.domain, decided.standing)).collect();
+        let is_new = |domain: &&Domain| match decided.get(*domain) {
+            Some(standing) => *standing == Standing::Pending,
+            None => !configured.contains(domain),
+        };
+        let known = domains.iter().find(|domain| !is_new(domain));
+        if let Some(known) = known
+            && !compared
+        {
+            return Ok(Some(known.clone()));
+        }
         for domain in &domains {
             standings::keep_card(tx, domain, &text, &by, now)?;
             let record = record("peer.card_taken", domain, &by, &why, now);
             // Who is in, or was put out, stays so: what changes is what is known of it.
-            if !decided.contains(domain) && !configured.contains(domain) {
+            if is_new(&domain) && !decided.contains_key(domain) {
                 let (by, reason, decision) = (by.clone(), why.clone(), record.event);
                 let at = now;
                 let pending = Decided { domain: domain.clone(), standing: Standing::Pending, by, at, reason, decision };
@@ -106,7 +129,7 @@ fn add(store: &Store, config: &Config, own: &PeerCard, theirs: &PeerCard, reason
             }
             tx.stage(&record)?;
         }
-        Ok(())
+        Ok(None)
     })?;
     for (what, values) in [("key", &theirs.spki), ("contact", &theirs.contacts), ("asset host", &theirs.asset_hosts)] {
         values.iter().for_each(|value| output::line(format!("{what}: {value}")));
@@ -114,25 +137,39 @@ fn add(store: &Store, config: &Config, own: &PeerCard, theirs: &PeerCard, reason
     output::line(format!("directory: {}", theirs.directory));
     let domains: Vec<&str> = theirs.domains.iter().map(Domain::as_str).collect();
     output::line(format!("code for {}: {}", domains.join(", "), own.code_with(theirs)));
-    Ok(())
+    match known {
+        None => Ok(()),
+        Some(domain) => Err(Failure::failed(format!(
+            "`{domain}` is known already, so that the card would count at once: it was not taken; compare the code with its \
+             people first, and give the one that they read with `--code`"
+        ))),
+    }
+}
+
+/// Whether the code is the one of both cards.
+fn compare(own: &PeerCard, theirs: &PeerCard, code: &str) -> Result<(), Failure> {
+    if own.code_with(theirs).eq_ignore_ascii_case(code.trim()) {
+        return Ok(());
+    }
+    Err(Failure::failed("that is not the code of both cards: one of them is not as it was given, or out of date"))
 }
 
 fn confirm(store: &Store, own: &PeerCard, domain: &Domain, code: &str, reason: &str) -> Result<(), Failure> {
     let cards = store.read(standings::cards).map_err(|error: StoreError| anyhow::Error::from(error))?;
-    let card = cards.into_iter().find(|(of, _)| of == domain).map(|(_, text)| PeerCard::parse(&text));
-    let theirs = match card {
-        Some(Ok(card)) => card,
-        Some(Err(why)) => return Err(Failure::failed(format!("the card of `{domain}` cannot be read: {why}"))),
-        None => return Err(Failure::failed(format!("there is no card of `{domain}`; add it first"))),
+    let Some((_, text)) = cards.into_iter().find(|(of, _)| of == domain) else {
+        return Err(Failure::failed(format!("there is no card of `{domain}`; add it first")));
     };
-    if !own.code_with(&theirs).eq_ignore_ascii_case(code.trim()) {
-        let why = "that is not the code of both cards: one of them is not as it was given, or out of date";
-        return Err(Failure::failed(why));
-    }
+    let theirs = PeerCard::parse(&text)
+        .map_err(|why| Failure::failed(format!("the card of `{domain}` cannot be read: {why}")))?;
+    compare(own, &theirs, code)?;
     let (domains, by, why) = (theirs.domains, operator(), reason.to_owned());
     change(store, LANE, "none of its domains waits to be let in", move |tx, now| {
         let pending = standings::all(tx)?.into_iter().filter(|decided| decided.standing == Standing::Pending);
-        let waiting: Vec<Domain> = pending.map(|decided| decided.domain).filter(|it| domains.contains(it)).collect();
+        let mut waiting: Vec<Domain> =
+            pending.map(|decided| decided.domain).filter(|it| domains.contains(it)).collect();
+        // Of which another card was taken since, nobody has compared the code.
+        let cards = standings::cards(tx)?;
+        waiting.retain(|it| cards.iter().any(|(of, kept)| of == it && *kept == text));
         if waiting.is_empty() {
             return Err(StoreError::Missing);
         }

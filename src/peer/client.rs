@@ -98,7 +98,7 @@ impl Peers {
             Some(Standing::Blocked) => return Err(PeerError::Blocked(domain.clone())),
             Some(Standing::Pending) | None => return Err(PeerError::UnknownPeer(domain.clone())),
         }
-        let settings = list.known(domain);
+        let settings = list.known(domain).ok_or_else(|| PeerError::UnreadableCard(domain.clone()))?;
         let same = |held: &(config::Peer, Arc<Peer>)| (held.0 == settings).then(|| Arc::clone(&held.1));
         if let Some(peer) = known.read().unwrap_or_else(PoisonError::into_inner).get(domain).and_then(same) {
             return Ok(peer);

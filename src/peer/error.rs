@@ -14,6 +14,9 @@ pub enum PeerError {
     /// An operator has blocked this provider. Trying again may help once it is allowed again.
     #[error("`{0}` is blocked")]
     Blocked(Domain),
+    /// Nobody knows which keys are this provider's. Trying again may help once its card was taken again.
+    #[error("the card of `{0}` cannot be read")]
+    UnreadableCard(Domain),
     /// No client for this provider can be made.
     #[error("nothing can be sent to this provider")]
     Unusable(#[source] Box<SetupError>),
@@ -55,9 +58,12 @@ impl PeerError {
     /// Whether the same request may be answered later (reading D-14).
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Blocked(_) | Self::Unreachable(_) | Self::TimedOut | Self::Directory(_) | Self::Transient { .. } => {
-                true
-            }
+            Self::Blocked(_)
+            | Self::UnreadableCard(_)
+            | Self::Unreachable(_)
+            | Self::TimedOut
+            | Self::Directory(_)
+            | Self::Transient { .. } => true,
             Self::UnknownPeer(_)
             | Self::Unusable(_)
             | Self::UnknownOwn(_)
@@ -74,6 +80,7 @@ impl PeerError {
             }
             Self::UnknownPeer(_)
             | Self::Blocked(_)
+            | Self::UnreadableCard(_)
             | Self::Unusable(_)
             | Self::UnknownOwn(_)
             | Self::Unreachable(_)
@@ -90,6 +97,7 @@ impl PeerError {
             Self::Transient { status, .. } | Self::Permanent { status } => Some(*status),
             Self::UnknownPeer(_)
             | Self::Blocked(_)
+            | Self::UnreadableCard(_)
             | Self::Unusable(_)
             | Self::UnknownOwn(_)
             | Self::Unreachable(_)

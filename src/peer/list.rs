@@ -15,8 +15,8 @@ use crate::config;
 pub struct PeerList {
     configured: BTreeMap<Domain, config::Peer>,
     decided: RwLock<Arc<BTreeMap<Domain, Decided>>>,
-    /// What providers say of themselves whom the configuration does not name.
-    cards: RwLock<Arc<BTreeMap<Domain, PeerCard>>>,
+    /// What providers say of themselves whom the configuration does not name; with the reason where it cannot be read.
+    cards: RwLock<Arc<BTreeMap<Domain, Result<PeerCard, String>>>>,
     /// The certificates that peers have shown last.
     shown: RwLock<BTreeMap<Domain, CertificateEnd>>,
 }
@@ -45,22 +45,42 @@ impl PeerList {
         Self { configured, ..Self::default() }
     }
 
-    /// Puts the cards of providers in the place of those that were known.
-    pub fn replace_cards(&self, cards: impl IntoIterator<Item = (Domain, PeerCard)>) {
-        let cards: BTreeMap<Domain, PeerCard> = cards.into_iter().collect();
+    /// Puts the cards of providers in the place of those that were known. One that cannot be read stands with the reason: its
+    /// provider is not one without a pin. Tells whether that changes anything.
+    pub fn replace_cards(&self, cards: impl IntoIterator<Item = (Domain, Result<PeerCard, String>)>) -> bool {
+        let cards: BTreeMap<Domain, Result<PeerCard, String>> = cards.into_iter().collect();
         let mut known = self.cards.write().unwrap_or_else(PoisonError::into_inner);
-        if **known != cards {
+        let changed = **known != cards;
+        if changed {
             *known = Arc::new(cards);
+        }
+        changed
+    }
+
+    /// Why cards cannot be read, by their domains.
+    pub fn unreadable_cards(&self) -> BTreeMap<Domain, String> {
+        let cards = Arc::clone(&self.cards.read().unwrap_or_else(PoisonError::into_inner));
+        let unreadable = cards.iter().filter_map(|(domain, card)| Some((domain.clone(), card.as_ref().err()?.clone())));
+        unreadable.collect()
+    }
+
+    /// What is known of a provider: what the configuration says stands above its card. `None` where that is a card which cannot
+    /// be read: nobody knows which keys are its provider's.
+    pub fn known(&self, domain: &Domain) -> Option<config::Peer> {
+        if let Some(peer) = self.configured.get(domain) {
+            return Some(peer.clone());
+        }
+        let cards = Arc::clone(&self.cards.read().unwrap_or_else(PoisonError::into_inner));
+        match cards.get(domain) {
+            None => Some(config::Peer::named(domain.clone())),
+            Some(Ok(card)) => Some(card.peer(domain.clone())),
+            Some(Err(_)) => None,
         }
     }
 
-    /// What is known of a provider: what the configuration says stands above its card.
-    pub fn known(&self, domain: &Domain) -> config::Peer {
-        if let Some(peer) = self.configured.get(domain) {
-            return peer.clone();
-        }
-        let cards = Arc::clone(&self.cards.read().unwrap_or_else(PoisonError::into_inner));
-        cards.get(domain).map_or_else(|| config::Peer::named(domain.clone()), |card| card.peer(domain.clone()))
+    /// The same to be shown: of one whose card cannot be read, its name.
+    pub fn shown_as(&self, domain: &Domain) -> config::Peer {
+        self.known(domain).unwrap_or_else(|| config::Peer::named(domain.clone()))
     }
 
     /// Notes the certificate that a peer shows.
@@ -101,10 +121,11 @@ impl PeerList {
         self.configured.contains_key(domain)
     }
 
-    /// Whether the provider may come in, and with which keys: `None` for one that may not, any key for one without a pin.
+    /// Whether the provider may come in, and with which keys: `None` for one that may not or whose card cannot be read, any key
+    /// for one without a pin.
     pub fn admits(&self, domain: &Domain) -> Option<Vec<String>> {
         match self.standing(domain)? {
-            Standing::Allowed | Standing::Suspended => Some(self.known(domain).spki),
+            Standing::Allowed | Standing::Suspended => self.known(domain).map(|known| known.spki),
             Standing::Blocked | Standing::Pending => None,
         }
     }
@@ -127,7 +148,7 @@ impl PeerList {
                 standing: self.standing(domain)?,
                 configured: self.is_configured(domain),
                 decided: decided.get(domain).cloned(),
-                known: self.known(domain),
+                known: self.shown_as(domain),
                 certificate_until: shown.get(domain).map(|end| end.until),
             })
         });
@@ -171,5 +192,19 @@ mod tests {
         assert_eq!((list.admits(&c), list.suspended().len()), (None, 1), "whoever has not been let in is not in");
         assert!(list.replace([]));
         assert_eq!((list.admits(&b), list.suspended().len()), (Some(vec!["pin".to_owned()]), 0));
+    }
+
+    #[test]
+    fn a_card_that_cannot_be_read_takes_no_pin_away() {
+        let pins = vec!["ab".repeat(32)];
+        let list = PeerList::new([config::Peer { spki: pins.clone(), ..config::Peer::named(domain("b.example")) }]);
+        let (b, c) = (domain("b.example"), domain("c.example"));
+        assert!(list.replace([decided("c.example", Standing::Allowed)]));
+        let broken = || [&b, &c].map(|of| (of.clone(), PeerCard::parse("{}")));
+        assert!(list.replace_cards(broken()) && !list.replace_cards(broken()));
+        assert_eq!(list.unreadable_cards().into_keys().collect::<Vec<_>>(), [b.clone(), c.clone()]);
+        assert_eq!((list.admits(&c), list.known(&c)), (None, None), "it is refused in both directions");
+        assert_eq!(list.admits(&b), Some(pins), "what the configuration says stands above any card");
+        assert_eq!(list.all().len(), 2, "operators see it still");
     }
 }

@@ -100,7 +100,9 @@ impl Gateway {
                 return Err(GatewayError::decode("this is a domain of the gateway itself"));
             }
             refresh(inner)?;
-            if change == PeerChange::Suspend && inner.peers.list().admits(&domain).is_none() {
+            let federates =
+                matches!(inner.peers.list().standing(&domain), Some(Standing::Allowed | Standing::Suspended));
+            if change == PeerChange::Suspend && !federates {
                 return Err(GatewayError::NotFound);
             }
             let (id, record, standing, at) = (decision.id(), decision.record, change.standing(), inner.clock.now());
@@ -110,7 +112,7 @@ impl Gateway {
                 standing,
                 configured: inner.peers.list().is_configured(&domain),
                 decided: None,
-                known: inner.peers.list().known(&domain),
+                known: inner.peers.list().shown_as(&domain),
                 certificate_until: None,
             };
             let decided = Decided { domain: domain.clone(), standing, by, at, reason, decision: id };
@@ -170,16 +172,14 @@ fn refresh(inner: &Arc<Inner>) -> Result<(), GatewayError> {
     let _turn = inner.peers_turn.lock().unwrap_or_else(PoisonError::into_inner);
     let read = inner.store.read(|conn| Ok::<_, StoreError>((standings::all(conn)?, standings::cards(conn)?)));
     let (decided, cards) = read?;
-    let cards = cards.into_iter().filter_map(|(domain, text)| match PeerCard::parse(&text) {
-        Ok(card) => Some((domain, card)),
-        Err(error) => {
+    let list = inner.peers.list();
+    if list.replace_cards(cards.into_iter().map(|(domain, text)| (domain, PeerCard::parse(&text)))) {
+        for (domain, error) in list.unreadable_cards() {
             tracing::warn!(%domain, error, "the card of a peer cannot be read");
-            None
         }
-    });
-    inner.peers.list().replace_cards(cards);
-    if inner.peers.list().replace(decided) {
-        inner.policy.suspend(inner.peers.list().suspended());
+    }
+    if list.replace(decided) {
+        inner.policy.suspend(list.suspended());
         tracing::info!("decisions about peers are in force");
     }
     Ok(())
