@@ -1,6 +1,7 @@
 //! How much one peer, one user or one requester may ask for in a time: token buckets in memory, one set a process.
 
 use std::hash::Hash;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use governor::clock::{Clock as _, DefaultClock};
@@ -8,12 +9,14 @@ use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 
 use crate::config::Rate;
 
-/// Buckets kept before those that are full again are forgotten.
+/// Buckets kept, at least, before those that are full again are forgotten.
 const MOST_BUCKETS: usize = 16_384;
 
 /// A bucket for each key.
 pub struct Limiter<K: Clone + Eq + Hash> {
     buckets: DefaultKeyedRateLimiter<K>,
+    /// Buckets kept before those that are full again are forgotten the next time.
+    most: AtomicUsize,
     clock: DefaultClock,
 }
 
@@ -29,7 +32,8 @@ impl<K: Clone + Eq + Hash> Limiter<K> {
     /// Full buckets of this rate.
     pub fn new(rate: Rate) -> Self {
         let quota = Quota::per_minute(rate.per_minute).allow_burst(rate.burst);
-        Self { buckets: RateLimiter::keyed(quota), clock: DefaultClock::default() }
+        let most = AtomicUsize::new(MOST_BUCKETS);
+        Self { buckets: RateLimiter::keyed(quota), most, clock: DefaultClock::default() }
     }
 
     /// Takes one from the bucket of `key`.
@@ -38,8 +42,10 @@ impl<K: Clone + Eq + Hash> Limiter<K> {
     ///
     /// [`TooMany`] when it is empty.
     pub fn take(&self, key: &K) -> Result<(), TooMany> {
-        if self.buckets.len() > MOST_BUCKETS {
+        if self.buckets.len() > self.most.load(Ordering::Relaxed) {
             self.buckets.retain_recent();
+            // Where hardly any is full again, looking at all of them is not worth it with every request.
+            self.most.store(MOST_BUCKETS.max(self.buckets.len().saturating_mul(2)), Ordering::Relaxed);
         }
         self.buckets.check_key(key).map_err(|until| TooMany { wait: until.wait_time_from(self.clock.now()) })
     }
@@ -73,5 +79,13 @@ mod tests {
         let limiter = Limiter::new(Rate { per_minute: NonZeroU32::MAX, burst: NonZeroU32::MIN });
         (0..4 * MOST_BUCKETS).for_each(|key| limiter.take(&key).unwrap());
         assert!(limiter.buckets.len() <= MOST_BUCKETS + 1);
+    }
+
+    #[test]
+    fn buckets_that_are_in_use_are_looked_through_again_when_they_are_twice_as_many() {
+        let limiter = Limiter::new(Rate { per_minute: NonZeroU32::MIN, burst: NonZeroU32::MIN });
+        (0..=MOST_BUCKETS + 1).for_each(|key| limiter.take(&key).unwrap());
+        assert_eq!(limiter.most.load(Ordering::Relaxed), 2 * (MOST_BUCKETS + 1));
+        (0..=MOST_BUCKETS + 1).for_each(|key| assert!(limiter.take(&key).is_err()));
     }
 }

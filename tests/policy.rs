@@ -54,6 +54,10 @@ fn said(code: i32, output: &Output) -> String {
     text(&output.stdout) + &text(&output.stderr)
 }
 
+/// Time enough for the solver, on a machine that does much else beside.
+const PATIENCE: [&str; 2] = ["--time-limit", "300"];
+const PROVE: [&str; 3] = ["prove", "--time-limit", "300"];
+
 const NIGHT: &str = "@id(\"company.night\")\n@reason(\"NIGHT\")\nforbid (\n  principal,\n  \
     action == Mimi::Action::\"canChangeRoomMood\",\n  resource is Mimi::Room\n)\n\
     when { context.now.toTime() < duration(\"6h\") };\n";
@@ -305,17 +309,17 @@ fn who_what_and_where_can_are_listed_with_the_conditions_that_are_left() {
 fn what_changes_from_one_bundle_to_another_is_said_with_witnesses() {
     let (old, new) = (Authored::new(), Authored::new());
     let to = new.dir.to_str().unwrap();
-    let same = old.says(0, &["diff", to, "--exit-code"]);
+    let same = old.says(0, &[&["diff", to, "--exit-code"][..], &PATIENCE].concat());
     assert!(same.contains("0 decided otherwise") && same.contains("proven: the policies of both"), "{same}");
     new.write("ceiling/night.cedar", NIGHT);
     new.write("tests/night.yaml", CASES);
-    let said = old.says(2, &["diff", to, "--exit-code"]);
+    let said = old.says(2, &[&["diff", to, "--exit-code"][..], &PATIENCE].concat());
     for expected in
         ["  + company.night", "newly denied", "nobody changes moods before six / at five", "1 decided otherwise"]
     {
         assert!(said.contains(expected), "`{expected}` is not in {said}");
     }
-    let found = old.json(0, &["diff", to]).remove(0);
+    let found = old.json(0, &[&["diff", to][..], &PATIENCE].concat()).remove(0);
     assert_eq!((&found["policies"][0]["changed"], &found["proven"]), (&"added".into(), &true.into()));
 }
 
@@ -431,19 +435,19 @@ const MUTED: &str = "@id(\"promise.muted\")\n@doc(\"who is muted sends nothing\"
 fn prove_says_of_every_invariant_whether_it_holds_and_never_more_than_it_knows() {
     let bundle = Authored::new();
     bundle.write("invariants/company.cedar", MUTED);
-    let said = bundle.says(0, &["prove"]);
+    let said = bundle.says(0, &PROVE);
     assert_eq!(
         said,
         "proven      promise.muted: who is muted sends nothing (1 kinds of questions)\n1 of 1 invariants proven\n"
     );
     bundle.write("invariants/late.cedar", PROMISE);
-    let said = bundle.says(2, &["prove"]);
+    let said = bundle.says(2, &PROVE);
     assert!(said.contains("broken      promise.late: moods change by day") && said.contains("context.now ="), "{said}");
-    let found = bundle.json(2, &["prove"]);
+    let found = bundle.json(2, &PROVE);
     let late = found.iter().find(|one| one["invariant"] == "promise.late").unwrap();
     assert_eq!((&late["found"], &late["witness"]["allow"]), (&"broken".into(), &true.into()));
     bundle.write("ceiling/night.cedar", NIGHT);
-    bundle.says(0, &["prove"]);
+    bundle.says(0, &PROVE);
     let said = bundle.says(2, &["prove", "--cvc5", "/nowhere/cvc5"]);
     assert!(said.contains("0 of 2 invariants proven") && said.contains("is cvc5 installed?"), "{said}");
 }
@@ -452,15 +456,15 @@ fn prove_says_of_every_invariant_whether_it_holds_and_never_more_than_it_knows()
 fn diff_shows_what_is_newly_denied_by_a_question_and_calls_nothing_the_same_that_is_not_proven() {
     let (bundle, other) = (Authored::new(), Authored::new());
     let dir = other.dir.to_str().unwrap().to_owned();
-    let said = bundle.says(0, &["diff", &dir, "--exit-code"]);
+    let said = bundle.says(0, &[&["diff", &dir, "--exit-code"][..], &PATIENCE].concat());
     assert!(said.contains("proven: the policies of both decide every question the same"), "{said}");
     other.write("ceiling/night.cedar", NIGHT);
-    let said = bundle.says(2, &["diff", &dir, "--exit-code"]);
+    let said = bundle.says(2, &[&["diff", &dir, "--exit-code"][..], &PATIENCE].concat());
     assert!(
         said.contains("newly denied, for example, and before: allow") && said.contains("[company.night]"),
         "{said}"
     );
-    let found = &bundle.json(0, &["diff", &dir])[0];
+    let found = &bundle.json(0, &[&["diff", &dir][..], &PATIENCE].concat())[0];
     assert_eq!(
         (&found["proven"], found["newly_denied"][0]["new"]["policies"][0].as_str()),
         (&true.into(), Some("company.night"))

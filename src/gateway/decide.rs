@@ -86,10 +86,13 @@ impl Case<'_> {
     }
 
     /// A refusal of what policy allows, and its actor has done too often for what it obliges the actor to.
-    pub(super) fn hold_back(&self, (class, because): &(RateClass, Vec<String>)) -> Decision {
+    pub(super) fn hold_back(&self, allowed: &Decision) -> Decision {
         metrics::held_back(1);
-        let refused = self.refuse("too_many_requests", "too_many_for_rate_class", json!({ "rate_class": class.name }));
-        Decision { record: AuditRecord { policy: because.clone(), ..refused.record }, ..refused }
+        let (class, policy) = allowed.rate.as_ref().map(|(class, because)| (&class.name, because.clone())).unzip();
+        let refused = self.refuse("too_many_requests", "too_many_for_rate_class", json!({ "rate_class": class }));
+        // The obligations are those of the bundle that has allowed it.
+        let (policy, bundle) = (policy.unwrap_or_default(), allowed.record.bundle);
+        Decision { record: AuditRecord { policy, bundle, ..refused.record }, ..refused }
     }
 
     /// Something that happened without anybody having to allow it.

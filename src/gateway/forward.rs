@@ -25,6 +25,8 @@ use super::decide::Case;
 use super::follow::{self, Judged};
 use super::once::{Kept, Once, Shown};
 use super::places::Of;
+use super::rates::RATE;
+use super::replay::Replay;
 use super::report::{self, Reported};
 use super::{Answer, Caller, GatewayError, Inner, group_info, submit};
 use crate::limits::TooMany;
@@ -50,7 +52,7 @@ pub(super) async fn update(
     let judge = move |inner: &Arc<Inner>, case: &Case<'_>, user: &UserUri, room: &RoomUri| {
         follow::update(inner, case, user, room, &request)
     };
-    let decision = match outbound.decide(inner, once, judge, |_, refusal| refusal.encode()).await? {
+    let decision = match outbound.decide(inner, once, &body, judge, |_, refusal| refusal.encode()).await? {
         Ok(decision) => decision,
         Err(refused) => return Ok(refused),
     };
@@ -86,7 +88,7 @@ pub(super) async fn submit(
         Ok(Judged::from(follow::message(inner, case, room, &request)?))
     };
     let refusal = |_: &RoomUri, _| submit::answer(SubmitOutcome::NotAllowed);
-    let decision = match outbound.decide(inner, once, judge, refusal).await? {
+    let decision = match outbound.decide(inner, once, &body, judge, refusal).await? {
         Ok(decision) => decision,
         Err(refused) => return Ok(refused),
     };
@@ -115,7 +117,7 @@ pub(super) async fn group_info(
     let judge = move |inner: &Arc<Inner>, case: &Case<'_>, user: &UserUri, room: &RoomUri| {
         Ok(Judged::from(follow::group_info(inner, case, room, &request, &client, user)?))
     };
-    let decision = match outbound.decide(inner, once, judge, |room, _| group_info::denial(room)).await? {
+    let decision = match outbound.decide(inner, once, &body, judge, |room, _| group_info::denial(room)).await? {
         Ok(decision) => decision,
         Err(refused) => return Ok(refused),
     };
@@ -185,12 +187,13 @@ impl Outbound {
         &self,
         inner: &Arc<Inner>,
         once: Once,
+        body: &Bytes,
         judge: impl FnOnce(&Arc<Inner>, &Case<'_>, &UserUri, &RoomUri) -> Result<Judged, GatewayError> + Send + 'static,
         refusal: fn(&RoomUri, UpdateResponse) -> Vec<u8>,
     ) -> Result<Result<Uuid, Kept>, GatewayError> {
         self.catch_up(inner).await?;
         let (kind, exchange, epoch) = (self.kind, self.exchange, self.epoch);
-        let (user, room) = (self.user.clone(), self.room.clone());
+        let (user, room, body) = (self.user.clone(), self.room.clone(), body.clone());
         let judged = move |inner: &Arc<Inner>| {
             let case = Case {
                 kind,
@@ -203,10 +206,9 @@ impl Outbound {
             };
             let Judged { decision, refusal: words } = judge(inner, &case, &user, &room)?;
             if decision.allow {
-                if let Some(rate) = &decision.rate
-                    && let Err(too_many) = inner.rates.take(&rate.0, &user)
-                {
-                    inner.record(room.as_str(), &case.hold_back(rate))?;
+                let counted = || Replay::of(RATE, &Caller::User(user.clone()), &room, &body);
+                if let Err(too_many) = inner.count(&user, &decision, counted) {
+                    inner.record(room.as_str(), &case.hold_back(&decision))?;
                     return Err(too_many.into());
                 }
                 inner.record(room.as_str(), &decision)?;

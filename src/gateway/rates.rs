@@ -6,15 +6,22 @@ use std::sync::{Arc, Mutex, PoisonError};
 use portcullis_core::policy::RateClass;
 use portcullis_core::wire::uri::UserUri;
 
+use super::Inner;
+use super::decide::Decision;
+use super::replay::Replay;
 use crate::config::Rate;
 use crate::limits::{Limiter, TooMany};
-/// The buckets of users, for each rate that was named. Another bundle that names the same rate finds them as they are.
+
+/// What a request that was counted is remembered as, beside what it is answered as.
+pub(super) const RATE: &str = "rate";
+
+/// The buckets of users, for each class. Another bundle that has the same class at the same rate finds them as they are.
 #[derive(Default)]
 pub(super) struct Rates {
-    limiters: Mutex<HashMap<(u32, u32), Buckets>>,
+    limiters: Mutex<HashMap<RateClass, Buckets>>,
 }
 
-/// Those of all users at one rate.
+/// Those of all users in one class.
 type Buckets = Arc<Limiter<UserUri>>;
 
 impl Rates {
@@ -23,14 +30,54 @@ impl Rates {
     /// # Errors
     ///
     /// [`TooMany`] when nothing is left.
-    pub(super) fn take(&self, class: &RateClass, user: &UserUri) -> Result<(), TooMany> {
-        let Self { limiters } = self;
-        let rate = Rate { per_minute: class.per_minute, burst: class.burst };
+    fn take(&self, class: &RateClass, user: &UserUri) -> Result<(), TooMany> {
         let limiter = {
-            let mut limiters = limiters.lock().unwrap_or_else(PoisonError::into_inner);
-            let kept = limiters.entry((class.per_minute.get(), class.burst.get()));
-            Arc::clone(kept.or_insert_with(|| Arc::new(Limiter::new(rate))))
+            let mut limiters = self.limiters.lock().unwrap_or_else(PoisonError::into_inner);
+            // Nearly always it is there, and its name need not be copied.
+            limiters.get(class).cloned().unwrap_or_else(|| {
+                let limiter = Arc::new(Limiter::new(Rate { per_minute: class.per_minute, burst: class.burst }));
+                limiters.insert(class.clone(), Arc::clone(&limiter));
+                limiter
+            })
         };
         limiter.take(user)
+    }
+}
+
+impl Inner {
+    /// Counts what the decision allows in the class that it obliges the user to, if any. What comes again, because its answer
+    /// was lost or there was none, has the name that `counted` gives it again, and takes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`TooMany`] when nothing is left to the user.
+    pub(super) fn count(
+        &self,
+        user: &UserUri,
+        decision: &Decision,
+        counted: impl FnOnce() -> Replay,
+    ) -> Result<(), TooMany> {
+        let Some((class, _)) = &decision.rate else { return Ok(()) };
+        let counted = counted();
+        if !counted.is_known(self) {
+            self.rates.take(class, user)?;
+            counted.remember(self);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+
+    use super::*;
+
+    #[test]
+    fn classes_of_one_rate_count_for_themselves() {
+        let (rates, user) = (Rates::default(), "mimi://a.example/u/alice".parse().unwrap());
+        let class = |name: &str| RateClass { name: name.into(), per_minute: NonZeroU32::MIN, burst: NonZeroU32::MIN };
+        assert!(rates.take(&class("guests"), &user).is_ok() && rates.take(&class("guests"), &user).is_err());
+        assert!(rates.take(&class("bots"), &user).is_ok());
     }
 }

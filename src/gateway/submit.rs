@@ -1,11 +1,10 @@
 //! A SubmitMessageRequest at the hub: decided before it is stored, stored before it is answered.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use actix_web::web::Bytes;
 use portcullis_core::franking::HubKey;
-use portcullis_core::policy::{Question, RateClass};
+use portcullis_core::policy::Question;
 use portcullis_core::room::Actor;
 use portcullis_core::time::Millis;
 use portcullis_core::wire::components::Capability;
@@ -23,6 +22,7 @@ use super::fan_out;
 use super::franking::Franker;
 use super::once::{Kept, Once};
 use super::places::{Of, Place};
+use super::rates::RATE;
 use super::replay::Replay;
 use super::rooms::Hosted;
 use super::{Answer, Caller, GatewayError, Inner};
@@ -44,8 +44,6 @@ struct Submission {
     room: RoomUri,
     body: Bytes,
     replay: Replay,
-    /// Whether it counts already in the rate class of its sender.
-    counted: AtomicBool,
     /// Held until the message is written, also when nobody waits for the answer any more.
     _place: Place,
 }
@@ -68,8 +66,7 @@ pub(super) async fn accept(
 ) -> Result<Kept, GatewayError> {
     let place = inner.places.take(vec![Of::Room(room.clone()), Of::from(&caller)])?;
     let replay = Replay::of("submitMessage", &caller, &room, &body);
-    let (inner, counted) = (Arc::clone(inner), AtomicBool::new(false));
-    let submission = Submission { inner, once, caller, room, body, replay, counted, _place: place };
+    let submission = Submission { inner: Arc::clone(inner), once, caller, room, body, replay, _place: place };
     let taken = tokio::spawn(Arc::new(submission).take().in_current_span());
     taken.await.unwrap_or_else(|panic| Err(GatewayError::internal(panic)))
 }
@@ -127,8 +124,8 @@ impl Submission {
         let hosted = inner.hosted(room)?;
         let (decision, outcome) = match judge(inner, caller, &hosted, &request, &case) {
             Judged::Allowed(decision) => {
-                self.count(&request, &decision).or_else(|(rate, too_many)| {
-                    inner.record(room.as_str(), &case.hold_back(rate))?;
+                self.count(&request, &decision).or_else(|too_many| {
+                    inner.record(room.as_str(), &case.hold_back(&decision))?;
                     Err(GatewayError::from(too_many))
                 })?;
                 let key = inner.hub_key(&room.domain(), decision.record.at)?;
@@ -141,17 +138,9 @@ impl Submission {
         inner.answer_refusal(*once, room.as_str(), decision, answer(outcome)).map(Step::Answered)
     }
 
-    /// Counts the message in the rate class of its sender, once; gives the class in which that is too many.
-    fn count<'d>(
-        &self,
-        request: &SubmitMessageRequest,
-        decision: &'d Decision,
-    ) -> Result<(), (&'d (RateClass, Vec<String>), TooMany)> {
-        if let Some(rate) = decision.rate.as_ref().filter(|_| !self.counted.load(Ordering::Relaxed)) {
-            self.inner.rates.take(&rate.0, &request.sender).map_err(|too_many| (rate, too_many))?;
-            self.counted.store(true, Ordering::Relaxed);
-        }
-        Ok(())
+    /// Counts the message in the rate class of its sender, once.
+    fn count(&self, request: &SubmitMessageRequest, decision: &Decision) -> Result<(), TooMany> {
+        self.inner.count(&request.sender, decision, || Replay::of(RATE, &self.caller, &self.room, &self.body))
     }
 
     fn request(&self) -> Result<SubmitMessageRequest, GatewayError> {

@@ -107,7 +107,8 @@ fn forms(rules: &[Rule<'_>]) -> BTreeSet<String> {
 }
 
 fn form(rule: &Rule<'_>) -> String {
-    let mut json = rule.policy.to_json().unwrap_or_default();
+    // Those without a form as JSON must not all look the same.
+    let Ok(mut json) = rule.policy.to_json() else { return rule.policy.to_string() };
     if let Some(fields) = json.as_object_mut() {
         fields.remove("annotations");
     }

@@ -15,12 +15,19 @@ use super::policies::{self, Found, Layer, Origin, unnamed};
 use super::settings::{Names, parse_yaml};
 use super::vocabulary::{Vocabulary, uid};
 
+/// Most links of a bundle.
+pub(super) const MAX_LINKS: usize = 100_000;
+/// Most bytes that all of them come to: each says all that its template says.
+pub(super) const MAX_LINKED_BYTES: usize = 64 << 20;
+
 /// A policy with slots.
 #[derive(Clone, Debug)]
 pub(super) struct Slotted {
     /// As it is written.
     pub(super) template: Template,
     body: pst::Template,
+    /// Bytes of its text.
+    bytes: usize,
 }
 
 /// Parses a file of templates. Each stands for what it says of everybody and everything, which is what is checked of it.
@@ -49,7 +56,8 @@ pub(super) fn parse<'a>(source: Source<'a>, wrong: &mut Vec<Diagnostic>) -> Vec<
         let built = template.to_pst().and_then(|body| Ok((open(&body)?, body)));
         match built {
             Ok((policy, body)) => {
-                let origin = Origin::Open(Box::new(Slotted { template, body }));
+                let bytes = template.to_string().len();
+                let origin = Origin::Open(Box::new(Slotted { template, body, bytes }));
                 found.push(Found { policy, layer: Layer::Rooms, origin, source, offset, place });
             }
             Err(error) => wrong.push(Diagnostic { message: error.to_string(), ..place }),
@@ -129,7 +137,30 @@ pub(super) struct Linking<'a> {
     pub(super) invalid: &'a BTreeSet<PolicyId>,
 }
 
-/// The links of all files, as policies.
+/// How much the links of all files are.
+#[derive(Default)]
+struct Size {
+    links: usize,
+    bytes: usize,
+}
+
+impl Size {
+    /// Adds so many links of a template; says what is wrong if that is more than a bundle may have.
+    fn add(&mut self, links: usize, template: &Slotted, place: &Diagnostic) -> Result<(), Diagnostic> {
+        self.links = self.links.saturating_add(links);
+        self.bytes = self.bytes.saturating_add(links.saturating_mul(template.bytes));
+        if self.links <= MAX_LINKS && self.bytes <= MAX_LINKED_BYTES {
+            return Ok(());
+        }
+        let help = format!(
+            "expected at most {MAX_LINKS} links in a bundle, and of their templates' text, once for each, \
+             {MAX_LINKED_BYTES} bytes; link segments, groups and labels, or write less into the template"
+        );
+        Err(Diagnostic { message: "links are too many from here on".to_owned(), help: Some(help), ..place.clone() })
+    }
+}
+
+/// The links of all files, as policies; none when they would be too large to be expanded.
 pub(super) fn link<'a>(
     sources: &[Source<'a>],
     all: &[Found<'_>],
@@ -150,7 +181,7 @@ pub(super) fn link<'a>(
             return Vec::new();
         }
     };
-    let mut links = Vec::new();
+    let (mut links, mut size) = (Vec::new(), Size::default());
     // Of links to the same kinds of names one is valid if the others are.
     let mut firsts: BTreeMap<(PolicyId, [&'static str; 2]), usize> = BTreeMap::new();
     for source in sources {
@@ -169,6 +200,10 @@ pub(super) fn link<'a>(
                 wrong.push(unknown(template, templates.keys().copied(), place));
                 continue;
             };
+            if let Err(too_large) = size.add(of.len(), slotted, &place) {
+                wrong.push(too_large);
+                return Vec::new();
+            }
             for link in of {
                 match one(link, slotted, (*source, &mut cursor), (with, &types)) {
                     Ok((found, kinds)) => {
@@ -223,7 +258,7 @@ fn one<'a>(
                     return Err(wrong(format!("{key} `{value}` is nothing that exists"), &help));
                 }
                 values.insert(slot, pst::EntityUID { ty: ty.clone(), eid: (*value).into() });
-                name = format!("{name}@{value}");
+                name = format!("{name}@{key}:{value}");
                 *kind = key;
             }
             (Some(_), []) => {

@@ -31,7 +31,7 @@ pub struct ObligationSettings {
 }
 
 /// How often somebody may do something: a token bucket in each process for each user.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RateClass {
     /// Its name.

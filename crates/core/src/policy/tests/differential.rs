@@ -56,26 +56,26 @@ const LINKS: &str = "
 /// The same, written out.
 const WRITTEN_OUT: [(&str, &str, &str); 9] = [
     (
-        "t.both@mimi://a.example/u/u0@mimi://a.example/r/r0",
+        "t.both@user:mimi://a.example/u/u0@room:mimi://a.example/r/r0",
         r#"User::"mimi://a.example/u/u0""#,
         r#"Room::"mimi://a.example/r/r0""#,
     ),
     (
-        "t.both@mimi://b.example/u/u1@mimi://a.example/r/r1",
+        "t.both@user:mimi://b.example/u/u1@room:mimi://a.example/r/r1",
         r#"User::"mimi://b.example/u/u1""#,
         r#"Room::"mimi://a.example/r/r1""#,
     ),
     (
-        "t.both@mimi://a.example/u/u0@mimi://b.example/r/r2",
+        "t.both@user:mimi://a.example/u/u0@room:mimi://b.example/r/r2",
         r#"User::"mimi://a.example/u/u0""#,
         r#"Room::"mimi://b.example/r/r2""#,
     ),
-    ("t.who@trading", r#"Segment::"trading""#, ""),
-    ("t.who@far", r#"ProviderGroup::"far""#, ""),
-    ("t.who@c.example", r#"Provider::"c.example""#, ""),
-    ("t.who@mimi://a.example/u/u1", r#"User::"mimi://a.example/u/u1""#, ""),
-    ("t.where@calm", "", r#"Label::"calm""#),
-    ("t.where@mimi://a.example/r/r0", "", r#"Room::"mimi://a.example/r/r0""#),
+    ("t.who@segment:trading", r#"Segment::"trading""#, ""),
+    ("t.who@group:far", r#"ProviderGroup::"far""#, ""),
+    ("t.who@provider:c.example", r#"Provider::"c.example""#, ""),
+    ("t.who@user:mimi://a.example/u/u1", r#"User::"mimi://a.example/u/u1""#, ""),
+    ("t.where@label:calm", "", r#"Label::"calm""#),
+    ("t.where@room:mimi://a.example/r/r0", "", r#"Room::"mimi://a.example/r/r0""#),
 ];
 
 const SETTINGS: &str = "

@@ -7,7 +7,7 @@ const READ_ONLY: &str = "@id(\"company.read-only\")\n@reason(\"READS\")\n@public
     when { context.messageBytes > 0 };\n";
 const BOB_READS: &str = "- template: company.read-only\n  links:\n    \
     - { user: mimi://b.example/u/bob, room: mimi://a.example/r/clubhouse }\n";
-const LINK: &str = "company.read-only@mimi://b.example/u/bob@mimi://a.example/r/clubhouse";
+const LINK: &str = "company.read-only@user:mimi://b.example/u/bob@room:mimi://a.example/r/clubhouse";
 
 fn wrong_with(template: &str, links: &str) -> Vec<String> {
     diagnostics_with(&[("templates/mine.cedar", template), ("rooms/mine.yaml", links)])
@@ -40,7 +40,39 @@ fn a_link_reaches_what_is_in_its_segment_and_label() {
         engine_with(&[("templates/mine.cedar", &template), ("rooms/mine.yaml", links), ("settings.yaml", settings)]);
     let (room, bob, source) = (clubhouse(), Actor::User(user("b.example/u/bob")), domain("b.example"));
     let verdict = engine.decide(&question(&room, &bob, Capability::SEND_MESSAGE, None, &source));
-    assert_eq!(verdict.determining, ["company.read-only@sales@calm"]);
+    assert_eq!(verdict.determining, ["company.read-only@segment:sales@label:calm"]);
+}
+
+#[test]
+fn a_segment_and_a_group_of_one_name_are_two_links() {
+    let settings = "users: [{ uri: mimi://b.example/u/bob, segments: [partners] }]\n\
+        providers: [{ domain: c.example, groups: [partners] }]\n";
+    let links = "- template: company.read-only\n  links:\n    - { segment: partners, room: mimi://a.example/r/x }\n    \
+        - { group: partners, room: mimi://a.example/r/x }\n";
+    let files = [("templates/mine.cedar", READ_ONLY), ("rooms/mine.yaml", links), ("settings.yaml", settings)];
+    let bundle = Bundle::load(files_with(&files)).unwrap_or_else(|wrong| panic!("{wrong:#?}"));
+    let mut ids: Vec<String> = bundle.policy_ids().filter(|id| id.starts_with("company.read-only@")).collect();
+    ids.sort_unstable();
+    let of = |kind: &str| format!("company.read-only@{kind}:partners@room:mimi://a.example/r/x");
+    assert_eq!(ids, [of("group"), of("segment")]);
+}
+
+#[test]
+fn links_that_come_to_too_much_are_refused_before_they_are_expanded() {
+    let links =
+        |number: usize| format!("- template: company.read-only\n  links: [{}]\n", vec!["{label: a}"; number].join(","));
+    let settings = ("settings.yaml", "rooms: [{ uri: mimi://a.example/r/x, labels: [a] }]\n");
+    let small = READ_ONLY.replace(" in ?principal", "").replace("resource ==", "resource is Mimi::Room in");
+    let too_many = |wrong: &[String]| wrong.len() == 1 && wrong[0].contains("links are too many from here on");
+    // Files have their own limit, and what all of them hold together counts.
+    let (few, many) = (links(5_001), links(95_000));
+    let template = ("templates/mine.cedar", small.as_str());
+    let wrong = diagnostics_with(&[template, settings, ("rooms/a.yaml", &few), ("rooms/b.yaml", &many)]);
+    assert!(too_many(&wrong), "{wrong:#?}");
+    let large = small.replace("READS", &"R".repeat(512 << 10));
+    let wrong = diagnostics_with(&[("templates/mine.cedar", &large), settings, ("rooms/a.yaml", &links(129))]);
+    assert!(too_many(&wrong), "{wrong:#?}");
+    engine_with(&[("templates/mine.cedar", &large), settings, ("rooms/a.yaml", &links(1))]);
 }
 
 #[test]
@@ -58,7 +90,8 @@ fn everything_that_is_wrong_with_links_is_listed_with_its_place() {
         "rooms/mine.yaml:5:15: link of `company.read-only` leaves `?resource` open (expected `room` or `label`)",
         "rooms/mine.yaml:6:15: link of `company.read-only` fills `?principal` twice",
         "rooms/mine.yaml:7:18: segment `tradng` is nothing that exists",
-        "rooms/mine.yaml:9:15: policy id `company.read-only@mimi://b.example/u/eve@mimi://a.example/r/x` is used twice",
+        "rooms/mine.yaml:9:15: policy id `company.read-only@user:mimi://b.example/u/eve@room:mimi://a.example/r/x` is \
+         used twice",
     ];
     assert_eq!(wrong.len(), expect.len(), "{wrong:#?}");
     for (wrong, expect) in wrong.iter().zip(expect) {
