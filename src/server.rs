@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 
 use crate::config::Config;
 use crate::gateway::rollout::{self, Folder};
-use crate::gateway::{Claims, Clock, Gateway, HubKeys, Parts, Policy, PolicyError, Reporters, Sealer};
+use crate::gateway::{Claims, Clock, Gateway, HubKeys, KeyError, Parts, Policy, PolicyError, Reporters, Sealer};
 use crate::peer::{Peers, causes};
 use crate::telemetry::{self, Collector};
 use crate::{admin, audit, delivery, federation, gateway, provider, upkeep};
@@ -224,17 +224,20 @@ impl Server {
 ///
 /// # Errors
 ///
-/// When it cannot be opened or migrated.
+/// When it cannot be opened or migrated, or a sealing key cannot be read.
 pub async fn open_store(config: &Config) -> anyhow::Result<Store> {
     let url = config.database.clone();
-    let options = store_options(config);
+    let options = store_options(config)?;
     let opened = tokio::task::spawn_blocking(move || Store::open(&url, &options)).await?;
     opened.context("cannot open the database")
 }
 
 /// How the store of a configuration is set up.
-pub fn store_options(config: &Config) -> Options {
-    // Without its key files nothing that is sealed can be read, and what is not can.
-    let wrapping = Sealer::read(&config.keys.sealing).ok().map(|sealer| Arc::new(sealer) as Arc<dyn Wrapping>);
-    Options { origin: audit::origin(config), wrapping, ..Options::default() }
+///
+/// # Errors
+///
+/// [`KeyError`] for a sealing key that cannot be read: without it, what is to be sealed would be written as it is.
+pub fn store_options(config: &Config) -> Result<Options, KeyError> {
+    let wrapping: Arc<dyn Wrapping> = Arc::new(Sealer::read(&config.keys.sealing)?);
+    Ok(Options { origin: audit::origin(config), wrapping: Some(wrapping), ..Options::default() })
 }

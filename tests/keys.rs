@@ -22,6 +22,11 @@ fn key(shown: &Value) -> String {
     shown["key"].as_str().unwrap().to_owned()
 }
 
+/// Seals under the new sealing key what the database keeps.
+fn rewrap(gateway: &Gateway) {
+    gateway.operated(&["keys", "rewrap", "--reason", "every host has it"]);
+}
+
 fn rotate(gateway: &Gateway, which: &str) {
     gateway.operated(&["keys", "rotate", which, "--reason", "a year is over"]);
 }
@@ -63,6 +68,7 @@ async fn every_key_is_rotated_while_rooms_go_on_and_former_keys_serve_what_names
     for which in ["hub", "franking", "franks", "log", "token", "sealing", "data", "tls"] {
         rotate(lab.gateway("a.example"), which);
     }
+    rewrap(lab.gateway("a.example"));
     for (which, count) in
         [("hub", 2), ("franking", 2), ("franks", 2), ("log", 2), ("token", 2), ("sealing", 2), ("data", 6)]
     {
@@ -156,15 +162,68 @@ async fn a_sealing_key_is_given_up_only_when_nothing_needs_it_and_none_is_none()
     );
     gateway.kill();
     rotate(gateway, "sealing");
+    let revoke = ["keys", "revoke", "sealing", &former, "--reason", "x"];
+    assert!(!gateway.operate(&revoke).status.success(), "the database is sealed under it yet");
+    rewrap(gateway);
     gateway.operated(&["keys", "revoke", "sealing", &former, "--reason", "x"]);
     gateway.restart().await;
     assert_accepted(&alice.say(&room(), "as before").await.unwrap());
-    // Without the key that it was sealed under, a gateway does not open.
+    // Without the key that it was sealed under, a gateway does not open; without any, nothing is written as it is.
     gateway.kill();
     let file = gateway.folder.join("keys/sealing.key");
+    let hidden = gateway.folder.join("keys/hidden");
+    std::fs::rename(&file, &hidden).unwrap();
+    assert!(!gateway.operate(&["keys", "rotate", "data", "--reason", "x"]).status.success());
+    std::fs::rename(&hidden, &file).unwrap();
     let other = gateway.folder.with_file_name("other");
     assert!(crate::harness::portcullis().arg("init").arg(&other).output().unwrap().status.success());
     std::fs::copy(other.join("keys/sealing.key"), file).unwrap();
     gateway.start();
     assert!(!gateway.ended().await.success());
+}
+
+#[tokio::test]
+async fn a_running_gateway_opens_what_is_sealed_under_a_key_that_came_after_its_start() {
+    let lab = Lab::open(&["a.example"]).await;
+    let mut alice = lab.device("a.example/d/alice/phone").await;
+    let gateway = lab.gateway("a.example");
+    for which in ["sealing", "data"] {
+        rotate(gateway, which);
+    }
+    rewrap(gateway);
+    assert_accepted(&alice.create_room(&room(), "strict", "Clubhouse").await.unwrap());
+    // A data key of another process, which opens only with the new key: what is said is sealed under it once this one has it.
+    let data = listed(gateway, "data");
+    let last = data.iter().find(|it| it["about"] == "events" && it["state"] == "current").unwrap();
+    let sealed_so =
+        format!("SELECT count(*) FROM events WHERE lower(hex(substr(fanout, 1, 10))) = 'ff01{}'", key(last));
+    eventually("the new data key seals", async || {
+        assert_accepted(&alice.say(&room(), "as before").await.unwrap());
+        (gateway.database().number(&sealed_so) > 0).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_key_that_waits_stands_on_the_card_and_does_not_give_way() {
+    let lab = Lab::open(&["a.example"]).await;
+    let gateway = lab.gateway("a.example");
+    let pins = || {
+        let card: Value = serde_json::from_str(&gateway.operated(&["peer", "card"])).unwrap();
+        card["spki"].as_array().unwrap().iter().map(|pin| pin.as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let before = pins();
+    let told = gateway.operated(&["keys", "rotate", "tls", "--reason", "a year is over"]);
+    let both = pins();
+    let new: Vec<&String> = both.iter().filter(|pin| !before.contains(pin)).collect();
+    assert!(both.len() == 2 && new.len() == 1 && told.contains(new[0].as_str()), "{both:?}: {told}");
+    assert!(!gateway.operate(&["keys", "rotate", "tls", "--reason", "x"]).status.success());
+    assert_eq!(pins(), both);
+    // The same for what a crash has left of a sealing key.
+    let waiting = gateway.folder.join("keys/sealing.key.next");
+    std::fs::write(&waiting, "kept").unwrap();
+    let refused = gateway.operate(&["keys", "rotate", "sealing", "--reason", "x"]);
+    assert!(!refused.status.success());
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("sealing.key.next"), "{refused:?}");
+    assert_eq!(std::fs::read_to_string(&waiting).unwrap(), "kept");
 }

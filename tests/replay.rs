@@ -126,7 +126,7 @@ impl House {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let parts = Parts {
             domains: config.domains.clone(),
-            store: Store::open(&config.database, &store_options(&config)).unwrap(),
+            store: Store::open(&config.database, &store_options(&config).unwrap()).unwrap(),
             policy: Policy::open(&config.policies).unwrap(),
             peers: Peers::new(&config).unwrap(),
             keys: HubKeys::read(&config.keys).unwrap(),
@@ -134,7 +134,9 @@ impl House {
             claims: Claims::new(&config.limits),
             reporters: Reporters::new(&config.limits),
         };
-        Self { gateway: Gateway::new(parts), runtime, _lab: lab }
+        let gateway = Gateway::new(parts);
+        runtime.block_on(gateway.open_data_keys()).unwrap();
+        Self { gateway, runtime, _lab: lab }
     }
 
     fn register(&self, client: &ClientUri) {

@@ -28,14 +28,14 @@ impl Host {
     /// Address of the database, and how it is opened.
     pub(super) fn database(&self) -> Result<(String, Options), Failure> {
         let config = self.config()?;
-        Ok((config.database.clone(), store_options(&config)))
+        let options = store_options(&config).context("cannot read the sealing keys")?;
+        Ok((config.database.clone(), options))
     }
 
     /// Opens the database named by the configuration.
     pub(super) fn open(&self) -> Result<Store, Failure> {
-        let config = self.config()?;
-        let store = Store::open(&config.database, &store_options(&config)).context("cannot open the database")?;
-        Ok(store)
+        let (url, options) = self.database()?;
+        Ok(Store::open(&url, &options).context("cannot open the database")?)
     }
 
     /// The keys that seal what must not be read in a copy of the database.

@@ -29,6 +29,7 @@ const PAGE: u32 = 200;
 Examples:
   portcullis keys list --config gw/gateway.yaml
   portcullis keys rotate hub --reason 'a year is over' --config gw/gateway.yaml
+  portcullis keys rewrap --reason 'a year is over' --config gw/gateway.yaml
   portcullis keys revoke hub 3f1c09aa1b2c3d4e --reason CASE-7 --config gw/gateway.yaml
 
 A gateway reads its files when it starts: start each of its processes again, with the same files. What stands in the database
@@ -55,6 +56,12 @@ enum Command {
     Rotate {
         /// Which.
         which: Which,
+        /// Why; goes into the audit log.
+        #[arg(long, value_parser = worded)]
+        reason: String,
+    },
+    /// Seal the keys in the database under the sealing key in use, once every host has it.
+    Rewrap {
         /// Why; goes into the audit log.
         #[arg(long, value_parser = worded)]
         reason: String,
@@ -134,6 +141,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     match &args.command {
         Command::List { rooms, json } => list(&args.host, *rooms, *json),
         Command::Rotate { which, reason } => change::rotate(&args.host, *which, reason),
+        Command::Rewrap { reason } => change::rewrap(&args.host, reason),
         Command::Revoke { which, key, reason } => change::revoke(&args.host, *which, key, reason),
     }
 }

@@ -56,6 +56,6 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
 
 /// What the database names, if it can be read and that can decide.
 fn kept(config: &Config) -> Option<Active> {
-    let store = Store::open(&config.database, &store_options(config)).ok()?;
+    let store = Store::open(&config.database, &store_options(config).ok()?).ok()?;
     store.read(|conn| rollout::named(conn, &config.policies)).ok()?
 }

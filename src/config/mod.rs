@@ -198,6 +198,13 @@ pub struct TlsIdentity {
     pub key: PathBuf,
 }
 
+/// Where the file waits that is to take the place of `path`.
+pub fn next_path(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".next");
+    PathBuf::from(name)
+}
+
 /// Diagnostics and the export of the audit log.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -1,6 +1,7 @@
 //! What must not be read in a copy of the database: sealed under keys that stand in files (AES-256-GCM).
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use aws_lc_rs::digest::{SHA256, digest};
@@ -43,9 +44,17 @@ impl Purpose {
 #[error("sealed bytes do not open with any of the keys")]
 pub struct Closed;
 
-/// The keys: the first seals, and all open, so that one can be replaced by another.
+/// The keys: the first seals, and all open, so that one can be replaced by another. Their files are read again when something names
+/// a key that is not among them: a process opens what was sealed under a new key without being started again.
 #[derive(Debug)]
 pub struct Sealer {
+    /// None for a key without those before it, which is not read again.
+    files: Vec<PathBuf>,
+    keys: RwLock<Arc<Keys>>,
+}
+
+#[derive(Debug)]
+struct Keys {
     first: Key,
     others: Vec<Key>,
 }
@@ -63,10 +72,8 @@ impl Sealer {
     ///
     /// [`KeyError`] naming the file that cannot be used.
     pub fn read(files: &[PathBuf]) -> Result<Self, KeyError> {
-        let former: Vec<PathBuf> = files.iter().flat_map(|path| ring::former(path)).collect();
-        let mut keys = files.iter().chain(&former).map(|path| Key::read(path));
-        let first = keys.next().ok_or(KeyError::NoSealing)??;
-        Ok(Self { first, others: keys.collect::<Result<_, _>>()? })
+        let keys = RwLock::new(Arc::new(Keys::read(files)?));
+        Ok(Self { files: files.to_vec(), keys })
     }
 
     /// The key of one file, without those before it.
@@ -75,12 +82,32 @@ impl Sealer {
     ///
     /// As [`Self::read`].
     pub fn read_alone(file: &Path) -> Result<Self, KeyError> {
-        Ok(Self { first: Key::read(file)?, others: Vec::new() })
+        let keys = Keys { first: Key::read(file)?, others: Vec::new() };
+        Ok(Self { files: Vec::new(), keys: RwLock::new(Arc::new(keys)) })
     }
 
     /// By what the key that seals is known.
     pub fn id(&self) -> [u8; ID_BYTES] {
-        self.first.id
+        self.keys().first.id
+    }
+
+    fn keys(&self) -> Arc<Keys> {
+        self.keys.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The keys, among which is the one of that name.
+    fn keys_with(&self, id: [u8; ID_BYTES]) -> Result<Arc<Keys>, Closed> {
+        let known = self.keys();
+        if known.named(id).is_some() {
+            return Ok(known);
+        }
+        let read = Keys::read(&self.files).map_err(|error| {
+            tracing::warn!(%error, "a sealing key is not known, and the files cannot be read again");
+            Closed
+        })?;
+        let read = Arc::new(read);
+        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = read.clone();
+        Ok(read)
     }
 
     /// What everything begins with that is sealed under the key `id`.
@@ -95,9 +122,10 @@ impl Sealer {
     /// [`Closed`] when the system gives no randomness.
     pub fn seal(&self, purpose: Purpose, of: &[u8], plain: &[u8]) -> Result<Vec<u8>, Closed> {
         let mut text = plain.to_vec();
-        let nonce = self.first.key.seal_in_place_append_tag(Aad::from(bound(purpose, of)), &mut text);
+        let keys = self.keys();
+        let nonce = keys.first.key.seal_in_place_append_tag(Aad::from(bound(purpose, of)), &mut text);
         let nonce = nonce.map_err(|_| Closed)?;
-        Ok([&[VERSION], self.first.id.as_slice(), nonce.as_ref(), &text].concat())
+        Ok([&[VERSION], keys.first.id.as_slice(), nonce.as_ref(), &text].concat())
     }
 
     /// Opens what was sealed for the same purpose and thing.
@@ -109,12 +137,27 @@ impl Sealer {
         let rest = sealed.strip_prefix(&[VERSION]).ok_or(Closed)?;
         let (id, rest) = rest.split_first_chunk::<ID_BYTES>().ok_or(Closed)?;
         let (nonce, text) = rest.split_first_chunk::<NONCE_LEN>().ok_or(Closed)?;
-        let mut keys = std::iter::once(&self.first).chain(&self.others);
-        let key = keys.find(|key| key.id == *id).ok_or(Closed)?;
+        let keys = self.keys_with(*id)?;
+        let key = keys.named(*id).ok_or(Closed)?;
         let mut text = text.to_vec();
         let nonce = Nonce::assume_unique_for_key(*nonce);
         let plain = key.key.open_in_place(nonce, Aad::from(bound(purpose, of)), &mut text).map_err(|_| Closed)?;
         Ok(plain.to_vec())
+    }
+}
+
+impl Keys {
+    fn read(files: &[PathBuf]) -> Result<Self, KeyError> {
+        let named = files.iter().map(|path| Key::read(path)).collect::<Result<Vec<_>, _>>()?;
+        // Listed after the others were read: a key that gives way meanwhile is read twice, not missed.
+        let former = files.iter().flat_map(|path| ring::former(path)).map(|path| Key::read(&path));
+        let mut keys = named.into_iter().map(Ok).chain(former);
+        let first = keys.next().ok_or(KeyError::NoSealing)??;
+        Ok(Self { first, others: keys.collect::<Result<_, _>>()? })
+    }
+
+    fn named(&self, id: [u8; ID_BYTES]) -> Option<&Key> {
+        std::iter::once(&self.first).chain(&self.others).find(|key| key.id == id)
     }
 }
 
@@ -175,6 +218,22 @@ mod tests {
         let after = sealer(&dir, &[2]);
         assert!(after.open(Purpose::HubKey, b"", &new).is_ok());
         assert_eq!(after.open(Purpose::HubKey, b"", &old), Err(Closed));
+    }
+
+    #[test]
+    fn what_is_sealed_under_a_key_that_came_later_opens_and_what_was_sealed_before_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let running = sealer(&dir, &[1]);
+        let old = running.seal(Purpose::HubKey, b"", b"old").unwrap();
+        let path = dir.path().join("1.key");
+        std::fs::rename(&path, ring::former_path(&path, "1")).unwrap();
+        std::fs::write(&path, STANDARD.encode([2; KEY_BYTES])).unwrap();
+        let new = Sealer::read(std::slice::from_ref(&path)).unwrap().seal(Purpose::HubKey, b"", b"new").unwrap();
+        assert_eq!(running.open(Purpose::HubKey, b"", &new).as_deref(), Ok(b"new".as_slice()));
+        assert_eq!(running.open(Purpose::HubKey, b"", &old).as_deref(), Ok(b"old".as_slice()));
+        assert!(running.seal(Purpose::HubKey, b"", b"").unwrap().starts_with(&new[..=ID_BYTES]), "the new one seals");
+        let elsewhere = sealer(&dir, &[3]).seal(Purpose::HubKey, b"", b"").unwrap();
+        assert_eq!(running.open(Purpose::HubKey, b"", &elsewhere), Err(Closed));
     }
 
     #[test]

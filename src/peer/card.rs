@@ -9,8 +9,8 @@ use portcullis_core::time::Millis;
 use portcullis_core::wire::uri::Domain;
 use serde::{Deserialize, Serialize};
 
-use super::DIRECTORY_PATH;
 use super::tls::TlsMaterial;
+use super::{DIRECTORY_PATH, SetupError};
 use crate::config::{self, Config};
 
 /// Most domains, pins, hosts or contacts of a card.
@@ -28,7 +28,7 @@ pub struct PeerCard {
     pub domains: Vec<Domain>,
     /// Where its directory is.
     pub directory: String,
-    /// SHA-256 of the SubjectPublicKeyInfo of each key that its certificates have, in hexadecimal.
+    /// SHA-256 of the SubjectPublicKeyInfo of each key that its certificates have or are to have next, in hexadecimal.
     pub spki: Vec<String>,
     /// When the first of its certificates ends, in milliseconds since the UNIX epoch.
     pub until: u64,
@@ -38,16 +38,29 @@ pub struct PeerCard {
     pub asset_hosts: Vec<String>,
 }
 
+/// What keeps a gateway from telling of itself.
+#[derive(Debug, thiserror::Error)]
+pub enum CardError {
+    /// A certificate does not decode.
+    #[error("a certificate does not decode")]
+    Certificate(#[from] IdentityError),
+    /// A key that is to come cannot be read.
+    #[error("a key that waits for its certificate cannot be used")]
+    Key(#[from] SetupError),
+}
+
 impl PeerCard {
     /// The card of a gateway.
     ///
     /// # Errors
     ///
-    /// [`IdentityError`] for a certificate that does not decode.
-    pub fn of(config: &Config, tls: &TlsMaterial) -> Result<Self, IdentityError> {
-        let leaves = tls.leaves().collect::<Vec<_>>();
-        let spki = leaves.iter().map(|(_, leaf)| Ok(HEXLOWER.encode(&spki_sha256(leaf)?)));
-        let mut spki = spki.collect::<Result<Vec<_>, IdentityError>>()?;
+    /// [`CardError`].
+    pub fn of(config: &Config, tls: &TlsMaterial) -> Result<Self, CardError> {
+        let mut keys = tls.leaves().map(|(_, leaf)| spki_sha256(leaf)).collect::<Result<Vec<_>, _>>()?;
+        // Who takes this card lets the next certificate in beside the one in use.
+        keys.extend(TlsMaterial::coming(&config.keys)?);
+        let mut spki: Vec<String> = keys.iter().map(|key| HEXLOWER.encode(key)).collect();
+        spki.sort();
         spki.dedup();
         Ok(Self {
             domains: config.domains.clone(),

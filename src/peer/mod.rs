@@ -11,7 +11,7 @@ mod tls;
 #[cfg(test)]
 pub(crate) mod testing;
 
-pub use card::{CertificateEnd, PeerCard};
+pub use card::{CardError, CertificateEnd, PeerCard};
 pub use client::Peers;
 pub(crate) use client::retry_after;
 pub use directory::{DIRECTORY_PATH, directory_json};

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use aws_lc_rs::digest::{SHA256, digest};
 use data_encoding::HEXLOWER;
 use portcullis_core::identity::certificate::{IdentityError, not_after, spki_sha256};
 use portcullis_core::wire::uri::Domain;
@@ -13,10 +14,13 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme};
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, InconsistentKeys, RootCertStore, ServerConfig,
+    SignatureScheme,
+};
 
 use super::{CertificateEnd, SetupError};
-use crate::config::Keys;
+use crate::config::{Keys, next_path};
 
 /// The certificate chain and key of one of our domains.
 #[derive(Clone, Debug)]
@@ -88,6 +92,33 @@ impl TlsMaterial {
     /// The leaf certificate of each of our domains.
     pub(super) fn leaves(&self) -> impl Iterator<Item = (&Domain, &CertificateDer<'static>)> {
         self.identities.iter().filter_map(|identity| Some((&identity.domain, identity.certified.cert.first()?)))
+    }
+
+    /// SHA-256 of the SubjectPublicKeyInfo of each key that waits for its certificate.
+    ///
+    /// # Errors
+    ///
+    /// [`SetupError`] for a file that holds no private key, or one of an unknown kind.
+    pub(super) fn coming(keys: &Keys) -> Result<Vec<[u8; 32]>, SetupError> {
+        let mut coming = Vec::new();
+        for files in &keys.tls {
+            let path = next_path(&files.key);
+            if !path.is_file() {
+                continue;
+            }
+            let key = PrivateKeyDer::from_pem_file(&path).map_err(|source| SetupError::Pem {
+                what: "private key",
+                path,
+                source,
+            })?;
+            let unusable = |source| SetupError::Identity { domain: files.domain.clone(), source };
+            let key = default_provider().key_provider.load_private_key(key).map_err(unusable)?;
+            let public = key.public_key().ok_or_else(|| unusable(InconsistentKeys::Unknown.into()))?;
+            let mut hash = [0; 32];
+            hash.copy_from_slice(digest(&SHA256, &public).as_ref());
+            coming.push(hash);
+        }
+        Ok(coming)
     }
 
     /// When our certificates end.

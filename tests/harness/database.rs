@@ -27,7 +27,7 @@ pub(crate) struct Database {
 
 impl Database {
     pub(super) fn new(config: &Config) -> Self {
-        Self { url: config.database.clone(), options: store_options(config) }
+        Self { url: config.database.clone(), options: store_options(config).unwrap() }
     }
 
     fn sqlite(&self) -> SqliteConnection {

@@ -16,7 +16,7 @@ use super::super::host::{Host, change, operator};
 use super::super::token::KEY_FILE;
 use super::super::{Failure, output};
 use super::{Which, files};
-use crate::config::{Config, TlsIdentity};
+use crate::config::{Config, TlsIdentity, next_path};
 use crate::gateway::{SealedFor, Sealer, data_keys, ring};
 use crate::http::token::TokenKey;
 
@@ -26,11 +26,21 @@ const LANE: &str = "keys";
 pub(super) fn rotate(host: &Host, which: Which, reason: &str) -> Result<(), Failure> {
     let (config, store) = (host.config()?, host.open()?);
     match which {
-        Which::Tls => config.keys.tls.iter().try_for_each(|tls| request(&store, tls, reason)),
+        Which::Tls => {
+            // Each before any, so that it is done for all of them or for none.
+            config.keys.tls.iter().try_for_each(|tls| vacant(&tls.key))?;
+            let mut keys: Vec<&Path> = config.keys.tls.iter().map(|tls| tls.key.as_path()).collect();
+            keys.sort_unstable();
+            keys.dedup();
+            keys.into_iter().try_for_each(|key| {
+                let of_key: Vec<_> = config.keys.tls.iter().filter(|tls| tls.key == key).collect();
+                request(&store, key, &of_key, reason)
+            })
+        }
         Which::Hub | Which::Franking | Which::Log => signer(&store, which, signer_file(&config, which)?, reason),
         Which::Franks => config.domains.iter().try_for_each(|domain| franks(host, &store, domain, None, reason)),
         Which::Token => token(&store, &config, reason),
-        Which::Sealing => sealing(host, &store, &config, reason),
+        Which::Sealing => sealing(&store, &config, reason),
         Which::Data => data(&store, reason),
     }
 }
@@ -98,31 +108,43 @@ fn withdraw(store: &Store, which: Which, path: &Path, key: &str, reason: &str) -
         return Err(Failure::failed(format!("there is no former key `{key}`; the one in use is rotated first")));
     }
     on_record(store, "key.revoked", which, json!({ "former": key }), reason)?;
-    std::fs::rename(&file, ring::revoked_path(path, key))
-        .with_context(|| format!("cannot move `{}`", file.display()))?;
-    Ok(())
+    Ok(files::rename(&file, &ring::revoked_path(path, key))?)
 }
 
-/// A new private key, and the request for its certificate: only the authority can put it in use.
-fn request(store: &Store, tls: &TlsIdentity, reason: &str) -> Result<(), Failure> {
+/// Refuses where a key waits beside `path`: its certificate may be asked for, or something may be sealed under it.
+fn vacant(path: &Path) -> Result<(), Failure> {
+    let next = next_path(path);
+    if !next.try_exists().with_context(|| format!("cannot look for `{}`", next.display()))? {
+        return Ok(());
+    }
+    Err(Failure::failed(format!(
+        "`{}` is there already, and may be the only copy of a key: put it in use, for `tls` with its certificate, or move it \
+         away when nothing needs it, then rotate again",
+        next.display()
+    )))
+}
+
+/// A new private key in the place of `path`, and the request for the certificate of all domains that have it: only the authority
+/// can put it in use.
+fn request(store: &Store, path: &Path, of_key: &[&TlsIdentity], reason: &str) -> Result<(), Failure> {
+    let domains: Vec<String> = of_key.iter().map(|tls| tls.domain.to_string()).collect();
     let key = KeyPair::generate().map_err(anyhow::Error::from)?;
-    let mut wanted = CertificateParams::new(vec![tls.domain.to_string()]).map_err(anyhow::Error::from)?;
+    let mut wanted = CertificateParams::new(domains.clone()).map_err(anyhow::Error::from)?;
     wanted.distinguished_name = DistinguishedName::new();
-    wanted.distinguished_name.push(DnType::CommonName, tls.domain.to_string());
+    domains.first().into_iter().for_each(|name| wanted.distinguished_name.push(DnType::CommonName, name));
     let request = wanted.serialize_request(&key).map_err(anyhow::Error::from)?.pem().map_err(anyhow::Error::from)?;
     let pin = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &key.subject_public_key_info());
     let pin = data_encoding::HEXLOWER.encode(pin.as_ref());
-    let (domain, file) = (&tls.domain, tls.key.with_extension("csr"));
-    on_record(store, "key.requested", Which::Tls, json!({ "domain": domain, "spki": pin }), reason)?;
-    let next = files::prepare(&tls.key, &key.serialize_pem())?;
+    let file = path.with_extension("csr");
+    for domain in &domains {
+        on_record(store, "key.requested", Which::Tls, json!({ "domain": domain, "spki": pin }), reason)?;
+    }
+    let next = files::prepare_beside(path, &key.serialize_pem())?;
     std::fs::write(&file, request).with_context(|| format!("cannot write `{}`", file.display()))?;
-    output::line(format!("{domain}: pin {pin}; have `{}` signed, then put", file.display()));
-    output::line(format!(
-        "  the certificate at `{}` and `{}` at `{}`",
-        tls.certificate.display(),
-        next.display(),
-        tls.key.display()
-    ));
+    output::line(format!("{}: pin {pin}; have `{}` signed, then put", domains.join(", "), file.display()));
+    let places: Vec<String> = of_key.iter().map(|tls| format!("`{}`", tls.certificate.display())).collect();
+    let places = places.join(" and ");
+    output::line(format!("  the certificate at {places} and `{}` at `{}`", next.display(), path.display()));
     Ok(())
 }
 
@@ -156,16 +178,26 @@ fn data(store: &Store, reason: &str) -> Result<(), Failure> {
     })
 }
 
-/// A new key that seals; what the database keeps for long is sealed under it at once.
-fn sealing(host: &Host, store: &Store, config: &Config, reason: &str) -> Result<(), Failure> {
+/// A new key that seals. What the database keeps stays under the former one until [`rewrap`], for other hosts have to have both
+/// files first.
+fn sealing(store: &Store, config: &Config, reason: &str) -> Result<(), Failure> {
     let path = config.keys.sealing.first().ok_or_else(|| Failure::failed("no sealing key is named"))?;
+    vacant(path)?;
     let former = files::sealing_id(path)?;
-    let next = files::prepare(path, &files::sealing_key()?)?;
+    let next = files::prepare_beside(path, &files::sealing_key()?)?;
     let new = files::sealing_id(&next)?;
     on_record(store, "key.rotated", Which::Sealing, json!({ "former": former, "new": new }), reason)?;
     files::replace(path, &next, &ring::former_path(path, &former))?;
-    // With the new key before the former ones.
+    output::line(format!(
+        "{new} in the place of {former}; give every host both files, then run `portcullis keys rewrap`"
+    ));
+    Ok(())
+}
+
+/// Seals under the first sealing key what the database keeps for long.
+pub(super) fn rewrap(host: &Host, reason: &str) -> Result<(), Failure> {
     let (store, sealer) = (host.open()?, host.sealer()?);
+    let new = data_encoding::HEXLOWER.encode(&sealer.id());
     let (why, detail) = (reason.to_owned(), json!({ "new": new }));
     let sealed = change(&store, LANE, "", move |tx, now| {
         let data = vault::rewrap(tx)?;
@@ -173,7 +205,7 @@ fn sealing(host: &Host, store: &Store, config: &Config, reason: &str) -> Result<
         tx.stage(&record("key.rewrapped", Which::Sealing, detail.clone(), &why, now))?;
         Ok(data + franks)
     })?;
-    output::line(format!("{new} in the place of {former}; {sealed} keys in the database are sealed under it"));
+    output::line(format!("{sealed} keys in the database are sealed under {new}"));
     Ok(())
 }
 
@@ -217,7 +249,7 @@ fn token(store: &Store, config: &Config, reason: &str) -> Result<(), Failure> {
     publish(&set, &all)?;
     let path = set.with_file_name(KEY_FILE);
     let next = files::prepare(&path, &pem)?;
-    std::fs::rename(&next, &path).with_context(|| format!("cannot replace `{}`", path.display()))?;
+    files::rename(&next, &path)?;
     output::line(format!("{id} signs tokens from now on; revoke the former one when its tokens have ended"));
     Ok(())
 }
@@ -242,5 +274,5 @@ fn set_of(config: &Config) -> Result<std::path::PathBuf, Failure> {
 fn publish(set: &Path, keys: &jsonwebtoken::jwk::JwkSet) -> anyhow::Result<()> {
     let text = serde_json::to_string_pretty(keys)?;
     let next = files::prepare(set, &text)?;
-    std::fs::rename(&next, set).with_context(|| format!("cannot replace `{}`", set.display()))
+    files::rename(&next, set)
 }

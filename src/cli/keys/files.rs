@@ -1,6 +1,8 @@
 //! Key files: what is in them, and how one takes the place of another. A file is whole or not there at any time.
 
-use std::io::Write as _;
+use std::fs::{File, OpenOptions};
+use std::io::{ErrorKind, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -11,7 +13,7 @@ use portcullis_core::mls::SigningKey;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use crate::config::Config;
+use crate::config::{Config, next_path};
 use crate::gateway::{Sealer, ring};
 
 /// The leaf of a certificate file.
@@ -65,30 +67,108 @@ pub(in crate::cli) fn sealing_key() -> anyhow::Result<String> {
     Ok(format!("{}\n", STANDARD.encode(octets)))
 }
 
-/// Writes a private file that nobody reads yet, and gives its name; one that a crash has left gives way.
+/// Writes a private file that nobody reads yet, and gives its name; one that a crash has left gives way. It has the owner and the
+/// mode of what it is to replace, so that whoever reads that reads it too.
 pub(super) fn prepare(path: &Path, content: &str) -> anyhow::Result<PathBuf> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".next");
-    let next = PathBuf::from(name);
-    match std::fs::remove_file(&next) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
-        _ => {}
+    match std::fs::remove_file(next_path(path)) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error.into()),
+        _ => prepare_beside(path, content),
     }
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(&next).with_context(|| format!("cannot write `{}`", next.display()))?;
-    file.write_all(content.as_bytes())?;
-    file.sync_all()?;
+}
+
+/// As [`prepare`], but for a file that stays where it was prepared before: it may be the only copy of a key.
+pub(super) fn prepare_beside(path: &Path, content: &str) -> anyhow::Result<PathBuf> {
+    let next = next_path(path);
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true).mode(0o600);
+    let file = options.open(&next).with_context(|| format!("cannot write `{}`", next.display()))?;
+    if let Err(error) = fill(file, path, content) {
+        // Nobody knows it yet, and it would keep the next one from its place.
+        let _ = std::fs::remove_file(&next);
+        return Err(error.context(format!("cannot write `{}`", next.display())));
+    }
+    sync_folder(path)?;
     Ok(next)
+}
+
+fn fill(mut file: File, path: &Path, content: &str) -> anyhow::Result<()> {
+    file.write_all(content.as_bytes())?;
+    match std::fs::metadata(path) {
+        Ok(replaced) => {
+            let own = file.metadata()?;
+            if (own.uid(), own.gid()) != (replaced.uid(), replaced.gid()) {
+                fchown(&file, Some(replaced.uid()), Some(replaced.gid()))
+                    .with_context(|| format!("cannot give it to the owner of `{}`", path.display()))?;
+            }
+            file.set_permissions(replaced.permissions())?;
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => return Err(error.into()),
+    }
+    Ok(file.sync_all()?)
 }
 
 /// Puts a prepared file in its place, and what was there beside it under `former`.
 pub(super) fn replace(path: &Path, next: &Path, former: &Path) -> anyhow::Result<()> {
     match std::fs::hard_link(path, former) {
-        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(error.into()),
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error.into()),
         _ => {}
     }
-    std::fs::rename(next, path).with_context(|| format!("cannot replace `{}`", path.display()))
+    // What was there has its other name for good before it loses this one.
+    sync_folder(path)?;
+    rename(next, path)
+}
+
+/// Gives a file another name in its folder; no crash after this takes it back.
+pub(super) fn rename(from: &Path, to: &Path) -> anyhow::Result<()> {
+    std::fs::rename(from, to).with_context(|| format!("cannot move `{}` to `{}`", from.display(), to.display()))?;
+    sync_folder(to)
+}
+
+fn sync_folder(path: &Path) -> anyhow::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+    let synced = File::open(folder).and_then(|folder| folder.sync_all());
+    synced.with_context(|| format!("cannot make `{}` durable", folder.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::{PermissionsExt as _, chown};
+
+    use super::*;
+
+    fn of_whom(path: &Path) -> (u32, u32, u32) {
+        let known = std::fs::metadata(path).unwrap();
+        (known.uid(), known.gid(), known.mode() & 0o7777)
+    }
+
+    #[test]
+    fn what_takes_the_place_of_a_file_has_its_owner_and_mode() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, former) = (dir.path().join("key"), dir.path().join("key.former"));
+        std::fs::write(&path, "old").unwrap();
+        std::fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
+        // Only a superuser may give it to somebody else; for others it stays with them.
+        let _ = chown(&path, Some(65534), Some(65534));
+        let before = of_whom(&path);
+        let next = prepare(&path, "new").unwrap();
+        replace(&path, &next, &former).unwrap();
+        assert_eq!((of_whom(&path), before.2), (before, 0o640));
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "new");
+        assert_eq!(std::fs::read_to_string(&former).unwrap(), "old");
+        let fresh = prepare(&dir.path().join("other"), "new").unwrap();
+        assert_eq!(of_whom(&fresh).2, 0o600);
+    }
+
+    #[test]
+    fn what_was_prepared_gives_way_only_where_it_is_no_only_copy() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("key");
+        let next = prepare_beside(&path, "first").unwrap();
+        assert!(prepare_beside(&path, "second").is_err());
+        assert_eq!(std::fs::read_to_string(&next).unwrap(), "first");
+        prepare(&path, "third").unwrap();
+        assert_eq!(std::fs::read_to_string(&next).unwrap(), "third");
+    }
 }
