@@ -99,7 +99,8 @@ fn every_struct_of_the_wire_is_decoded_by_a_target() {
     for path in sources_below("crates/core/src") {
         let text = fs::read_to_string(&path).unwrap();
         // A private one is reached through the decoder in its file that uses it.
-        let is_private = |name: &str| ["", "pub(super) "].iter().any(|of| text.contains(&format!("\n{of}struct {name} ")));
+        let is_private =
+            |name: &str| ["", "pub(super) "].iter().any(|of| text.contains(&format!("\n{of}struct {name} ")));
         for name in wire_structs(&text).filter(|name| !is_private(name)) {
             if !["through", "canonical"].iter().any(|by| targets.contains(&format!("{by}::<{name}>"))) {
                 unreached.push(format!("{}: {name}", path.display()));

@@ -146,7 +146,7 @@ mod tests {
     #[test]
     fn what_takes_the_place_of_a_file_has_its_owner_and_mode() {
         let dir = tempfile::tempdir().unwrap();
-        let (path, former) = (dir.path().join("key"), dir.path().join("key.former"));
+        let (path, former) = (dir.path().join("key"), dir.path().join("former"));
         std::fs::write(&path, "old").unwrap();
         std::fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
         // Only a superuser may give it to somebody else; for others it stays with them.
