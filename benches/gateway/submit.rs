@@ -23,7 +23,7 @@ use crate::harness::{Cluster, Lab, edit, room};
 
 const ROUNDS: usize = 7;
 /// Accepted in a round by each of the two.
-const MESSAGES: usize = 3000;
+const MESSAGES: usize = 10_000;
 /// As many as one peer gets places for in one room.
 const CALLERS: usize = 24;
 

@@ -121,11 +121,11 @@ async fn the_log_is_signed_as_it_grows_proves_its_entries_and_shows_what_somebod
     proof.verify(&portcullis_tlog::Hash::leaf(&entries[4].leaf), &policy).unwrap_err();
     assert_eq!(hub.operate(&["audit", "prove", "100000"]).status.code(), Some(2));
 
-    hub.database().sql("UPDATE audit_entries SET outcome = 2 WHERE seq = 3");
+    hub.database().sql("UPDATE audit_entries SET openings = NULL WHERE seq = 3");
     let changed = hub.operate(&["audit", "verify", "--json"]);
     assert_eq!(changed.status.code(), Some(2));
     let lines = String::from_utf8(changed.stdout).unwrap();
     let wrong = |line: &&str| serde_json::from_str::<serde_json::Value>(line).unwrap()["wrong"] == 1;
     let wrong: Vec<_> = lines.lines().filter(wrong).collect();
-    assert!(wrong.len() == 1 && wrong[0].contains("columns") && wrong[0].contains("entry 3"), "{lines}");
+    assert!(wrong.len() == 1 && wrong[0].contains("openings") && wrong[0].contains("entry 3"), "{lines}");
 }

@@ -1,4 +1,6 @@
-use tokio::sync::watch;
+use std::sync::atomic::{AtomicU16, Ordering};
+
+use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
 /// What a committed job changed that somebody may be waiting for.
@@ -55,6 +57,9 @@ impl Touched {
 /// Counters that move after a commit, one per topic.
 pub(crate) struct Changes {
     process: Uuid,
+    /// What other processes have not been told yet.
+    untold: AtomicU16,
+    telling: Notify,
     outbox: watch::Sender<u64>,
     staged: watch::Sender<u64>,
     audit: watch::Sender<u64>,
@@ -81,6 +86,8 @@ impl Changes {
         let sender = || watch::Sender::new(0);
         Self {
             process: Uuid::now_v7(),
+            untold: AtomicU16::new(0),
+            telling: Notify::new(),
             outbox: sender(),
             staged: sender(),
             audit: sender(),
@@ -113,6 +120,23 @@ impl Changes {
     /// What other processes are told, if anything.
     pub(crate) fn announce(&self, touched: Touched) -> Option<String> {
         (!touched.is_empty()).then(|| format!("{} {}", self.process, touched.0))
+    }
+
+    /// Has other processes told of a commit soon, with what comes until then.
+    pub(crate) fn tell(&self, touched: Touched) {
+        self.untold.fetch_or(touched.0, Ordering::Relaxed);
+        self.telling.notify_one();
+    }
+
+    /// Waits until there is something to tell, and takes it.
+    pub(crate) async fn untold(&self) -> Touched {
+        loop {
+            let touched = Touched(self.untold.swap(0, Ordering::Relaxed));
+            if !touched.is_empty() {
+                return touched;
+            }
+            self.telling.notified().await;
+        }
     }
 
     /// Takes what [`Self::announce`] of another process gave; what this one gave it knows already.

@@ -296,6 +296,7 @@ fn transact(conn: &mut Conn, writer: &mut Writer, changes: &Changes, batch: &mut
     let before = |error: diesel::result::Error| Stop::Before(error.into());
     let mut touched = Touched::default();
     let mut wanted = false;
+    let mut only_appends = true;
     let mut later = Later::default();
     let retried = batch.is_retried();
     conn.begin_write().map_err(before)?;
@@ -304,6 +305,7 @@ fn transact(conn: &mut Conn, writer: &mut Writer, changes: &Changes, batch: &mut
         // All that such a job does is kept back, so that there is nothing to save or to undo. When writing it fails all are
         // undone, and each is told its own failure when it is tried again.
         let kept_back = !retried && job.only_appends();
+        only_appends &= kept_back;
         if !kept_back {
             touched.join(later.flush(conn, writer, Then::More)?);
         }
@@ -347,7 +349,12 @@ fn transact(conn: &mut Conn, writer: &mut Writer, changes: &Changes, batch: &mut
         conn.rollback().map_err(before)?;
         return Ok(touched);
     }
-    touched.join(later.flush(conn, writer, Then::End(changes, touched))?);
+    // Of messages others are told soon after, of many transactions at once: a commit that tells them costs as much as a
+    // message, and nobody waits for these on another replica who does not look again by himself.
+    touched.join(later.flush(conn, writer, Then::End((!only_appends).then_some(changes), touched))?);
+    if only_appends {
+        changes.tell(touched);
+    }
     if !touched.is_empty() {
         failpoint("lane.after_commit");
     }

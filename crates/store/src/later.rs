@@ -65,8 +65,9 @@ pub(crate) enum Then<'c> {
     More,
     /// Nothing but its end.
     Last,
-    /// Its end, of which other processes are told: also of what was touched before.
-    End(&'c Changes, Touched),
+    /// Its end, and what was touched before. Other processes are told of both by the commit where there is somebody to tell
+    /// them.
+    End(Option<&'c Changes>, Touched),
 }
 
 /// Where a transaction stopped.
@@ -155,7 +156,7 @@ impl Later {
         let mut all = Touched::default();
         owing.into_iter().chain(streams).chain(audit).for_each(|topic| all.add(topic));
         let message = match then {
-            Then::End(changes, before) => changes.announce(before.with(all)),
+            Then::End(changes, before) => changes.and_then(|changes| changes.announce(before.with(all))),
             Then::More | Then::Last => None,
         };
         let mut turn = Turn::default();

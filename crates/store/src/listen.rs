@@ -1,7 +1,6 @@
 //! Wakes this process when another one committed something (PostgreSQL's LISTEN and NOTIFY).
 
 use std::future::poll_fn;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +18,11 @@ pub(crate) const CHANNEL: &str = "portcullis";
 /// How long until a lost connection is made again. Nothing is lost meanwhile, it is only noticed later.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Listens until the runtime ends. `ready` is sent when it does; dropped when it cannot.
+/// Shortest time from telling others what was committed to telling them again.
+const PACE: Duration = Duration::from_millis(5);
+
+/// Listens until the runtime ends, and tells what [`Changes::tell`] was given. `ready` is sent when it does; dropped when
+/// it cannot.
 pub(crate) async fn listen(address: Address, changes: Arc<Changes>, ready: oneshot::Sender<()>) {
     let mut ready = Some(ready);
     loop {
@@ -45,30 +48,42 @@ pub(crate) async fn listen(address: Address, changes: Arc<Changes>, ready: onesh
 
 async fn follow<S: AsyncRead + AsyncWrite + Unpin>(
     client: Client,
-    mut connection: Connection<Socket, S>,
+    connection: Connection<Socket, S>,
     changes: &Changes,
     ready: &mut Option<oneshot::Sender<()>>,
 ) -> Result<(), Error> {
-    // One session tells that this process lives and hears what others do.
-    let statement = format!("{}; LISTEN {CHANNEL}", announcement(&changes.process().to_string()));
-    let mut subscribe = pin!(client.batch_execute(&statement));
-    let mut subscribed = false;
-    loop {
-        tokio::select! {
-            answer = &mut subscribe, if !subscribed => {
-                answer?;
-                subscribed = true;
-                match ready.take() {
-                    Some(first) => drop(first.send(())),
-                    None => changes.signal(Touched::all()), // whatever happened meanwhile
-                }
-            }
-            message = poll_fn(|cx| connection.poll_message(cx)) => match message {
-                Some(Ok(AsyncMessage::Notification(told))) => changes.hear(told.payload()),
-                Some(Ok(_)) => {}
-                Some(Err(error)) => return Err(error),
-                None => return Ok(()),
-            },
+    tokio::select! {
+        ended = hear(connection, changes) => ended,
+        ended = tell(client, changes, ready) => ended,
+    }
+}
+
+async fn hear<S: AsyncRead + AsyncWrite + Unpin>(
+    mut connection: Connection<Socket, S>,
+    changes: &Changes,
+) -> Result<(), Error> {
+    while let Some(message) = poll_fn(|cx| connection.poll_message(cx)).await {
+        if let AsyncMessage::Notification(told) = message? {
+            changes.hear(told.payload());
         }
+    }
+    Ok(())
+}
+
+/// One session says that this process lives, hears what others do and tells them what it does.
+async fn tell(client: Client, changes: &Changes, ready: &mut Option<oneshot::Sender<()>>) -> Result<(), Error> {
+    client.batch_execute(&format!("{}; LISTEN {CHANNEL}", announcement(&changes.process().to_string()))).await?;
+    match ready.take() {
+        Some(first) => drop(first.send(())),
+        None => changes.signal(Touched::all()), // whatever happened meanwhile
+    }
+    let notify = client.prepare("SELECT pg_notify($1, $2)").await?;
+    loop {
+        let touched = changes.untold().await;
+        if let Err(error) = client.execute(&notify, &[&CHANNEL, &changes.announce(touched)]).await {
+            changes.tell(touched); // once there is a connection again
+            return Err(error);
+        }
+        tokio::time::sleep(PACE).await;
     }
 }

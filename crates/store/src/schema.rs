@@ -262,7 +262,7 @@ diesel::table! {
         id -> BigInt,
         core -> Binary,
         signature -> Binary,
-        openings -> Text,
+        openings -> Binary,
     }
 }
 
@@ -278,24 +278,9 @@ diesel::table! {
 diesel::table! {
     audit_entries (seq) {
         seq -> BigInt,
-        event -> Binary,
-        at -> BigInt,
-        kind -> Text,
-        outcome -> Integer,
-        room -> Nullable<Text>,
-        actor -> Nullable<Text>,
-        peer -> Nullable<Text>,
-        decision -> Nullable<Binary>,
-        exchange -> Nullable<Binary>,
         leaf -> Binary,
         signature -> Binary,
-    }
-}
-
-diesel::table! {
-    audit_openings (seq) {
-        seq -> BigInt,
-        openings -> Text,
+        openings -> Nullable<Binary>,
     }
 }
 
@@ -487,9 +472,7 @@ diesel::table! {
     }
 }
 
-diesel::joinable!(audit_openings -> audit_entries (seq));
 diesel::joinable!(stream_rows -> stream_payloads (payload));
-diesel::allow_tables_to_appear_in_same_query!(audit_entries, audit_openings);
 diesel::allow_tables_to_appear_in_same_query!(stream_rows, stream_payloads, events);
 diesel::allow_tables_to_appear_in_same_query!(rooms, room_states);
 diesel::allow_tables_to_appear_in_same_query!(outbox_items, events);

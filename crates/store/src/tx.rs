@@ -49,7 +49,7 @@ impl<'a> Tx<'a> {
     }
 
     /// Whether this process itself has staged exactly this.
-    pub(crate) fn wrote(&self, core: &[u8], signature: &[u8], openings: &str) -> bool {
+    pub(crate) fn wrote(&self, core: &[u8], signature: &[u8], openings: &[u8]) -> bool {
         self.writer.known().take(core, signature, openings)
     }
 

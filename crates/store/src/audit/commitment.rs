@@ -1,10 +1,14 @@
 //! Salted commitments: a leaf binds each field of a record without showing it.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::rand;
 use data_encoding::BASE64URL_NOPAD;
+use minicbor::data::Type;
+use minicbor::encode::Error as EncodeError;
+use minicbor::{Decoder, Encoder};
 use portcullis_core::wire::uri::{Domain, RoomUri};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -58,6 +62,36 @@ impl Openings {
             })
             .collect();
         Ok(Self(fields))
+    }
+
+    /// As they are stored: a CBOR map from names to pairs of a salt and a JSON text. A salt of today stands there as its
+    /// octets, an older one as the text that it is.
+    ///
+    /// # Errors
+    ///
+    /// None: memory takes everything.
+    pub fn encode(&self) -> Result<Vec<u8>, EncodeError<Infallible>> {
+        let mut cbor = Encoder::new(Vec::new());
+        cbor.map(self.0.len() as u64)?;
+        for (name, Opening { salt, json }) in &self.0 {
+            cbor.str(name)?.array(2)?;
+            match BASE64URL_NOPAD.decode(salt.as_bytes()) {
+                Ok(octets) if octets.len() == SALT_BYTES => cbor.bytes(&octets)?,
+                _ => cbor.str(salt)?,
+            };
+            cbor.str(json)?;
+        }
+        Ok(cbor.into_writer())
+    }
+
+    /// Reads what is stored; what older builds stored is a JSON object.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Corrupt`] for anything else.
+    pub fn decode(stored: &[u8]) -> Result<Self, StoreError> {
+        let read = if stored.first() == Some(&b'{') { serde_json::from_slice(stored).ok() } else { read(stored) };
+        read.ok_or(StoreError::Corrupt("openings"))
     }
 
     /// The Merkle root (RFC 6962, section 2.1) over the commitments, in the order of the names: a field can be left out
@@ -114,6 +148,23 @@ impl Openings {
     }
 }
 
+fn read(stored: &[u8]) -> Option<Openings> {
+    let mut cbor = Decoder::new(stored);
+    let mut openings = BTreeMap::new();
+    for _ in 0..cbor.map().ok()?? {
+        let name = cbor.str().ok()?.to_owned();
+        if cbor.array().ok()? != Some(2) {
+            return None;
+        }
+        let salt = match cbor.datatype().ok()? {
+            Type::Bytes => BASE64URL_NOPAD.encode(cbor.bytes().ok()?),
+            _ => cbor.str().ok()?.to_owned(),
+        };
+        openings.insert(name, Opening { salt, json: cbor.str().ok()?.to_owned() });
+    }
+    (cbor.position() == stored.len()).then_some(Openings(openings))
+}
+
 /// SHA-256(0x00 ‖ length of the name ‖ name ‖ salt as text ‖ JSON text).
 fn commit(name: &str, opening: &Opening) -> [u8; 32] {
     let length = u32::try_from(name.len()).unwrap_or(u32::MAX).to_be_bytes();
@@ -135,4 +186,25 @@ pub(crate) fn sha256(parts: &[&[u8]]) -> [u8; 32] {
     let mut hash = [0; 32];
     hash.copy_from_slice(digest(&SHA256, &parts.concat()).as_ref());
     hash
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn opening(salt: &str) -> Opening {
+        Opening { salt: salt.to_owned(), json: "\"a \\\" b\"".to_owned() }
+    }
+
+    #[test]
+    fn openings_are_read_as_they_were_stored_whatever_their_salts_are() {
+        let salts = [BASE64URL_NOPAD.encode(&[7; SALT_BYTES]), "ab".repeat(SALT_BYTES), "x".to_owned(), String::new()];
+        let openings =
+            Openings((0..).map(|number: u8| number.to_string()).zip(salts.iter().map(|salt| opening(salt))).collect());
+        let stored = openings.encode().unwrap();
+        assert_eq!(Openings::decode(&stored).unwrap(), openings);
+        assert_eq!(Openings::decode(&serde_json::to_vec(&openings).unwrap()).unwrap(), openings);
+        assert!((0..stored.len()).all(|end| Openings::decode(&stored[..end]).is_err()));
+        assert!(Openings::decode(&[stored.as_slice(), &[0]].concat()).is_err());
+    }
 }

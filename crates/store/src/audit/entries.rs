@@ -12,7 +12,7 @@ use super::search;
 use super::tails::Dimension;
 use crate::convert::{number, to_db};
 use crate::heads::{self, Head};
-use crate::schema::{audit_entries, audit_openings};
+use crate::schema::audit_entries;
 use crate::{Conn, StoreError};
 
 /// An entry of the log.
@@ -156,15 +156,15 @@ pub(super) fn load(conn: &mut Conn, seqs: &[u64]) -> Result<Vec<AuditEntry>, Sto
 /// Entries that are loaded by their positions at a time.
 const AT_ONCE: usize = 500;
 
-type Row = (i64, Vec<u8>, Vec<u8>, Option<String>);
+type Row = (i64, Vec<u8>, Vec<u8>, Option<Vec<u8>>);
 
 #[diesel::dsl::auto_type]
 fn stored() -> _ {
-    audit_entries::table.left_join(audit_openings::table).select((
+    audit_entries::table.select((
         audit_entries::seq,
         audit_entries::leaf,
         audit_entries::signature,
-        audit_openings::openings.nullable(),
+        audit_entries::openings,
     ))
 }
 
@@ -178,8 +178,6 @@ pub fn size(conn: &mut Conn) -> Result<u64, StoreError> {
 }
 
 fn read((seq, leaf, signature, openings): Row) -> Result<AuditEntry, StoreError> {
-    let openings: Openings = openings
-        .map_or_else(|| Ok(Openings::default()), |json| serde_json::from_str(&json))
-        .map_err(|_| StoreError::Corrupt("openings"))?;
+    let openings = openings.as_deref().map_or_else(|| Ok(Openings::default()), Openings::decode)?;
     Ok(AuditEntry { seq: number(seq)?, ..AuditEntry::open(leaf, signature, openings)? })
 }

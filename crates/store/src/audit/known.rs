@@ -14,12 +14,12 @@ const REMEMBERED: NonZeroUsize = NonZeroUsize::MIN.saturating_add(8191);
 pub(crate) struct Known(Mutex<LruCache<[u8; 32], ()>>);
 
 impl Known {
-    pub(crate) fn add(&self, core: &[u8], signature: &[u8], openings: &str) {
+    pub(crate) fn add(&self, core: &[u8], signature: &[u8], openings: &[u8]) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).put(hash(core, signature, openings), ());
     }
 
     /// Whether exactly these bytes were written here. Asked once: a record gets its place once.
-    pub(crate) fn take(&self, core: &[u8], signature: &[u8], openings: &str) -> bool {
+    pub(crate) fn take(&self, core: &[u8], signature: &[u8], openings: &[u8]) -> bool {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).pop(&hash(core, signature, openings)).is_some()
     }
 }
@@ -31,6 +31,6 @@ impl Default for Known {
 }
 
 /// A signature is of one length, and a core says its own.
-fn hash(core: &[u8], signature: &[u8], openings: &str) -> [u8; 32] {
-    sha256(&[signature, &(core.len() as u64).to_be_bytes(), core, openings.as_bytes()])
+fn hash(core: &[u8], signature: &[u8], openings: &[u8]) -> [u8; 32] {
+    sha256(&[signature, &(core.len() as u64).to_be_bytes(), core, openings])
 }

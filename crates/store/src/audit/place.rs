@@ -11,7 +11,6 @@ use diesel_async::AsyncPgConnection;
 use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
 use portcullis_tlog::Hash;
-use uuid::Uuid;
 
 use super::chain::{self, ChainEnd};
 use super::known::Known;
@@ -30,15 +29,14 @@ use crate::{Conn, StoreError, Topic};
 pub(crate) struct Written {
     pub(crate) leaf: Leaf,
     pub(crate) core: Vec<u8>,
-    pub(crate) openings: String,
+    pub(crate) openings: Vec<u8>,
     pub(crate) names: Names,
-    pub(crate) decision: Option<Uuid>,
 }
 
 struct StageRow<'a> {
     core: &'a [u8],
     signature: &'a [u8],
-    openings: &'a str,
+    openings: &'a [u8],
 }
 
 row!(StageRow<'_> => audit_stage (core, signature, openings));
@@ -47,9 +45,8 @@ row!(StageRow<'_> => audit_stage (core, signature, openings));
 pub(super) struct Entry<'s> {
     pub(super) leaf: Leaf,
     pub(super) signature: &'s [u8],
-    pub(super) openings: &'s str,
+    pub(super) openings: &'s [u8],
     pub(super) names: Names,
-    pub(super) decision: Option<Uuid>,
 }
 
 /// What must be known of the log, beside its end, so that records can be put there at once.
@@ -157,37 +154,19 @@ pub(crate) fn write<'a>(
 
 impl<'s> From<(&'s Written, &'s Vec<u8>)> for Entry<'s> {
     fn from((written, signature): (&'s Written, &'s Vec<u8>)) -> Self {
-        let Written { leaf, core: _, openings, names, decision } = written;
-        Self { leaf: leaf.clone(), signature, openings, names: names.clone(), decision: *decision }
+        let Written { leaf, core: _, openings, names } = written;
+        Self { leaf: leaf.clone(), signature, openings, names: names.clone() }
     }
 }
 
 struct EntryRow<'s> {
     seq: i64,
-    event: Vec<u8>,
-    at: i64,
-    kind: String,
-    outcome: i64,
-    room: Option<String>,
-    actor: Option<String>,
-    peer: Option<String>,
-    decision: Option<Vec<u8>>,
-    exchange: Option<Vec<u8>>,
     leaf: Vec<u8>,
     signature: &'s [u8],
+    openings: &'s [u8],
 }
 
-row!(
-    EntryRow<'_> => audit_entries
-    (seq, event, at, kind, outcome, room, actor, peer, decision, exchange, leaf, signature)
-);
-
-struct OpeningsRow<'s> {
-    seq: i64,
-    openings: &'s str,
-}
-
-row!(OpeningsRow<'_> => audit_openings (seq, openings));
+row!(EntryRow<'_> => audit_entries (seq, leaf, signature, openings));
 
 /// Writes the entries from the head on, lets the tree grow by them, and moves the head.
 pub(super) fn place<'a>(
@@ -198,30 +177,14 @@ pub(super) fn place<'a>(
     entries: impl ExactSizeIterator<Item = Entry<'a>>,
 ) -> Result<(), StoreError> {
     let mut rows = Vec::with_capacity(entries.len());
-    let mut openings = Vec::with_capacity(entries.len());
-    for (seq, entry) in (held.size..).zip(entries) {
-        let leaf = Leaf { place: Some(tails.append(seq, &entry.names)), ..entry.leaf };
-        let encoded = leaf.encode().map_err(|_| StoreError::Corrupt("leaf"))?;
-        rows.push(EntryRow {
-            seq: to_db(seq)?,
-            event: leaf.event.as_bytes().to_vec(),
-            at: to_db(leaf.at.0)?,
-            kind: leaf.kind,
-            outcome: leaf.outcome.code().into(),
-            room: entry.names.room,
-            actor: entry.names.actor,
-            peer: entry.names.peer,
-            decision: entry.decision.map(|id| id.as_bytes().to_vec()),
-            exchange: leaf.exchange.map(|hash| hash.to_vec()),
-            leaf: encoded,
-            signature: entry.signature,
-        });
-        openings.push(OpeningsRow { seq: to_db(seq)?, openings: entry.openings });
+    for (seq, Entry { leaf, signature, openings, names }) in (held.size..).zip(entries) {
+        let leaf = Leaf { place: Some(tails.append(seq, &names)), ..leaf };
+        let leaf = leaf.encode().map_err(|_| StoreError::Corrupt("leaf"))?;
+        rows.push(EntryRow { seq: to_db(seq)?, leaf, signature, openings });
     }
     let size = held.size + rows.len() as u64;
     let (nodes, edge) = tree::append(conn, &held, rows.iter().map(|row| Hash::leaf(&row.leaf)))?;
     effects.insert(rows);
-    effects.insert(openings);
     effects.insert(tails.into_rows()?);
     effects.insert(nodes);
     heads::advance(effects, Head::Audit, Held { size, edge })

@@ -70,11 +70,11 @@ struct Staged {
     id: i64,
     core: Vec<u8>,
     signature: Vec<u8>,
-    openings: String,
+    openings: Vec<u8>,
 }
 
 fn staged(conn: &mut Conn, limit: i64) -> Result<Vec<Staged>, StoreError> {
-    type Row = (i64, Vec<u8>, Vec<u8>, String);
+    type Row = (i64, Vec<u8>, Vec<u8>, Vec<u8>);
     let query = audit_stage::table.order(audit_stage::id).limit(limit).select((
         audit_stage::id,
         audit_stage::core,
@@ -124,7 +124,7 @@ fn check<'s>(tx: &mut Tx<'_>, staged: &'s [Staged], now: Millis) -> Result<Vec<E
     for row in staged {
         let own = tx.wrote(&row.core, &row.signature, &row.openings);
         let finding = chains.check(&row.core, &row.signature, own);
-        let opened = serde_json::from_str::<Openings>(&row.openings).ok();
+        let opened = Openings::decode(&row.openings).ok();
         let (leaf, gap) = match finding {
             Finding::Good(leaf) => (Some(leaf), None),
             Finding::Gap(leaf) => {
@@ -133,7 +133,8 @@ fn check<'s>(tx: &mut Tx<'_>, staged: &'s [Staged], now: Millis) -> Result<Vec<E
             }
             Finding::Forged => {
                 tx.renew_chain(); // it may be this lane's own chain that is not believed
-                let openings = if row.openings.len() <= MAX_KEPT_BYTES { row.openings.as_str() } else { "too long" };
+                let openings = Some(&row.openings).filter(|openings| openings.len() <= MAX_KEPT_BYTES);
+                let openings = openings.map_or_else(|| "too long".to_owned(), |openings| HEXLOWER.encode(openings));
                 (None, Some(("forged", json!({ "core": HEXLOWER.encode(&row.core), "openings": openings }))))
             }
         };
@@ -151,8 +152,7 @@ fn check<'s>(tx: &mut Tx<'_>, staged: &'s [Staged], now: Millis) -> Result<Vec<E
         if let Some(leaf) = leaf {
             let names =
                 Names { room: openings.text("room")?, actor: openings.text("actor")?, peer: openings.text("peer")? };
-            let decision = openings.text("decision")?.and_then(|id| id.parse::<Uuid>().ok());
-            accepted.push(Entry { leaf, signature: &row.signature, openings: &row.openings, names, decision });
+            accepted.push(Entry { leaf, signature: &row.signature, openings: &row.openings, names });
         }
     }
     chains.store(tx)?;

@@ -119,8 +119,7 @@ impl Writer {
             return Err(too_large());
         }
         self.mark = Mark { next_seq: self.mark.next_seq + 1, previous: sha256(&[&core]), ..self.mark };
-        let (openings, names) = (record.openings.clone(), record.names.clone());
-        later.records.push(Written { leaf, core, openings, names, decision: record.decision });
+        later.records.push(Written { leaf, core, openings: record.openings.clone(), names: record.names.clone() });
         Ok(())
     }
 
@@ -183,9 +182,8 @@ pub struct Sealed {
     epoch: Option<u64>,
     exchange: Option<[u8; 32]>,
     disclosure: [u8; 32],
-    openings: String,
+    openings: Vec<u8>,
     names: Names,
-    decision: Option<Uuid>,
 }
 
 impl AuditRecord {
@@ -196,7 +194,7 @@ impl AuditRecord {
     /// [`StoreError::AuditUnavailable`] for one that is too large, or without random numbers.
     pub fn seal(&self) -> Result<Sealed, StoreError> {
         let opened = Openings::of(self)?;
-        let openings = serde_json::to_string(&opened).map_err(|error| StoreError::AuditUnavailable(error.into()))?;
+        let openings = opened.encode().map_err(|error| StoreError::AuditUnavailable(error.into()))?;
         if openings.len() > MAX_OPENINGS_BYTES || self.kind.len() > MAX_KIND_BYTES {
             return Err(too_large());
         }
@@ -215,7 +213,6 @@ impl AuditRecord {
                 actor: self.actor.clone(),
                 peer: self.peer.as_ref().map(ToString::to_string),
             },
-            decision: self.decision,
         })
     }
 }

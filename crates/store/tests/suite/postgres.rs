@@ -74,6 +74,20 @@ fn a_replica_is_woken_by_the_commits_of_another() {
 }
 
 #[test]
+fn a_replica_is_woken_by_what_another_only_appends() {
+    let db = Db::postgres();
+    let (ours, theirs) = (db.open(), db.open());
+    let mut audit = ours.changes(Topic::Audit);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    for kind in ["decision.one", "decision.two"] {
+        audit.mark_unchanged();
+        runtime.block_on(theirs.queue_append("x", staging(record(kind))).unwrap().done()).unwrap();
+        runtime.block_on(audit.changed()).unwrap();
+        assert!(kinds(&ours).contains(&kind.to_owned()));
+    }
+}
+
+#[test]
 fn nobody_goes_without_the_head_because_of_one_who_waits_for_a_room() {
     let db = Db::postgres();
     let (store, other) = (db.open(), db.open());

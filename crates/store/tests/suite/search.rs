@@ -186,7 +186,6 @@ on_both! {
     fn a_log_in_which_an_entry_is_missing_is_not_indexed(db) {
         let store = db.open();
         append(&store, 0..BLOCK);
-        db.sql("DELETE FROM audit_openings WHERE seq = 5");
         db.sql("DELETE FROM audit_entries WHERE seq = 5");
         assert!(matches!(index(&store), Err(StoreError::Corrupt("seq"))));
     }
@@ -234,7 +233,7 @@ on_both! {
         let store = db.open();
         append(&store, 0..BLOCK);
         assert!(!index(&store).unwrap() || !index(&store).unwrap());
-        db.sql("DELETE FROM audit_openings WHERE seq IN (5, 6)");
+        db.sql("UPDATE audit_entries SET openings = NULL WHERE seq IN (5, 6)");
         let wrong = || store.read(|conn| verify(conn, &[], &[])).unwrap().findings[&Check::Index].wrong;
         assert_eq!(wrong(), 0);
         db.sql("DELETE FROM audit_index WHERE term = (SELECT term FROM audit_index ORDER BY term DESC LIMIT 1)");

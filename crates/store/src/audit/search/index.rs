@@ -1,7 +1,7 @@
 //! The index: written for a block of entries once the block is full, and never changed. Entries after the last block in it
 //! are looked at one by one, so that it decides nothing and saves reading only.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use diesel::prelude::*;
 
@@ -12,7 +12,7 @@ use super::terms::{Term, terms};
 use crate::convert::{number, to_db};
 use crate::effects::Effects;
 use crate::heads::{self, Head};
-use crate::schema::{audit_blocks, audit_entries, audit_openings};
+use crate::schema::{audit_blocks, audit_entries};
 use crate::{Conn, Store, StoreError};
 
 /// The write lane of the index.
@@ -84,31 +84,42 @@ struct Block {
 }
 
 fn read(conn: &mut Conn, block: u64) -> Result<Block, StoreError> {
-    type Row = (i64, i64, Vec<u8>, Option<String>);
+    type Row = (i64, Vec<u8>, Option<Vec<u8>>);
     let first = block * BLOCK;
     let query = audit_entries::table
-        .left_join(audit_openings::table)
         .filter(audit_entries::seq.ge(to_db(first)?).and(audit_entries::seq.lt(to_db(first + BLOCK)?)))
         .order(audit_entries::seq)
-        .select((audit_entries::seq, audit_entries::at, audit_entries::leaf, audit_openings::openings.nullable()));
+        .select((audit_entries::seq, audit_entries::leaf, audit_entries::openings));
     let rows = db!(conn, |c| query.load::<Row>(c))?;
     if rows.len() as u64 != BLOCK {
         return Err(StoreError::Corrupt("seq"));
     }
     let mut times = Vec::with_capacity(rows.len());
     let mut found = BTreeMap::<Term, Bits>::new();
-    for (place, (_, at, leaf, openings)) in (0..).zip(rows) {
+    for (place, (_, leaf, openings)) in (0..).zip(rows) {
+        let Said { at, terms, .. } = Said::by(&leaf, openings.as_deref());
         times.push(at);
-        for term in terms_of(&leaf, openings.as_deref()) {
+        for term in terms {
             found.entry(term).or_default().add(place);
         }
     }
     Ok(Block { number: block, times, terms: found })
 }
 
-/// The terms of an entry as it is stored; none of one that cannot be read.
-pub(crate) fn terms_of(leaf: &[u8], openings: Option<&str>) -> impl Iterator<Item = Term> {
-    let openings = openings.and_then(|json| serde_json::from_str::<Openings>(json).ok()).unwrap_or_default();
-    let found = Leaf::decode(leaf).map(|leaf| terms(&leaf, &openings)).unwrap_or_default();
-    found.into_iter()
+/// What an entry says to whoever searches. One that cannot be read says nothing.
+#[derive(Default)]
+pub(crate) struct Said {
+    pub(crate) at: i64,
+    pub(crate) outcome: i32,
+    pub(crate) terms: BTreeSet<Term>,
+}
+
+impl Said {
+    /// By an entry as it is stored.
+    pub(crate) fn by(leaf: &[u8], openings: Option<&[u8]>) -> Self {
+        let openings = openings.and_then(|openings| Openings::decode(openings).ok()).unwrap_or_default();
+        let Ok(leaf) = Leaf::decode(leaf) else { return Self::default() };
+        let at = to_db(leaf.at.0).unwrap_or(i64::MAX);
+        Self { at, outcome: leaf.outcome.code().into(), terms: terms(&leaf, &openings) }
+    }
 }

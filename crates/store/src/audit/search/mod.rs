@@ -10,7 +10,7 @@ mod walk;
 pub(super) use bits::{BLOCK, Bits};
 pub use counts::{Bucket, counts};
 pub use index::index;
-pub(super) use index::{indexed, terms_of};
+pub(super) use index::{Said, indexed};
 pub(super) use terms::Term;
 pub use terms::matches;
 

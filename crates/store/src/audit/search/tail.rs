@@ -1,14 +1,15 @@
 //! The entries that are not in the index yet.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use diesel::prelude::*;
 
 use super::super::{Filter, Order};
-use super::index;
+use super::index::Said;
 use super::terms::{Term, wanted};
 use crate::convert::{number, time, to_db};
-use crate::schema::{audit_entries, audit_openings};
+use crate::schema::audit_entries;
 use crate::{Conn, StoreError};
 
 /// Entries of a step.
@@ -53,21 +54,14 @@ impl Tail {
 
     /// The next entries that are wanted, perhaps none; `None` after the last.
     pub(super) fn next(&mut self, conn: &mut Conn) -> Result<Option<Vec<Hit>>, StoreError> {
-        type Row = (i64, i64, i32, Vec<u8>, Option<String>);
+        type Row = (i64, Vec<u8>, Option<Vec<u8>>);
         if self.left.is_empty() {
             return Ok(None);
         }
         let query = audit_entries::table
-            .left_join(audit_openings::table)
             .filter(audit_entries::seq.ge(self.left.start).and(audit_entries::seq.lt(self.left.end)))
             .limit(STEP)
-            .select((
-                audit_entries::seq,
-                audit_entries::at,
-                audit_entries::outcome,
-                audit_entries::leaf,
-                audit_openings::openings.nullable(),
-            ));
+            .select((audit_entries::seq, audit_entries::leaf, audit_entries::openings));
         let rows = match self.order {
             Order::Oldest => db!(conn, |c| query.order(audit_entries::seq.asc()).load::<Row>(c))?,
             Order::Newest => db!(conn, |c| query.order(audit_entries::seq.desc()).load::<Row>(c))?,
@@ -81,19 +75,16 @@ impl Tail {
             Order::Newest => self.left.end = *last,
         }
         let mut hits = Vec::new();
-        for (seq, at, outcome, leaf, openings) in rows {
-            if (self.since..self.until).contains(&at) && self.wants(&leaf, openings.as_deref()) {
+        for (seq, leaf, openings) in rows {
+            let Said { at, outcome, terms } = Said::by(&leaf, openings.as_deref());
+            if (self.since..self.until).contains(&at) && self.wants(&terms) {
                 hits.push(Hit { seq: number(seq)?, at, outcome });
             }
         }
         Ok(Some(hits))
     }
 
-    fn wants(&self, leaf: &[u8], openings: Option<&str>) -> bool {
-        if self.all.is_empty() && self.none.is_empty() {
-            return true;
-        }
-        let terms: Vec<Term> = index::terms_of(leaf, openings).collect();
+    fn wants(&self, terms: &BTreeSet<Term>) -> bool {
         self.all.iter().all(|term| terms.contains(term)) && !self.none.iter().any(|term| terms.contains(term))
     }
 }

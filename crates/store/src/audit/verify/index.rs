@@ -7,7 +7,7 @@ use aws_lc_rs::rand;
 use diesel::prelude::*;
 
 use super::super::commitment::sha256;
-use super::super::search::{BLOCK, Bits, Term, indexed, terms_of};
+use super::super::search::{BLOCK, Bits, Said, Term, indexed};
 use super::{Check, Checks, Raw};
 use crate::schema::{audit_blocks, audit_index};
 use crate::{Conn, StoreError};
@@ -71,8 +71,9 @@ impl Checks<'_> {
         if row.openings.is_none() {
             it.erased.entry(block).or_default().add(place);
         }
-        it.times.push(row.at);
-        for term in terms_of(&row.leaf, row.openings.as_deref()) {
+        let Said { at, terms, .. } = Said::by(&row.leaf, row.openings.as_deref());
+        it.times.push(at);
+        for term in terms {
             it.terms.entry(term).or_default().add(place);
         }
         if place == BLOCK - 1 {

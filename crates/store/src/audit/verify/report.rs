@@ -17,8 +17,6 @@ pub enum Check {
     Pointers,
     /// Openings open the commitments of their leaf.
     Openings,
-    /// Columns are what leaf and openings say.
-    Columns,
     /// The index finds entries by what they say, and by nothing else.
     Index,
     /// The tree is the one over these leaves.
@@ -31,13 +29,12 @@ pub enum Check {
 
 impl Check {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 9] = [
         Self::Numbers,
         Self::Leaves,
         Self::Writers,
         Self::Pointers,
         Self::Openings,
-        Self::Columns,
         Self::Index,
         Self::Tree,
         Self::Checkpoints,
@@ -52,7 +49,6 @@ impl Check {
             Self::Writers => "writers",
             Self::Pointers => "pointers",
             Self::Openings => "openings",
-            Self::Columns => "columns",
             Self::Index => "index",
             Self::Tree => "tree",
             Self::Checkpoints => "checkpoints",
@@ -68,7 +64,6 @@ impl Check {
             Self::Writers => "records continue the signed chains of their writers",
             Self::Pointers => "entries point back to those of their room, actor and peer",
             Self::Openings => "openings open the commitments of their leaves",
-            Self::Columns => "columns are what was written",
             Self::Index => "entries are found by what they say, and by nothing else",
             Self::Tree => "the tree is the one over these leaves",
             Self::Checkpoints => "the log had the roots that were signed",

@@ -1,6 +1,7 @@
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 
+use data_encoding::HEXLOWER;
 use portcullis_core::mls::Leaf;
 use portcullis_core::time::Millis;
 use portcullis_core::wire::uri::{ClientUri, Domain, GroupUri, RoomUri, UserUri};
@@ -115,4 +116,15 @@ pub(crate) fn block(store: &Store, key: &'static str) -> (Sender<()>, JoinHandle
     });
     busy.recv().unwrap();
     (release, waiting)
+}
+
+/// What SQL makes of a column of openings by putting `instead`, which is as long, for every `what`.
+pub(crate) fn in_openings(db: &Db, what: &str, instead: &str) -> String {
+    assert_eq!(what.len(), instead.len(), "their lengths stand before them");
+    let [what, instead] = [what, instead].map(|text| HEXLOWER.encode(text.as_bytes()));
+    if db.url.starts_with("sqlite") {
+        format!("unhex(replace(lower(hex(openings)), '{what}', '{instead}'))")
+    } else {
+        format!("decode(replace(encode(openings, 'hex'), '{what}', '{instead}'), 'hex')")
+    }
 }
