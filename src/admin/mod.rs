@@ -29,10 +29,11 @@ use actix_web::middleware::from_fn;
 use actix_web::web::{Data, ServiceConfig};
 use actix_web::{App, HttpServer};
 
-use crate::config::{AdminListener, Limits};
+use crate::config::{AdminListener, Limits, Rate};
 use crate::gateway::Gateway;
 use crate::gateway::admin::Operator;
 use crate::http::{self, Answered, KeysError, Patience};
+use crate::limits::Limiter;
 use crate::telemetry;
 use operator::Operators;
 use status::Started;
@@ -58,7 +59,7 @@ pub async fn open(
     limits: &Limits,
     socket: TcpListener,
 ) -> Result<Server, OpenError> {
-    let door = Door::new(gateway, Operators::open(listener).await?);
+    let door = Door::new(gateway, Operators::open(listener).await?, limits.operator);
     let patience = Patience(limits.body());
     let server = HttpServer::new(move || {
         let door = door.clone();
@@ -94,16 +95,18 @@ pub enum OpenError {
 struct Door {
     gateway: Data<Gateway>,
     operators: Data<Operators>,
+    limit: Data<Limiter<String>>,
     answered: Data<Answered>,
     started: Data<Started>,
 }
 
 impl Door {
-    fn new(gateway: Gateway, operators: Operators) -> Self {
+    fn new(gateway: Gateway, operators: Operators, limit: Rate) -> Self {
         Self {
             answered: Data::new(Answered::new(gateway.store().clone(), gateway.clock().clone())),
             started: Data::new(Started(gateway.clock().now())),
             operators: Data::new(operators),
+            limit: Data::new(Limiter::new(limit)),
             gateway: Data::new(gateway),
         }
     }
@@ -113,6 +116,7 @@ impl Door {
         service
             .app_data(self.gateway.clone())
             .app_data(self.operators.clone())
+            .app_data(self.limit.clone())
             .app_data(self.answered.clone())
             .app_data(self.started.clone());
         http::register(routes::RESOURCES, service);

@@ -10,9 +10,11 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::config::AdminListener;
+use crate::gateway::GatewayError;
 use crate::gateway::admin::Operator;
 use crate::http::token::ADMIN_AUDIENCE;
 use crate::http::{AuthError, Caller, KeysError, Problem, Verifier};
+use crate::limits::Limiter;
 
 /// Longest subject, in bytes: it stands in every record of what the person does.
 const MAX_SUBJECT_BYTES: usize = 256;
@@ -58,7 +60,10 @@ impl Caller for Operator {
 
     async fn authenticate(request: &HttpRequest) -> Result<Self, Problem> {
         let operators = request.app_data::<Data<Operators>>().ok_or(Problem::Unconfigured)?;
-        Ok(operators.operator(request).await?)
+        let limit = request.app_data::<Data<Limiter<String>>>().ok_or(Problem::Unconfigured)?;
+        let operator = operators.operator(request).await?;
+        limit.take(&operator.subject).map_err(GatewayError::from)?;
+        Ok(operator)
     }
 
     fn name(&self) -> &str {

@@ -228,6 +228,8 @@ pub struct Limits {
     pub peer: Rate,
     /// Requests for one user at the provider door.
     pub user: Rate,
+    /// Requests of one person at the admin door.
+    pub operator: Rate,
     /// Claims of one user's KeyPackages by one requester (reading D-21).
     pub claims: Rate,
     /// Claims of one user's KeyPackages by all requesters that one provider speaks for, our own users included
@@ -274,6 +276,7 @@ impl Default for Limits {
         Self {
             peer: Rate { per_minute: number(60_000), burst: number(5_000) },
             user: Rate { per_minute: number(3_000), burst: number(500) },
+            operator: Rate { per_minute: number(3_000), burst: number(500) },
             claims: Rate { per_minute: number(10), burst: number(20) },
             claims_by_provider: Rate { per_minute: number(30), burst: number(60) },
             consents: Rate { per_minute: number(20), burst: number(40) },

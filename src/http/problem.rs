@@ -40,11 +40,7 @@ pub const CODES: &[(&str, u16, &str)] = &[
     ("in_progress", 409, "a request with the same `Idempotency-Key` is still being worked on"),
     ("oversize", 413, "the body is longer than the route takes"),
     ("idempotency_key_reused", 422, "the `Idempotency-Key` was used before with another body"),
-    (
-        "too_many_requests",
-        429,
-        "more requests for the user than the limit allows; `Retry-After` says when to come again",
-    ),
+    ("too_many_requests", 429, "more requests than the limit allows; `Retry-After` says when to come again"),
     ("internal", 500, "a fault of the gateway"),
     ("peer_unreachable", 502, "the other provider does not answer"),
     ("unavailable", 503, "too much at once, or no durable audit record can be written; try again later"),

@@ -1,6 +1,7 @@
 use portcullis_core::wire::uri::RoomUri;
 use portcullis_store::audit::Outcome;
 
+use super::policies::person;
 use super::{Person, ROOM, recorded};
 use crate::harness::Lab;
 
@@ -26,6 +27,20 @@ async fn the_status_names_version_bundle_and_database_and_counts_what_there_is()
     let bundle = entries.iter().rev().find_map(|entry| entry.record.bundle).unwrap();
     let bundle: String = bundle.iter().map(|byte| format!("{byte:02x}")).collect();
     assert_eq!(status["bundle"], bundle);
+}
+
+#[tokio::test]
+async fn a_person_that_asks_too_often_waits_and_nobody_else_does() {
+    let mut lab = Lab::new(&["a.example"]);
+    lab.gateways[0].configure("limits: { operator: { per_minute: 1, burst: 5 } }\n");
+    lab.gateways[0].restart().await;
+    let gateway = lab.gateway("a.example");
+    let viewer = Person::at(gateway, &["viewer"]);
+    for _ in 0..5 {
+        viewer.get("status").await.good();
+    }
+    assert_eq!(viewer.get("status").await.refusal(), (429, "too_many_requests"));
+    person(gateway, "somebody", &["viewer"]).get("status").await.good();
 }
 
 #[tokio::test]

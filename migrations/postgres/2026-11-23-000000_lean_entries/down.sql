@@ -29,4 +29,3 @@ ALTER TABLE wide_entries RENAME TO audit_entries;
 ALTER INDEX wide_entries_pkey RENAME TO audit_entries_pkey;
 ALTER TABLE sink_dead_letters
     ADD CONSTRAINT sink_dead_letters_seq_fkey FOREIGN KEY (seq) REFERENCES audit_entries (seq);
-CREATE INDEX audit_by_event ON audit_entries (event);

@@ -48,4 +48,3 @@ CREATE TABLE sink_dead_letters (
 INSERT INTO sink_dead_letters (sink, seq, given_up_at, http_status, reason, again)
 SELECT sink, seq, given_up_at, http_status, reason, again FROM kept_letters;
 DROP TABLE kept_letters;
-CREATE INDEX audit_by_event ON audit_entries (event);

@@ -91,6 +91,8 @@ keys:
 #   peer: {{ per_minute: 60000, burst: 5000 }}
 #   # Requests for one user at the provider door.
 #   user: {{ per_minute: 3000, burst: 500 }}
+#   # Requests of one person at the admin door.
+#   operator: {{ per_minute: 3000, burst: 500 }}
 #   # Claims of one user's key packages by one requester.
 #   claims: {{ per_minute: 10, burst: 20 }}
 #   # Claims of one user's key packages by everybody that one provider speaks for.

@@ -15,6 +15,7 @@ mod join_codes;
 mod lanes;
 mod leases;
 mod leaves;
+mod migrations;
 mod outbox;
 mod postgres;
 mod profiles;
