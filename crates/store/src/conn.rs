@@ -1,5 +1,6 @@
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use diesel::connection::{
     AnsiTransactionManager, Connection, SimpleConnection, TransactionDepthChange, TransactionManager,
@@ -16,6 +17,9 @@ use crate::fixed::{Bind, fixed};
 use crate::listen::CHANNEL;
 use crate::turn::{Bounds, Turn};
 use crate::vault::Vault;
+
+/// After this time a lock is held for long: transactions of others take a few milliseconds.
+const LONG: Duration = Duration::from_millis(100);
 
 /// Types one body, which answers a `QueryResult`, for both databases, and notes what went wrong.
 macro_rules! db {
@@ -88,6 +92,8 @@ pub struct Conn {
     unbegun: bool,
     trouble: Trouble,
     erred: bool,
+    /// Since when its transaction runs, where it gives up on locks that others hold for long ([`Self::hurry`]).
+    hurries: Option<Instant>,
 }
 
 /// The worst that went wrong on a connection since [`Conn::take_trouble`] was last asked. Jobs have errors of their own
@@ -99,13 +105,15 @@ pub(crate) enum Trouble {
     None,
     /// Somebody else was in the way, by a lock or a snapshot: worth another try.
     Retry,
+    /// Somebody holds a lock for longer than a connection waits that hurries.
+    Held,
     /// The connection is gone.
     Broken,
 }
 
 impl Conn {
     pub(crate) fn new(kind: Kind) -> Self {
-        Self { kind, vault: None, unbegun: false, trouble: Trouble::None, erred: false }
+        Self { kind, vault: None, unbegun: false, trouble: Trouble::None, erred: false, hurries: None }
     }
 
     pub(crate) fn note<T>(&mut self, answer: QueryResult<T>) -> QueryResult<T> {
@@ -113,7 +121,9 @@ impl Conn {
     }
 
     fn see(&mut self, error: &Error) {
-        self.trouble = self.trouble.max(severity(error));
+        let long = self.hurries.is_some_and(|since| since.elapsed() >= LONG);
+        let severity = if long && is_held(error) { Trouble::Held } else { severity(error) };
+        self.trouble = self.trouble.max(severity);
         self.erred = true;
     }
 
@@ -172,8 +182,22 @@ impl Conn {
         std::mem::take(&mut self.erred)
     }
 
+    /// As [`Self::take_trouble`], and leaves it there.
+    pub(crate) fn trouble(&self) -> Trouble {
+        self.trouble
+    }
+
     pub(crate) fn take_trouble(&mut self) -> Trouble {
         std::mem::replace(&mut self.trouble, Trouble::None)
+    }
+
+    /// Lets it give up on a lock that somebody else holds for long; SQLite has only one, for which its writers take turns.
+    pub(crate) fn hurry(&mut self) -> QueryResult<()> {
+        if let Kind::Postgres(link) = &mut self.kind {
+            link.batch_execute(&format!("SET lock_timeout = {}", LONG.as_millis()))?;
+            self.hurries = Some(Instant::now());
+        }
+        Ok(())
     }
 
     /// Takes the connection for gone, whatever was wrong with it.
@@ -189,6 +213,7 @@ impl Conn {
             Kind::Postgres(link) => link.change_depth(TransactionDepthChange::IncreaseDepth),
         };
         self.unbegun = begun.is_ok() && matches!(self.kind, Kind::Postgres(_));
+        self.hurries = self.hurries.map(|_| Instant::now());
         self.note(begun)
     }
 
@@ -263,6 +288,14 @@ fn severity(error: &Error) -> Trouble {
 fn is_locked(told: &(dyn DatabaseErrorInformation + Send + Sync)) -> bool {
     let deadlock = told.details().is_some() && told.hint().is_some() && told.table_name().is_none();
     deadlock || ["locked", "lock timeout"].iter().any(|words| told.message().contains(words))
+}
+
+/// PostgreSQL says of a lock that was not to be had in time only this, in its own language. What is taken for it and is
+/// something else fails where nobody hurries, for its own reason.
+fn is_held(error: &Error) -> bool {
+    let Error::DatabaseError(DatabaseErrorKind::Unknown, told) = error else { return false };
+    let more = (told.details(), told.hint(), told.table_name(), told.statement_position());
+    more == (None, None, None, None)
 }
 
 fn begin<C: Connection>(conn: &mut C) -> QueryResult<()> {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use crate::aside::Held;
 use crate::audit::known::Known;
 use crate::audit::writer::{Identity, Writer};
 use crate::changes::{Changes, Touched};
@@ -26,7 +27,8 @@ const TRIES: u32 = 8;
 /// Before the second run, and twice as long before each further one: whoever won the deadlock gets out of the way.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// The sending end; the thread ends when it is dropped.
+/// The sending end; the thread ends when all of them are dropped.
+#[derive(Clone)]
 pub(crate) struct Lane {
     jobs: SyncSender<Box<dyn Job>>,
     /// Jobs that wait or run.
@@ -39,17 +41,19 @@ impl Lane {
         changes: Arc<Changes>,
         known: Arc<Known>,
         options: &Options,
+        waits: Waits,
     ) -> Result<Self, StoreError> {
         let (jobs, queue) = sync_channel(options.queue);
         let waiting = Arc::new(AtomicUsize::new(0));
         let identity = Identity { origin: options.origin.clone(), engine: options.engine.clone() };
         let worker = Worker {
-            conn: Some(database.writer()?),
+            conn: Some(waits.connect(&database)?),
             writer: Writer::new(identity, known)?,
             database,
             changes,
             most: options.batch.get(),
             waiting: Arc::clone(&waiting),
+            waits: Arc::new(waits),
         };
         std::thread::Builder::new()
             .name("store-lane".to_owned())
@@ -60,6 +64,7 @@ impl Lane {
 
     pub(crate) fn send<T, E, F>(
         &self,
+        key: &str,
         only_appends: bool,
         job: F,
     ) -> Result<oneshot::Receiver<Result<T, E>>, StoreError>
@@ -69,16 +74,20 @@ impl Lane {
         E: From<StoreError> + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
+        let job = Typed { key: key.into(), only_appends, job, result: None, reply };
+        self.queue(Box::new(job)).map(|()| answer).map_err(|(error, _)| error)
+    }
+
+    /// Lets a job wait for its turn, or gives it back.
+    fn queue(&self, job: Box<dyn Job>) -> Result<(), (StoreError, Box<dyn Job>)> {
         self.waiting.fetch_add(1, Ordering::Relaxed);
-        let sent = match self.jobs.try_send(Box::new(Typed { only_appends, job, result: None, reply })) {
-            Ok(()) => Ok(answer),
-            Err(TrySendError::Full(_)) => Err(StoreError::Busy),
-            Err(TrySendError::Disconnected(_)) => Err(StoreError::Closed),
-        };
-        if sent.is_err() {
+        self.jobs.try_send(job).map_err(|refused| {
             self.waiting.fetch_sub(1, Ordering::Relaxed);
-        }
-        sent
+            match refused {
+                TrySendError::Full(job) => (StoreError::Busy, job),
+                TrySendError::Disconnected(job) => (StoreError::Closed, job),
+            }
+        })
     }
 
     /// Jobs that wait or run.
@@ -87,8 +96,51 @@ impl Lane {
     }
 }
 
+/// What a lane does about a lock that somebody else holds.
+pub(crate) enum Waits {
+    /// It waits.
+    Always,
+    /// It hands jobs that are held up to the lane beside it, and those of their keys after them.
+    NotLong(Arc<Held>, Lane),
+    /// It is that lane.
+    ForOthers(Arc<Held>),
+}
+
+impl Waits {
+    fn connect(&self, database: &Database) -> Result<Conn, StoreError> {
+        let mut conn = database.writer()?;
+        if matches!(self, Self::NotLong(..)) {
+            conn.hurry()?;
+        }
+        Ok(conn)
+    }
+
+    /// Gives a job back unless others of its key were handed over: then it follows them.
+    fn pass(&self, job: Box<dyn Job>) -> Option<Box<dyn Job>> {
+        match self {
+            Self::NotLong(held, _) if held.has(job.key()) => self.hand_over(job),
+            _ => Some(job),
+        }
+    }
+
+    /// Gives a job back that has to wait here.
+    fn hand_over(&self, job: Box<dyn Job>) -> Option<Box<dyn Job>> {
+        let Self::NotLong(held, beside) = self else { return Some(job) };
+        held.add(job.key());
+        if let Err((error, mut job)) = beside.queue(job) {
+            held.done(job.key());
+            job.fail(error);
+            job.answer();
+        }
+        None
+    }
+}
+
 /// A job whose types are known only to its caller.
 trait Job: Send {
+    /// What it is about.
+    fn key(&self) -> &Arc<str>;
+
     /// Whether it reads nothing of what is kept back ([`Later`]).
     fn only_appends(&self) -> bool;
 
@@ -103,6 +155,7 @@ trait Job: Send {
 }
 
 struct Typed<F, T, E> {
+    key: Arc<str>,
     only_appends: bool,
     job: F,
     result: Option<Result<T, E>>,
@@ -115,6 +168,10 @@ where
     T: Send,
     E: From<StoreError> + Send,
 {
+    fn key(&self) -> &Arc<str> {
+        &self.key
+    }
+
     fn only_appends(&self) -> bool {
         self.only_appends
     }
@@ -137,7 +194,7 @@ where
     }
 
     fn answer(self: Box<Self>) {
-        let Self { job, result, reply, only_appends: _ } = *self;
+        let Self { job, result, reply, key: _, only_appends: _ } = *self;
         drop(job); // what it holds is given back before anybody can know that it is done
         if let Some(result) = result {
             // A caller that went away does not undo what is durable.
@@ -150,15 +207,45 @@ where
 struct Batch<'q> {
     jobs: Vec<Box<dyn Job>>,
     /// Where more come from; `None` for a job that is tried again, alone.
-    queue: Option<&'q Receiver<Box<dyn Job>>>,
+    queue: Option<&'q Queue<'q>>,
     most: usize,
+}
+
+/// Where a lane's jobs come from.
+struct Queue<'q> {
+    jobs: &'q Receiver<Box<dyn Job>>,
+    waits: &'q Waits,
+    waiting: &'q AtomicUsize,
+}
+
+impl Queue<'_> {
+    /// The next one that is not handed over, if it is there.
+    fn next(&self) -> Option<Box<dyn Job>> {
+        self.jobs.try_iter().find_map(|job| self.pass(job))
+    }
+
+    fn pass(&self, job: Box<dyn Job>) -> Option<Box<dyn Job>> {
+        self.counted(self.waits.pass(job))
+    }
+
+    fn hand_over(&self, job: Box<dyn Job>) -> Option<Box<dyn Job>> {
+        self.counted(self.waits.hand_over(job))
+    }
+
+    /// What is handed over waits here no longer.
+    fn counted(&self, left: Option<Box<dyn Job>>) -> Option<Box<dyn Job>> {
+        if left.is_none() {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+        }
+        left
+    }
 }
 
 impl Batch<'_> {
     /// The job of this number, once it is there.
     fn job(&mut self, number: usize) -> Option<&mut Box<dyn Job>> {
         if number == self.jobs.len() && number < self.most {
-            self.jobs.extend(self.queue.and_then(|queue| queue.try_recv().ok()));
+            self.jobs.extend(self.queue.and_then(Queue::next));
         }
         self.jobs.get_mut(number)
     }
@@ -190,6 +277,8 @@ enum End {
     Done(Touched),
     /// It is undone, and trying again may help.
     Undone(StoreError),
+    /// It is undone: somebody else holds for long what it wants.
+    Held(StoreError),
     /// Nobody knows.
     Unknown,
 }
@@ -201,72 +290,90 @@ struct Worker {
     changes: Arc<Changes>,
     most: usize,
     waiting: Arc<AtomicUsize>,
+    waits: Arc<Waits>,
 }
 
 impl Worker {
-    fn run(mut self, queue: &Receiver<Box<dyn Job>>) {
-        while let Ok(first) = queue.recv() {
-            let jobs = self.group(first, queue);
-            self.waiting.fetch_sub(jobs, Ordering::Relaxed);
+    fn run(mut self, jobs: &Receiver<Box<dyn Job>>) {
+        let (waits, waiting) = (Arc::clone(&self.waits), Arc::clone(&self.waiting));
+        let queue = Queue { jobs, waits: &waits, waiting: &waiting };
+        while let Ok(first) = jobs.recv() {
+            if let Some(first) = queue.pass(first) {
+                self.group(first, &queue);
+            }
         }
     }
 
-    /// Runs `first` and what comes to `queue` meanwhile in one transaction; when that fails, each of them in its own. Gives
-    /// their number.
-    fn group(&mut self, first: Box<dyn Job>, queue: &Receiver<Box<dyn Job>>) -> usize {
+    /// Runs `first` and what comes to `queue` meanwhile in one transaction; when that fails, each of them in its own.
+    fn group(&mut self, first: Box<dyn Job>, queue: &Queue<'_>) {
         let mut batch = Batch { jobs: vec![first], queue: Some(queue), most: self.most };
-        let end = self.attempt(&mut batch);
-        let jobs = batch.jobs.len();
-        if !matches!(end, End::Undone(_)) {
-            self.settle(end, batch.jobs);
-            return jobs;
+        match self.attempt(&mut batch) {
+            End::Undone(_) | End::Held(_) => {}
+            end => return self.settle(end, batch.jobs),
         }
         for job in batch.jobs {
-            let mut alone = Batch { jobs: vec![job], queue: None, most: 1 };
-            let mut end = self.attempt(&mut alone);
-            for tried in 1..TRIES {
-                if !matches!(end, End::Undone(_)) {
-                    break;
-                }
-                pause(PAUSE * 2_u32.pow(tried - 1));
-                end = self.attempt(&mut alone);
+            if let Some(job) = queue.pass(job) {
+                self.alone(job, queue);
             }
-            self.settle(end, alone.jobs);
         }
-        jobs
+    }
+
+    fn alone(&mut self, job: Box<dyn Job>, queue: &Queue<'_>) {
+        let mut alone = Batch { jobs: vec![job], queue: None, most: 1 };
+        let mut end = self.attempt(&mut alone);
+        for tried in 1..TRIES {
+            if !matches!(end, End::Undone(_)) {
+                break;
+            }
+            pause(PAUSE * 2_u32.pow(tried - 1));
+            end = self.attempt(&mut alone);
+        }
+        if matches!(end, End::Held(_)) {
+            alone.jobs = alone.jobs.into_iter().filter_map(|job| queue.hand_over(job)).collect();
+        }
+        self.settle(end, alone.jobs);
     }
 
     fn settle(&mut self, end: End, mut batch: Vec<Box<dyn Job>>) {
         match end {
             End::Done(touched) => self.changes.signal(touched),
-            End::Undone(error) => {
+            End::Undone(error) | End::Held(error) => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "transaction failed and was undone");
                 let mut reason = Some(error); // there is only ever one job here
                 batch.iter_mut().for_each(|job| job.fail(reason.take().unwrap_or(StoreError::Undone)));
             }
             End::Unknown => {
                 tracing::error!("connection broke during a commit, its outcome is unknown");
+                self.changes.signal(Touched::all());
+                self.changes.tell(Touched::all());
                 batch.iter_mut().for_each(|job| job.fail(StoreError::CommitUnknown));
             }
         }
-        batch.into_iter().for_each(Job::answer);
+        self.waiting.fetch_sub(batch.len(), Ordering::Relaxed);
+        for job in batch {
+            if let Waits::ForOthers(held) = &*self.waits {
+                held.done(job.key());
+            }
+            job.answer();
+        }
     }
 
     fn attempt(&mut self, batch: &mut Batch<'_>) -> End {
-        let mut conn = match self.conn.take().map_or_else(|| self.database.writer(), Ok) {
+        let mut conn = match self.conn.take().map_or_else(|| self.waits.connect(&self.database), Ok) {
             Ok(conn) => conn,
             Err(error) => return End::Undone(error),
         };
         let start = self.writer.mark();
         let outcome = transact(&mut conn, &mut self.writer, &self.changes, batch);
-        let broken = conn.take_trouble() == Trouble::Broken;
+        let trouble = conn.take_trouble();
+        let broken = trouble == Trouble::Broken;
         // A server that goes down may have committed and say that it is going down.
         let usable = !broken && conn.abandon();
         let end = match outcome {
             Ok(touched) => End::Done(touched),
             Err(Stop::Before(error)) => {
                 self.writer.reset(start);
-                End::Undone(error)
+                if trouble == Trouble::Held { End::Held(error) } else { End::Undone(error) }
             }
             Err(Stop::Commit(_)) if !usable => {
                 self.writer.renew(); // whether its last records exist is unknown, so its chain ends here
@@ -274,7 +381,7 @@ impl Worker {
             }
             Err(Stop::Commit(error)) => {
                 self.writer.reset(start);
-                End::Undone(error)
+                if trouble == Trouble::Held { End::Held(error) } else { End::Undone(error) }
             }
         };
         if usable {
@@ -327,9 +434,8 @@ fn transact(conn: &mut Conn, writer: &mut Writer, changes: &Changes, batch: &mut
                 }
             }
         }
-        match conn.take_trouble() {
-            Trouble::None => {}
-            Trouble::Retry | Trouble::Broken => return Err(Stop::Before(StoreError::Undone)),
+        if conn.trouble() != Trouble::None {
+            return Err(Stop::Before(StoreError::Undone));
         }
         if keep {
             touched.join(changed);

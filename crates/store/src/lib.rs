@@ -35,6 +35,7 @@ mod tx;
 
 pub mod admission;
 pub mod answers;
+mod aside;
 pub mod audit;
 pub mod backlog;
 pub mod bundles;

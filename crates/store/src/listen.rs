@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::oneshot;
+use tokio::time::{sleep, timeout};
 use tokio_postgres::{AsyncMessage, Client, Connection, Error, NoTls, Socket};
 
 use crate::changes::{Changes, Touched};
@@ -17,6 +18,9 @@ pub(crate) const CHANNEL: &str = "portcullis";
 
 /// How long until a lost connection is made again. Nothing is lost meanwhile, it is only noticed later.
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// How long the server may take over telling others before the connection counts as lost.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Shortest time from telling others what was committed to telling them again.
 const PACE: Duration = Duration::from_millis(5);
@@ -42,7 +46,7 @@ pub(crate) async fn listen(address: Address, changes: Arc<Changes>, ready: onesh
         if ready.is_some() {
             return;
         }
-        tokio::time::sleep(PAUSE).await;
+        sleep(PAUSE).await;
     }
 }
 
@@ -75,15 +79,20 @@ async fn tell(client: Client, changes: &Changes, ready: &mut Option<oneshot::Sen
     client.batch_execute(&format!("{}; LISTEN {CHANNEL}", announcement(&changes.process().to_string()))).await?;
     match ready.take() {
         Some(first) => drop(first.send(())),
-        None => changes.signal(Touched::all()), // whatever happened meanwhile
+        None => {
+            // Whatever happened meanwhile, and what the connection that is gone did not get across.
+            changes.signal(Touched::all());
+            changes.tell(Touched::all());
+        }
     }
     let notify = client.prepare("SELECT pg_notify($1, $2)").await?;
     loop {
         let touched = changes.untold().await;
-        if let Err(error) = client.execute(&notify, &[&CHANNEL, &changes.announce(touched)]).await {
-            changes.tell(touched); // once there is a connection again
-            return Err(error);
+        let announced = changes.announce(touched);
+        match timeout(PATIENCE, client.execute(&notify, &[&CHANNEL, &announced])).await {
+            Ok(told) => drop(told?),
+            Err(_) => return Ok(()), // of a connection that is gone nobody may be told
         }
-        tokio::time::sleep(PACE).await;
+        sleep(PACE).await;
     }
 }

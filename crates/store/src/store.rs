@@ -6,9 +6,10 @@ use tokio::sync::{oneshot, watch};
 use tracing::Instrument as _;
 use uuid::Uuid;
 
+use crate::aside::Held;
 use crate::audit::known::Known;
 use crate::changes::{Changes, Topic};
-use crate::lane::{Lane, SEQUENCER};
+use crate::lane::{Lane, SEQUENCER, Waits};
 use crate::migrate::migrate;
 use crate::pool::Pool;
 use crate::postgres::Postgres;
@@ -30,6 +31,8 @@ struct Shared {
     /// The only lane of SQLite; the sequencer's on PostgreSQL.
     first: Lane,
     rest: Vec<Lane>,
+    /// Takes over from the rest what waits for long.
+    beside: Option<Lane>,
     readers: Pool,
     changes: Arc<Changes>,
     database: Arc<Database>,
@@ -140,14 +143,19 @@ impl Store {
             postgres.listen(&changes)?;
         }
         let known = Arc::new(Known::default());
-        let start = || Lane::start(Arc::clone(&database), Arc::clone(&changes), Arc::clone(&known), options);
-        let first = start()?;
-        let rest = (0..more).map(|_| start()).collect::<Result<_, _>>()?;
+        let start =
+            |waits| Lane::start(Arc::clone(&database), Arc::clone(&changes), Arc::clone(&known), options, waits);
+        let first = start(Waits::Always)?;
+        let held = Arc::new(Held::default());
+        let beside = if more == 0 { None } else { Some(start(Waits::ForOthers(Arc::clone(&held)))?) };
+        let waits = beside.iter().cycle().map(|beside| Waits::NotLong(Arc::clone(&held), beside.clone()));
+        let rest = waits.take(more).map(start).collect::<Result<_, _>>()?;
         let readers = Pool::new(options.readers.get());
         Ok(Self {
             shared: Arc::new(Shared {
                 first,
                 rest,
+                beside,
                 readers,
                 changes,
                 database,
@@ -259,7 +267,7 @@ impl Store {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        let sent = self.lane(key).send(only_appends, job);
+        let sent = self.lane(key).send(key, only_appends, job);
         if matches!(sent, Err(StoreError::Busy)) {
             self.shared.busy.fetch_add(1, Ordering::Relaxed);
         }
@@ -273,8 +281,8 @@ impl Store {
 
     /// Jobs that wait for a write lane or run on one.
     pub fn waiting(&self) -> usize {
-        let Shared { first, rest, .. } = &*self.shared;
-        std::iter::once(first).chain(rest).map(Lane::waiting).sum()
+        let Shared { first, rest, beside, .. } = &*self.shared;
+        std::iter::once(first).chain(rest).chain(beside).map(Lane::waiting).sum()
     }
 
     /// How often [`StoreError::Busy`] was the answer since the store was opened.

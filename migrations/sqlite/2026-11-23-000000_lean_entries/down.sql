@@ -1,10 +1,11 @@
 -- SQL cannot read a leaf, so that the columns come back without what it says: an older build finds these entries by
--- nothing but their number. Openings that were written since are not the JSON that it reads; they count as erased.
+-- nothing but their number. Openings that were written since are not the JSON that it reads: they are kept aside for the
+-- way forth, and it takes them for erased. What is staged has its place first, or this fails.
 CREATE TABLE wide_stage (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     core BLOB NOT NULL,
     signature BLOB NOT NULL,
-    openings TEXT NOT NULL
+    openings TEXT NOT NULL CONSTRAINT the_sequencer_must_finish_first CHECK (substr(openings, 1, 1) = '{')
 ) STRICT;
 INSERT INTO wide_stage (id, core, signature, openings)
 SELECT id, core, signature, CAST(openings AS TEXT) FROM audit_stage ORDER BY id;
@@ -16,6 +17,12 @@ CREATE TABLE audit_openings (
 ) STRICT;
 INSERT INTO audit_openings (seq, openings)
 SELECT seq, CAST(openings AS TEXT) FROM audit_entries WHERE substr(openings, 1, 1) = x'7b';
+CREATE TABLE kept_openings (
+    seq INTEGER NOT NULL PRIMARY KEY,
+    openings BLOB NOT NULL
+) STRICT;
+INSERT INTO kept_openings (seq, openings)
+SELECT seq, openings FROM audit_entries WHERE NOT substr(openings, 1, 1) = x'7b';
 CREATE TABLE wide_entries (
     seq INTEGER NOT NULL PRIMARY KEY,
     event BLOB NOT NULL,

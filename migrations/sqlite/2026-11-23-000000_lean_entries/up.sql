@@ -1,6 +1,11 @@
 -- An entry is its leaf, its signature and its openings: what stood in columns beside the leaf is in the leaf, or in the
 -- index, and a table of openings was a second row for every message. Openings are bytes now, NULL where they were erased;
 -- older ones stay the JSON that they are.
+-- What was written here before the way back was taken, see down.sql.
+CREATE TABLE IF NOT EXISTS kept_openings (
+    seq INTEGER NOT NULL PRIMARY KEY,
+    openings BLOB NOT NULL
+) STRICT;
 CREATE TABLE lean_entries (
     seq INTEGER NOT NULL PRIMARY KEY,
     leaf BLOB NOT NULL,
@@ -8,8 +13,9 @@ CREATE TABLE lean_entries (
     openings BLOB
 ) STRICT;
 INSERT INTO lean_entries (seq, leaf, signature, openings)
-SELECT e.seq, e.leaf, e.signature, CAST(o.openings AS BLOB)
-FROM audit_entries e LEFT JOIN audit_openings o ON o.seq = e.seq ORDER BY e.seq;
+SELECT e.seq, e.leaf, e.signature, coalesce(CAST(o.openings AS BLOB), k.openings)
+FROM audit_entries e LEFT JOIN audit_openings o ON o.seq = e.seq LEFT JOIN kept_openings k ON k.seq = e.seq ORDER BY e.seq;
+DROP TABLE kept_openings;
 CREATE TABLE kept_letters AS SELECT * FROM sink_dead_letters;
 DROP TABLE sink_dead_letters;
 DROP TABLE audit_openings;

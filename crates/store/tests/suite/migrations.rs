@@ -39,7 +39,7 @@ on_both! {
         };
         let before = db.number(tables);
         migrations(db).iter().for_each(|migration| undo(db, migration));
-        assert_eq!(db.number(tables), 0);
+        assert_eq!(db.number(tables), 1, "but for openings that an older build does not read");
         drop(db.open());
         assert_eq!(db.number(tables), before);
     }
@@ -50,7 +50,8 @@ on_both! {
             store.write("x", staging(record(kind))).unwrap();
         }
         let written = log(&store);
-        for entry in &written {
+        // The last one is of this build.
+        for entry in &written[..2] {
             let json = HEXLOWER.encode(&serde_json::to_vec(&entry.openings).unwrap());
             let octets = if db.url.starts_with("sqlite") { format!("x'{json}'") } else { format!("'\\x{json}'::bytea") };
             db.sql(&format!("UPDATE audit_entries SET openings = {octets} WHERE seq = {}", entry.seq));
@@ -59,7 +60,7 @@ on_both! {
         drop(store);
         let lean = migrations(db).into_iter().find(|migration| migration.ends_with("2026-11-23-000000_lean_entries"));
         undo(db, &lean.unwrap());
-        assert_eq!(db.number("SELECT count(*) FROM audit_openings"), 3);
+        assert_eq!(db.number("SELECT count(*) FROM audit_openings"), 2);
         db.sql("DELETE FROM audit_openings WHERE seq = 0");
 
         let store = db.open();

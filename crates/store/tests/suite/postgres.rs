@@ -1,10 +1,12 @@
 //! What only PostgreSQL can do.
 
+use std::num::NonZeroUsize;
+
 use portcullis_store::bundles::{self, Activation, How};
 use portcullis_store::devices::{forget_device, register_device, register_user, user_exists};
 use portcullis_store::restrictions::{self, Grounds, Place, Restriction};
 use portcullis_store::streams::{self, StreamItem};
-use portcullis_store::{Options, Store, StoreError, Topic};
+use portcullis_store::{Options, Store, StoreError, Topic, Tx, rooms};
 
 use crate::harness::*;
 
@@ -120,6 +122,31 @@ fn nobody_goes_without_the_head_because_of_one_who_waits_for_a_room() {
     blocking.join().unwrap().unwrap();
     sequence_all(&other);
     assert_eq!(kinds(&store), ["decision.two", "decision.one"]);
+}
+
+#[test]
+fn what_somebody_holds_for_long_holds_up_nobody_who_shares_the_lane_and_keeps_its_order() {
+    let db = Db::postgres();
+    let store = Store::open(&db.url, &Options { lanes: NonZeroUsize::MIN, ..Options::default() }).unwrap();
+    let accept = |name| {
+        let (uri, seen) = active_room(&store, name);
+        move || {
+            let uri = uri.clone();
+            move |tx: &mut Tx<'_>| rooms::accept_message(tx, &uri, seen, NOW).map(|accepted| accepted.seq)
+        }
+    };
+    let (one, two) = (accept("one"), accept("two"));
+    let (release, holding) = hold(&db, &format!("SELECT 1 FROM rooms WHERE uri = '{}' FOR UPDATE", room("one")));
+    let held: Vec<_> = (0..5).map(|_| store.queue_append("one", one()).unwrap()).collect();
+    let first = store.append("two", two()).unwrap();
+    assert_eq!(store.write("two", two()).unwrap(), first + 1);
+    assert_eq!(store.waiting(), held.len());
+    drop(release);
+    holding.join().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let seqs: Vec<u64> = held.into_iter().map(|queued| runtime.block_on(queued.done()).unwrap()).collect();
+    assert!(seqs.windows(2).all(|pair| pair[1] == pair[0] + 1), "{seqs:?}");
+    assert_eq!(store.write("one", one()).unwrap(), seqs[4] + 1);
 }
 
 #[test]

@@ -40,7 +40,7 @@ row!(TermRow => audit_index (term, block, entries));
 ///
 /// # Errors
 ///
-/// [`StoreError`] of the database; [`StoreError::Corrupt`] for a log in which an entry is missing.
+/// [`StoreError`] of the database; [`StoreError::Corrupt`] for a log in which an entry is missing or cannot be read.
 pub fn index(store: &Store) -> Result<bool, StoreError> {
     let block = store.read(|conn| {
         let next = indexed(conn)?;
@@ -97,7 +97,7 @@ fn read(conn: &mut Conn, block: u64) -> Result<Block, StoreError> {
     let mut times = Vec::with_capacity(rows.len());
     let mut found = BTreeMap::<Term, Bits>::new();
     for (place, (_, leaf, openings)) in (0..).zip(rows) {
-        let Said { at, terms, .. } = Said::by(&leaf, openings.as_deref());
+        let Said { at, terms, .. } = Said::by(&leaf, openings.as_deref()).ok_or(StoreError::Corrupt("leaf"))?;
         times.push(at);
         for term in terms {
             found.entry(term).or_default().add(place);
@@ -106,8 +106,7 @@ fn read(conn: &mut Conn, block: u64) -> Result<Block, StoreError> {
     Ok(Block { number: block, times, terms: found })
 }
 
-/// What an entry says to whoever searches. One that cannot be read says nothing.
-#[derive(Default)]
+/// What an entry says to whoever searches.
 pub(crate) struct Said {
     pub(crate) at: i64,
     pub(crate) outcome: i32,
@@ -115,11 +114,11 @@ pub(crate) struct Said {
 }
 
 impl Said {
-    /// By an entry as it is stored.
-    pub(crate) fn by(leaf: &[u8], openings: Option<&[u8]>) -> Self {
+    /// By an entry as it is stored; `None` by one that cannot be read.
+    pub(crate) fn by(leaf: &[u8], openings: Option<&[u8]>) -> Option<Self> {
         let openings = openings.and_then(|openings| Openings::decode(openings).ok()).unwrap_or_default();
-        let Ok(leaf) = Leaf::decode(leaf) else { return Self::default() };
+        let leaf = Leaf::decode(leaf).ok()?;
         let at = to_db(leaf.at.0).unwrap_or(i64::MAX);
-        Self { at, outcome: leaf.outcome.code().into(), terms: terms(&leaf, &openings) }
+        Some(Self { at, outcome: leaf.outcome.code().into(), terms: terms(&leaf, &openings) })
     }
 }

@@ -76,7 +76,8 @@ impl Tail {
         }
         let mut hits = Vec::new();
         for (seq, leaf, openings) in rows {
-            let Said { at, outcome, terms } = Said::by(&leaf, openings.as_deref());
+            let said = Said::by(&leaf, openings.as_deref()).ok_or(StoreError::Corrupt("leaf"))?;
+            let Said { at, outcome, terms } = said;
             if (self.since..self.until).contains(&at) && self.wants(&terms) {
                 hits.push(Hit { seq: number(seq)?, at, outcome });
             }

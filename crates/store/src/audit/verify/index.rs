@@ -71,10 +71,10 @@ impl Checks<'_> {
         if row.openings.is_none() {
             it.erased.entry(block).or_default().add(place);
         }
-        let Said { at, terms, .. } = Said::by(&row.leaf, row.openings.as_deref());
-        it.times.push(at);
-        for term in terms {
-            it.terms.entry(term).or_default().add(place);
+        // One that cannot be read has its own finding, and its block cannot have been indexed as it is now.
+        if let Some(Said { at, terms, .. }) = Said::by(&row.leaf, row.openings.as_deref()) {
+            it.times.push(at);
+            terms.into_iter().for_each(|term| it.terms.entry(term).or_default().add(place));
         }
         if place == BLOCK - 1 {
             let (terms, at) = (std::mem::take(&mut it.terms), std::mem::take(&mut it.times));
