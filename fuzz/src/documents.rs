@@ -25,6 +25,10 @@ pub(super) const POLICY: &[Decoder] = &[
     Decoder { name: "tests", run: tests },
     Decoder { name: "schema", run: schema },
     Decoder { name: "kept bundle", run: kept },
+    Decoder { name: "policies with slots", run: slotted },
+    Decoder { name: "links", run: links },
+    Decoder { name: "obligations", run: obligations },
+    Decoder { name: "invariants", run: invariants },
 ];
 
 pub(super) const SCHEMA: &str = include_str!("../../policies/schema/mimi.cedarschema");
@@ -60,9 +64,13 @@ pub(super) fn extensions(template: &Template) -> Option<Vec<u8>> {
 
 /// The least bundle, with one file put into it.
 fn bundle(file: &str, content: &[u8]) -> Option<Bundle> {
-    let least = [("schema/mimi.cedarschema", SCHEMA.as_bytes()), ("settings.yaml", b"{}"), (file, content)];
-    let files: BTreeMap<String, Vec<u8>> =
-        least.into_iter().map(|(file, content)| (file.to_owned(), content.to_vec())).collect();
+    loaded(&[("settings.yaml", b"{}"), (file, content)])
+}
+
+/// A bundle of the schema and these files.
+fn loaded(files: &[(&str, &[u8])]) -> Option<Bundle> {
+    let all = files.iter().copied().chain([("schema/mimi.cedarschema", SCHEMA.as_bytes())]);
+    let files: BTreeMap<String, Vec<u8>> = all.map(|(file, content)| (file.to_owned(), content.to_vec())).collect();
     match Bundle::load(files) {
         Ok(bundle) => Some(bundle),
         Err(wrong) => {
@@ -89,6 +97,23 @@ fn tests(bytes: &[u8]) -> bool {
 
 fn schema(bytes: &[u8]) -> bool {
     bundle("schema/mimi.cedarschema", bytes).is_some()
+}
+
+fn slotted(bytes: &[u8]) -> bool {
+    bundle("templates/company.cedar", bytes).is_some()
+}
+
+fn links(bytes: &[u8]) -> bool {
+    loaded(&[("settings.yaml", b"{}"), ("templates/slotted.cedar", SLOTTED.as_bytes()), ("rooms/company.yaml", bytes)])
+        .is_some()
+}
+
+fn obligations(bytes: &[u8]) -> bool {
+    loaded(&[("settings.yaml", RATES), ("obligations/company.cedar", bytes)]).is_some()
+}
+
+fn invariants(bytes: &[u8]) -> bool {
+    bundle("invariants/company.cedar", bytes).is_some()
 }
 
 /// A bundle as the database keeps it: taken under its own digest alone, and under a signer's key only if that has signed it.
@@ -124,10 +149,36 @@ pub(super) fn seeds() -> Vec<(&'static str, Vec<u8>)> {
         ("tests", TESTS),
         ("schema", SCHEMA),
         ("kept bundle", &kept),
+        ("policies with slots", SLOTTED),
+        ("links", LINKS),
+        ("obligations", OBLIGATION),
+        ("invariants", include_str!("../../policies/invariants/company.cedar")),
     ]
     .map(|(name, text)| (name, text.as_bytes().to_vec()))
     .into()
 }
+
+const RATES: &[u8] = b"obligations: { rate_classes: [{ name: guests, per_minute: 20, burst: 10 }] }";
+
+const SLOTTED: &str = "\
+@id(\"company.read-only\")
+@reason(\"READ_ONLY\")
+@public_message(\"you may only read here\")
+forbid (principal in ?principal, action in Mimi::Action::\"MessageActs\", resource == ?resource);
+";
+
+const LINKS: &str = "\
+- template: company.read-only
+  links:
+    - { user: mimi://b.example/u/bob, room: mimi://a.example/r/lounge }
+    - { provider: c.example, room: mimi://a.example/r/lounge }
+";
+
+const OBLIGATION: &str = "\
+@id(\"company.pace-of-guests\")
+@rate_class(\"guests\")
+permit (principal, action == Mimi::Action::\"canSendMessage\", resource is Mimi::Room);
+";
 
 /// A room and a case in it.
 const TESTS: &str = "\

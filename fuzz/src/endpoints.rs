@@ -4,7 +4,7 @@ use std::fmt::Debug;
 
 use portcullis_core::mls::component_updates::{ComponentUpdate, apply};
 use portcullis_core::mls::{ComponentOperation, GroupView, Outline};
-use portcullis_core::room::{self, RoomState};
+use portcullis_core::room::{self, RoomState, Template};
 use portcullis_core::wire::Wire;
 use portcullis_core::wire::components::{
     AppComponents, ApplicationFraming, AssetPolicy, BaseRoomPolicy, BotPolicy, ComponentId, ContentMediaTypes,
@@ -179,6 +179,10 @@ fn room_of(bytes: &[u8]) -> bool {
         return false;
     };
     let view = GroupView { group, epoch: 0, suite: 1, leaves: Vec::new(), components };
+    if let Ok(template) = Template::of_components(&view.components) {
+        let again = template.to_yaml().ok().and_then(|text| Template::parse(&text).ok());
+        assert!(again.as_ref() == Some(&template), "a template is another one when it is read again");
+    }
     let read = RoomState::read(&view);
     assert!(room::found(&view, &room, &creator).is_err(), "a room was founded by nobody");
     read.is_ok()

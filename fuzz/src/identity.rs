@@ -1,5 +1,6 @@
 //! Who speaks, where a provider is found, what a request is about and what a message says.
 
+use portcullis::peer::PeerCard;
 use portcullis_core::content::Content;
 use portcullis_core::identity::certificate::{PeerCertificate, host_tenant, spki_sha256};
 use portcullis_core::identity::credential::{client_of, provider_credential, provider_of};
@@ -23,6 +24,7 @@ pub(super) const IDENTITY: &[Decoder] = &[
     Decoder { name: "directory", run: directory },
     Decoder { name: "path", run: path },
     Decoder { name: "Cache-Control", run: cache_control },
+    Decoder { name: "card", run: card },
 ];
 
 fn identifiers(bytes: &[u8]) -> bool {
@@ -111,5 +113,32 @@ fn path(bytes: &[u8]) -> bool {
 fn cache_control(bytes: &[u8]) -> bool {
     let Ok(header) = std::str::from_utf8(bytes) else { return false };
     assert!(lifetime(Some(header)).as_secs() <= 24 * 3600);
+    true
+}
+
+/// The card of another provider, as it comes before anybody knows whose it is.
+pub(super) const CARD: &str = r#"{
+  "domains": ["b.example"], "directory": "https://mimi.b.example/.well-known/mimi-protocol-directory",
+  "spki": ["abababababababababababababababababababababababababababababababab"], "until": 1800000000000,
+  "contacts": ["mailto:abuse@b.example"], "asset_hosts": ["assets.b.example"]
+}"#;
+
+fn card(bytes: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(bytes) else { return false };
+    let card = match PeerCard::parse(text) {
+        Ok(card) => card,
+        Err(wrong) => {
+            assert!(!wrong.is_empty(), "a card is refused without a word");
+            return false;
+        }
+    };
+    assert!(!card.domains.is_empty() && !card.spki.is_empty(), "a card of nobody");
+    let again = serde_json::to_string(&card).ok().and_then(|text| PeerCard::parse(&text).ok());
+    assert!(again.as_ref() == Some(&card), "a card is another one when it is read again");
+    // What people read to each other tells one card from every other.
+    let Ok(known) = PeerCard::parse(CARD) else { panic!("the card that is known is none") };
+    let code = known.code_with(&card);
+    assert!(code == card.code_with(&known), "both sides read another code");
+    assert!((code == known.code_with(&known)) == (card == known), "another card has the same code");
     true
 }

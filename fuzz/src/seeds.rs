@@ -12,7 +12,7 @@ use portcullis_core::wire::key_material::RequiredCapabilities;
 use portcullis_core::wire::report_abuse::AbusiveMessage;
 use serde_json::Value;
 
-use super::{TARGETS, documents, doors, export, federation, log, records, rooms};
+use super::{TARGETS, documents, doors, export, federation, identity, log, records, rooms};
 
 const VECTORS: &str = include_str!("../../crates/core/tests/vectors/mimi-vectors.json");
 
@@ -152,6 +152,9 @@ fn by_hand() -> Vec<(&'static str, Vec<u8>)> {
         ("path", b"/v1/update/mimi%3A%2F%2Fa.example%2Fr%2Fclubhouse".to_vec()),
         ("path", b"/v1/keyMaterial/b.example/u/b%2Fb".to_vec()),
         ("Cache-Control", b"public, Max-Age=60, no-store".to_vec()),
+        ("card", identity::CARD.as_bytes().to_vec()),
+        ("card", identity::CARD.replace("b.example", "c.example").into_bytes()),
+        ("card", identity::CARD.replace("https://", "http://").into_bytes()),
     ];
     seeds.extend(names.map(|name| ("identifiers", name.as_bytes().to_vec())));
     seeds
