@@ -186,3 +186,33 @@ async fn what_a_collector_could_not_take_before_a_stop_leaves_after_the_next_sta
     hub.restart().await;
     eventually("the collector has the log", async || (receiver.positions() == log_signed(hub)).then_some(())).await;
 }
+
+#[tokio::test]
+async fn a_batch_that_a_collector_had_read_and_not_answered_when_the_process_was_killed_leaves_again() {
+    let receiver = Receiver::start();
+    let mut lab = lab_with(&["a.example"], receiver.url());
+    open(&mut lab).await;
+    let mut alice = lab.device("a.example/d/alice/phone").await;
+    assert!(alice.create_room(&room(), "strict", "Clubhouse").await.unwrap().answer.is_ok());
+    lab.quiet().await;
+    let hub = lab.gateway("a.example");
+    eventually("the collector has the log", async || (receiver.positions() == log_signed(hub)).then_some(())).await;
+
+    let before = receiver.positions();
+    receiver.hold(true);
+    for number in 0..5 {
+        assert!(alice.say(&room(), &format!("message {number}")).await.unwrap().answer.is_ok());
+    }
+    let held =
+        eventually("the collector has read a batch", async || Some(receiver.held()).filter(|held| !held.is_empty()));
+    let held = held.await;
+    lab.gateway_mut("a.example").kill();
+    assert!(held.is_disjoint(&before) && receiver.positions() == before);
+
+    receiver.hold(false);
+    let hub = lab.gateway_mut("a.example");
+    hub.restart().await;
+    let all = async || (receiver.positions() == log_signed(hub)).then_some(());
+    eventually("the collector has what it had read, and the rest", all).await;
+    assert!(receiver.positions().is_superset(&held) && log(hub).len() >= before.len() + 5);
+}

@@ -17,6 +17,7 @@ use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::metrics::v1::Metric;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
+use tokio::sync::watch;
 
 use crate::harness::own_loopback;
 
@@ -30,6 +31,9 @@ pub(super) struct Receiver {
 #[derive(Default)]
 struct State {
     away: Mutex<bool>,
+    /// Whether requests are kept without an answer.
+    holds: watch::Sender<bool>,
+    held: Mutex<BTreeSet<i64>>,
     refused: Mutex<BTreeSet<i64>>,
     logs: Mutex<Vec<LogRecord>>,
     spans: Mutex<Vec<Span>>,
@@ -71,6 +75,16 @@ impl Receiver {
     /// Answers 503 to everything from now on, or no longer.
     pub(super) fn away(&self, away: bool) {
         *self.state.away.lock().unwrap() = away;
+    }
+
+    /// Reads what comes from now on, without taking or answering it, or gives all of that back unanswered.
+    pub(super) fn hold(&self, holds: bool) {
+        self.state.holds.send_replace(holds);
+    }
+
+    /// Positions of the audit records in requests that were read and not answered.
+    pub(super) fn held(&self) -> BTreeSet<i64> {
+        self.state.held.lock().unwrap().clone()
     }
 
     /// Rejects, as a partial success, the record at this position.
@@ -133,6 +147,12 @@ async fn logs(state: Data<State>, request: HttpRequest, body: Bytes) -> HttpResp
     let request = ExportLogsServiceRequest::decode(&*unzipped(&request, &body)).unwrap();
     let scopes = request.resource_logs.into_iter().flat_map(|resource| resource.scope_logs);
     let records: Vec<LogRecord> = scopes.flat_map(|scope| scope.log_records).collect();
+    let mut holds = state.holds.subscribe();
+    if *holds.borrow() {
+        state.held.lock().unwrap().extend(records.iter().map(position));
+        holds.wait_for(|holds| !holds).await.unwrap();
+        return HttpResponse::ServiceUnavailable().finish();
+    }
     let refused = state.refused.lock().unwrap();
     let rejected = records.iter().filter(|record| refused.contains(&position(record))).count();
     let mut answer = ExportLogsServiceResponse::default();
