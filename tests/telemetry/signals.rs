@@ -19,13 +19,19 @@ fn below<'a>(spans: &'a [Span], name: &str) -> Vec<BTreeSet<&'a str>> {
 }
 
 #[tokio::test]
-async fn the_trace_of_a_commit_goes_through_every_stage_and_tells_no_secret() {
+async fn traces_go_through_every_stage_at_hub_and_follower_and_tell_no_secret() {
     let receiver = Receiver::start();
     let mut lab = lab_with(&TWO, receiver.url());
     open(&mut lab).await;
     let (mut alice, mut bob) = lab.alice_and_bob().await;
     assert!(alice.say(&room(), "a word in confidence").await.unwrap().answer.is_ok());
     bob.until_text(&room(), "a word in confidence").await.unwrap();
+    // By now b.example knows the group, and follows it.
+    let at = alice.member().epoch(&room()).unwrap();
+    assert!(alice.commit_pending(&room()).await.unwrap().answer.is_ok());
+    bob.until_epoch(&room(), at + 1).await.unwrap();
+    assert!(bob.commit_pending(&room()).await.unwrap().answer.is_ok());
+    assert!(bob.say(&room(), "a word in return").await.unwrap().answer.is_ok());
     lab.quiet().await;
     let token = lab.gateway("a.example").token(&user("a.example/u/alice"));
     for gateway in &mut lab.gateways {
@@ -33,9 +39,24 @@ async fn the_trace_of_a_commit_goes_through_every_stage_and_tells_no_secret() {
         assert!(gateway.ended().await.success());
     }
     let spans = receiver.spans();
-    let commits = below(&spans, "POST /v1/rooms/{room}/update");
-    let stages = BTreeSet::from(["decode", "mls.inspect", "room.actions", "policy.decide", "store.write"]);
-    assert!(commits.iter().any(|below| below.is_superset(&stages)), "{commits:?}");
+    let commit = ["decode", "mls.inspect", "room.actions", "policy.decide", "store.write"];
+    let forwarded_commit = ["decode", "mls.inspect", "room.actions", "policy.decide", "store.write", "peer.post"];
+    // At the hub, at the follower that passes it on, and at the follower that it is fanned out to.
+    for (request, stages) in [
+        ("POST /v1/rooms/{room}/update", &commit[..]),
+        ("POST /v1/rooms/{room}/update", &forwarded_commit[..]),
+        ("POST /v1/update/{tail:.*}", &commit[..]),
+        ("POST /v1/notify/{tail:.*}", &commit[..]),
+        ("POST /v1/rooms/{room}/messages", &["decode", "policy.decide", "store.write"][..]),
+        ("POST /v1/rooms/{room}/messages", &["decode", "policy.decide", "store.write", "peer.post"][..]),
+        ("POST /v1/submitMessage/{tail:.*}", &["decode", "policy.decide", "store.write"][..]),
+    ] {
+        let stages: BTreeSet<&str> = stages.iter().copied().collect();
+        let found = below(&spans, request);
+        let forwarded = |below: &BTreeSet<&str>| below.contains("peer.post");
+        let like = |below: &BTreeSet<&str>| below.is_superset(&stages) && forwarded(below) == forwarded(&stages);
+        assert!(found.iter().any(like), "{request}, {stages:?}: {found:?}");
+    }
     for (name, child) in [
         ("delivery.attempt", "peer.post"),
         ("delivery.attempt", "store.write"),
@@ -45,9 +66,7 @@ async fn the_trace_of_a_commit_goes_through_every_stage_and_tells_no_secret() {
         let found = below(&spans, name);
         assert!(found.iter().any(|below| below.contains(child)), "no `{child}` below `{name}`: {found:?}");
     }
-    let taken = below(&spans, "POST /v1/notify/{tail:.*}");
-    assert!(taken.iter().any(|below| below.is_superset(&["decode", "store.write"].into())), "{taken:?}");
-    for secret in ["a word in confidence", "Clubhouse", "alice", "mimi://", &token] {
+    for secret in ["a word in confidence", "a word in return", "Clubhouse", "alice", "mimi://", &token] {
         assert!(!receiver.has_seen(secret), "`{secret}` was reported");
     }
 }

@@ -196,12 +196,13 @@ impl Plan<'_> {
         let case = self.case("arrival.proposal", arrival);
         let mut group = copy(tracked)?;
         let before = group.pending();
-        let queued: Result<Vec<_>, HandshakeError> = messages.clone().map(|message| group.queue(message)).collect();
-        let new = match queued {
+        let queue = || messages.clone().map(|message| group.queue(message)).collect::<Result<Vec<_>, HandshakeError>>();
+        let new = match tracing::info_span!("mls.inspect").in_scope(queue) {
             Ok(new) => new,
             Err(error) => return Ok(case.refuse(error.code(), format!("mls.{}", error.reason()), json!({}))),
         };
-        let decision = match room::proposed_actions(tracked.view(), &tracked.state, &before, &new) {
+        let read = || room::proposed_actions(tracked.view(), &tracked.state, &before, &new);
+        let decision = match tracing::info_span!("room.actions").in_scope(read) {
             Ok(actions) => self.decide_actions(&case, tracked, actions.iter()),
             Err(violation) => self.violation(&case, &violation),
         };

@@ -114,7 +114,8 @@ impl Plan<'_> {
         let case = Case { actor: Some(change.sender.user().to_string()), ..case };
         // A client of ours that we know nothing of is nobody's.
         let forged = added::unclaimed(self.inner, Side::Follower, &case, change.parts.iter())?;
-        let (decision, answer) = match (actions(&change, tracked), forged) {
+        let read = || actions(&change, tracked);
+        let (decision, answer) = match (tracing::info_span!("room.actions").in_scope(read), forged) {
             (Ok(_), Some(refusal)) => (refusal, None),
             (Ok(all), None) => (self.decide_actions(&case, tracked, all.actions.iter()), None),
             (Err(violation), _) => {

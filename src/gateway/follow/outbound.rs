@@ -58,7 +58,8 @@ pub(in super::super) fn update(
         let judged = match request {
             UpdateRequest::Commit(bundle) => commit(inner, case, user, &tracked, &bundle.commit)?,
             UpdateRequest::Proposals(proposals) => {
-                let proposed = tracked.group.inspect_proposals(proposals, case.now);
+                let inspect = || tracked.group.inspect_proposals(proposals, case.now);
+                let proposed = tracing::info_span!("mls.inspect").in_scope(inspect);
                 proposals_of(inner, case, user, &tracked, proposed)?
             }
         };
@@ -148,7 +149,8 @@ fn commit(
     tracked: &Hosted,
     commit: &MlsMessage,
 ) -> Result<Option<Judged>, GatewayError> {
-    let change = match tracked.group.inspect_fanned_out(commit, case.now) {
+    let inspect = || tracked.group.inspect_fanned_out(commit, case.now);
+    let change = match tracing::info_span!("mls.inspect").in_scope(inspect) {
         Ok(staged) => staged.into_parts().0,
         Err(error) => return Ok(refused(case, &error)),
     };
@@ -162,7 +164,8 @@ fn commit(
     // Whether a joining code is good only the hub knows.
     let role = |user| RoomState::read(&change.after).map_or(0, |room| room.role_of(user));
     let admission = change.joiner().and_then(|leaf| Admission::on_trust(&tracked.state, leaf, role(&leaf.user)).ok());
-    Ok(Some(match room::actions(&change, &tracked.state, admission.as_ref()) {
+    let read = || room::actions(&change, &tracked.state, admission.as_ref());
+    Ok(Some(match tracing::info_span!("room.actions").in_scope(read) {
         Ok(all) => committed(inner, case, tracked, &all.actions),
         Err(violation) => violated(case, &violation),
     }))
@@ -206,7 +209,8 @@ fn proposals_of(
         return Ok(Some(refusal.into()));
     }
     let pending = tracked.group.pending();
-    Ok(Some(match room::proposed_actions(tracked.view(), &tracked.state, &pending, &proposed.parts) {
+    let read = || room::proposed_actions(tracked.view(), &tracked.state, &pending, &proposed.parts);
+    Ok(Some(match tracing::info_span!("room.actions").in_scope(read) {
         Ok(all) => actions(inner, case, tracked, all.iter()).into(),
         Err(violation) => violated(case, &violation),
     }))
