@@ -162,8 +162,19 @@ impl Gateway {
 
     /// Sends to another provider in the name of this one, whether this gateway runs or not.
     pub(crate) async fn post(&self, to: &str, endpoint: Endpoint, body: Vec<u8>) -> Result<PeerAnswer, PeerError> {
+        self.post_under(None, to, endpoint, body).await
+    }
+
+    /// The same under an idempotency key.
+    pub(crate) async fn post_under(
+        &self,
+        key: Option<&str>,
+        to: &str,
+        endpoint: Endpoint,
+        body: Vec<u8>,
+    ) -> Result<PeerAnswer, PeerError> {
         let peers = Peers::new(&self.config()).unwrap();
-        peers.post(&self.domain, &Domain::parse(to).unwrap(), endpoint, body.into(), None).await
+        peers.post(&self.domain, &Domain::parse(to).unwrap(), endpoint, body.into(), key).await
     }
 }
 
