@@ -1,18 +1,20 @@
-//! What a gateway has accepted, replayed through the pure stages, gives what it has stored. Lifetimes are compared with
+//! What a gateway has accepted, replayed through the pure stages, is accepted again and gives what it has stored. Lifetimes are compared with
 //! the wall clock (C-12), so what is replayed is as old as the test.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
 
 use actix_web::web::Bytes;
-use portcullis::gateway::{Caller, Claims, Clock, Gateway, HubKeys, NewRoom, Once, Parts, Policy, Reporters};
+use portcullis::gateway::{Active, Caller, Claims, Clock, Gateway, HubKeys, NewRoom, Once, Parts, Policy, Reporters};
 use portcullis::peer::Peers;
 use portcullis::provider::RoomCreated;
 use portcullis::server::store_options;
 use portcullis_core::member::{Draft, Member};
 use portcullis_core::mls::crypto::HubCrypto;
-use portcullis_core::mls::{Group, key_package};
-use portcullis_core::room::RoomState;
+use portcullis_core::mls::{Change, Group, GroupView, key_package};
+use portcullis_core::policy::{Membership, Question, RoomFacts, Side};
+use portcullis_core::room::{self, Action, Admission, Consequences, RoomState};
+use portcullis_core::time::Millis;
 use portcullis_core::wire::Wire;
 use portcullis_core::wire::components::{ComponentId, RoomMetadata};
 use portcullis_core::wire::group_info::GroupInfoResponse;
@@ -115,6 +117,8 @@ fn step() -> impl Strategy<Value = Step> {
 /// A gateway without doors.
 struct House {
     gateway: Gateway,
+    /// What decides there.
+    policy: Active,
     runtime: Runtime,
     _lab: Lab,
 }
@@ -134,9 +138,10 @@ impl House {
             claims: Claims::new(&config.limits),
             reporters: Reporters::new(&config.limits),
         };
+        let policy = Active::read(&config.policies).unwrap();
         let gateway = Gateway::new(parts);
         runtime.block_on(gateway.open_data_keys()).unwrap();
-        Self { gateway, runtime, _lab: lab }
+        Self { gateway, policy, runtime, _lab: lab }
     }
 
     fn register(&self, client: &ClientUri) {
@@ -368,9 +373,10 @@ impl<'a> Play<'a> {
         }
     }
 
-    /// The room as its events make it.
-    fn replayed(&self) -> Group {
+    /// The room as its events make it. Of each of them the rules of the room and the policy say again that it may be.
+    fn replayed(&self) -> (Group, RoomState) {
         let mut group = Group::found(&self.first.0, &self.first.1).unwrap();
+        let mut state = RoomState::read(group.view()).unwrap();
         let events = self.house.gateway.store().read(|conn| events::range(conn, &self.room, 0, 1000)).unwrap();
         for event in events {
             let fanout = FanoutMessage::decode(&event.event.fanout).unwrap();
@@ -378,12 +384,18 @@ impl<'a> Play<'a> {
             match fanout.body {
                 FanoutBody::Commit { message, external_proposals } => {
                     let staged = group.inspect_commit(&self.bundles[&message.hash()], fanout.timestamp).unwrap();
+                    let Consequences { actions, room } = consequences(&staged.change, &state);
+                    self.assert_allowed(&state, group.view(), &actions, fanout.timestamp);
                     group.merge(staged).unwrap();
+                    assert_eq!(room, RoomState::read(group.view()).unwrap());
+                    state = room;
                     external_proposals.iter().for_each(|again| drop(group.queue(again).unwrap()));
                 }
                 FanoutBody::Proposal { message, more } => {
                     let bundle: Vec<MlsMessage> = std::iter::once(message).chain(more).collect();
-                    group.inspect_proposals(&bundle, fanout.timestamp).unwrap();
+                    let parts = group.inspect_proposals(&bundle, fanout.timestamp).unwrap().parts;
+                    let actions = room::proposed_actions(group.view(), &state, &group.pending(), &parts).unwrap();
+                    self.assert_allowed(&state, group.view(), &actions, fanout.timestamp);
                     bundle.iter().for_each(|proposal| drop(group.queue(proposal).unwrap()));
                 }
                 FanoutBody::Welcome { .. } => assert_eq!(event.event.epoch, group.view().epoch),
@@ -392,7 +404,42 @@ impl<'a> Play<'a> {
                 }
             }
         }
-        group
+        (group, state)
+    }
+
+    /// The policy allows each of these actions, what is cited included.
+    fn assert_allowed(&self, state: &RoomState, view: &GroupView, actions: &[Action], now: Millis) {
+        assert!(!actions.is_empty(), "nothing was decided");
+        let room = RoomFacts {
+            room: self.room.clone(),
+            side: Side::Hub,
+            roles: Some(Membership::from(state)),
+            muted: Default::default(),
+            barred: Default::default(),
+            frozen: false,
+            legal_hold: false,
+        };
+        for action in actions {
+            let question = Question {
+                room: &room,
+                actor: &action.actor,
+                capability: action.capability,
+                target: action.target.as_ref(),
+                from_role: action.from_role,
+                to_role: action.to_role,
+                transition_authorized: action.transition_authorized,
+                alternative_granted: action.alternative_granted,
+                preauthorized: action.preauthorized,
+                external: action.external,
+                suite: view.suite,
+                epoch: view.epoch,
+                message_bytes: 0,
+                source: &action.actor.domain(),
+                now,
+            };
+            let verdict = self.house.policy.engine.decide(&question);
+            assert!(verdict.allow, "{action:?} was accepted and is denied now: {verdict:?}");
+        }
     }
 
     /// The room as it is stored.
@@ -413,6 +460,13 @@ impl<'a> Play<'a> {
     }
 }
 
+/// What a commit does to a room, whose joiner has got in as it was entitled to then.
+fn consequences(change: &Change, state: &RoomState) -> Consequences {
+    let admission =
+        change.joiner().and_then(|leaf| Admission::of(state, &leaf.client, &leaf.user, &leaf.signature_key, None).ok());
+    room::actions(change, state, admission.as_ref()).unwrap()
+}
+
 #[test]
 fn what_was_accepted_replayed_through_the_pure_stages_gives_what_is_stored() {
     let house = House::new();
@@ -431,7 +485,7 @@ fn what_was_accepted_replayed_through_the_pure_stages_gives_what_is_stored() {
             steps_taken += 1;
             accepted += usize::from(play.take(step));
         }
-        let (replayed, (stored, snapshot, group_info)) = (play.replayed(), play.stored());
+        let ((replayed, state), (stored, snapshot, group_info)) = (play.replayed(), play.stored());
         let (view, pending) = (replayed.view(), replayed.pending());
         prop_assert_eq!(view, stored.view());
         prop_assert_eq!(replayed.extensions(), stored.extensions());
@@ -440,7 +494,7 @@ fn what_was_accepted_replayed_through_the_pure_stages_gives_what_is_stored() {
         prop_assert!(replayed.snapshot().unwrap() == snapshot, "the snapshots differ");
         prop_assert!(replayed.group_info() == group_info, "the GroupInfos differ");
         prop_assert_eq!(&pending, &stored.pending());
-        let (state, kept) = (RoomState::read(view).unwrap(), RoomState::read(stored.view()).unwrap());
+        let kept = RoomState::read(stored.view()).unwrap();
         prop_assert_eq!(state.effective(&pending), kept.effective(&stored.pending()));
         prop_assert_eq!(state, kept);
         Ok(())
