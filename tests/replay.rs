@@ -1,6 +1,8 @@
 //! What a gateway has accepted, replayed through the pure stages, is accepted again and gives what it has stored. Lifetimes are compared with
 //! the wall clock (C-12), so what is replayed is as old as the test.
 
+mod steps;
+
 use std::cell::RefCell;
 use std::collections::HashMap;
 
@@ -27,6 +29,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{FileFailurePersistence, TestRunner};
 use tokio::runtime::Runtime;
 
+use self::steps::{Step, step};
 use super::harness::{Lab, client};
 
 /// Alice creates the room and brings Bob and Cathy in; whoever is of b.example comes by another provider.
@@ -36,83 +39,6 @@ const PEOPLE: [&str; 5] =
 const BANNED: u32 = 1;
 const ORDINARY: u32 = 2;
 const SUPER_ADMIN: u32 = 4;
-
-/// What somebody does next. Positions count modulo those who could be meant.
-#[derive(Clone, Copy, Debug)]
-enum Step {
-    Add {
-        by: usize,
-        whom: usize,
-        role: u32,
-    },
-    Remove {
-        by: usize,
-        whom: usize,
-    },
-    Ban {
-        by: usize,
-        whom: usize,
-    },
-    SetRole {
-        by: usize,
-        whom: usize,
-        role: u32,
-    },
-    Rename {
-        by: usize,
-    },
-    ProposeRemoval {
-        by: usize,
-        whom: usize,
-    },
-    ProposeRole {
-        by: usize,
-        whom: usize,
-        role: u32,
-    },
-    Leave {
-        by: usize,
-    },
-    Commit {
-        by: usize,
-    },
-    Say {
-        by: usize,
-    },
-    /// A further device of a participant comes in by external commit.
-    Join {
-        whom: usize,
-    },
-    /// Two commit at once.
-    Race {
-        by: usize,
-        other: usize,
-    },
-    /// A commit with one byte changed.
-    Forge {
-        by: usize,
-        at: usize,
-    },
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    let (by, whom, role) = (0..8usize, 0..PEOPLE.len(), BANNED..=SUPER_ADMIN);
-    prop_oneof![
-        3 => (by.clone(), whom.clone(), role.clone()).prop_map(|(by, whom, role)| Step::Add { by, whom, role }),
-        2 => (by.clone(), whom.clone()).prop_map(|(by, whom)| Step::Remove { by, whom }),
-        1 => (by.clone(), whom.clone()).prop_map(|(by, whom)| Step::Ban { by, whom }),
-        2 => (by.clone(), whom.clone(), role.clone()).prop_map(|(by, whom, role)| Step::SetRole { by, whom, role }),
-        1 => by.clone().prop_map(|by| Step::Rename { by }),
-        2 => (by.clone(), whom.clone()).prop_map(|(by, whom)| Step::ProposeRemoval { by, whom }),
-        2 => (by.clone(), whom.clone(), role).prop_map(|(by, whom, role)| Step::ProposeRole { by, whom, role }),
-        2 => by.clone().prop_map(|by| Step::Leave { by }),
-        3 => by.clone().prop_map(|by| Step::Commit { by }),
-        2 => by.clone().prop_map(|by| Step::Say { by }),
-        2 => whom.prop_map(|whom| Step::Join { whom }),
-        1 => (by.clone(), by.clone()).prop_map(|(by, other)| Step::Race { by, other }),
-        1 => (by, 0..4096usize).prop_map(|(by, at)| Step::Forge { by, at }),
-    ]
-}
 
 /// A gateway without doors.
 struct House {
