@@ -8,6 +8,9 @@ use crate::policy::settings::{Directory, Settings};
 use crate::policy::slices::Slices;
 use crate::policy::vocabulary::Vocabulary;
 
+/// Two questions each.
+const CASES: u32 = 5000;
+
 /// The shipped policies, and some whose scopes exercise the index: no action, several groups of one action, one room.
 const MORE: &str = r#"
 @id("x.any") permit (principal, action, resource) when { context has side && context.epoch == 3 };
@@ -78,7 +81,24 @@ const WRITTEN_OUT: [(&str, &str, &str); 9] = [
     ("t.where@room:mimi://a.example/r/r0", "", r#"Room::"mimi://a.example/r/r0""#),
 ];
 
+/// What is owed, with obligations whose scopes exercise the index.
+const OWED: &str = r#"
+@id("owed.large") @rate_class("brisk")
+permit (principal, action == Mimi::Action::"canSendMessage", resource is Mimi::Room) when { context.messageBytes > 300 };
+@id("owed.large-too") @rate_class("brisk")
+permit (principal, action in [Mimi::Action::"canSendMessage"], resource) when { context.messageBytes > 400 };
+@id("owed.guests") @rate_class("slow")
+permit (principal, action == Mimi::Action::"canSendMessage", resource is Mimi::Room) when { principal.employment == "guest" && context.epoch == 2 };
+@id("owed.room") @rate_class("brisk")
+permit (principal, action == Mimi::Action::"canSendMessage", resource == Mimi::Room::"mimi://a.example/r/r1");
+@id("owed.late") @rate_class("slow")
+permit (principal in Mimi::Provider::"b.example", action == Mimi::Action::"canSendMessage", resource is Mimi::Room)
+when { context.now > datetime("2026-06-01") };
+"#;
+
 const SETTINGS: &str = "
+obligations:
+  rate_classes: [{ name: slow, per_minute: 6, burst: 2 }, { name: brisk, per_minute: 60, burst: 20 }]
 defaults: { max_message_bytes: 1000, ciphersuites: [1, 3] }
 providers:
   - { domain: c.example, suspended: true }
@@ -94,6 +114,7 @@ rooms:
 /// Cedar itself, over all policies at once.
 struct Plain {
     policies: PolicySet,
+    obligations: PolicySet,
     schema: Schema,
     vocabulary: Vocabulary,
     directory: Directory,
@@ -117,25 +138,39 @@ impl Plain {
                 text.replace("?principal", &format!("Mimi::{who}")).replace("?resource", &format!("Mimi::{what}"));
             policies.add(cedar_policy::Policy::parse(Some(cedar_policy::PolicyId::new(id)), text).unwrap()).unwrap();
         }
+        let mut obligations = PolicySet::new();
+        for policy in OWED.parse::<PolicySet>().unwrap().policies() {
+            obligations.add(policy.new_id(policy.annotation("id").unwrap().parse().unwrap())).unwrap();
+        }
         let (schema, _) = Schema::from_cedarschema_str(text("schema/mimi.cedarschema")).unwrap();
         let vocabulary = Vocabulary::of(&schema).unwrap();
         let settings: Settings = crate::yaml::parse(text("settings.yaml")).unwrap();
-        Self { policies, schema, vocabulary, directory: Directory::new(settings) }
+        Self { policies, obligations, schema, vocabulary, directory: Directory::new(settings) }
     }
 
-    /// Decision and determining policies; `None` where a policy failed.
-    fn decide(&self, question: &Question<'_>) -> Option<(bool, Vec<String>)> {
+    /// Decision, determining policies and what is owed; `None` where a policy failed.
+    fn decide(&self, question: &Question<'_>) -> Option<(bool, Vec<String>, Option<Owed>)> {
         let act = self.vocabulary.capability(question.capability).unwrap();
         let asked = entities::of_room(&self.vocabulary, &self.directory, &Slices::default(), act, question).unwrap();
         asked.request_conforms(&self.schema).unwrap();
         asked.entities_conform(&self.schema).unwrap();
-        let response = Authorizer::new().is_authorized(&asked.request, &self.policies, &asked.entities);
-        if response.diagnostics().errors().next().is_some() {
-            return None;
-        }
-        let mut ids: Vec<String> = response.diagnostics().reason().map(ToString::to_string).collect();
-        ids.sort();
-        Some((response.decision() == Decision::Allow, ids))
+        let ask = |policies| {
+            let response = Authorizer::new().is_authorized(&asked.request, policies, &asked.entities);
+            let mut ids: Vec<String> = response.diagnostics().reason().map(ToString::to_string).collect();
+            ids.sort();
+            response.diagnostics().errors().next().is_none().then(|| (response.decision() == Decision::Allow, ids))
+        };
+        let (allow, ids) = ask(&self.policies)?;
+        let owed = if allow { Self::strictest(&self.obligations, ask(&self.obligations)?.1) } else { None };
+        Some((allow, ids, owed))
+    }
+
+    /// What these obligations ask for, by their annotations.
+    fn strictest(obligations: &PolicySet, ids: Vec<String>) -> Option<Owed> {
+        let class = |id: &String| obligations.policy(&id.parse().unwrap()).unwrap().annotation("rate_class").unwrap();
+        let value = ["slow", "brisk"].into_iter().find(|wanted| ids.iter().any(|id| class(id) == *wanted))?;
+        let because = ids.iter().filter(|id| class(id) == value).cloned().collect();
+        Some(Owed { value: value.to_owned(), because })
     }
 }
 
@@ -191,14 +226,19 @@ fn a_room() -> impl Strategy<Value = RoomFacts> {
 
 pub(super) fn a_draw() -> impl Strategy<Value = Draw> {
     let who = (a_room(), a_user(), prop::option::of(a_user()), prop::option::weighted(0.2, a_user()));
-    let what = (0..Capability::NAMED.len(), (0..4_u32, 0..4_u32), any::<[bool; 4]>());
+    // Messages are what obligations are about, and most of what a gateway decides.
+    let capability = prop_oneof![
+        3 => (0..Capability::NAMED.len()).prop_map(|at| Capability::NAMED[at].0),
+        1 => Just(Capability::SEND_MESSAGE),
+    ];
+    let what = (capability, (0..4_u32, 0..4_u32), any::<[bool; 4]>());
     (who, what, (1..4_u16, 0..9_u64, 0..1200_u64, 0..2_000_000_000_000_u64)).prop_map(
-        |((room, actor, target, other), (at, from_to, flags), (suite, epoch, bytes, now))| Draw {
+        |((room, actor, target, other), (capability, from_to, flags), (suite, epoch, bytes, now))| Draw {
             source: other.as_ref().unwrap_or(&actor).domain(),
             actor: if actor.is_provider() { Actor::Hub(actor.domain()) } else { Actor::User(actor) },
             room,
             target,
-            capability: Capability::NAMED[at].0,
+            capability,
             from_to,
             flags,
             suite,
@@ -235,15 +275,18 @@ fn the_indexed_engine_decides_as_cedar_does_over_all_policies() {
         ("settings.yaml", SETTINGS),
         ("templates/more.cedar", SLOTTED),
         ("rooms/more.yaml", LINKS),
+        ("obligations/more.cedar", OWED),
     ]);
     let engine = Engine::new(&Bundle::load(files.clone()).unwrap_or_else(|wrong| panic!("{wrong:#?}")));
     let plain = Plain::new(&files);
     let mut seen: BTreeMap<(bool, bool), usize> = BTreeMap::new();
+    let asked = std::cell::Cell::new(0);
     let mut runner = proptest::test_runner::TestRunner::new_with_rng(
-        ProptestConfig { cases: 1500, failure_persistence: None, ..ProptestConfig::default() },
+        ProptestConfig { cases: CASES, failure_persistence: None, ..ProptestConfig::default() },
         proptest::test_runner::TestRng::deterministic_rng(proptest::test_runner::RngAlgorithm::ChaCha),
     );
     let seen_in = std::cell::RefCell::new(&mut seen);
+    let seen_owed = std::cell::RefCell::new(BTreeSet::new());
     let seen_links = std::cell::RefCell::new(BTreeSet::new());
     runner
         .run(&(a_draw(), 0..9_u64, 0..1200_u64, 0..2_000_000_000_000_u64), |(mut draw, epoch, bytes, now)| {
@@ -253,7 +296,12 @@ fn the_indexed_engine_decides_as_cedar_does_over_all_policies() {
                 let verdict = engine.decide(&draw.question());
                 prop_assert_eq!(&verdict.errors, &Vec::<String>::new());
                 let expected = plain.decide(&draw.question());
-                prop_assert_eq!(Some((verdict.allow, verdict.determining.clone())), expected);
+                if let Some(owed) = &verdict.obligations.rate_class {
+                    seen_owed.borrow_mut().extend(owed.because.clone());
+                }
+                let decided = (verdict.allow, verdict.determining, verdict.obligations.rate_class);
+                prop_assert_eq!(Some(decided), expected);
+                asked.set(asked.get() + 1);
             }
             let verdict = engine.decide(&draw.question());
             seen_links.borrow_mut().extend(verdict.determining.iter().filter(|id| id.starts_with("t.")).cloned());
@@ -261,6 +309,8 @@ fn the_indexed_engine_decides_as_cedar_does_over_all_policies() {
             Ok(())
         })
         .unwrap();
+    assert_eq!(asked.get(), 2 * CASES);
+    assert_eq!(seen_owed.borrow().len(), OWED.matches("@id(").count(), "{seen_owed:?}");
     let links = seen_links.borrow();
     assert_eq!(*links, WRITTEN_OUT.iter().map(|(id, ..)| (*id).to_owned()).collect::<BTreeSet<_>>());
     let often = |key| seen.get(&key).copied().unwrap_or(0) > 50;

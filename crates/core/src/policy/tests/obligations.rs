@@ -1,11 +1,6 @@
 //! What is owed where something is allowed.
 
-use cedar_policy::{Authorizer, PolicySet};
-use proptest::prelude::*;
-
-use super::differential::a_draw;
 use super::*;
-use crate::policy::facts::AnyQuestion;
 
 const SETTINGS: &str = "obligations:\n  rate_classes:\n    - { name: slow, per_minute: 6, burst: 2 }\n    \
     - { name: brisk, per_minute: 60, burst: 20 }\n";
@@ -124,47 +119,4 @@ fn tests_say_what_is_owed_and_coverage_counts_obligations() {
     let coverage = Coverage::of(&bundle);
     let of = coverage.policies.iter().find(|policy| policy.id == "owed.guests").unwrap();
     assert!(of.decides >= 2 && of.clauses[0].holds >= 2, "{of:#?}");
-}
-
-#[test]
-fn the_engine_owes_what_cedar_says_over_all_obligations() {
-    let links = "@id(\"owed.room\")\n@rate_class(\"brisk\")\npermit (principal, action == Mimi::Action::\"canSendMessage\", \
-        resource == Mimi::Room::\"mimi://a.example/r/r1\");\n@id(\"owed.late\")\n@rate_class(\"slow\")\n\
-        permit (principal in Mimi::Provider::\"b.example\", action == Mimi::Action::\"canSendMessage\", resource is Mimi::Room)\n\
-        when { context.now > datetime(\"2026-06-01\") };\n";
-    let files = owing(&[("obligations/a.cedar", SLOW), ("obligations/b.cedar", BRISK), ("obligations/c.cedar", links)]);
-    let bundle = Bundle::load(files).unwrap_or_else(|wrong| panic!("{wrong:#?}"));
-    let engine = Engine::new(&bundle);
-    let mut all = PolicySet::new();
-    for text in [SLOW, BRISK, links] {
-        for policy in text.parse::<PolicySet>().unwrap().policies() {
-            all.add(policy.new_id(policy.annotation("id").unwrap().parse().unwrap())).unwrap();
-        }
-    }
-    let seen = std::cell::Cell::new(0);
-    let mut runner = proptest::test_runner::TestRunner::new_with_rng(
-        ProptestConfig { cases: 3000, failure_persistence: None, ..ProptestConfig::default() },
-        proptest::test_runner::TestRng::deterministic_rng(proptest::test_runner::RngAlgorithm::ChaCha),
-    );
-    runner
-        .run(&a_draw(), |draw| {
-            let asked = Question { capability: Capability::SEND_MESSAGE, ..draw.question() };
-            let owed = engine.decide(&asked);
-            let question = AnyQuestion::Room(asked);
-            let (_, put) = engine.put(&question).unwrap();
-            let put = put.unwrap();
-            let response = Authorizer::new().is_authorized(&put.request, &all, &put.entities);
-            let ids: BTreeSet<String> = response.diagnostics().reason().map(ToString::to_string).collect();
-            let of = |id: &&String| if ["owed.guests", "owed.late"].contains(&id.as_str()) { "slow" } else { "brisk" };
-            let strictest = ids.iter().map(|id| of(&id)).max();
-            let expected = strictest.filter(|_| owed.allow).map(|value| Owed {
-                value: value.to_owned(),
-                because: ids.iter().filter(|id| of(id) == value).cloned().collect(),
-            });
-            seen.set(seen.get() + usize::from(expected.is_some()));
-            prop_assert_eq!(owed.obligations.rate_class, expected);
-            Ok(())
-        })
-        .unwrap();
-    assert!(seen.get() > 100, "{}", seen.get());
 }
