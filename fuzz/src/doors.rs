@@ -373,6 +373,13 @@ fn asked(method: &str, path: &str, named: &Named) -> (&'static str, Vec<u8>) {
         ("POST", "redeliver") => ("", json!({ "reason": reason, "from": 3, "to": 7 })),
         ("POST", "review" | "uphold" | "dismiss") => ("", json!({ "reason": reason, "version": 1, "case": "CASE-7" })),
         ("POST", "rollback") => ("", json!({ "reason": reason, "digest": DIGEST })),
+        ("POST", "check" | "format" | "test" | "prove" | "simulate") if path.contains("policies") => {
+            ("", json!({ "bundle": { "digest": DIGEST } }))
+        }
+        ("POST", "why" | "who-can" | "what-can" | "where-can") => {
+            ("", json!({ "bundle": { "digest": DIGEST }, "cases": "tests/company.yaml", "it": "muted" }))
+        }
+        ("POST", "diff") => ("", json!({ "old": { "digest": DIGEST }, "new": { "digest": DIGEST } })),
         ("POST", "policies") => ("", json!({ "reason": reason, "files": { "settings.yaml": "{}" } })),
         ("POST", "messages") => return ("", named.first("SubmitMessageRequest")),
         ("POST", "update") => return ("", named.first("UpdateRequest")),

@@ -7,7 +7,8 @@ use utoipa::{Modify, OpenApi};
 use super::problems::CODES;
 use super::routes::RESOURCES;
 use super::{
-    audit, decisions, exports, join_codes, lanes, letters, moderation, peers, policies, reports, rooms, shadows, status,
+    asks, audit, decisions, exports, join_codes, lanes, letters, moderation, peers, policies, reports, rooms, shadows,
+    status,
 };
 use crate::http::{ProblemDetails, openapi};
 
@@ -61,6 +62,16 @@ use crate::http::{ProblemDetails, openapi};
         audit::search,
         audit::counts,
         audit::proof,
+        asks::check,
+        asks::format,
+        asks::test,
+        asks::why,
+        asks::who_can,
+        asks::what_can,
+        asks::where_can,
+        asks::diff,
+        asks::prove,
+        asks::simulate,
         policies::list,
         policies::push,
         policies::roll_back,

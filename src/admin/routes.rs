@@ -4,7 +4,7 @@ use actix_web::http::Method;
 use actix_web::web;
 
 use super::{
-    audit, decisions, exports, join_codes, lanes, letters, moderation, openapi, peers, policies, reports, rooms,
+    asks, audit, decisions, exports, join_codes, lanes, letters, moderation, openapi, peers, policies, reports, rooms,
     shadows, status,
 };
 use crate::http::{Resource, listed};
@@ -177,6 +177,56 @@ pub(super) const RESOURCES: &[Resource] = &[
         path: "/v1/policies",
         limit_bytes: BUNDLE,
         methods: &[(Method::GET, || web::get().to(policies::list)), (Method::POST, || web::post().to(policies::push))],
+    },
+    Resource {
+        path: "/v1/policies/check",
+        limit_bytes: BUNDLE,
+        methods: &[(Method::POST, || web::post().to(asks::check))],
+    },
+    Resource {
+        path: "/v1/policies/format",
+        limit_bytes: BUNDLE,
+        methods: &[(Method::POST, || web::post().to(asks::format))],
+    },
+    Resource {
+        path: "/v1/policies/test",
+        limit_bytes: BUNDLE,
+        methods: &[(Method::POST, || web::post().to(asks::test))],
+    },
+    Resource {
+        path: "/v1/policies/why",
+        limit_bytes: BUNDLE,
+        methods: &[(Method::POST, || web::post().to(asks::why))],
+    },
+    Resource {
+        path: "/v1/policies/who-can",
+        limit_bytes: BUNDLE,
+        methods: &[(Method::POST, || web::post().to(asks::who_can))],
+    },
+    Resource {
+        path: "/v1/policies/what-can",
+        limit_bytes: BUNDLE,
+        methods: &[(Method::POST, || web::post().to(asks::what_can))],
+    },
+    Resource {
+        path: "/v1/policies/where-can",
+        limit_bytes: BUNDLE,
+        methods: &[(Method::POST, || web::post().to(asks::where_can))],
+    },
+    Resource {
+        path: "/v1/policies/diff",
+        limit_bytes: BUNDLE,
+        methods: &[(Method::POST, || web::post().to(asks::diff))],
+    },
+    Resource {
+        path: "/v1/policies/prove",
+        limit_bytes: BUNDLE,
+        methods: &[(Method::POST, || web::post().to(asks::prove))],
+    },
+    Resource {
+        path: "/v1/policies/simulate",
+        limit_bytes: BUNDLE,
+        methods: &[(Method::POST, || web::post().to(asks::simulate))],
     },
     Resource {
         path: "/v1/policies/rollback",

@@ -6,7 +6,6 @@ use std::path::Path;
 
 use miette::{LabeledSpan, MietteDiagnostic, NamedSource, Report};
 use portcullis_core::policy::{Diagnostic, Severity};
-use serde_json::{Value, json};
 
 /// A report for each diagnostic, with the lines that it is about.
 pub(super) fn reports(
@@ -75,15 +74,6 @@ impl Excerpt {
     fn plain(c: char) -> char {
         if c.is_control() && c != '\t' { char::REPLACEMENT_CHARACTER } else { c }
     }
-}
-
-/// A diagnostic for programs.
-pub(super) fn as_json(diagnostic: &Diagnostic) -> Value {
-    let Diagnostic { file, line, column, message, help, severity, length } = diagnostic;
-    json!({
-        "severity": severity.name(), "file": file, "line": line, "column": column, "length": length,
-        "message": message, "help": help,
-    })
 }
 
 #[cfg(test)]

@@ -4,8 +4,8 @@
 use std::time::Instant;
 
 use portcullis_core::policy::{
-    AdminQuestion, DoorQuestion, Membership, NEUTRAL_SENTENCE, Question, RateClass, RecordHead, RoomFacts, Side,
-    Verdict,
+    AdminQuestion, DoorQuestion, Membership, NEUTRAL_SENTENCE, POLICY_ERROR, Question, RateClass, RecordHead,
+    RoomFacts, Side, Verdict,
 };
 use portcullis_core::room::{Action, Actor, RoomState};
 use portcullis_core::time::Millis;
@@ -145,7 +145,16 @@ impl Case<'_> {
         verdicts
     }
 
+    /// Calls people: a policy that fails denies whatever it is about until somebody has mended it.
+    fn page(&self, verdicts: &[Verdict]) {
+        for verdict in verdicts.iter().filter(|verdict| verdict.reason == POLICY_ERROR) {
+            tracing::error!(kind = self.kind, policies = ?verdict.determining, "a policy fails, which denies");
+            metrics::policy_failed(self.kind);
+        }
+    }
+
     fn judged(&self, active: &Active, verdicts: &[Verdict], actions: Vec<Value>) -> Decision {
+        self.page(verdicts);
         let against = verdicts.iter().find(|verdict| !verdict.allow);
         let deciding = against.or_else(|| verdicts.first());
         let allow = against.is_none() && deciding.is_some();

@@ -1,10 +1,12 @@
 //! The active policy bundle: read from its folder or the database, proved, then swapped in. What fails changes nothing.
 
 mod again;
+pub(super) mod envelope;
 pub(super) mod evidence;
 pub(super) mod people;
 mod report;
 pub(super) mod shadow;
+pub mod shown;
 mod signature;
 
 use std::collections::{BTreeMap, BTreeSet};

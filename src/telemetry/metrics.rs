@@ -37,6 +37,8 @@ const BREAK_GLASS: Instrument =
     instrument("portcullis.policy.break_glass", "{rollback}", "rollbacks of policies from the host");
 const HELD_BACK: Instrument =
     instrument("portcullis.policy.held_back", "{message}", "messages refused because of a rate class");
+const FAILED: Instrument =
+    instrument("portcullis.policy.failed", "{question}", "questions denied because a policy failed");
 const SHADOWED: Instrument =
     instrument("portcullis.policy.shadowed", "{question}", "questions that a shadow of the policies was asked");
 pub(super) const OWED: Instrument = instrument("portcullis.outbox.owed", "{message}", "messages owed to peers");
@@ -59,7 +61,7 @@ pub(super) const WAITING: Instrument =
 pub(super) const BUSY: Instrument = instrument("portcullis.store.busy", "{job}", "jobs refused by a full write lane");
 
 /// All of them.
-pub const INSTRUMENTS: [Instrument; 23] = [
+pub const INSTRUMENTS: [Instrument; 24] = [
     REQUESTS,
     DECISIONS,
     DECIDING,
@@ -72,6 +74,7 @@ pub const INSTRUMENTS: [Instrument; 23] = [
     BREAK_GLASS,
     HELD_BACK,
     SHADOWED,
+    FAILED,
     OWED,
     PARKED,
     LETTERS,
@@ -107,6 +110,7 @@ struct Meters {
     break_glass: Counter<u64>,
     held_back: Counter<u64>,
     shadowed: Counter<u64>,
+    failed: Counter<u64>,
 }
 
 impl Meters {
@@ -120,6 +124,8 @@ impl Meters {
         // There may never be one: that is told, too.
         let rejoins = counter(REJOINS);
         rejoins.add(0, &[]);
+        let failed = counter(FAILED);
+        failed.add(0, &[]);
         let streams = meter.i64_up_down_counter(STREAMS.name).with_unit(STREAMS.unit);
         Self {
             requests: histogram(REQUESTS, &EXCHANGES),
@@ -134,6 +140,7 @@ impl Meters {
             break_glass: counter(BREAK_GLASS),
             held_back: counter(HELD_BACK),
             shadowed: counter(SHADOWED),
+            failed,
         }
     }
 }
@@ -222,6 +229,11 @@ pub fn policy_break_glass(count: u64) {
 /// So many messages were refused because their sender has used up what its rate class leaves it.
 pub fn held_back(count: u64) {
     METERS.held_back.add(count, &[]);
+}
+
+/// A question was denied because a policy failed.
+pub fn policy_failed(kind: &'static str) {
+    METERS.failed.add(1, &[KeyValue::new("portcullis.kind", kind)]);
 }
 
 /// A shadow of the policies was asked so many questions. `outcome` is `same`, `newly_allowed`, `newly_denied`, `by_others` or

@@ -1,5 +1,6 @@
 //! The admin door: what the company's people see and change, at real gateways.
 
+mod asks;
 mod audit;
 mod decisions;
 mod lanes;

@@ -92,3 +92,46 @@ async fn neither_the_peer_nor_the_user_is_told_which_policy_denied() {
     assert!(told.contains(&denied.record.decision.unwrap().to_string()), "{told}");
     assert!(!told.contains("suspended") && !told.contains("SUSPENDED"), "{told}");
 }
+
+#[tokio::test]
+async fn a_policy_that_fails_denies_and_calls_somebody() {
+    let lab = Lab::open(&TWO).await;
+    let (_alice, mut bob) = lab.alice_and_bob().await;
+    let a = lab.gateway("a.example");
+    let failing = "@id(\"company.failing\")\n@reason(\"FAILING\")\nforbid (\n  principal,\n  \
+        action == Mimi::Action::\"canSendMessage\",\n  resource is Mimi::Room\n)\n\
+        when { context.messageBytes * 9223372036854775807 == 7 };\n";
+    std::fs::write(a.folder.join("policies/ceiling/failing.cedar"), failing).unwrap();
+    reload(a, "policies are reloaded").await;
+    assert_eq!(refusal(bob.say(&room(), "hello?").await.unwrap()), "not_allowed");
+    let log = a.log();
+    let called = log.lines().find(|line| line.contains("a policy fails, which denies")).unwrap();
+    assert!(called.contains("\"ERROR\"") && called.contains("company.failing"), "{called}");
+}
+
+/// A mounted ConfigMap: what it holds stands behind a link that is turned to another folder when it changes.
+#[tokio::test]
+async fn a_bundle_is_read_from_a_mounted_config_map_and_again_when_its_link_has_turned() {
+    let lab = Lab::open(&TWO).await;
+    let (_alice, mut bob) = lab.alice_and_bob().await;
+    let a = lab.gateway("a.example");
+    let mount = a.folder.join("policies");
+    let (first, second) = (mount.join("..2026_11_22_first"), mount.join("..2026_11_22_second"));
+    std::fs::create_dir(&first).unwrap();
+    for entry in std::fs::read_dir(&mount).unwrap().map(|entry| entry.unwrap().file_name()) {
+        let name = entry.to_str().unwrap();
+        if !name.starts_with("..") {
+            std::fs::rename(mount.join(name), first.join(name)).unwrap();
+            std::os::unix::fs::symlink(format!("..data/{name}"), mount.join(name)).unwrap();
+        }
+    }
+    std::os::unix::fs::symlink("..2026_11_22_first", mount.join("..data")).unwrap();
+    reload(a, "policies are reloaded").await;
+    assert_accepted(&bob.say(&room(), "as before").await.unwrap());
+    assert!(std::process::Command::new("cp").arg("-r").args([&first, &second]).status().unwrap().success());
+    edit(&second.join("settings.yaml"), "providers: []", "providers:\n  - domain: b.example\n    suspended: true");
+    std::os::unix::fs::symlink("..2026_11_22_second", mount.join("..data_tmp")).unwrap();
+    std::fs::rename(mount.join("..data_tmp"), mount.join("..data")).unwrap();
+    reload(a, "policies are reloaded").await;
+    assert_eq!(refusal(bob.say(&room(), "no longer").await.unwrap()), "not_allowed");
+}

@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cedar_policy_symcc::err::Error;
 use cedar_policy_symcc::solver::LocalSolver;
@@ -12,6 +12,8 @@ use tokio::runtime::{Builder, Runtime};
 pub struct Solver {
     program: PathBuf,
     limit: Duration,
+    /// When it is asked no longer.
+    ends: Option<Instant>,
     runtime: Runtime,
     running: Option<CedarSymCompiler<LocalSolver>>,
 }
@@ -25,6 +27,9 @@ pub(crate) enum Unproven {
     /// It did not find out in time.
     #[error("the solver did not find out within {0:?}")]
     Unknown(Duration),
+    /// The time for all queries is over.
+    #[error("the time for all questions was over")]
+    TooLate,
     /// The policies, or what the solver said, cannot be taken.
     #[error("{0}")]
     Failed(String),
@@ -38,7 +43,13 @@ impl Solver {
     /// When this process can have no runtime. Whether the program is there shows when it is asked.
     pub fn new(program: impl Into<PathBuf>, limit: Duration) -> std::io::Result<Self> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
-        Ok(Self { program: program.into(), limit, runtime, running: None })
+        Ok(Self { program: program.into(), limit, ends: None, runtime, running: None })
+    }
+
+    /// Asked no longer after so much time from now: what is left then is not proven.
+    #[must_use]
+    pub fn ending_after(self, all: Duration) -> Self {
+        Self { ends: Instant::now().checked_add(all), ..self }
     }
 
     /// Something that the first allow and the second do not.
@@ -68,6 +79,9 @@ impl Solver {
         &mut self,
         query: impl AsyncFnOnce(&mut CedarSymCompiler<LocalSolver>) -> Result<T, Error>,
     ) -> Result<T, Unproven> {
+        if self.ends.is_some_and(|ends| ends <= Instant::now()) {
+            return Err(Unproven::TooLate);
+        }
         let _entered = self.runtime.enter();
         let mut compiler = match self.running.take() {
             Some(compiler) => compiler,

@@ -1,11 +1,11 @@
 use std::path::PathBuf;
 
-use portcullis_core::policy::{BundleDiff, Change, Changed, DecisionChange, Verdict, Written};
-use portcullis_prove::{Differences, Witness, differences};
-use serde_json::{Value, json};
+use portcullis_core::policy::{BundleDiff, Changed, DecisionChange, Verdict, Written};
+use portcullis_prove::Differences;
 
-use super::prove::{SolverArgs, show_witness, witness_json};
+use super::prove::{SolverArgs, show_witness};
 use super::{Exit, Failure, Format, output, read};
+use crate::gateway::shown;
 
 /// Arguments of `portcullis policy diff`.
 #[derive(Debug, clap::Args)]
@@ -43,30 +43,16 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let (old, new) = (read(&args.old, args.format)?, read(&args.new, args.format)?);
     let diff = BundleDiff::of(Written { bundle: &old.0, files: &old.1 }, Written { bundle: &new.0, files: &new.1 });
-    let proof = if diff.schema.is_empty() {
-        differences(&old.0, &new.0, &mut args.solver.solver()?)
-    } else {
-        Differences { not_proven: vec!["the schemas differ".to_owned()], ..Differences::default() }
-    };
+    let proof = shown::compared(&diff, (&old.0, &new.0), &mut args.solver.solver()?);
     match args.format {
         Format::Text => show(&diff, &proof),
-        Format::Json => output::json(&as_json(&diff, &proof))?,
+        Format::Json => output::json(&shown::diff(&diff, &proof))?,
     }
     if args.exit_code && !(diff.is_empty() && proof.is_same()) { Err(Failure::shown(Exit::Failed)) } else { Ok(()) }
 }
 
-/// The parts of the difference that are written, by what they are called.
-fn written(diff: &BundleDiff) -> [(&'static str, &Vec<Change>); 4] {
-    [
-        ("schema", &diff.schema),
-        ("policies", &diff.policies),
-        ("settings", &diff.settings),
-        ("templates", &diff.templates),
-    ]
-}
-
 fn show(diff: &BundleDiff, proof: &Differences) {
-    for (name, changes) in written(diff).into_iter().filter(|(_, changes)| !changes.is_empty()) {
+    for (name, changes) in shown::written(diff).into_iter().filter(|(_, changes)| !changes.is_empty()) {
         output::line(name);
         for change in changes {
             match &change.changed {
@@ -125,36 +111,4 @@ fn verdict(verdict: &Verdict) -> String {
     let decision = if verdict.allow { "allow" } else { "deny" };
     let owed = verdict.obligations.named().into_iter().map(|(name, owed)| format!(", owed {name} {}", owed.value));
     format!("{decision} {} [{}]{}", verdict.reason, verdict.determining.join(", "), owed.collect::<String>())
-}
-
-fn as_json(diff: &BundleDiff, proof: &Differences) -> Value {
-    let decided = |verdict: &Verdict| {
-        json!({
-            "allow": verdict.allow, "reason": verdict.reason, "policies": verdict.determining,
-            "obligations": verdict.obligations,
-        })
-    };
-    let decisions = diff.decisions.iter().map(|change| {
-        json!({
-            "file": change.file, "line": change.line, "it": change.it,
-            "old": decided(&change.old), "new": decided(&change.new),
-        })
-    });
-    let witnesses = |found: &[(Witness, Verdict)]| -> Vec<Value> {
-        found.iter().map(|(new, old)| json!({ "new": witness_json(new), "old": decided(old) })).collect()
-    };
-    let mut json = json!({
-        "compared": diff.compared, "decisions": decisions.collect::<Vec<_>>(), "proven": proof.not_proven.is_empty(),
-        "newly_allowed": witnesses(&proof.newly_allowed), "newly_denied": witnesses(&proof.newly_denied),
-        "not_proven": proof.not_proven, "same": proof.same,
-    });
-    for (name, changes) in written(diff) {
-        let changes = changes.iter().map(|change| match &change.changed {
-            Changed::Added => json!({ "name": change.name, "changed": "added" }),
-            Changed::Removed => json!({ "name": change.name, "changed": "removed" }),
-            Changed::Otherwise(how) => json!({ "name": change.name, "changed": "otherwise", "how": how }),
-        });
-        json[name] = changes.collect();
-    }
-    json
 }

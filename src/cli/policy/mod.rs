@@ -7,7 +7,7 @@ use clap::{Subcommand, ValueEnum};
 use portcullis_core::policy::{Bundle, Diagnostic};
 
 use super::{Exit, Failure, diagnostics, output};
-use crate::gateway::{PolicyError, policy_files};
+use crate::gateway::{PolicyError, policy_files, shown};
 
 mod check;
 mod diff;
@@ -172,7 +172,7 @@ fn show(
                 output::line(format_args!("{report:?}"));
             }
         }
-        Format::Json => found.iter().try_for_each(|diagnostic| output::json(&diagnostics::as_json(diagnostic)))?,
+        Format::Json => found.iter().try_for_each(|diagnostic| output::json(&shown::diagnostic(diagnostic)))?,
     }
     Ok(())
 }

@@ -4,9 +4,9 @@ use std::time::Duration;
 use anyhow::Context as _;
 use portcullis_core::policy::Verdict;
 use portcullis_prove::{Found, Proof, Solver, Witness, prove};
-use serde_json::{Value, json};
 
 use super::{Exit, Failure, Folder, Format, bundle, output};
+use crate::gateway::shown;
 
 /// Arguments of `portcullis policy prove`.
 #[derive(Debug, clap::Args)]
@@ -56,7 +56,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let proofs = prove(&bundle, &mut args.solver.solver()?);
     match args.format {
         Format::Text => show(&proofs),
-        Format::Json => proofs.iter().try_for_each(|proof| output::json(&as_json(proof)))?,
+        Format::Json => proofs.iter().try_for_each(|proof| output::json(&shown::proof(proof)))?,
     }
     let is_proven = |proof: &Proof| matches!(proof.found, Found::Proven(_));
     if proofs.iter().all(is_proven) { Ok(()) } else { Err(Failure::shown(Exit::Failed)) }
@@ -102,30 +102,4 @@ pub(super) fn show_witness(witness: &Witness) {
 fn decided(verdict: &Verdict) -> String {
     let decision = if verdict.allow { "allow" } else { "deny" };
     format!("{decision} {} [{}]", verdict.reason, verdict.determining.join(", "))
-}
-
-fn as_json(proof: &Proof) -> Value {
-    let Proof { id, doc, file, line, found } = proof;
-    let mut json = json!({ "invariant": id, "doc": doc, "file": file, "line": line });
-    let more = match found {
-        Found::Proven(kinds) => json!({ "found": "proven", "kinds": kinds }),
-        Found::Broken(witness) => json!({ "found": "broken", "witness": witness_json(witness) }),
-        Found::BrokenByCase(file, line, it) => {
-            json!({ "found": "broken", "case": { "file": file, "line": line, "it": it } })
-        }
-        Found::NotProven(left) => json!({ "found": "not_proven", "left": left }),
-    };
-    for (name, value) in more.as_object().into_iter().flatten() {
-        json[name] = value.clone();
-    }
-    json
-}
-
-/// A witness for programs.
-pub(super) fn witness_json(witness: &Witness) -> Value {
-    let Witness { principal, action, resource, context, entities, verdict, .. } = witness;
-    json!({
-        "principal": principal, "action": action, "resource": resource, "context": context, "entities": entities,
-        "allow": verdict.allow, "reason": verdict.reason, "policies": verdict.determining,
-    })
 }

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use portcullis_core::policy::{Answer, OpenFact, Over, Possible};
-use serde_json::{Value, json};
 
 use super::question::{Open, Question};
 use super::{Failure, Folder, Format, bundle, output};
+use crate::gateway::shown;
 
 /// Arguments of `portcullis policy who-can`.
 #[derive(Debug, clap::Args)]
@@ -100,17 +100,9 @@ fn run(args: &Asked, over: Over, open: Open) -> Result<(), Failure> {
             let (yes, under, no) = (of(Possible::Yes), of(Possible::If), of(Possible::No));
             output::line(format_args!("{yes} yes, {under} under conditions, {no} no"));
         }
-        Format::Json => answers.iter().try_for_each(|answer| output::json(&as_json(answer)))?,
+        Format::Json => answers.iter().try_for_each(|answer| output::json(&shown::answer(answer)))?,
     }
     Ok(())
-}
-
-fn name(possible: Possible) -> &'static str {
-    match possible {
-        Possible::Yes => "yes",
-        Possible::If => "if",
-        Possible::No => "no",
-    }
 }
 
 fn show(answer: &Answer) {
@@ -120,20 +112,9 @@ fn show(answer: &Answer) {
         [] => String::new(),
         names => format!("  (asked without --{})", names.join(" and --").replace('_', "-")),
     };
-    output::line(format_args!("{:<3}  {}{by}{mark}{unnamed}", name(answer.possible), answer.subject));
+    output::line(format_args!("{:<3}  {}{by}{mark}{unnamed}", shown::possible(answer.possible), answer.subject));
     for condition in &answer.conditions {
         let word = if condition.forbids { "unless" } else { "if" };
         output::line(format_args!("       {word} {}  ({})", condition.text, condition.policy));
     }
-}
-
-fn as_json(answer: &Answer) -> Value {
-    let conditions = answer.conditions.iter().map(
-        |condition| json!({ "policy": condition.policy, "forbids": condition.forbids, "condition": condition.text }),
-    );
-    json!({
-        "subject": answer.subject, "possible": name(answer.possible), "policies": answer.by,
-        "conditions": conditions.collect::<Vec<_>>(), "enforced_here": answer.enforcement.is_here(),
-        "unnamed": answer.unnamed,
-    })
 }

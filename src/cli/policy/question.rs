@@ -108,8 +108,6 @@ fn participant(text: &str) -> Result<(UserUri, String), String> {
     Ok((UserUri::parse(user).map_err(|error| error.to_string())?, role.to_owned()))
 }
 
-/// How many fitting cases are named.
-const MOST_LISTED: usize = 5;
 /// The name under which the room of the flags stands among the cases.
 const ROOM: &str = "room";
 
@@ -125,7 +123,7 @@ impl Question {
         if let Some(file) = &file {
             let suite = bundle.questions(&file.name, &file.text).map_err(|wrong| file.invalid(format, wrong))?;
             if let Some(text) = &self.it {
-                let number = only(&suite, text)?;
+                let number = suite.only(text).map_err(Failure::usage)?;
                 return Ok((suite, number));
             }
         }
@@ -234,20 +232,6 @@ impl Question {
 /// A role by its number or its name.
 fn role(name: &str) -> Value {
     name.parse::<u32>().map_or_else(|_| json!(name), Value::from)
-}
-
-fn only(suite: &Suite, text: &str) -> Result<usize, Failure> {
-    let fitting: Vec<(usize, &str)> = suite.sentences().filter(|(_, it)| it.contains(text)).collect();
-    // A sentence may stand within another.
-    match (&fitting[..], fitting.iter().find(|(_, it)| *it == text)) {
-        ([(number, _)], _) | (_, Some((number, _))) => Ok(*number),
-        ([], None) => Err(Failure::usage(format!("no case has `{text}` in its sentence"))),
-        (several, None) => {
-            let first: Vec<&str> = several.iter().map(|(_, it)| *it).take(MOST_LISTED).collect();
-            let (count, first) = (several.len(), first.join("; "));
-            Err(Failure::usage(format!("{count} cases have `{text}` in their sentence, such as: {first}")))
-        }
-    }
 }
 
 struct CasesFile {

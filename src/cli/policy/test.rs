@@ -1,7 +1,7 @@
 use portcullis_core::policy::{CaseOutcome, Coverage, PolicyCoverage, run_cases};
-use serde_json::{Value, json};
 
 use super::{Exit, Failure, Folder, Format, bundle, output};
+use crate::gateway::shown;
 
 /// Arguments of `portcullis policy test`.
 #[derive(Debug, clap::Args)]
@@ -46,14 +46,14 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
             outcomes.iter().filter(|outcome| !outcome.holds()).for_each(show_failure);
             output::line(format_args!("{} cases, {failed} failed", outcomes.len()));
         }
-        Format::Json => outcomes.iter().try_for_each(|outcome| output::json(&as_json(outcome)))?,
+        Format::Json => outcomes.iter().try_for_each(|outcome| output::json(&shown::outcome(outcome)))?,
     }
     if args.coverage {
         let coverage = Coverage::of(&bundle);
         match args.format {
             Format::Text => show_coverage(&coverage),
             Format::Json => {
-                coverage.policies.iter().try_for_each(|policy| output::json(&coverage_json(policy)))?;
+                coverage.policies.iter().try_for_each(|policy| output::json(&shown::coverage(policy)))?;
             }
         }
     }
@@ -70,18 +70,6 @@ fn show_failure(outcome: &CaseOutcome) {
     let by = outcome.verdict.determining.join(", ");
     let by = if by.is_empty() { "no policy".to_owned() } else { by };
     output::line(format_args!("  decided by {by}, reason {}\n", outcome.verdict.reason));
-}
-
-fn as_json(outcome: &CaseOutcome) -> Value {
-    let differences = outcome
-        .differences
-        .iter()
-        .map(|difference| json!({ "of": difference.of, "expected": difference.expected, "got": difference.got }));
-    json!({
-        "file": outcome.file, "line": outcome.line, "it": outcome.it, "holds": outcome.holds(),
-        "allow": outcome.verdict.allow, "policies": outcome.verdict.determining, "reason": outcome.verdict.reason,
-        "obligations": outcome.verdict.obligations, "errors": outcome.verdict.errors, "differences": differences.collect::<Vec<_>>(),
-    })
 }
 
 fn show_coverage(coverage: &Coverage) {
@@ -111,14 +99,4 @@ fn show_coverage(coverage: &Coverage) {
         "{} of {all} policies decide in some case, {full} are seen from all sides",
         coverage.deciding()
     ));
-}
-
-fn coverage_json(policy: &PolicyCoverage) -> Value {
-    let PolicyCoverage { id, file, line, decides, in_scope, clauses } = policy;
-    let clauses =
-        clauses.iter().map(|clause| json!({ "text": clause.text, "holds": clause.holds, "fails": clause.fails }));
-    json!({
-        "policy": id, "file": file, "line": line, "decides": decides, "in_scope": in_scope,
-        "clauses": clauses.collect::<Vec<_>>(),
-    })
 }

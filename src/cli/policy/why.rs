@@ -1,8 +1,8 @@
 use portcullis_core::policy::{Clause, Explained, Holds, Joined, Part, PartKind, Why};
-use serde_json::{Value, json};
 
 use super::question::{Open, Question};
 use super::{Exit, Failure, Folder, Format, bundle, output};
+use crate::gateway::shown;
 
 /// Arguments of `portcullis policy why`.
 #[derive(Debug, clap::Args)]
@@ -43,7 +43,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let why = bundle.why(&suite, number).ok_or_else(|| Failure::usage("nothing decides that"))?;
     match args.format {
         Format::Text => show(&why, args.facts),
-        Format::Json => output::json(&as_json(&why))?,
+        Format::Json => output::json(&shown::why(&why))?,
     }
     if why.verdict.allow { Ok(()) } else { Err(Failure::shown(Exit::Failed)) }
 }
@@ -120,44 +120,4 @@ fn short(text: &str) -> String {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
     }
-}
-
-fn as_json(why: &Why) -> Value {
-    json!({
-        "allow": why.verdict.allow, "action": why.action, "reason": why.verdict.reason,
-        "public": why.verdict.public_sentence(), "enforced_here": why.enforcement.is_here(),
-        "enforced_by": why.enforcement.whom(), "notes": why.verdict.notes, "errors": why.verdict.errors,
-        "obligations": why.verdict.obligations,
-        "facts": why.facts.iter().map(|(name, value)| json!({ "name": name, "value": value })).collect::<Vec<_>>(),
-        "deciding": why.deciding.iter().map(policy_json).collect::<Vec<_>>(), "permitted_by": why.permitted_by,
-        "near": why.near.iter().map(policy_json).collect::<Vec<_>>(),
-    })
-}
-
-fn policy_json(policy: &Explained) -> Value {
-    let parts =
-        policy.parts.iter().map(|part| json!({ "kind": part.kind.name(), "clause": clause_json(&part.clause) }));
-    json!({
-        "policy": policy.id, "file": policy.file, "line": policy.line, "advisory": policy.advisory,
-        "effect": if policy.forbids { "forbid" } else { "permit" }, "parts": parts.collect::<Vec<_>>(),
-    })
-}
-
-fn clause_json(clause: &Clause) -> Value {
-    let holds = match &clause.holds {
-        Holds::Yes => json!(true),
-        Holds::No => json!(false),
-        Holds::Failed(error) => json!({ "failed": error }),
-        Holds::NotReached => Value::Null,
-    };
-    let joined = clause.joined.map(|joined| match joined {
-        Joined::All => "all",
-        Joined::Any => "any",
-        Joined::Not => "not",
-    });
-    json!({
-        "text": clause.text, "holds": holds, "joined": joined,
-        "parts": clause.parts.iter().map(clause_json).collect::<Vec<_>>(),
-        "values": clause.values.iter().map(|(of, value)| json!({ "of": of, "value": value })).collect::<Vec<_>>(),
-    })
 }

@@ -1,6 +1,7 @@
 //! What people do at the admin door. Policy is asked about all of it, by the roles in the person's token: what is refused
 //! is on the record before anybody hears of it, and a change is on the record in its own transaction.
 
+mod asks;
 mod audit;
 mod exports;
 mod join_codes;
@@ -12,6 +13,7 @@ mod policies;
 mod reports;
 mod rooms;
 
+pub use asks::{AskedBundle, PolicyAsk, PolicyQuestion};
 pub use exports::Records;
 pub use lanes::LaneChange;
 pub use letters::LetterChange;

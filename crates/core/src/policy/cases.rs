@@ -30,6 +30,9 @@ pub(super) use fixtures::no_template;
 use fixtures::{Fixture, RoomFixture};
 use moment::Moment;
 
+/// How many cases are named of those that fit.
+const MOST_NAMED: usize = 5;
+
 /// One file of tests, or of questions.
 #[derive(Clone, Debug)]
 pub struct Suite {
@@ -153,6 +156,25 @@ impl Suite {
     /// What the cases say, each with its number from 0.
     pub fn sentences(&self) -> impl Iterator<Item = (usize, &str)> {
         self.cases.iter().map(|case| case.it.as_str()).enumerate()
+    }
+
+    /// The number of the case whose sentence has this in it.
+    ///
+    /// # Errors
+    ///
+    /// In words, when none has, or several have and none is it.
+    pub fn only(&self, text: &str) -> Result<usize, String> {
+        let fitting: Vec<(usize, &str)> = self.sentences().filter(|(_, it)| it.contains(text)).collect();
+        // A sentence may stand within another.
+        match (&fitting[..], fitting.iter().find(|(_, it)| *it == text)) {
+            ([(number, _)], _) | (_, Some((number, _))) => Ok(*number),
+            ([], None) => Err(format!("no case has `{text}` in its sentence")),
+            (several, None) => {
+                let first: Vec<&str> = several.iter().map(|(_, it)| *it).take(MOST_NAMED).collect();
+                let (count, first) = (several.len(), first.join("; "));
+                Err(format!("{count} cases have `{text}` in their sentence, such as: {first}"))
+            }
+        }
     }
 
     /// Where a case stands: its line, from 1.

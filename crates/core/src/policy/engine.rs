@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use cedar_policy::{Authorizer, EntityUid, PolicyId};
 
+use crate::room::Envelope;
 use crate::wire::uri::{Domain, RoomUri};
 
 use super::bundle::{Bundle, Owing};
@@ -16,7 +17,7 @@ use super::policies::PolicyMeta;
 use super::reads::Reads;
 use super::settings::{DeniedCommit, Directory, SearchSettings, Settings};
 use super::slices::{Key, Settled, Slices};
-use super::verdict::Verdict;
+use super::verdict::{POLICY_ERROR, Verdict};
 use super::vocabulary::{Act, Vocabulary};
 
 /// Decides by one bundle. It is immutable: a new bundle is a new engine.
@@ -78,6 +79,11 @@ impl Engine {
     /// What users may be found by.
     pub fn search(&self) -> &SearchSettings {
         self.directory.search()
+    }
+
+    /// Which room policies the company accepts.
+    pub fn envelope(&self) -> &Envelope {
+        self.directory.envelope()
     }
 
     /// What is done about a commit of another hub that these policies deny.
@@ -238,7 +244,7 @@ fn failed(findings: Findings) -> Verdict {
     let mut determining: Vec<String> = ids.into_iter().chain(findings.forbids).map(|id| id.to_string()).collect();
     determining.sort();
     determining.dedup();
-    Verdict { determining, errors, ..Verdict::deny("POLICY_ERROR") }
+    Verdict { determining, errors, ..Verdict::deny(POLICY_ERROR) }
 }
 
 /// Why nothing permitted it, as far as the room tells.

@@ -56,7 +56,7 @@ pub use settings::{
     ConsentSettings, Defaults, DeniedCommit, Employment, FollowerSettings, ImpliedConsent, ProviderSettings,
     RoomSettings, SearchSettings, Settings, UserDefaults, UserSettings,
 };
-pub use verdict::{NEUTRAL_SENTENCE, Verdict};
+pub use verdict::{NEUTRAL_SENTENCE, POLICY_ERROR, Verdict};
 pub use why::{Explained, Why};
 
 #[cfg(test)]

@@ -5,6 +5,9 @@ use super::obligations::Obligations;
 /// What a peer or user is told when no policy says it better.
 pub const NEUTRAL_SENTENCE: &str = "the request is not allowed";
 
+/// The reason of a deny that follows from a policy that failed.
+pub const POLICY_ERROR: &str = "POLICY_ERROR";
+
 /// A decision and why it fell. Everything but [`Verdict::public_sentence`] is for the company's own eyes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {

@@ -83,6 +83,8 @@ pub enum AdminAct {
     ShadowPolicy,
     /// End that.
     StopShadow,
+    /// Ask a bundle what was decided again.
+    SimulatePolicy,
     /// Let a bundle decide.
     ActivatePolicy,
     /// Let a bundle decide again that has decided before.
@@ -91,7 +93,7 @@ pub enum AdminAct {
 
 impl AdminAct {
     /// All of them.
-    pub const ALL: [Self; 43] = [
+    pub const ALL: [Self; 44] = [
         Self::ViewStatus,
         Self::ViewRooms,
         Self::ViewPeers,
@@ -133,6 +135,7 @@ impl AdminAct {
         Self::ApprovePolicy,
         Self::ShadowPolicy,
         Self::StopShadow,
+        Self::SimulatePolicy,
         Self::ActivatePolicy,
         Self::RollBackPolicy,
     ];
@@ -171,6 +174,7 @@ impl AdminAct {
             | Self::ApprovePolicy
             | Self::ShadowPolicy
             | Self::StopShadow
+            | Self::SimulatePolicy
             | Self::ActivatePolicy
             | Self::RollBackPolicy => "managePolicies",
         }
@@ -220,6 +224,7 @@ impl AdminAct {
             Self::ApprovePolicy => "approve",
             Self::ShadowPolicy => "shadow",
             Self::StopShadow => "stopShadow",
+            Self::SimulatePolicy => "simulate",
             Self::ActivatePolicy => "activate",
             Self::RollBackPolicy => "rollBack",
         }
