@@ -14,10 +14,11 @@ mod harness;
 fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
     let runs = |name: &str| wanted.is_empty() || wanted.iter().any(|it| it == name);
+    // It blocks on the database, which nothing that runs on a runtime may.
+    if runs("simulate") {
+        simulate::run();
+    }
     actix_web::rt::System::new().block_on(async {
-        if runs("simulate") {
-            simulate::run();
-        }
         if runs("start") {
             start::run().await;
         }

@@ -29,10 +29,13 @@ const ENDPOINTS: &[Endpoint] = &[
     ("/v1/identifierQuery/{tail:.*}", || post().to(identifier_query)),
 ];
 
+/// Where the company says which room policies it accepts. The draft has no such path.
+const ENVELOPE_PATH: &str = "/.well-known/portcullis-envelope";
+
 /// Method and path of every route.
 pub fn routes() -> Vec<(Method, &'static str)> {
     let endpoints = ENDPOINTS.iter().map(|(path, _)| (Method::POST, *path));
-    std::iter::once((Method::GET, DIRECTORY_PATH)).chain(endpoints).collect()
+    [DIRECTORY_PATH, ENVELOPE_PATH].into_iter().map(|path| (Method::GET, path)).chain(endpoints).collect()
 }
 
 /// What every caller may read.
@@ -40,8 +43,9 @@ pub(super) fn directory(app: &mut ServiceConfig) {
     app.service(resource(DIRECTORY_PATH).route(get().to(read_directory)).default_service(to(other_method)));
 }
 
-/// What only peers may call.
+/// What only peers may call, and the envelope: who is about to join need not be a peer yet.
 pub(super) fn endpoints(app: &mut ServiceConfig) {
+    app.service(resource(ENVELOPE_PATH).route(get().to(read_envelope)).default_service(to(other_method)));
     for (path, route) in ENDPOINTS {
         app.service(resource(*path).route(route()).default_service(to(other_method)));
     }
@@ -60,6 +64,13 @@ async fn read_directory(_for_us: ForUs, door: Data<Door>) -> impl Responder {
         .insert_header((CACHE_CONTROL, "public, max-age=3600"))
         .insert_header(ContentType::json())
         .body(directory_json(&door.origin).to_string())
+}
+
+async fn read_envelope(_for_us: ForUs, gateway: Data<Gateway>) -> Result<HttpResponse, FederationError> {
+    let note = gateway.envelope().await?;
+    let mut answer = HttpResponse::Ok();
+    answer.insert_header((CACHE_CONTROL, "public, max-age=300")).insert_header(ContentType::plaintext());
+    Ok(answer.body(note))
 }
 
 async fn key_material(

@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use portcullis_core::mls::Group;
-use portcullis_core::policy::{NEUTRAL_SENTENCE, Question, Side};
+use portcullis_core::policy::{GrantedInVain, NEUTRAL_SENTENCE, Question, Side};
 use portcullis_core::room::{self, Actor, RoomState, Template, TemplateInput};
 use portcullis_core::wire::Wire;
-use portcullis_core::wire::components::{Capability, ParticipantList};
+use portcullis_core::wire::components::{Capability, FrankingAgent, ParticipantList};
+use portcullis_core::wire::external_sender::ExternalSender;
 use portcullis_core::wire::update::Extension;
 use portcullis_core::wire::uri::{ClientUri, GroupUri, RoomUri, UserUri};
 use portcullis_store::restrictions::{self, Place, Restriction, Restrictions};
@@ -18,6 +19,7 @@ use uuid::Uuid;
 
 use super::decide::{Case, Decision, bare_facts, bare_question};
 use super::once::{Kept, Once};
+use super::policy::envelope;
 use super::rooms::Hosted;
 use super::{Answer, GatewayError, Inner, next_group, ties};
 
@@ -56,6 +58,8 @@ pub struct CreatedRoom {
     pub suite: u16,
     /// GroupContext extensions to use, TLS-encoded `Extension extensions<V>`.
     pub extensions: Vec<u8>,
+    /// What its roles grant and policy allows nobody.
+    pub granted_in_vain: Vec<GrantedInVain>,
     /// The decision that allowed it.
     pub decision: Uuid,
 }
@@ -76,7 +80,13 @@ pub(super) fn create(inner: &Inner, once: Once, creator: &UserUri, new: &NewRoom
         return inner.refuse(once, creator.as_str(), &Decision { sentence, ..refused });
     };
     people(creator, new, template).map_err(GatewayError::decode)?;
-    let extensions = compiled(inner, template, new, creator);
+    let input = Founding::of(inner, new, creator);
+    let (extensions, components) = (template.compile(&input.input()), template.components(&input.input()));
+    let outside = active.bundle.envelope().outside_at_start(&components).map_err(GatewayError::internal)?;
+    if !outside.is_empty() {
+        let decision = envelope::refusal(&case, outside);
+        return inner.refuse(once, new.room.as_str(), &decision);
+    }
     // Who is out of all rooms is out of those to come.
     let imposed = imposed_on(inner, &new.room, creator)?;
     let facts = bare_facts(&new.room, Side::Hub, &imposed);
@@ -116,11 +126,16 @@ pub(super) fn create(inner: &Inner, once: Once, creator: &UserUri, new: &NewRoom
             ..bare_question(&parent.facts, &actor, (Capability::CREATE_SUBGROUP, None), &domain, now)
         });
     }
-    let decision = case.decide(&active, &questions);
+    let mut decision = case.decide(&active, &questions);
     if !decision.allow {
         return inner.refuse(once, new.room.as_str(), &decision);
     }
-    let made = Made { inner, once, creator, new, members: members(creator, new, template), parent, decision };
+    let in_vain = active.bundle.granted_in_vain(template);
+    if let Some(detail) = decision.record.detail.as_object_mut().filter(|_| !in_vain.is_empty()) {
+        let told = |it: &GrantedInVain| json!({ "role": it.role, "capability": it.capability.to_string(), "policy": it.policy });
+        detail.insert("granted_in_vain".to_owned(), in_vain.iter().map(told).collect());
+    }
+    let made = Made { inner, once, creator, new, members: members(creator, new, template), parent, decision, in_vain };
     match made.write(extensions)? {
         Ok(kept) => Ok(kept),
         Err(unfit) => {
@@ -156,6 +171,7 @@ struct Made<'a> {
     members: Option<[u8; 32]>,
     parent: Option<Arc<Hosted>>,
     decision: Decision,
+    in_vain: Vec<GrantedInVain>,
 }
 
 impl Made<'_> {
@@ -170,7 +186,14 @@ impl Made<'_> {
             template: new.template.clone(),
             creator: self.creator.clone(),
         };
-        let created = CreatedRoom { room: new.room.clone(), group, suite: SUITE, extensions, decision: id };
+        let created = CreatedRoom {
+            room: new.room.clone(),
+            group,
+            suite: SUITE,
+            extensions,
+            granted_in_vain: self.in_vain.clone(),
+            decision: id,
+        };
         let parent = self.parent.as_ref().map(|parent| (parent.room.clone(), parent.seen));
         let (record, members, once) = (self.decision.record.clone(), *members, *once);
         let written = self.inner.store.write(new.room.as_str(), move |tx: &mut Tx<'_>| {
@@ -352,7 +375,7 @@ fn agreed(inner: &Inner, head: &RoomHead, group_info: &[u8], ratchet_tree: &[u8]
     let participants = if template.is_fixed() { founding(&group, &head.creator) } else { Vec::new() };
     let name = state.metadata().map(|metadata| metadata.name.clone()).unwrap_or_default();
     let new = NewRoom { room: head.room.clone(), template: head.template.clone(), name, participants, parent };
-    let expected = compiled(inner, template, &new, &head.creator);
+    let expected = template.compile(&Founding::of(inner, &new, &head.creator).input());
     if by_type(&group.extensions().map_err(|error| format!("mls.{}", error.reason()))?) != by_type(&expected) {
         return Err("group_differs_from_template".to_owned());
     }
@@ -366,19 +389,31 @@ fn founding(group: &Group, creator: &UserUri) -> Vec<UserUri> {
     users.filter(|user| user != creator && !user.is_provider()).collect()
 }
 
-/// The GroupContext extensions that the template makes of a room.
-fn compiled(inner: &Inner, template: &Template, new: &NewRoom, creator: &UserUri) -> Vec<u8> {
-    let domain = new.room.domain();
-    let hub = inner.hub_sender(&domain);
-    template.compile(&TemplateInput {
-        room: &new.room,
-        name: &new.name,
-        creator,
-        participants: &new.participants,
-        parent: new.parent.as_ref(),
-        hub: &hub,
-        franking_agent: &inner.franking_agent(&domain),
-    })
+/// What a template is compiled for, with what it borrows.
+struct Founding<'a> {
+    new: &'a NewRoom,
+    creator: &'a UserUri,
+    hub: ExternalSender,
+    franking_agent: FrankingAgent,
+}
+
+impl<'a> Founding<'a> {
+    fn of(inner: &Inner, new: &'a NewRoom, creator: &'a UserUri) -> Self {
+        let domain = new.room.domain();
+        Self { new, creator, hub: inner.hub_sender(&domain), franking_agent: inner.franking_agent(&domain) }
+    }
+
+    fn input(&self) -> TemplateInput<'_> {
+        TemplateInput {
+            room: &self.new.room,
+            name: &self.new.name,
+            creator: self.creator,
+            participants: &self.new.participants,
+            parent: self.new.parent.as_ref(),
+            hub: &self.hub,
+            franking_agent: &self.franking_agent,
+        }
+    }
 }
 
 /// Extensions regardless of their order, which has no meaning.

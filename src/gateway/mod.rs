@@ -56,8 +56,8 @@ pub use error::GatewayError;
 pub use keys::{HubKeys, KeyError, log_key};
 pub use once::{Content, Kept, Once, Reply, ShowRefusal, Shown};
 pub use policy::{
-    Active, Change, Changes, Policy, PolicyError, Replayer, Report, Sample, ShadowView, Window, files as policy_files,
-    keep_simulation, shadow, shown, sign_bundle, simulate,
+    Active, Change, Changes, Policy, PolicyError, Replayer, Report, Sample, ShadowView, Window, envelope,
+    files as policy_files, keep_simulation, shadow, shown, sign_bundle, simulate,
 };
 pub use report::{Reporters, code as verdict_code};
 pub use seal::{Closed, Purpose, Purpose as SealedFor, Sealer};

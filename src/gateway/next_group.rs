@@ -55,8 +55,14 @@ fn ask(inner: &Inner, once: Once, user: &UserUri, room: &RoomUri) -> Result<Kept
     let fresh = format!("mimi://{}/g/{}", room.domain(), Uuid::new_v4());
     let group = GroupUri::parse(&fresh).map_err(GatewayError::internal)?;
     let extensions = successor(inner, &hosted)?;
-    let answer =
-        CreatedRoom { room: room.clone(), group: group.clone(), suite: SUITE, extensions, decision: decision.id() };
+    let answer = CreatedRoom {
+        room: room.clone(),
+        group: group.clone(),
+        suite: SUITE,
+        extensions,
+        granted_in_vain: Vec::new(),
+        decision: decision.id(),
+    };
     let (next, of, seen) = (NextGroup { group, starter: user.clone() }, room.clone(), hosted.seen);
     let written = inner.store.write(room.as_str(), move |tx: &mut Tx<'_>| {
         stored::hold(tx, &of, seen)?;

@@ -1,7 +1,7 @@
 //! The active policy bundle: read from its folder or the database, proved, then swapped in. What fails changes nothing.
 
 mod again;
-pub(super) mod envelope;
+pub mod envelope;
 pub(super) mod evidence;
 pub(super) mod people;
 mod report;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use portcullis_core::mls::{Change, HandshakeError, Sender, joining};
 use portcullis_core::policy::{Question, Side};
-use portcullis_core::room::{self, Action, Admission, Consequences, Rule, Violation};
+use portcullis_core::room::{self, Action, Admission, Consequences, Prospect, Rule, Violation};
 use portcullis_core::time::Millis;
 use portcullis_core::wire::Wire;
 use portcullis_core::wire::mls::MlsMessage;
@@ -27,6 +27,7 @@ use super::fan_out::{self, Delivery};
 use super::group_info::bearer;
 use super::moderation;
 use super::once::{Kept, Once};
+use super::policy::envelope;
 use super::present::{self, Newcomers};
 use super::reissue;
 use super::replay::Replay;
@@ -125,6 +126,12 @@ impl Update<'_> {
             Ok(consequences) => consequences,
             Err(violation) => return self.refuse_violation(&case, &violation),
         };
+        // What is cited was held against the envelope when it was accepted.
+        if change.parts.iter().any(|part| part.reference.is_none())
+            && let Some(refusal) = envelope::leads_out(self.inner, &case, &change.before, &change.after)
+        {
+            return self.refuse(refusal, not_allowed);
+        }
         let spent = code.filter(|_| actions.iter().any(|action| action.rule == Rule::JoinByCode));
         let new: Vec<&Action> = actions.iter().filter(|action| action.reference.is_none()).collect();
         if let Some(refusal) = self.demoted(&case, &new).or_else(|| self.escapes(&case, change)) {
@@ -220,10 +227,13 @@ impl Update<'_> {
         }
         let pending = self.hosted.group.pending();
         let read = || room::proposed_actions(self.hosted.view(), &self.hosted.state, &pending, &proposed.parts);
-        let actions = match info_span!("room.actions").in_scope(read) {
-            Ok(actions) => actions,
+        let Prospect { actions, after } = match info_span!("room.actions").in_scope(read) {
+            Ok(prospect) => prospect,
             Err(violation) => return self.refuse_violation(&case, &violation),
         };
+        if let Some(refusal) = envelope::leads_out(self.inner, &case, self.hosted.view(), &after) {
+            return self.refuse(refusal, not_allowed);
+        }
         if let Some(refusal) = self.demoted(&case, &actions.iter().collect::<Vec<_>>()) {
             return self.refuse(refusal, not_allowed);
         }

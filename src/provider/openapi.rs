@@ -35,6 +35,7 @@ use crate::http::{CODES, ProblemDetails, openapi};
         key_packages::upload,
         key_packages::count,
         events::stream,
+        rooms::envelope,
         rooms::create,
         rooms::start,
         rooms::next,

@@ -3,6 +3,7 @@
 use actix_web::http::StatusCode;
 use actix_web::web::{Bytes, Data};
 use actix_web::{HttpRequest, HttpResponse, web};
+use portcullis_core::policy::GrantedInVain;
 use portcullis_core::wire::uri::{GroupUri, RoomUri, UserUri};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -61,9 +62,21 @@ pub struct RoomCreated {
     /// GroupContext extensions to use: TLS-encoded `Extension extensions<V>`, in base64.
     #[schema(value_type = String, format = Byte)]
     pub extensions: Base64,
+    /// What roles of the room grant although policy allows it to nobody: clients need not offer it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub granted_in_vain: Vec<InVain>,
     /// The decision in the audit log.
     #[schema(value_type = String, format = "uuid")]
     pub decision: Uuid,
+}
+
+/// A capability that a role grants and policy allows nobody.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct InVain {
+    /// Name of the role.
+    pub role: String,
+    /// Name of the capability.
+    pub capability: String,
 }
 
 /// A group: the first one of a room, or that of another provider's room as its member sees it.
@@ -80,8 +93,10 @@ pub struct FirstGroup {
 
 impl Shown for CreatedRoom {
     fn reply(self) -> Result<Reply, GatewayError> {
-        let Self { room, group, suite, extensions, decision } = self;
-        let answer = RoomCreated { room, group, suite, extensions: Base64(extensions), decision };
+        let Self { room, group, suite, extensions, granted_in_vain, decision } = self;
+        let told = |it: GrantedInVain| InVain { role: it.role, capability: it.capability.to_string() };
+        let granted_in_vain = granted_in_vain.into_iter().map(told).collect();
+        let answer = RoomCreated { room, group, suite, extensions: Base64(extensions), granted_in_vain, decision };
         Reply::json(StatusCode::CREATED, &answer, Some(decision))
     }
 }
@@ -165,4 +180,19 @@ pub(super) async fn start(
     let (group_info, ratchet_tree) = (Bytes::from(group_info.0), Bytes::from(ratchet_tree.0));
     let answer = gateway.start_group(caller.uri, room.0, group_info, ratchet_tree).await?;
     Ok(Reply::empty(answer.decision).into())
+}
+
+/// Show the envelope
+///
+/// Which room policies the company accepts, for people and programs, as a note that the hub's key has signed
+/// (`portcullis policy envelope --verify`). Everybody may read it.
+#[utoipa::path(
+    get,
+    path = "/v1/envelope",
+    tag = "rooms",
+    responses((status = 200, description = "The note", body = String, content_type = "text/plain"))
+)]
+pub(super) async fn envelope(gateway: Data<Gateway>) -> Result<HttpResponse, Problem> {
+    let note = gateway.envelope().await?;
+    Ok(HttpResponse::Ok().content_type("text/plain; charset=utf-8").body(note))
 }

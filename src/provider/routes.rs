@@ -21,6 +21,7 @@ pub(super) const RESOURCES: &[Resource] = &[
         limit_bytes: 0,
         methods: &[(Method::GET, || web::get().to(openapi::document))],
     },
+    Resource { path: "/v1/envelope", limit_bytes: 0, methods: &[(Method::GET, || web::get().to(rooms::envelope))] },
     Resource {
         path: "/v1/users/{user}",
         limit_bytes: 0,

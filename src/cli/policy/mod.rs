@@ -11,6 +11,7 @@ use crate::gateway::{PolicyError, policy_files, shown};
 
 mod check;
 mod diff;
+mod envelope;
 mod fmt;
 mod prove;
 mod query;
@@ -65,6 +66,8 @@ enum Command {
     Diff(diff::Args),
     /// Say what a bundle would have decided otherwise, of what a gateway has recorded.
     Simulate(Box<simulate::Args>),
+    /// Say which room policies the company accepts, as a signed note, and verify those of others.
+    Envelope(envelope::Args),
     /// List the bundles that a gateway keeps, and which of them decides.
     List(rollout::List),
     /// Show a bundle that is kept, or write its files into a folder.
@@ -113,6 +116,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         Command::Prove(args) => prove::run(args),
         Command::Diff(args) => diff::run(args),
         Command::Simulate(args) => simulate::run(args),
+        Command::Envelope(args) => envelope::run(args),
         Command::List(args) => rollout::list(args),
         Command::Show(args) => rollout::show(args),
         Command::Push(args) => rollout::push(args),

@@ -203,7 +203,7 @@ impl Plan<'_> {
         };
         let read = || room::proposed_actions(tracked.view(), &tracked.state, &before, &new);
         let decision = match tracing::info_span!("room.actions").in_scope(read) {
-            Ok(actions) => self.decide_actions(&case, tracked, actions.iter()),
+            Ok(prospect) => self.decide_actions(&case, tracked, prospect.actions.iter()),
             Err(violation) => self.violation(&case, &violation),
         };
         let at = self.accepted_at(arrival);

@@ -15,6 +15,7 @@ use serde_json::json;
 use super::super::GatewayError;
 use super::super::added;
 use super::super::decide::{Case, Decision};
+use super::super::policy::envelope;
 use super::super::rooms::Hosted;
 use super::arrival::{Arrival, alarming};
 use super::plan::{Effect, LEAVE, Plan};
@@ -117,7 +118,11 @@ impl Plan<'_> {
         let read = || actions(&change, tracked);
         let (decision, answer) = match (tracing::info_span!("room.actions").in_scope(read), forged) {
             (Ok(_), Some(refusal)) => (refusal, None),
-            (Ok(all), None) => (self.decide_actions(&case, tracked, all.actions.iter()), None),
+            (Ok(all), None) => {
+                let decision = self.decide_actions(&case, tracked, all.actions.iter());
+                let out = envelope::leads_out(self.inner, &case, &change.before, &change.after);
+                (out.filter(|_| decision.allow).unwrap_or(decision), None)
+            }
             (Err(violation), _) => {
                 // What this build does not know may be right: it is not a reason to go.
                 let unknown = violation.breach() == Breach::NotSupported;

@@ -21,6 +21,7 @@ use serde_json::json;
 
 use super::super::added;
 use super::super::decide::{Case, Decision, bare_facts, bare_question, question};
+use super::super::policy::envelope;
 use super::super::rooms::Hosted;
 use super::super::{GatewayError, Inner, report, submit};
 
@@ -55,6 +56,12 @@ pub(in super::super) fn update(
         return Ok(withheld.into());
     }
     if let Some(tracked) = inner.tracked(room)? {
+        if matches!(request, UpdateRequest::Proposals(_))
+            && !only_leaves(request, &outline)
+            && let Some(refusal) = envelope::lies_out(inner, case, tracked.view())
+        {
+            return Ok(refusal.into());
+        }
         let judged = match request {
             UpdateRequest::Commit(bundle) => commit(inner, case, user, &tracked, &bundle.commit)?,
             UpdateRequest::Proposals(proposals) => {
@@ -90,6 +97,9 @@ pub(in super::super) fn message(
     }
     let source = request.sender.domain();
     if let Some(tracked) = inner.tracked(room)? {
+        if let Some(refusal) = envelope::lies_out(inner, case, tracked.view()) {
+            return Ok(refusal);
+        }
         return Ok(submit::decide(inner, &source, &tracked, request, case));
     }
     let actor = Actor::User(request.sender.clone());
@@ -112,6 +122,9 @@ pub(in super::super) fn group_info(
     // What a joining code is worth only the hub knows.
     let tracked = inner.tracked(room)?.filter(|_| request.joining_code.is_none());
     if let Some(tracked) = tracked {
+        if let Some(refusal) = envelope::lies_out(inner, case, tracked.view()) {
+            return Ok(refusal);
+        }
         return Ok(match Admission::of(&tracked.state, client, user, &request.signature_key, None) {
             Ok(admission) => actions(inner, case, &tracked, [&admission.action()].into_iter()),
             Err(violation) => breach(case, &violation),
@@ -159,6 +172,10 @@ fn commit(
     }
     let added = change.parts.iter().filter(|part| part.reference.is_none());
     if let Some(refusal) = added::unclaimed(inner, Side::Follower, case, added)? {
+        return Ok(Some(refusal.into()));
+    }
+    // Who mends it may.
+    if let Some(refusal) = envelope::lies_out(inner, case, &change.after) {
         return Ok(Some(refusal.into()));
     }
     // Whether a joining code is good only the hub knows.
@@ -211,7 +228,7 @@ fn proposals_of(
     let pending = tracked.group.pending();
     let read = || room::proposed_actions(tracked.view(), &tracked.state, &pending, &proposed.parts);
     Ok(Some(match tracing::info_span!("room.actions").in_scope(read) {
-        Ok(all) => actions(inner, case, tracked, all.iter()).into(),
+        Ok(prospect) => actions(inner, case, tracked, prospect.actions.iter()).into(),
         Err(violation) => violated(case, &violation),
     }))
 }

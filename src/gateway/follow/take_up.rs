@@ -10,6 +10,7 @@ use portcullis_core::room::{self, RoomState};
 use portcullis_core::wire::Wire;
 use portcullis_core::wire::notify::{FanoutBody, FanoutMessage};
 use portcullis_core::wire::uri::{RoomUri, UserUri};
+use portcullis_store::audit::{AuditRecord, Outcome};
 use portcullis_store::follower::{self, Standing, Why};
 use portcullis_store::proposals::PendingProposal;
 use portcullis_store::rooms::{GroupState, Seen};
@@ -20,6 +21,7 @@ use uuid::Uuid;
 
 use super::super::decide::{Case, Decision};
 use super::super::places::Of;
+use super::super::policy::envelope;
 use super::super::rooms::Hosted;
 use super::super::{Answer, GatewayError, Inner};
 use super::plan::{Effect, Plan};
@@ -132,6 +134,9 @@ impl<'a> Upload<'a> {
         let id = record.event;
         plan.effects.push(Effect::Record(record));
         if reason == "group_is_taken_up" {
+            if let Some(out) = envelope::lies_out(self.inner, &case, &view) {
+                plan.effects.push(Effect::Record(AuditRecord { outcome: Outcome::Alarm, ..out.record }));
+            }
             self.follow(&mut plan, group, id)?;
         }
         // Whoever is where the tracked group is, and has nothing withheld from it that led there, has been let in by policy

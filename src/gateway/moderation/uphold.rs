@@ -262,7 +262,7 @@ fn propose(inner: &Inner, hosted: &Hosted, leaves: &[u32]) -> Result<Result<Read
         Err(error) => return Ok(Err(format!("mls.{}", error.reason()))),
     };
     let actions = match room::proposed_actions(view, &hosted.state, &hosted.group.pending(), &proposed.parts) {
-        Ok(actions) => actions,
+        Ok(prospect) => prospect.actions,
         Err(violation) => return Ok(Err(format!("room.{}", violation.code()))),
     };
     let hub = hosted.room.domain();

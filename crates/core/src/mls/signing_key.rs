@@ -26,6 +26,12 @@ impl SigningKey {
         Ed25519KeyPair::from_pkcs8_maybe_unchecked(der).map(|pair| Self { pair }).map_err(|_| NotASigningKey)
     }
 
+    /// Signs the text of a note (c2sp.org/signed-note), which begins with `# `. Whatever else this key signs begins with the
+    /// length of a label and the label (RFC 9420, section 5.1.2), so that neither is ever taken for the other.
+    pub fn sign_note(&self, text: &str) -> Vec<u8> {
+        self.pair.sign(text.as_bytes()).as_ref().to_vec()
+    }
+
     /// The public key, 32 bytes.
     pub fn public(&self) -> Vec<u8> {
         self.pair.public_key().as_ref().to_vec()

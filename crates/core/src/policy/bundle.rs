@@ -15,6 +15,7 @@ use super::diagnostic::{Diagnostic, Source};
 use super::index::Index;
 use super::links::{self, Linking};
 use super::obligations::{self, Duties};
+use super::outlook::Outlook;
 use super::policies::{self, Found, Layer, Origin, PolicyMeta};
 use super::settings::{Directory, Settings};
 use super::vocabulary::Vocabulary;
@@ -51,6 +52,7 @@ pub struct Bundle {
     pub(super) directory: Arc<Directory>,
     templates: Arc<BTreeMap<String, Template>>,
     pub(super) suites: Arc<Vec<(String, Suite)>>,
+    pub(super) outlook: Arc<Outlook>,
 }
 
 impl Bundle {
@@ -293,6 +295,7 @@ impl<'a> Texts<'a> {
             directory: Arc::new(directory?),
             templates: Arc::new(templates),
             suites: Arc::new(suites),
+            outlook: Arc::default(),
         })
     }
 

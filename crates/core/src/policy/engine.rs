@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use cedar_policy::{Authorizer, EntityUid, PolicyId};
 
-use crate::room::Envelope;
 use crate::wire::uri::{Domain, RoomUri};
 
 use super::bundle::{Bundle, Owing};
@@ -79,11 +78,6 @@ impl Engine {
     /// What users may be found by.
     pub fn search(&self) -> &SearchSettings {
         self.directory.search()
-    }
-
-    /// Which room policies the company accepts.
-    pub fn envelope(&self) -> &Envelope {
-        self.directory.envelope()
     }
 
     /// What is done about a commit of another hub that these policies deny.

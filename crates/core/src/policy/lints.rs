@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use cedar_policy::{Effect, EntityUid, Policy, PolicyId, PrincipalConstraint, ResourceConstraint, Schema};
 
-use crate::room::Template;
+use crate::room::{Outside, Template};
+use crate::wire::components::Capability;
+use crate::wire::uri::{RoomUri, UserUri};
 
 use super::bundle::Bundle;
 use super::diagnostic::{Diagnostic, Source};
@@ -63,8 +65,48 @@ pub(super) fn of(bundle: &Bundle, texts: &BTreeMap<&str, &str>) -> Vec<Diagnosti
         let file = format!("templates/{name}.yaml");
         let text = texts.get(file.as_str()).copied().unwrap_or_default();
         found.extend(taken(bundle, template, Source { file: &file, text }, &closed));
+        found.extend(outside(bundle, template, Source { file: &file, text }));
     }
     found
+}
+
+/// Capabilities that a forbid of the ceiling keeps from everybody everywhere, with the forbid. Only one that names nobody
+/// and no room in its scope can.
+pub(super) fn closed(bundle: &Bundle) -> BTreeMap<Capability, PolicyId> {
+    use {PrincipalConstraint as Of, ResourceConstraint as In};
+    let is_wide = |meta: &&PolicyMeta| {
+        meta.layer == Layer::Ceiling
+            && is_forbid(meta)
+            && matches!(meta.policy.principal_constraint(), Of::Any | Of::Is(_))
+            && matches!(meta.policy.resource_constraint(), In::Any | In::Is(_))
+    };
+    let mut wide: Vec<&PolicyMeta> = bundle.metas.values().filter(is_wide).collect();
+    wide.sort_by(|a, b| a.place.cmp(&b.place));
+    wide.truncate(MOST);
+    let of = |capability: Capability| {
+        let act = bundle.vocabulary.capability(capability)?;
+        let here = wide.iter().filter(|meta| applies(&meta.policy, act)).map(|meta| &meta.policy);
+        let residuals = partial::of_action(here, &act.uid, &bundle.schema);
+        residuals
+            .into_iter()
+            .find(|residual| residual.known == Known::True)
+            .map(|residual| residual.policy.id().clone())
+    };
+    Capability::NAMED.iter().filter_map(|(capability, _)| Some((*capability, of(*capability)?))).collect()
+}
+
+/// Room templates whose rooms the company does not accept.
+fn outside(bundle: &Bundle, template: &Template, source: Source<'_>) -> Vec<Diagnostic> {
+    let (Ok(room), Ok(anybody)) =
+        (RoomUri::parse("mimi://room.invalid/r/any"), UserUri::parse("mimi://room.invalid/u/anybody"))
+    else {
+        return Vec::new();
+    };
+    let components = template.room_components(&room, "any", &anybody);
+    let outside = bundle.directory.envelope().outside_at_start(&components).unwrap_or_default();
+    let help = "no room of the template can be created: look at `envelope` in `settings.yaml`";
+    let say = |way: Outside| source.at(0, format!("outside of the envelope: {way}"), Some(help.to_owned())).warning();
+    outside.into_iter().map(say).collect()
 }
 
 /// Policies with slots into which nothing is put.

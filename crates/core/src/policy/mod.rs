@@ -22,6 +22,7 @@ mod links;
 mod lints;
 mod looks;
 mod obligations;
+mod outlook;
 mod partial;
 mod policies;
 mod promises;
@@ -49,6 +50,7 @@ pub use facts::{
 pub use format::format;
 pub use invariants::{Invariant, Rule};
 pub use obligations::{ObligationSettings, Obligations, Owed, RateClass};
+pub use outlook::GrantedInVain;
 pub use queries::{Answer, Condition, OpenFact, Over, Possible};
 pub use recorded::{Recalled, RecordHead, Told, Unasked};
 pub use roles::RoleSet;

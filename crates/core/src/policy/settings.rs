@@ -7,6 +7,7 @@ use serde::Deserialize;
 use super::diagnostic::{Diagnostic, Source};
 use super::looks;
 use super::obligations::{self, ObligationSettings};
+use crate::room::Envelope;
 use crate::search::{Field, usual_fields};
 use crate::wire::uri::{Domain, RoomUri, UserUri};
 use crate::yaml;
@@ -28,6 +29,8 @@ pub struct Settings {
     pub search: SearchSettings,
     /// What obligations may ask for.
     pub obligations: ObligationSettings,
+    /// Which room policies the company accepts.
+    pub envelope: Envelope,
     /// Providers.
     pub providers: Vec<ProviderSettings>,
     /// Users.
@@ -295,6 +298,7 @@ pub(super) struct Directory {
     consent: ConsentSettings,
     search: SearchSettings,
     obligations: ObligationSettings,
+    envelope: Envelope,
     providers: BTreeMap<Domain, ProviderSettings>,
     users: BTreeMap<UserUri, UserSettings>,
     rooms: BTreeMap<RoomUri, RoomSettings>,
@@ -310,6 +314,7 @@ impl Directory {
             consent: settings.consent,
             search: settings.search,
             obligations: settings.obligations,
+            envelope: settings.envelope,
             providers: settings.providers.into_iter().map(|entry| (entry.domain.clone(), entry)).collect(),
             users: settings.users.into_iter().map(|entry| (entry.uri.clone(), entry)).collect(),
             rooms: settings.rooms.into_iter().map(|entry| (entry.uri.clone(), entry)).collect(),
@@ -348,6 +353,10 @@ impl Directory {
 
     pub(super) fn obligations(&self) -> &ObligationSettings {
         &self.obligations
+    }
+
+    pub(super) fn envelope(&self) -> &Envelope {
+        &self.envelope
     }
 
     pub(super) fn implied_consent(&self) -> ImpliedConsent {

@@ -18,6 +18,15 @@ pub struct Consequences {
     pub room: RoomState,
 }
 
+/// What proposals would do to a room.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Prospect {
+    /// What the new ones do.
+    pub actions: Vec<Action>,
+    /// The group as it would be if they were committed with those that are pending.
+    pub after: GroupView,
+}
+
 /// What a commit does to a room.
 ///
 /// `room` is the room before the commit. `admission` is what the answer to the joiner's groupInfo request granted
@@ -60,7 +69,7 @@ pub fn proposed_actions(
     room: &RoomState,
     pending: &[Part],
     new: &[Part],
-) -> Result<Vec<Action>, Violation> {
+) -> Result<Prospect, Violation> {
     let blocked = room.blocked(pending);
     for part in new {
         let Actor::User(user) = Origin::of(part)?.actor else { continue };
@@ -80,7 +89,7 @@ pub fn proposed_actions(
             actions.push(only_sent(&origin, room));
         }
     }
-    Ok(actions)
+    Ok(Prospect { actions, after })
 }
 
 /// A27 of somebody who does nothing of its own, so that it too is decided about.

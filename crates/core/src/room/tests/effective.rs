@@ -162,7 +162,7 @@ fn a_proposal_like_a_pending_one_is_decided_again() {
     let pending = scene.pending(scene.member(CATHY), vec![scene.remove(CATHY, "laptop")]);
     let mut new = scene.pending(scene.member(CATHY), vec![scene.self_remove(CATHY, "phone")]);
     new[0].reference = Some(b"new".to_vec());
-    let result = proposed_actions(&scene.view, &scene.state(), &pending, &new);
+    let result = proposed_actions(&scene.view, &scene.state(), &pending, &new).map(|prospect| prospect.actions);
     assert_eq!(rules(&result), [Rule::RemoveOwnClient]);
     assert_eq!(result.unwrap()[0].reference.as_deref(), Some(&b"new"[..]));
 }

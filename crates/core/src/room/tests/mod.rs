@@ -4,6 +4,7 @@
 mod components;
 mod counts;
 mod effective;
+mod envelope;
 mod joins;
 mod membership;
 mod start;
@@ -234,7 +235,8 @@ impl Scene {
 
     /// Proposals of one proposer, on top of pending ones.
     fn propose(&self, proposer: Proposer, effects: Vec<Effect>, pending: &[Part]) -> Result<Vec<Action>, Violation> {
-        proposed_actions(&self.view, &self.state(), pending, &self.pending(proposer, effects))
+        let prospect = proposed_actions(&self.view, &self.state(), pending, &self.pending(proposer, effects));
+        prospect.map(|prospect| prospect.actions)
     }
 
     fn change(&self, sender: Sender, parts: Vec<Part>, joiner: Option<Leaf>) -> Change {

@@ -1,0 +1,118 @@
+//! Which rooms lie inside of an envelope.
+
+use crate::wire::components::{
+    Conditional, ExpirationLimits, HistoryPolicy, HistorySharing, LoggingPolicy, MessageExpirationPolicy, RoomMetadata,
+};
+
+use super::*;
+
+fn envelope(text: &str) -> Envelope {
+    crate::yaml::parse(text).unwrap()
+}
+
+fn outside(envelope: &str, scene: &Scene) -> Vec<String> {
+    let found = self::envelope(envelope).outside(&scene.view.components).unwrap();
+    found.iter().map(ToString::to_string).collect()
+}
+
+fn with<T: Component>(scene: &Scene, component: &T) -> Scene {
+    let mut scene = scene.clone();
+    scene.view.components.write(component);
+    scene
+}
+
+#[test]
+fn each_rule_takes_the_room_that_keeps_it_and_no_other() {
+    let strict = Scene::of("strict");
+    let logged = with(&strict, &LoggingPolicy { logging: Conditional::Forbidden });
+    let limits = ExpirationLimits { min_seconds: 60, max_seconds: 90, default_seconds: None };
+    let expiring = with(&strict, &MessageExpirationPolicy { expiring_messages: Conditional::Optional(limits) });
+    let terms =
+        HistorySharing { roles_that_can_share: vec![USER], automatically_share: true, max_time_period_seconds: 60 };
+    let shared = with(&strict, &HistoryPolicy { history_sharing: Conditional::Required(terms) });
+    let unnamed = strict.clone().edit(|metadata: &mut RoomMetadata| metadata.name = " ".into());
+    let with_subject = strict.clone().edit(|metadata: &mut RoomMetadata| metadata.subject = "this".into());
+    let base = |change: fn(&mut BaseRoomPolicy)| strict.clone().base(change);
+    let cases: [(&str, &Scene, &Scene, &str); 13] = [
+        ("metadata: [name]", &strict, &unnamed, "the room lacks a name"),
+        ("metadata: [subject]", &with_subject, &strict, "the room lacks a subject"),
+        ("max_users: 9", &base(|base| base.max_users = Some(9)), &strict, "the room takes more than 9 users"),
+        (
+            "max_clients: 9",
+            &base(|base| base.max_clients = Some(8)),
+            &base(|base| base.max_clients = Some(10)),
+            "the room takes more than 9 clients",
+        ),
+        (
+            "never: [pseudonyms]",
+            &strict,
+            &base(|base| base.pseudonyms_allowed = true),
+            "the room would take pseudonyms",
+        ),
+        (
+            "never: [passing]",
+            &strict,
+            &base(|base| base.persistent_room = false),
+            "the room would end with its last client",
+        ),
+        (
+            "never: [discoverable]",
+            &strict,
+            &base(|base| base.discoverable = true),
+            "the room would show itself to who does not know it",
+        ),
+        (
+            "never: [join_codes]",
+            &strict.clone().role(NO_ROLE, |role| cannot(role, Capability::USE_JOIN_CODE)),
+            &strict,
+            "the room would let whoever has a code join",
+        ),
+        (
+            "never: [open_join]",
+            &strict,
+            &strict.clone().role(NO_ROLE, |role| can(role, Capability::OPEN_JOIN)),
+            "the room would let anybody join",
+        ),
+        ("roles: { group_admin: [b.example] }", &strict, &strict.clone().with(DIANA, ADMIN, &[]), "has the role"),
+        ("logging: [forbidden]", &logged, &strict, "logging is optional"),
+        ("history_sharing: [optional, forbidden]", &strict, &shared, "sharing of history is required"),
+        ("expire_after_seconds: 61", &strict, &expiring, "messages expire after 60 seconds"),
+    ];
+    for (rule, inside, out, says) in cases {
+        assert_eq!(outside(rule, inside), Vec::<String>::new(), "{rule}");
+        let found = outside(rule, out);
+        assert!(found.len() == 1 && found[0].contains(says), "{rule}: {found:?}");
+        assert_eq!(envelope(rule).sentences().len(), 1, "{rule}");
+    }
+}
+
+#[test]
+fn no_role_but_the_hub_s_has_what_is_never_granted() {
+    let strict = Scene::of("strict");
+    let found = outside("never_granted: [canChangeRoleDefinitions]", &strict);
+    assert_eq!(found, ["the role `super_admin` has `canChangeRoleDefinitions`"], "the enforcer has it, too");
+    assert!(crate::yaml::parse::<Envelope>("never_granted: [canFly]").is_err());
+    assert!(crate::yaml::parse::<Envelope>("max_user: 3").is_err());
+}
+
+#[test]
+fn what_lies_outside_already_keeps_nobody_from_changing_something_else() {
+    let (before, rules) = (Scene::of("strict"), envelope("{ max_users: 9, metadata: [name, avatar] }"));
+    let renamed = before.clone().edit(|metadata: &mut RoomMetadata| metadata.name = "other".into());
+    let unnamed = before.clone().edit(|metadata: &mut RoomMetadata| metadata.name.clear());
+    let newly = |after: &Scene| rules.newly_outside(&before.view.components, &after.view.components).unwrap().len();
+    assert_eq!((outside("{ max_users: 9, metadata: [name, avatar] }", &before).len(), newly(&renamed)), (2, 0));
+    assert_eq!(newly(&unnamed), 1);
+    // A room gets its avatar after it has started.
+    assert_eq!(rules.outside_at_start(&before.view.components).unwrap().len(), 1);
+}
+
+#[test]
+fn an_envelope_that_says_nothing_takes_every_room() {
+    let nothing = Envelope::default();
+    assert!(nothing.takes_all() && nothing.sentences().is_empty());
+    assert!(nothing.outside(&Scene::of("multi-org").view.components).unwrap().is_empty());
+    let said = envelope("{ never: [open_join], roles: { user_a: [a.example] }, logging: [optional] }");
+    let again: Envelope = crate::yaml::parse(&serde_json::to_string(&said).unwrap()).unwrap();
+    assert_eq!(said, again);
+}

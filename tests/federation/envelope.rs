@@ -1,0 +1,152 @@
+//! Which room policies a company accepts, at the hub and at a follower, and what it says of them.
+
+use portcullis::provider::RoomCreated;
+use portcullis_core::wire::uri::RoomUri;
+use portcullis_store::audit::{AuditEntry, Outcome};
+use reqwest::{Certificate, Client};
+use serde_json::json;
+
+use super::{assert_accepted, refusal};
+use crate::harness::{Gateway, Lab, ORDINARY, edit, eventually, portcullis, room};
+
+const TWO: [&str; 2] = ["a.example", "b.example"];
+
+/// Has the company accept these rooms only.
+async fn accept(gateway: &Gateway, envelope: &str) {
+    let file = gateway.folder.join("policies/settings.yaml");
+    edit(&file, "providers: []", &format!("envelope: {envelope}\nproviders: []"));
+    let before = gateway.log().matches("policies are reloaded").count();
+    gateway.signal("HUP");
+    eventually("the envelope counts", async || {
+        (gateway.log().matches("policies are reloaded").count() > before).then_some(())
+    })
+    .await;
+}
+
+fn outside(gateway: &Gateway, kind: &str) -> Vec<AuditEntry> {
+    let mut entries = gateway.database().entries();
+    entries.retain(|entry| entry.record.kind == kind && entry.record.reason == "room.outside_envelope");
+    entries
+}
+
+#[tokio::test]
+async fn a_hub_lets_no_room_of_its_own_leave_the_envelope() {
+    let lab = Lab::open(&TWO).await;
+    let (mut alice, mut bob) = lab.alice_and_bob().await;
+    let a = lab.gateway("a.example");
+    accept(a, "{ metadata: [name], roles: { ordinary_user: [a.example] }, never: [open_join] }").await;
+    assert_accepted(&bob.say(&room(), "what was so already may stay").await.unwrap());
+    let mut carol = lab.device("b.example/d/carol/phone").await;
+    carol.publish_key_packages(1).await.unwrap();
+    let (_, packages) = alice.claim(carol.user(), &room()).await.unwrap();
+    let added = alice.add(&room(), packages, (carol.user().clone(), ORDINARY)).await.unwrap();
+    assert_eq!(refusal(added), "not_allowed");
+    let mut dave = lab.device("a.example/d/dave/phone").await;
+    lab.bring_in(&mut alice, &mut dave, ORDINARY).await;
+    let unnamed = RoomUri::parse("mimi://a.example/r/unnamed").unwrap();
+    assert_eq!(refusal(alice.create_room(&unnamed, "strict", "").await.unwrap()), "not_allowed");
+    lab.quiet().await;
+    let [commit] = &outside(a, "decision.commit")[..] else { panic!("one record") };
+    let said = commit.record.detail["outside"][0].as_str().unwrap();
+    assert_eq!(said, "`mimi://b.example/u/carol` has the role `ordinary_user`");
+    assert_eq!(outside(a, "decision.room").len(), 1);
+}
+
+#[tokio::test]
+async fn users_of_a_follower_do_nothing_but_leave_in_a_room_outside_of_its_envelope() {
+    let lab = Lab::open(&TWO).await;
+    let (mut alice, mut bob) = lab.alice_and_bob().await;
+    let (a, b) = (lab.gateway("a.example"), lab.gateway("b.example"));
+    assert_accepted(&bob.say(&room(), "hello").await.unwrap());
+    accept(b, "{ max_users: 9 }").await;
+    assert_eq!(refusal(bob.say(&room(), "hello?").await.unwrap()), "not_allowed");
+    assert_accepted(&alice.say(&room(), "I may").await.unwrap());
+    bob.until_text(&room(), "I may").await.unwrap();
+    assert_accepted(&bob.leave(&room()).await.unwrap());
+    lab.quiet().await;
+    let [said] = &outside(b, "decision.message")[..] else { panic!("one record") };
+    assert_eq!(said.record.detail["outside"], json!(["the room takes more than 9 users"]));
+    assert!(outside(a, "decision.message").is_empty());
+}
+
+#[tokio::test]
+async fn a_commit_of_another_hub_that_leads_a_room_out_of_the_envelope_raises_the_alarm() {
+    let lab = Lab::open(&TWO).await;
+    let (mut alice, _bob) = lab.alice_and_bob().await;
+    let b = lab.gateway("b.example");
+    accept(b, "{ roles: { ordinary_user: [b.example] } }").await;
+    let mut dave = lab.device("a.example/d/dave/phone").await;
+    lab.bring_in(&mut alice, &mut dave, ORDINARY).await;
+    lab.quiet().await;
+    let [arrived] = &outside(b, "arrival.commit")[..] else { panic!("one record") };
+    assert_eq!(arrived.record.outcome, Outcome::Alarm);
+    assert_eq!(arrived.record.detail["answer"], "deliver_with_alarm");
+}
+
+#[tokio::test]
+async fn everybody_reads_the_envelope_and_verifies_it_and_a_forged_one_is_refused() {
+    let lab = Lab::open(&TWO).await;
+    let a = lab.gateway("a.example");
+    let ceiling = "@id(\"company.no-calls\")\n@reason(\"NO_CALLS\")\n@advisory\nforbid (\n  principal,\n  \
+        action == Mimi::Action::\"canStartCall\",\n  resource is Mimi::Room\n);\n";
+    std::fs::write(a.folder.join("policies/ceiling/calls.cedar"), ceiling).unwrap();
+    accept(a, "{ metadata: [name], never_granted: [canCopyMessage] }").await;
+    let trust = Certificate::from_pem(&std::fs::read(a.folder.join("keys/ca.pem")).unwrap()).unwrap();
+    let stranger = Client::builder().tls_certs_only([trust]).no_proxy().resolve("a.example", a.federation);
+    let url = format!("https://a.example:{}/.well-known/portcullis-envelope", a.federation.port());
+    let note = stranger.build().unwrap().get(url).send().await.unwrap().text().await.unwrap();
+    for said in [
+        "# - a room has a name\n",
+        "# - no role has canCopyMessage\n",
+        "# - whatever a role grants, nobody is allowed canStartCall\n",
+        "envelope: {\"metadata\":[\"name\"],\"never_granted\":[\"canCopyMessage\"]}\n",
+        "domains: [\"a.example\"]\n",
+        "messageBytes",
+    ] {
+        assert!(note.contains(said), "`{said}` is not in {note}");
+    }
+    assert!(!note.contains("company."), "a policy is named: {note}");
+    let to_own = Client::new().get(format!("http://{}/v1/envelope", a.provider)).send().await.unwrap();
+    assert!(to_own.text().await.unwrap().contains("a.example/envelope"));
+
+    let key = a.operated(&["policy", "envelope", "key"]);
+    let other = lab.gateway("b.example").operated(&["policy", "envelope", "key"]);
+    let file = a.folder.join("a.note");
+    let verify = |note: &str, key: &str| {
+        std::fs::write(&file, note).unwrap();
+        let file = file.to_str().unwrap();
+        portcullis().args(["policy", "envelope", "verify", file, "--key", key.trim()]).output().unwrap()
+    };
+    let good = verify(&note, &key);
+    assert!(good.status.success(), "{good:?}");
+    assert!(note.starts_with(String::from_utf8(good.stdout).unwrap().trim_end()));
+    let forged = verify(&note.replace("no role has", "any role has"), &key);
+    assert_eq!((forged.status.code(), forged.stdout.as_slice()), (Some(2), &b""[..]));
+    assert_eq!(verify(&note, &other).status.code(), Some(2));
+    let shown = a.operated(&["policy", "envelope", "show"]);
+    assert!(verify(&shown, &key).status.success());
+}
+
+#[tokio::test]
+async fn whoever_creates_a_room_is_told_what_its_roles_grant_in_vain() {
+    let lab = Lab::open(&TWO).await;
+    let a = lab.gateway("a.example");
+    let ceiling = "@id(\"company.no-end\")\n@reason(\"NO_END\")\nforbid (\n  principal,\n  \
+        action == Mimi::Action::\"canDestroyRoom\",\n  resource is Mimi::Room\n);\n";
+    std::fs::write(a.folder.join("policies/ceiling/end.cedar"), ceiling).unwrap();
+    accept(a, "{}").await;
+    let alice = lab.device("a.example/d/alice/phone").await;
+    let request = Client::new().post(format!("http://{}/v1/rooms", a.provider)).bearer_auth(a.token(alice.user()));
+    let request = request.header(portcullis::http::IDEMPOTENCY_KEY, "one");
+    let new = json!({ "room": "mimi://a.example/r/new", "template": "strict", "name": "New" });
+    let answer = request.body(new.to_string()).send().await.unwrap();
+    assert_eq!(answer.status().as_u16(), 201);
+    let created: RoomCreated = serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap();
+    let told: Vec<(&str, &str)> =
+        created.granted_in_vain.iter().map(|it| (it.role.as_str(), it.capability.as_str())).collect();
+    assert_eq!(told, [("super_admin", "canDestroyRoom"), ("policy_enforcer", "canDestroyRoom")]);
+    lab.quiet().await;
+    let entries = a.database().entries();
+    let record = &entries.iter().find(|entry| entry.record.decision == Some(created.decision)).unwrap().record;
+    assert_eq!(record.detail["granted_in_vain"][0]["policy"], "company.no-end");
+}
