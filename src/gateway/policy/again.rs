@@ -17,6 +17,10 @@ use crate::gateway::decide::FACTS;
 
 /// How many engines are kept of bundles that have decided: each takes some ten megabytes at most.
 const ENGINES: NonZeroUsize = NonZeroUsize::new(4).unwrap();
+/// Questions whose answers are remembered: of a shadow as of the engine that decides, of a simulation more, for in the log
+/// people take turns that no room would see.
+const OF_SHADOW: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
+const OF_SIMULATION: NonZeroUsize = NonZeroUsize::new(8192).unwrap();
 const ROLE_SETS: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
 /// Kinds of records that name a bundle without a decision of it.
 const ROLL_OUT: &str = "policy.";
@@ -40,6 +44,8 @@ type Recorded = LruCache<([u8; 32], BTreeSet<Domain>), Result<Engine, &'static s
 /// Asks recorded decisions again.
 pub struct Replayer {
     store: Store,
+    /// How many questions each engine remembers.
+    memory: NonZeroUsize,
     candidate: Engine,
     candidates: LruCache<BTreeSet<Domain>, Engine>,
     recorded: Recorded,
@@ -52,7 +58,7 @@ pub struct Replayer {
 ///
 /// [`StoreError`] of the database.
 pub fn simulate(store: &Store, candidate: &Bundle, window: Window) -> Result<Report, StoreError> {
-    let (mut replayer, mut report) = (Replayer::new(store, candidate), Report::default());
+    let (mut replayer, mut report) = (Replayer::remembering(store, candidate, OF_SIMULATION), Report::default());
     let Window { since, until, limit } = window;
     let mut before = None;
     loop {
@@ -75,9 +81,14 @@ pub fn simulate(store: &Store, candidate: &Bundle, window: Window) -> Result<Rep
 impl Replayer {
     /// Of decisions in this database, beside another bundle.
     pub fn new(store: &Store, candidate: &Bundle) -> Self {
+        Self::remembering(store, candidate, OF_SHADOW)
+    }
+
+    fn remembering(store: &Store, candidate: &Bundle, memory: NonZeroUsize) -> Self {
         let mut replayer = Self {
             store: store.clone(),
-            candidate: Engine::new(candidate),
+            memory,
+            candidate: Engine::new(candidate).remembering(memory),
             candidates: LruCache::new(ENGINES),
             recorded: LruCache::new(ENGINES),
             roles: LruCache::new(ROLE_SETS),
@@ -88,7 +99,7 @@ impl Replayer {
 
     /// Spares it to read and prove this bundle, where decisions were made by it.
     pub fn knows(&mut self, bundle: &Bundle) {
-        self.recorded.put((bundle.digest(), BTreeSet::new()), Ok(Engine::new(bundle)));
+        self.recorded.put((bundle.digest(), BTreeSet::new()), Ok(Engine::new(bundle).remembering(self.memory)));
     }
 
     /// Asks again what the record of a decision tells of, if policies made it. Blocks on the database for bundles and roles
@@ -176,10 +187,10 @@ impl Replayer {
         digest: [u8; 32],
         suspended: &BTreeSet<Domain>,
     ) -> Result<&Result<Engine, &'static str>, StoreError> {
-        let (store, key) = (&self.store, (digest, suspended.clone()));
+        let (store, memory, key) = (&self.store, self.memory, (digest, suspended.clone()));
         self.recorded.try_get_or_insert(key, || {
             let bundle = store.read(|conn| kept(conn, &digest))?;
-            Ok(bundle.map(|bundle| Engine::new(&bundle).with_suspended(suspended.clone())))
+            Ok(bundle.map(|bundle| Engine::new(&bundle).remembering(memory).with_suspended(suspended.clone())))
         })
     }
 

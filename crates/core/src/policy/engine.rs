@@ -1,6 +1,7 @@
 //! The engine: evaluates a bundle, and denies whatever is unknown, incomplete or fails.
 
 use std::collections::{BTreeSet, HashMap};
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use cedar_policy::{Authorizer, EntityUid, PolicyId};
@@ -57,7 +58,14 @@ impl Engine {
     #[must_use]
     pub fn with_suspended(&self, providers: BTreeSet<Domain>) -> Self {
         let directory = Arc::new(self.directory.with_suspended(providers));
-        Self { directory, slices: Arc::default(), ..self.clone() }
+        Self { directory, slices: Arc::new(Slices::keeping(self.slices.room())), ..self.clone() }
+    }
+
+    /// The same bundle, with room for what was found out about so many questions instead of the usual thousand: for whoever
+    /// asks about more people than speak at once. One takes some ten kilobytes.
+    #[must_use]
+    pub fn remembering(&self, questions: NonZeroUsize) -> Self {
+        Self { slices: Arc::new(Slices::keeping(questions)), ..self.clone() }
     }
 
     /// The providers that are suspended beside those that the settings suspend.

@@ -148,9 +148,21 @@ impl Slices {
     }
 }
 
+impl Slices {
+    /// For so many questions.
+    pub(super) fn keeping(count: NonZeroUsize) -> Self {
+        Self { settled: Mutex::new(LruCache::new(count)), moment: Mutex::default() }
+    }
+
+    /// How many questions there is room for.
+    pub(super) fn room(&self) -> NonZeroUsize {
+        self.settled.lock().unwrap_or_else(PoisonError::into_inner).cap()
+    }
+}
+
 impl Default for Slices {
     fn default() -> Self {
-        Self { settled: Mutex::new(LruCache::new(KEPT)), moment: Mutex::default() }
+        Self::keeping(KEPT)
     }
 }
 
