@@ -39,7 +39,10 @@ async fn the_door_says_of_a_bundle_what_the_command_line_says_of_its_folder() {
     let said = command(&["policy", "test", folder, "--coverage", "--format", "json"]);
     let both = [tested["items"].as_array().unwrap().as_slice(), tested["coverage"].as_array().unwrap()].concat();
     assert_eq!(both, said);
-    assert_eq!((tested["cases"].as_u64().unwrap() > 100, tested["failed"].as_u64().unwrap()), (true, 0));
+    // Some of what the shipped tests say is not true of it.
+    let failed = tested["items"].as_array().unwrap().iter().filter(|item| item["holds"] == false).count() as u64;
+    assert_eq!((tested["cases"].as_u64().unwrap() > 100, &tested["failed"]), (true, &failed.into()));
+    assert!(failed > 0);
 
     let case = "a muted user does not send";
     let why = ask("why", json!({ "bundle": kept, "cases": "tests/company.yaml", "it": case })).await;

@@ -55,14 +55,16 @@ async fn a_hub_lets_no_room_of_its_own_leave_the_envelope() {
 #[tokio::test]
 async fn users_of_a_follower_do_nothing_but_leave_in_a_room_outside_of_its_envelope() {
     let lab = Lab::open(&TWO).await;
-    let (mut alice, mut bob) = lab.alice_and_bob().await;
+    let (mut alice, _bob) = lab.alice_and_bob().await;
+    let mut carol = lab.device("b.example/d/carol/phone").await;
+    lab.bring_in(&mut alice, &mut carol, ORDINARY).await;
     let (a, b) = (lab.gateway("a.example"), lab.gateway("b.example"));
-    assert_accepted(&bob.say(&room(), "hello").await.unwrap());
+    assert_accepted(&carol.say(&room(), "hello").await.unwrap());
     accept(b, "{ max_users: 9 }").await;
-    assert_eq!(refusal(bob.say(&room(), "hello?").await.unwrap()), "not_allowed");
+    assert_eq!(refusal(carol.say(&room(), "hello?").await.unwrap()), "not_allowed");
     assert_accepted(&alice.say(&room(), "I may").await.unwrap());
-    bob.until_text(&room(), "I may").await.unwrap();
-    assert_accepted(&bob.leave(&room()).await.unwrap());
+    carol.until_text(&room(), "I may").await.unwrap();
+    assert_accepted(&carol.leave(&room()).await.unwrap());
     lab.quiet().await;
     let [said] = &outside(b, "decision.message")[..] else { panic!("one record") };
     assert_eq!(said.record.detail["outside"], json!(["the room takes more than 9 users"]));

@@ -53,6 +53,8 @@ pub enum Rule {
     ChangePolicy,
     /// A22: change the operational parameters.
     ChangeOperational,
+    /// A23: add or remove join links.
+    ChangeJoinLinks,
     /// A27: renew a leaf, mix in a key, or only commit.
     Maintain,
     /// A28: propose from outside the group, or commit oneself into it.
@@ -84,6 +86,7 @@ impl Rule {
             Self::ChangeBasePolicy => "A20",
             Self::ChangePolicy => "A21",
             Self::ChangeOperational => "A22",
+            Self::ChangeJoinLinks => "A23",
             Self::Maintain => "A27",
             Self::External => "A28",
         }
@@ -196,6 +199,7 @@ impl Action {
             | Rule::ChangeBasePolicy
             | Rule::ChangePolicy
             | Rule::ChangeOperational
+            | Rule::ChangeJoinLinks
             | Rule::Maintain
             | Rule::External => None,
         }
@@ -224,6 +228,7 @@ impl Action {
             | Rule::ChangeBasePolicy
             | Rule::ChangePolicy
             | Rule::ChangeOperational
+            | Rule::ChangeJoinLinks
             | Rule::Maintain
             | Rule::External => None,
         }
@@ -235,7 +240,7 @@ impl Action {
         match self.rule {
             Rule::JoinPreauthorized => self.preauthorized,
             Rule::ChangeOwnRole => self.preauthorized && has,
-            Rule::Ban | Rule::Unban | Rule::ChangePolicy | Rule::ChangeOperational => {
+            Rule::Ban | Rule::Unban | Rule::ChangePolicy | Rule::ChangeOperational | Rule::ChangeJoinLinks => {
                 (has || room.alternative(self.rule, self.capability, role)) && self.transition_of(role, room)
             }
             _ => (has || self.alternative_granted) && self.transition_of(role, room),

@@ -1,5 +1,6 @@
 //! From a change to its actions.
 
+use crate::mls::component_updates::{self, ComponentUpdate};
 use crate::mls::{Change, ComponentOperation, Effect, GroupView, Leaf, Part, Sender};
 use crate::wire::components::{Capability, ComponentId, Participant, ParticipantList};
 
@@ -199,6 +200,16 @@ fn as_if_committed(before: &GroupView, room: &RoomState, parts: &[Part]) -> Resu
                 after.leaves.push(Leaf { index, client, user, signature_key: Vec::new() }.into());
             }
             Effect::Component { id: ComponentId::PARTICIPANT_LIST, .. } => {}
+            Effect::Component {
+                id: id @ ComponentId::JOIN_LINKS,
+                operation: operation @ ComponentOperation::Update(_),
+            } => {
+                // Not replaced, but added to and taken from.
+                let update = ComponentUpdate { component: *id, operation: operation.clone() };
+                let mut changes =
+                    component_updates::apply(&before.components, &[update]).map_err(|_| Breach::Malformed)?;
+                changes.remove(id).flatten().and_then(|links| after.components.insert(*id, links));
+            }
             Effect::Component { id, operation: ComponentOperation::Update(data) } => {
                 after.components.insert(*id, data.clone());
             }

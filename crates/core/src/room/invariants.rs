@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 use itertools::{EitherOrBoth, Itertools as _};
 
 use crate::mls::{Effect, GroupView, Part};
-use crate::wire::components::{ComponentId, Role};
-use crate::wire::uri::UserUri;
+use crate::wire::components::{ComponentId, Conditional, LoggingPolicy, Role};
+use crate::wire::uri::{ClientUri, UserUri};
 
 use super::operations::Operations;
 use super::state::{BANNED, Counts, Leaves, UNLISTED};
@@ -36,6 +36,7 @@ pub(super) fn check(
     pseudonyms(post)?;
     policy_components(post, after)?;
     key_package_lifetimes(parts, before, post)?;
+    logged(operations, before, post, after)?;
     last_client(post, after)
 }
 
@@ -45,6 +46,9 @@ pub(super) fn check_founding(post: &RoomState, view: &GroupView) -> Result<(), V
     gained_counts(post.participants().keys(), None, post, &post.counts())?;
     limits(post, true, true, |_| true)?;
     pseudonyms(post)?;
+    if let Some(user) = unlogged(post, view)?.first() {
+        return Err(Violation::from(Breach::NotLogged).about(user));
+    }
     policy_components(post, view)
 }
 
@@ -256,6 +260,25 @@ fn key_package_lifetimes(parts: &[Part], before: &RoomState, post: &RoomState) -
         }
     }
     Ok(())
+}
+
+/// P-23: whoever must log the room is in it, from the moment on that the room says so, and stays. Who was gone already holds up
+/// nothing else.
+fn logged(operations: &Operations, before: &RoomState, post: &RoomState, after: &GroupView) -> Result<(), Violation> {
+    let anew = operations.components.iter().any(|change| change.id == ComponentId::LOGGING_POLICY);
+    if !anew && before.shares_clients(post) {
+        return Ok(());
+    }
+    let missing = unlogged(post, after)?.into_iter().find(|user| anew || before.is_active(user));
+    missing.map_or(Ok(()), |user| Err(Violation::from(Breach::NotLogged).about(&user)))
+}
+
+/// Who must log the room and is not in it.
+fn unlogged(post: &RoomState, view: &GroupView) -> Result<Vec<UserUri>, Violation> {
+    let policy: Option<LoggingPolicy> = view.components.read().map_err(|_| Breach::Malformed)?;
+    let Some(Conditional::Required(terms)) = policy.map(|policy| policy.logging) else { return Ok(Vec::new()) };
+    let users = terms.logging_clients.iter().filter_map(|uri| ClientUri::parse(uri).ok()?.user());
+    Ok(users.filter(|user| !post.is_active(user)).collect())
 }
 
 /// 14: a room that does not persist keeps a client until it is destroyed.

@@ -1,4 +1,4 @@
-//! A17..A22: changes of components other than the participant list.
+//! A17..A23: changes of components other than the participant list.
 
 use crate::mls::GroupView;
 use crate::wire::components::{Capability, ComponentId, RoomMetadata};
@@ -21,6 +21,9 @@ pub(super) fn actions(
     for change in changes {
         well_formed::component(change.id, after.components.get(change.id), post)
             .map_err(|breach| change.origin.violation(breach))?;
+        if [ComponentId::JOIN_LINKS, ComponentId::JOIN_LINK_POLICY].contains(&change.id) {
+            well_formed::join_links(post, &after.components).map_err(|breach| change.origin.violation(breach))?;
+        }
         match change.id {
             ComponentId::ROOM_METADATA => {
                 for capability in metadata(before, post).map_err(|breach| change.origin.violation(breach))? {
@@ -38,6 +41,11 @@ pub(super) fn actions(
                     return Err(change.origin.violation(Breach::Parent));
                 }
                 actions.push(plain(Rule::ChangeBasePolicy, Capability::CHANGE_ROOM_MEMBERSHIP_STYLE, change, before));
+            }
+            ComponentId::JOIN_LINKS => {
+                for capability in join_links(before, post) {
+                    actions.push(reserved(Rule::ChangeJoinLinks, capability, change, before));
+                }
             }
             ComponentId::MLS_OPERATIONAL_POLICY => {
                 actions.push(reserved(
@@ -67,6 +75,16 @@ fn metadata(before: &RoomState, post: &RoomState) -> Result<Vec<Capability>, Bre
     Ok(FIELDS.iter().filter(|(_, same)| !same(old, new)).map(|(capability, _)| *capability).collect())
 }
 
+/// A23: one capability for links that come, another for those that go.
+fn join_links(before: &RoomState, post: &RoomState) -> Vec<Capability> {
+    let missing = |of: &RoomState, from: &RoomState| {
+        of.join_links().links.iter().any(|link| !from.join_links().links.contains(link))
+    };
+    let comes = missing(post, before).then_some(Capability::CREATE_JOIN_CODE);
+    let goes = missing(before, post).then_some(Capability::DELETE_JOIN_CODE);
+    comes.into_iter().chain(goes).collect()
+}
+
 type Same = fn(&RoomMetadata, &RoomMetadata) -> bool;
 
 const FIELDS: [(Capability, Same); 5] = [
@@ -81,7 +99,7 @@ fn plain(rule: Rule, capability: Capability, change: &ComponentChange, before: &
     by_role(rule, capability, &change.origin, before)
 }
 
-/// An action by a reserved capability; where no role has it, the membership style's stands in (reading P-12).
+/// An action by a reserved capability; where no role has it, another one stands in (reading P-12).
 fn reserved(rule: Rule, capability: Capability, change: &ComponentChange, before: &RoomState) -> Action {
     let stand_in = before.alternative(rule, capability, before.role_of(&change.origin.actor.uri()));
     Action { alternative_granted: stand_in, ..plain(rule, capability, change, before) }

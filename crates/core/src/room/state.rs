@@ -9,8 +9,8 @@ use smallvec::SmallVec;
 use crate::mls::GroupView;
 use crate::wire::DecodeError;
 use crate::wire::components::{
-    BaseRoomPolicy, Capability, ComponentId, OperationalParameters, Participant, ParticipantList, PreauthList, Role,
-    RolesList, RoomMetadata,
+    BaseRoomPolicy, Capability, ComponentId, JoinLinks, OperationalParameters, Participant, ParticipantList,
+    PreauthList, Role, RolesList, RoomMetadata,
 };
 use crate::wire::uri::{Domain, UserUri};
 
@@ -74,6 +74,7 @@ pub struct RoomState {
     preauth: PreauthList,
     operational: Option<OperationalParameters>,
     metadata: Option<RoomMetadata>,
+    join_links: JoinLinks,
     clients: Arc<BTreeMap<UserUri, Leaves>>,
     client_count: usize,
 }
@@ -137,6 +138,7 @@ impl RoomState {
             preauth,
             operational: components.read()?,
             metadata: components.read()?,
+            join_links: components.read()?.unwrap_or_default(),
             clients,
             client_count: group.leaves.len(),
         })
@@ -175,6 +177,11 @@ impl RoomState {
     /// Name, avatar and the like.
     pub fn metadata(&self) -> Option<&RoomMetadata> {
         self.metadata.as_ref()
+    }
+
+    /// The links by which people ask to join. What a code is worth only the hub knows.
+    pub fn join_links(&self) -> &JoinLinks {
+        &self.join_links
     }
 
     /// Index of the role of `user`; 0 when it is not listed.
@@ -247,7 +254,8 @@ impl RoomState {
     }
 
     /// Whether `role` gives the right to what takes `capability` by something else: A13 and A14 by the capabilities
-    /// they are made of, and reserved ones by the membership style's where no role has them (reading P-12).
+    /// they are made of, and reserved ones by the membership style's, or for join links by the right to add others, where no
+    /// role has them (reading P-12).
     pub(super) fn alternative(&self, rule: Rule, capability: Capability, role: u32) -> bool {
         let has = |capability| self.role_has(role, capability);
         match rule {
@@ -256,6 +264,7 @@ impl RoomState {
             Rule::ChangePolicy | Rule::ChangeOperational => {
                 !self.uses(capability) && has(Capability::CHANGE_ROOM_MEMBERSHIP_STYLE)
             }
+            Rule::ChangeJoinLinks => !self.uses(capability) && has(Capability::ADD_PARTICIPANT),
             _ => false,
         }
     }

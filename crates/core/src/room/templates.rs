@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use tls_codec::{TlsDeserialize, TlsSerialize, TlsSize, VLBytes};
 
+use crate::mls::GroupView;
 use crate::wire::Wire;
 use crate::wire::components::{
     AppComponents, AppMessagePolicy, AuthorizedRoleChange, BaseRoomPolicy, Capability, Claim, ComponentId, Dictionary,
@@ -15,12 +16,14 @@ use crate::wire::components::{
 };
 use crate::wire::external_sender::ExternalSender;
 use crate::wire::key_material::RequiredCapabilities;
-use crate::wire::uri::{Domain, RoomUri, UserUri};
+use crate::wire::uri::{Domain, GroupUri, RoomUri, UserUri};
 use crate::yaml::{self, YamlError};
 
+mod policies;
 mod written;
 
-use super::{Violation, preauth, well_formed};
+use super::{Breach, Violation, preauth, running, well_formed};
+use policies::PolicySpec;
 pub use written::DescribeError;
 
 /// Extension types of RFC 9420 and draft-ietf-mls-extensions.
@@ -48,8 +51,8 @@ pub enum TemplateError {
     /// Roles that are like each other in a circle, or two of one name.
     #[error("role `{0}` is defined twice or like itself")]
     AmbiguousRole(String),
-    /// The roles break a rule of the room policy.
-    #[error("roles are not well formed")]
+    /// The roles or policies break a rule of the room policy.
+    #[error("roles or policies are not well formed: {0}")]
     Roles(#[from] Violation),
 }
 
@@ -65,6 +68,7 @@ pub struct Template {
     preauth: PreauthList,
     base: BaseSpec,
     operational: OperationalSpec,
+    policies: PolicySpec,
 }
 
 /// What a template is compiled for.
@@ -99,7 +103,7 @@ impl Template {
         let roles = RolesList { roles: spec.roles.iter().map(|role| names.role(role)).collect::<Result<_, _>>()? };
         well_formed::roles(roles.clone(), spec.base_policy.fixed_membership)?;
         let entries = spec.preauth.iter().map(|entry| names.preauth(entry)).collect::<Result<_, _>>()?;
-        Ok(Self {
+        let template = Self {
             title: spec.title,
             description: spec.description,
             creator_role: names.assignable(&spec.creator_role)?,
@@ -109,7 +113,24 @@ impl Template {
             preauth: PreauthList { entries },
             base: spec.base_policy,
             operational: spec.operational,
-        })
+            policies: spec.policies,
+        };
+        template.check_policies()?;
+        Ok(template)
+    }
+
+    /// That its policies contradict neither themselves nor its roles.
+    fn check_policies(&self) -> Result<(), Violation> {
+        let (Ok(room), Ok(group), Ok(creator)) = (
+            RoomUri::parse("mimi://room.invalid/r/any"),
+            GroupUri::parse("mimi://room.invalid/g/any"),
+            UserUri::parse("mimi://room.invalid/u/anybody"),
+        ) else {
+            return Err(Breach::Malformed.into());
+        };
+        let components = self.room_components(&room, "any", &creator);
+        let view = GroupView { group, epoch: 0, suite: 0, leaves: Vec::new(), components };
+        running(&view, &room).map(drop).map_err(Violation::from)
     }
 
     /// Its title, for people.
@@ -167,7 +188,7 @@ impl Template {
             components.write(&BaseRoomPolicy {
                 parent_dependant: true,
                 parent_room: Some(parent.clone()),
-                ..self.base.compile()
+                ..self.base.compile(&self.policies)
             });
         }
         if !input.participants.is_empty() {
@@ -222,6 +243,8 @@ struct Spec {
     base_policy: BaseSpec,
     #[serde(default)]
     operational: OperationalSpec,
+    #[serde(default)]
+    policies: PolicySpec,
     #[serde(default)]
     preauth: Vec<PreauthSpec>,
     roles: Vec<RoleSpec>,
@@ -290,7 +313,8 @@ impl Default for BaseSpec {
 }
 
 impl BaseSpec {
-    fn compile(&self) -> BaseRoomPolicy {
+    fn compile(&self, policies: &PolicySpec) -> BaseRoomPolicy {
+        let always = [ComponentId::MLS_OPERATIONAL_POLICY, ComponentId::ROLES_LIST, ComponentId::PREAUTH_LIST];
         BaseRoomPolicy {
             fixed_membership: self.fixed_membership,
             parent_dependant: false,
@@ -301,11 +325,7 @@ impl BaseSpec {
             pseudonyms_allowed: self.pseudonyms_allowed,
             persistent_room: self.persistent_room,
             discoverable: self.discoverable,
-            policy_component_ids: vec![
-                ComponentId::MLS_OPERATIONAL_POLICY,
-                ComponentId::ROLES_LIST,
-                ComponentId::PREAUTH_LIST,
-            ],
+            policy_component_ids: always.into_iter().chain(policies.ids()).collect(),
         }
     }
 }

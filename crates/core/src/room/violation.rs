@@ -185,6 +185,10 @@ breaches! {
     PolicyComponents = "policy_components", not_allowed, "the base policy does not list the policy components";
     /// Invariant 12: a KeyPackage that is valid for too long.
     KeyPackageLifetime = "key_package_lifetime", not_allowed, "the KeyPackage is valid for too long";
+    /// A23: more links than the policy of the room allows.
+    JoinLinks = "join_links", not_allowed, "the room has one join link at a time";
+    /// P-23: a room that must be logged, and who logs it is not there.
+    NotLogged = "not_logged", not_allowed, "a client that must log the room is not in it";
     /// Invariant 13: two metadata updates in one commit, or two of another component that is replaced as a whole.
     ComponentTwice = "component_twice", not_allowed, "one component is updated twice";
     /// Invariant 13: a component that a room must have is removed.

@@ -1,12 +1,13 @@
 //! What each policy component must satisfy by itself, and what of it this build does not carry out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::wire::components::{
-    BaseRoomPolicy, BotPolicy, Capability, ComponentId, ExtendedCapabilities, HistoryPolicy, LinkPreviewPolicy,
-    LoggingPolicy, MessageExpirationPolicy, OperationalParameters, Optionality, Role, RolesList, RoomMetadata,
-    StatusNotificationPolicy,
+    AssetPolicy, AssetUploadLocation, BaseRoomPolicy, BotPolicy, Capability, ComponentId, Dictionary, DownloadPrivacy,
+    ExtendedCapabilities, HistoryPolicy, JoinLinkPolicy, LinkPreviewPolicy, LoggingPolicy, MessageExpirationPolicy,
+    OperationalParameters, Optionality, Role, RolesList, RoomMetadata, StatusNotificationPolicy,
 };
+use crate::wire::uri::{ClientUri, Domain};
 use crate::wire::{DecodeError, Wire};
 
 use super::state::{BANNED, UNLISTED};
@@ -14,6 +15,8 @@ use super::{Breach, RoomState, Violation};
 
 /// Most roles of a room (reading P-7).
 const MAX_ROLES: usize = 256;
+/// Most join links of a room: everybody in it is told all of them.
+const MAX_LINKS: usize = 64;
 /// `mls_public_message` (RFC 9420, section 17.2): the only format that handshakes may have here (reading D-55).
 const PUBLIC_MESSAGE: u16 = 1;
 
@@ -67,7 +70,9 @@ pub(super) fn component(id: ComponentId, data: Option<&[u8]>, room: &RoomState) 
         ComponentId::CHAT_HISTORY_POLICY => read(data)?.map_or(Ok(()), |policy| history(&policy, room)),
         ComponentId::BOT_POLICY => read(data)?.map_or(Ok(()), |policy| bots(&policy, room)),
         ComponentId::MESSAGE_EXPIRATION_POLICY => read(data)?.map_or(Ok(()), |policy| expiration(&policy)),
-        // Join links need a hub that keeps codes, the asset policy one that fetches and stores files.
+        // Checked together.
+        ComponentId::JOIN_LINKS | ComponentId::JOIN_LINK_POLICY => Ok(()),
+        ComponentId::ASSET_POLICY => read(data)?.map_or(Ok(()), |policy| assets(&policy)),
         _ => Err(Breach::NotSupported),
     }
 }
@@ -122,9 +127,39 @@ fn link_preview(policy: &LinkPreviewPolicy) -> Result<(), Breach> {
     })
 }
 
-/// A room that must be logged needs a logging client that is watched (reading P-23).
+/// A room that must be logged names who logs it: clients, of each provider one at most (reading P-23).
 fn logging(policy: &LoggingPolicy) -> Result<(), Breach> {
-    require(policy.logging.optionality() != Optionality::Required, Breach::NotSupported)
+    let Some(terms) = policy.logging.terms() else { return Ok(()) };
+    let clients: Result<Vec<ClientUri>, _> = terms.logging_clients.iter().map(|uri| ClientUri::parse(uri)).collect();
+    let clients = clients.map_err(|_| Breach::Malformed)?;
+    let providers: BTreeSet<Domain> = clients.iter().map(ClientUri::domain).collect();
+    let is_named = policy.logging.optionality() != Optionality::Required || !clients.is_empty();
+    require(is_named && providers.len() == clients.len(), Breach::Malformed)
+}
+
+/// Links that people ask to join by: each once, and one at most where they are made on request.
+///
+/// # Errors
+///
+/// [`Breach::Malformed`] for what does not decode, is empty or too much; [`Breach::JoinLinks`] for what contradicts the policy.
+pub(super) fn join_links(room: &RoomState, components: &Dictionary) -> Result<(), Breach> {
+    let policy: Option<JoinLinkPolicy> = components.read()?;
+    let links = &room.join_links().links;
+    let distinct: BTreeSet<&Vec<u8>> = links.iter().collect();
+    require(
+        distinct.len() == links.len() && links.len() <= MAX_LINKS && !links.iter().any(Vec::is_empty),
+        Breach::Malformed,
+    )?;
+    require(links.len() <= 1 || !policy.is_some_and(|policy| policy.on_request), Breach::JoinLinks)
+}
+
+/// Files are not stored here, so that no room may say they are; who uploads and downloads otherwise, providers and clients see to.
+fn assets(policy: &AssetPolicy) -> Result<(), Breach> {
+    require(policy.upload_location != AssetUploadLocation::Hub, Breach::NotSupported)?;
+    let providers: BTreeSet<&str> = policy.upload_domains.iter().map(|of| of.provider.as_str()).collect();
+    let DownloadPrivacy { allowed, forbidden, default } = &policy.download_privacy;
+    let fits = allowed.contains(default) && !allowed.iter().any(|way| forbidden.contains(way));
+    require(fits && providers.len() == policy.upload_domains.len(), Breach::Malformed)
 }
 
 fn history(policy: &HistoryPolicy, room: &RoomState) -> Result<(), Breach> {

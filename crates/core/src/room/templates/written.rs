@@ -12,7 +12,7 @@ use crate::wire::components::{
 use crate::wire::uri::Domain;
 use crate::yaml::{self, YamlError};
 
-use super::{BaseSpec, OperationalSpec, Template, preauth, well_formed};
+use super::{BaseSpec, OperationalSpec, PolicySpec, Template, preauth, well_formed};
 use crate::room::Violation;
 
 /// Why components cannot be written as a template.
@@ -82,6 +82,7 @@ impl Template {
                 epoch_tolerance: operational.app_message_policy.epoch_tolerance,
                 max_key_package_lifetime_s: operational.max_key_package_lifetime,
             },
+            policies: PolicySpec::of(components)?,
         };
         template.says_all_of(components)?;
         Ok(template)
@@ -117,7 +118,8 @@ impl Template {
         components.write(&self.operational.compile());
         components.write(&self.roles);
         components.write(&self.preauth);
-        components.write(&self.base.compile());
+        components.write(&self.base.compile(&self.policies));
+        self.policies.write(&mut components);
         components
     }
 
@@ -155,6 +157,7 @@ impl Template {
             enforcer_role: name(self.enforcer_role),
             base_policy: &self.base,
             operational: &self.operational,
+            policies: &self.policies,
             preauth: preauth.collect(),
             roles: roles.collect(),
         })
@@ -175,6 +178,8 @@ struct Written<'a> {
     enforcer_role: &'a str,
     base_policy: &'a BaseSpec,
     operational: &'a OperationalSpec,
+    #[serde(skip_serializing_if = "PolicySpec::is_empty")]
+    policies: &'a PolicySpec,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     preauth: Vec<WrittenPreauth<'a>>,
     roles: Vec<WrittenRole<'a>>,

@@ -1,8 +1,9 @@
 //! A17 to A28: metadata, policies, and what the group itself does.
 
 use crate::wire::components::{
-    Bot, BotPolicy, Conditional, ExpirationLimits, HistoryPolicy, HistorySharing, LinkPreviewPolicy, Logging,
-    LoggingPolicy, MessageExpirationPolicy, Optionality, Proxies, RoomMetadata, StatusNotificationPolicy,
+    AssetDomains, AssetPolicy, AssetUploadLocation, Bot, BotPolicy, Conditional, DownloadPrivacy, DownloadType,
+    ExpirationLimits, HistoryPolicy, HistorySharing, JoinLinkPolicy, JoinLinks, JoinLinksUpdate, LinkPreviewPolicy,
+    Logging, LoggingPolicy, MessageExpirationPolicy, Optionality, Proxies, RoomMetadata, StatusNotificationPolicy,
 };
 
 use super::*;
@@ -269,17 +270,113 @@ fn a21_policies_that_contradict_themselves_or_the_roles_are_refused() {
 }
 
 #[test]
-fn a21_logging_that_is_required_is_not_supported() {
+fn a21_a_room_is_logged_by_who_is_in_it() {
     let scene = Scene::of("strict");
-    let logging = Logging {
-        logging_clients: vec!["mimi://a.example/d/archive/1".into()],
+    let logging = |clients: &[&str]| Logging {
+        logging_clients: clients.iter().map(|uri| (*uri).to_owned()).collect(),
         machine_readable_policy: String::new(),
         human_readable_policy: String::new(),
     };
-    let required = LoggingPolicy { logging: Conditional::Required(logging) };
-    assert_eq!(breach(&scene.commit(ALICE, policy(&scene, &required))), Breach::NotSupported);
-    let forbidden = LoggingPolicy { logging: Conditional::Forbidden };
-    assert!(scene.commit(ALICE, policy(&scene, &forbidden)).is_ok());
+    let required = |clients: &[&str]| LoggingPolicy { logging: Conditional::Required(logging(clients)) };
+    let said = |logging: LoggingPolicy| scene.commit(ALICE, policy(&scene, &logging));
+    let (cathy, diana) = ("mimi://c.example/d/cathy/phone", "mimi://d.example/d/diana/phone");
+    assert!(said(required(&[cathy])).is_ok());
+    assert_eq!(breach(&said(required(&[diana]))), Breach::NotLogged);
+    assert_eq!(breach(&said(required(&[]))), Breach::Malformed);
+    assert_eq!(breach(&said(required(&["archive"]))), Breach::Malformed);
+    assert_eq!(
+        breach(&said(required(&[cathy, "mimi://c.example/d/carl/phone"]))),
+        Breach::Malformed,
+        "two of one provider"
+    );
+    assert!(said(LoggingPolicy { logging: Conditional::Forbidden }).is_ok());
+    assert!(said(LoggingPolicy { logging: Conditional::Optional(logging(&[diana])) }).is_ok());
+    // And stays as long as the room says so.
+    let mut logged = scene.clone().base(|base| base.policy_component_ids.push(LoggingPolicy::ID));
+    logged.view.components.write(&required(&[cathy, diana]));
+    let gone = logged.commit(BOB, vec![logged.moves(&[(CATHY, NO_ROLE)]), logged.remove(CATHY, "phone")]);
+    assert_eq!((breach(&gone), gone.unwrap_err().user()), (Breach::NotLogged, Some(&user(CATHY))));
+    assert!(logged.commit(ALICE, vec![]).is_ok(), "that Diana was never there holds nothing else up");
+}
+
+#[test]
+fn a21_where_files_go_is_passed_on_unless_they_would_be_stored_here() {
+    let scene = Scene::of("strict");
+    let assets = |upload_location, allowed: &[DownloadType], forbidden: &[DownloadType]| AssetPolicy {
+        upload_location,
+        upload_domains: vec![],
+        download_privacy: DownloadPrivacy {
+            allowed: allowed.to_vec(),
+            forbidden: forbidden.to_vec(),
+            default: DownloadType::Direct,
+        },
+        max_image_bytes: 1,
+        max_audio_bytes: 1,
+        max_video_bytes: 1,
+        max_attachment_bytes: 1,
+        forbidden_media_types: vec![],
+        permitted_media_types: None,
+    };
+    let said = |policy: AssetPolicy| scene.commit(ALICE, self::policy(&scene, &policy));
+    let (direct, local) = ([DownloadType::Direct], AssetUploadLocation::LocalProvider);
+    assert_eq!(said(assets(local, &direct, &[DownloadType::Ohttp])).unwrap()[1].rule, Rule::ChangePolicy);
+    assert_eq!(breach(&said(assets(AssetUploadLocation::Hub, &direct, &[]))), Breach::NotSupported);
+    assert_eq!(breach(&said(assets(local, &direct, &direct))), Breach::Malformed);
+    assert_eq!(breach(&said(assets(local, &[], &[]))), Breach::Malformed, "the default is not allowed");
+    let of_b = AssetDomains { provider: "b.example".into(), destinations: vec!["files.b.example".into()] };
+    let twice = AssetPolicy { upload_domains: vec![of_b.clone(), of_b], ..assets(local, &direct, &[]) };
+    assert_eq!(breach(&said(twice)), Breach::Malformed);
+}
+
+#[test]
+fn a23_join_links_come_and_go_by_their_own_capabilities_or_by_the_right_to_add() {
+    let with_links = |scene: Scene, links: &[&[u8]]| {
+        let mut scene = scene.base(|base| base.policy_component_ids.push(JoinLinks::ID));
+        scene.view.components.write(&JoinLinks { links: links.iter().map(|link| link.to_vec()).collect() });
+        scene
+    };
+    let change = |removed: &[u32], added: &[&[u8]]| {
+        let added = added.iter().map(|link| link.to_vec()).collect();
+        set(JoinLinks::ID, JoinLinksUpdate { removed: removed.to_vec(), added }.encode())
+    };
+    let scene = with_links(Scene::of("strict"), &[b"one"]);
+    let capabilities = |result: &Result<Vec<Action>, Violation>| {
+        let actions = result.as_ref().unwrap();
+        assert!(actions.iter().all(|action| action.rule == Rule::ChangeJoinLinks), "{actions:?}");
+        actions.iter().map(|action| action.capability).collect::<Vec<_>>()
+    };
+    let both = scene.commit(BOB, vec![change(&[0], &[b"two"])]);
+    assert_eq!(capabilities(&both), [Capability::CREATE_JOIN_CODE, Capability::DELETE_JOIN_CODE]);
+    assert!(scene.grants(&both), "group_admin has both");
+    assert!(!scene.grants(&scene.commit(CATHY, vec![change(&[], &[b"two"])])));
+    let proposed = scene.propose(scene.member(BOB), vec![change(&[0], &[])], &[]);
+    assert_eq!(
+        capabilities(&proposed),
+        [Capability::DELETE_JOIN_CODE],
+        "what is proposed alone takes from the list, too"
+    );
+    // Where no role has them, who adds participants may.
+    let without = scene.clone().edit(|list: &mut RolesList| {
+        for role in &mut list.roles {
+            cannot(role, Capability::CREATE_JOIN_CODE);
+            cannot(role, Capability::DELETE_JOIN_CODE);
+        }
+    });
+    let added = without.commit(BOB, vec![change(&[], &[b"two"])]);
+    assert_eq!(capabilities(&added), [Capability::CREATE_JOIN_CODE]);
+    assert!(without.grants(&added) && !without.grants(&without.commit(CATHY, vec![change(&[0], &[])])));
+    assert_eq!(breach(&scene.commit(BOB, vec![change(&[], &[b""])])), Breach::Malformed);
+    let many: Vec<Vec<u8>> = (0..64_u8).map(|number| vec![number, 1]).collect();
+    let many: Vec<&[u8]> = many.iter().map(Vec::as_slice).collect();
+    assert_eq!(breach(&scene.commit(BOB, vec![change(&[], &many)])), Breach::Malformed, "65 of them");
+    let policy = |on_request| JoinLinkPolicy { on_request, join_link: vec![], multiuser: true, expiration_seconds: 60 };
+    let mut asked = scene.clone().base(|base| base.policy_component_ids.push(JoinLinkPolicy::ID));
+    asked.view.components.write(&policy(true));
+    assert_eq!(breach(&asked.commit(BOB, vec![change(&[], &[b"two"])])), Breach::JoinLinks);
+    assert!(asked.commit(BOB, vec![change(&[0], &[b"two"])]).is_ok());
+    let two = with_links(Scene::of("strict"), &[b"one", b"two"]);
+    assert_eq!(breach(&two.commit(ALICE, self::policy(&two, &policy(true)))), Breach::JoinLinks);
+    assert!(two.commit(ALICE, self::policy(&two, &policy(false))).is_ok());
 }
 
 #[test]
@@ -312,9 +409,9 @@ fn a22_parameters_that_cannot_be_checked_for_everybody_are_not_supported() {
 }
 
 #[test]
-fn a23_a24_join_links_assets_franking_and_unknown_components_are_not_supported() {
+fn a24_franking_and_unknown_components_are_not_supported() {
     let scene = Scene::of("strict");
-    for id in [0x01, 0x02, 0x03, 0x20, 0x21, 0x29, 0x2a, 0x2c, 0x31, 0x8001] {
+    for id in [0x01, 0x02, 0x03, 0x20, 0x21, 0x31, 0x8001] {
         let result = scene.commit(ALICE, vec![set(ComponentId(id), vec![0])]);
         assert_eq!(breach(&result), Breach::NotSupported, "{id:x}");
     }

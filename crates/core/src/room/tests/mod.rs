@@ -16,8 +16,8 @@ use std::sync::Arc;
 use crate::mls::{Change, ComponentOperation, Effect, GroupView, Leaf, LeafCapabilities, Part, Proposer, Sender};
 use crate::wire::Wire as _;
 use crate::wire::components::{
-    BaseRoomPolicy, Capability, Component, ComponentId, OperationalParameters, Participant, ParticipantList,
-    ParticipantListUpdate, PreauthList, Role, RoleChange, RolesList,
+    BaseRoomPolicy, Capability, Component, ComponentId, JoinLinks, JoinLinksUpdate, OperationalParameters, Participant,
+    ParticipantList, ParticipantListUpdate, PreauthList, Role, RoleChange, RolesList,
 };
 use crate::wire::external_sender::ExternalSender;
 use crate::wire::uri::{ClientUri, Domain, GroupUri, RoomUri, UserUri};
@@ -265,6 +265,15 @@ impl Scene {
                         list.get(index as usize).map(|(user, _)| roles.remove(user));
                     }
                     roles.extend(update.added.into_iter().map(|added| (added.user, added.role_index)));
+                }
+                Effect::Component { id: ComponentId::JOIN_LINKS, operation: ComponentOperation::Update(data) } => {
+                    let update = JoinLinksUpdate::decode(data).unwrap();
+                    let mut all: JoinLinks = after.components.read().unwrap().unwrap_or_default();
+                    let stays = |at: usize| !update.removed.contains(&(at as u32));
+                    all.links =
+                        all.links.into_iter().enumerate().filter(|(at, _)| stays(*at)).map(|(_, it)| it).collect();
+                    all.links.extend(update.added);
+                    after.components.write(&all);
                 }
                 Effect::Component { id, operation: ComponentOperation::Update(data) } => {
                     after.components.insert(*id, data.clone());

@@ -52,9 +52,26 @@ fn what_is_not_carried_out_does_not_start() {
         parameters.mandatory_capabilities.suites.push(2);
     });
     assert_eq!(refused(&mandatory), "not_supported");
-    let mut linked = Scene::empty("strict").base(|base| base.policy_component_ids.push(ComponentId::JOIN_LINK_POLICY));
-    linked.view.components.insert(ComponentId::JOIN_LINK_POLICY, vec![0; 7]);
-    assert_eq!(refused(&linked), "not_supported");
+    let mut unknown = Scene::empty("strict");
+    unknown.view.components.insert(ComponentId(0x31), vec![0; 7]);
+    assert_eq!(refused(&unknown), "not_supported");
+}
+
+#[test]
+fn a_room_that_must_be_logged_does_not_start_without_who_logs_it() {
+    use crate::wire::components::{Conditional, Logging, LoggingPolicy};
+    let logged = |client: &str| {
+        let logging = Logging {
+            logging_clients: vec![client.to_owned()],
+            machine_readable_policy: String::new(),
+            human_readable_policy: String::new(),
+        };
+        let mut scene = Scene::empty("strict").base(|base| base.policy_component_ids.push(LoggingPolicy::ID));
+        scene.view.components.write(&LoggingPolicy { logging: Conditional::Required(logging) });
+        scene
+    };
+    assert_eq!(refused(&logged("mimi://a.example/d/archive/1")), "not_logged");
+    assert!(start(&logged("mimi://a.example/d/alice/phone")).is_ok());
 }
 
 #[test]

@@ -139,3 +139,64 @@ fn components_that_no_template_can_say_do_not_come_back_otherwise() {
     less.remove(ComponentId::ROLES_LIST);
     assert_eq!(said(&less), DescribeError::Missing(ComponentId::ROLES_LIST));
 }
+
+const POLICIES: &str = "
+policies:
+  status_notification: { delivery_notifications: optional, read_receipts: forbidden }
+  join_links: { on_request: true, join_link: 'https://a.example/join', multiuser: true, expiration_seconds: 3600 }
+  link_preview:
+    autodetect: optional
+    send_link_previews: optional
+    automatic_link_previews: forbidden
+    proxy_use: { use: required, uris: ['https://proxy.a.example'] }
+  assets:
+    upload_location: local_provider
+    upload_domains: [{ provider: a.example, destinations: [files.a.example] }]
+    download_privacy: { allowed: [direct, ohttp], forbidden: [hub_proxy], default: direct }
+    max_image_bytes: 10
+    max_audio_bytes: 10
+    max_video_bytes: 10
+    max_attachment_bytes: 10
+    forbidden_media_types: [{ media_type: application/x-sh }]
+    permitted_media_types:
+  logging: { logging: { use: forbidden } }
+  chat_history:
+    history_sharing: { use: optional, roles_that_can_share: [3], automatically_share: false, max_time_period_seconds: 60 }
+  bots:
+    bots:
+      - name: helper
+        description: helps
+        homepage: 'https://a.example/helper'
+        local_client_bot: true
+        role_index: 0
+        can_target: false
+        per_user_content: false
+  message_expiration: { expiring_messages: { use: required, min_seconds: 60, max_seconds: 90, default_seconds: 70 } }
+";
+
+#[test]
+fn a_template_says_every_policy_and_comes_back_with_all_of_them() {
+    let strict = include_str!("../../../../../policies/templates/strict.yaml");
+    let template = Template::parse(&format!("{strict}{POLICIES}")).unwrap();
+    let components = template.room_components(&room_uri(), "A room", &user(ALICE));
+    let ids: Vec<u16> = components.iter().map(|(id, _)| id.0).filter(|id| (0x24..=0x30).contains(id)).collect();
+    assert_eq!(ids, [0x24, 0x25, 0x26, 0x27, 0x28, 0x29, 0x2b, 0x2c, 0x2d, 0x2e, 0x2f, 0x30]);
+    let back = Template::of_components(&components).unwrap();
+    assert_eq!(back.policies(), template.policies());
+    assert_eq!(Template::parse(&back.to_yaml().unwrap()).unwrap(), back);
+    // Such a room starts.
+    let scene = Scene::empty("strict");
+    let scene = Scene { view: GroupView { components: self::components(&template), ..scene.view } };
+    assert!(found(&scene.view, &room_uri(), &user(ALICE)).is_ok());
+    for (from, to) in [
+        ("roles_that_can_share: [3]", "roles_that_can_share: [99]"),
+        ("min_seconds: 60", "min_seconds: 80"),
+        ("upload_location: local_provider", "upload_location: hub"),
+        ("local_client_bot: true", "local_client_bot: false"),
+    ] {
+        let wrong = Template::parse(&format!("{strict}{}", POLICIES.replace(from, to))).unwrap_err();
+        assert!(matches!(wrong, TemplateError::Roles(_)), "{to}: {wrong:?}");
+    }
+    let unknown = format!("{strict}{}", POLICIES.replace("read_receipts", "receipts"));
+    assert!(matches!(Template::parse(&unknown), Err(TemplateError::Yaml(_))));
+}

@@ -1,5 +1,6 @@
 //! asset_policy: where files go and how large they may be (draft-ietf-mimi-room-policy).
 
+use serde::{Deserialize, Serialize};
 use tls_codec::{TlsDeserialize, TlsSerialize, TlsSize};
 
 use crate::wire::{codec, wire};
@@ -7,7 +8,8 @@ use crate::wire::{codec, wire};
 use super::{Component, ComponentId, MediaType};
 
 /// `AssetPolicy`.
-#[derive(Clone, Debug, PartialEq, Eq, TlsSize, TlsSerialize, TlsDeserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, TlsSize, TlsSerialize, TlsDeserialize, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct AssetPolicy {
     /// Where files are uploaded.
     pub upload_location: AssetUploadLocation,
@@ -30,7 +32,8 @@ pub struct AssetPolicy {
 }
 
 /// Where files are uploaded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, TlsSize, TlsSerialize, TlsDeserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, TlsSize, TlsSerialize, TlsDeserialize, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[repr(u8)]
 pub enum AssetUploadLocation {
     /// Anywhere.
@@ -42,7 +45,8 @@ pub enum AssetUploadLocation {
 }
 
 /// `ProviderAssetUploadDomains`.
-#[derive(Clone, Debug, PartialEq, Eq, TlsSize, TlsSerialize, TlsDeserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, TlsSize, TlsSerialize, TlsDeserialize, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct AssetDomains {
     /// The provider's domain name.
     #[tls_codec(with = "codec::text")]
@@ -53,7 +57,8 @@ pub struct AssetDomains {
 }
 
 /// How files may be downloaded.
-#[derive(Clone, Debug, PartialEq, Eq, TlsSize, TlsSerialize, TlsDeserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, TlsSize, TlsSerialize, TlsDeserialize, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct DownloadPrivacy {
     /// Ways that are allowed.
     pub allowed: Vec<DownloadType>,
@@ -64,7 +69,8 @@ pub struct DownloadPrivacy {
 }
 
 /// A way to download a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, TlsSize, TlsSerialize, TlsDeserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, TlsSize, TlsSerialize, TlsDeserialize, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[repr(u8)]
 pub enum DownloadType {
     /// From its server.

@@ -1,5 +1,6 @@
 //! bot_policy: the bots of a room (draft-ietf-mimi-room-policy).
 
+use serde::{Deserialize, Serialize};
 use tls_codec::{TlsDeserialize, TlsSerialize, TlsSize};
 
 use crate::wire::{codec, wire};
@@ -7,14 +8,16 @@ use crate::wire::{codec, wire};
 use super::{Component, ComponentId};
 
 /// `BotPolicy`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, TlsSize, TlsSerialize, TlsDeserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, TlsSize, TlsSerialize, TlsDeserialize, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct BotPolicy {
     /// The bots.
     pub bots: Vec<Bot>,
 }
 
 /// A bot.
-#[derive(Clone, Debug, PartialEq, Eq, TlsSize, TlsSerialize, TlsDeserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, TlsSize, TlsSerialize, TlsDeserialize, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Bot {
     /// Its name.
     #[tls_codec(with = "codec::text")]

@@ -11,7 +11,8 @@ use crate::wire::{codec, wire};
 use super::{Component, ComponentId, Conditional, Optionality};
 
 /// `LinkPreviewPolicy`. Clients enforce it.
-#[derive(Clone, Debug, PartialEq, Eq, TlsSize, TlsSerialize, TlsDeserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, TlsSize, TlsSerialize, TlsDeserialize, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct LinkPreviewPolicy {
     /// Clients may look for links in what users write; never required.
     #[tls_codec(with = "not_required")]
@@ -25,7 +26,8 @@ pub struct LinkPreviewPolicy {
 }
 
 /// Proxies for link previews (reading P-2).
-#[derive(Clone, Debug, PartialEq, Eq, TlsSize, TlsSerialize, TlsDeserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, TlsSize, TlsSerialize, TlsDeserialize, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Proxies {
     /// Their URIs.
     #[tls_codec(with = "codec::texts")]

@@ -1,5 +1,6 @@
 //! logging_policy: whether the room is logged, and by whom (draft-ietf-mimi-room-policy).
 
+use serde::{Deserialize, Serialize};
 use tls_codec::{TlsDeserialize, TlsSerialize, TlsSize};
 
 use crate::wire::{codec, wire};
@@ -7,14 +8,16 @@ use crate::wire::{codec, wire};
 use super::{Component, ComponentId, Conditional};
 
 /// `LoggingPolicy`.
-#[derive(Clone, Debug, PartialEq, Eq, TlsSize, TlsSerialize, TlsDeserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, TlsSize, TlsSerialize, TlsDeserialize, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct LoggingPolicy {
     /// Whether, and how.
     pub logging: Conditional<Logging>,
 }
 
 /// How a room is logged.
-#[derive(Clone, Debug, PartialEq, Eq, TlsSize, TlsSerialize, TlsDeserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, TlsSize, TlsSerialize, TlsDeserialize, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Logging {
     /// Identifiers of the clients that log (reading P-2).
     #[tls_codec(with = "codec::texts")]

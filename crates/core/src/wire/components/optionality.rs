@@ -5,7 +5,10 @@ use std::io::{Read, Write};
 use tls_codec::{Deserialize, Error, Serialize, Size, TlsDeserialize, TlsSerialize, TlsSize};
 
 /// `Optionality` (reading P-1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, TlsSize, TlsSerialize, TlsDeserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, TlsSize, TlsSerialize, TlsDeserialize, serde::Serialize, serde::Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
 #[repr(u8)]
 pub enum Optionality {
     /// As each user likes.
@@ -17,7 +20,8 @@ pub enum Optionality {
 }
 
 /// An [`Optionality`] followed by `T` unless it is forbidden.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(tag = "use", rename_all = "snake_case")]
 pub enum Conditional<T> {
     /// As each user likes, within `T`.
     Optional(T),
