@@ -52,7 +52,7 @@ pub enum TemplateError {
     #[error("role `{0}` is defined twice or like itself")]
     AmbiguousRole(String),
     /// The roles or policies break a rule of the room policy.
-    #[error("roles or policies are not well formed: {0}")]
+    #[error("roles or policies are not well formed")]
     Roles(#[from] Violation),
 }
 
