@@ -21,6 +21,7 @@ pub mod admin;
 pub mod federation;
 
 pub mod provider;
+pub mod scim;
 
 pub mod upkeep;
 

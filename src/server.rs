@@ -16,7 +16,7 @@ use crate::gateway::rollout::{self, Folder};
 use crate::gateway::{Claims, Clock, Gateway, HubKeys, KeyError, Parts, Policy, PolicyError, Reporters, Sealer};
 use crate::peer::{Peers, causes};
 use crate::telemetry::{self, Collector};
-use crate::{admin, audit, delivery, federation, gateway, provider, upkeep};
+use crate::{admin, audit, delivery, federation, gateway, provider, scim, upkeep};
 
 /// How long requests and deliveries under way may take once a stop is asked for.
 const DRAIN: Duration = Duration::from_secs(20);
@@ -29,6 +29,8 @@ pub struct Sockets {
     pub provider: TcpListener,
     /// For the company's people, when that door is to be opened.
     pub admin: Option<TcpListener>,
+    /// For the company's identity provider, when that door is to be opened.
+    pub directory: Option<TcpListener>,
 }
 
 /// A gateway that runs until it is stopped.
@@ -37,6 +39,7 @@ pub struct Server {
     federation: SocketAddr,
     provider: SocketAddr,
     admin: Option<SocketAddr>,
+    directory: Option<SocketAddr>,
     doors: Vec<ServerHandle>,
     /// Ends the event streams, which have no end of their own.
     close: watch::Sender<bool>,
@@ -75,6 +78,7 @@ impl Sockets {
             federation: bind(config.listeners.federation.bind)?,
             provider: bind(config.listeners.provider.bind)?,
             admin: config.listeners.admin.as_ref().map(|admin| bind(admin.bind)).transpose()?,
+            directory: config.listeners.directory.as_ref().map(|directory| bind(directory.bind)).transpose()?,
         })
     }
 }
@@ -102,6 +106,7 @@ impl Server {
         let loaded = gateway.load_policy().await;
         loaded.map_err(|error| anyhow::anyhow!("policies cannot decide: {}", causes(&error)))?;
         gateway.refresh_peers().await?;
+        gateway.refresh_people().await?;
         gateway.open_data_keys().await.context("cannot open the keys that the database is sealed under")?;
         gateway.open_hub_keys().await.context("cannot open the keys that messages are franked with")?;
 
@@ -110,6 +115,7 @@ impl Server {
         let federation = sockets.federation.local_addr()?;
         let provider = sockets.provider.local_addr()?;
         let admin = sockets.admin.as_ref().map(TcpListener::local_addr).transpose()?;
+        let directory = sockets.directory.as_ref().map(TcpListener::local_addr).transpose()?;
         let mut doors = vec![
             federation::open(gateway.clone(), config, sockets.federation)?,
             provider::open(gateway.clone(), config, sockets.provider, closed).await?,
@@ -117,9 +123,13 @@ impl Server {
         if let (Some(listener), Some(socket)) = (&config.listeners.admin, sockets.admin) {
             doors.push(admin::open(gateway.clone(), listener, &config.limits, socket).await?);
         }
+        if let (Some(listener), Some(socket)) = (&config.listeners.directory, sockets.directory) {
+            doors.push(scim::open(gateway.clone(), listener, config, socket)?);
+        }
         let (mut workers, stopped) = Stage::new();
         workers.run(delivery::run(gateway.clone(), stopped.clone()));
         workers.run(gateway::admin::watch(gateway.clone(), stopped.clone()));
+        workers.run(gateway::people::watch(gateway.clone(), stopped.clone()));
         workers.run(rollout::watch(gateway.clone(), stopped.clone()));
         workers.run(gateway::shadow(gateway.clone(), stopped.clone()));
         let patience = config.moderation.alarm_after();
@@ -148,9 +158,10 @@ impl Server {
             });
         }
         let admin_address = admin.map(tracing::field::display);
-        tracing::info!(%federation, %provider, admin = admin_address, domains = ?config.domains, "gateway is ready");
+        let directory_address = directory.map(tracing::field::display);
+        tracing::info!(%federation, %provider, admin = admin_address, directory = directory_address, domains = ?config.domains, "gateway is ready");
         let stages = vec![workers, sequencer, signer, exporter];
-        Ok(Self { gateway, federation, provider, admin, doors: handles, close, stages })
+        Ok(Self { gateway, federation, provider, admin, directory, doors: handles, close, stages })
     }
 
     /// The gateway behind the doors.
@@ -171,6 +182,11 @@ impl Server {
     /// Where the admin door listens; `None` when it is closed.
     pub fn admin(&self) -> Option<SocketAddr> {
         self.admin
+    }
+
+    /// Where the directory door listens; `None` when it is closed.
+    pub fn directory(&self) -> Option<SocketAddr> {
+        self.directory
     }
 
     /// Reads the folder of the policies again, where that counts; what fails changes nothing.

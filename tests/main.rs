@@ -9,6 +9,7 @@ mod crash;
 #[path = "../fuzz/src/lib.rs"]
 pub mod decoders;
 mod demo;
+mod directory;
 mod drain;
 mod federation;
 mod follower;

@@ -18,6 +18,7 @@ use super::Decoder;
 use super::edits::edited;
 use super::endpoints::part;
 use super::gate::{ALICE, CONFIG, Door, Gate, PHONE, Request, escaped};
+use super::people;
 use super::seeds::Named;
 
 pub(super) const DOORS: &[Decoder] = &[
@@ -33,6 +34,8 @@ pub(super) const DOORS: &[Decoder] = &[
     Decoder { name: "head of a request", run: head },
     Decoder { name: "stream of events", run: stream },
     Decoder { name: "key of tokens", run: token_key },
+    Decoder { name: "filter of people", run: people::filter },
+    Decoder { name: "change of people", run: people::change },
 ];
 
 /// The keys are new in every process, so no input holds a token that they have signed.
@@ -284,6 +287,7 @@ pub(super) fn seeds(named: &Named) -> Vec<(&'static str, Vec<u8>)> {
     let key = [&[48, 46, 2, 1, 0, 48, 5, 6, 3, 43, 101, 112, 4, 34, 4, 32][..], &[7; 32]].concat();
     let key = format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", STANDARD.encode(key));
     seeds.push(("key of tokens", key.into_bytes()));
+    seeds.extend(people::seeds());
     seeds
 }
 

@@ -14,6 +14,7 @@ mod gate;
 mod identity;
 mod log;
 mod objects;
+mod people;
 mod records;
 mod rooms;
 mod seeds;

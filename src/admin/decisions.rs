@@ -3,12 +3,12 @@
 use actix_web::http::StatusCode;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
-use portcullis_core::policy::AdminAct;
+use portcullis_core::policy::{AdminAct, Attribute};
 use portcullis_core::time::Millis;
-use portcullis_core::wire::uri::{Domain, RoomUri};
+use portcullis_core::wire::uri::{Domain, RoomUri, UserUri};
 use portcullis_store::audit::{self, Filter, Order, Outcome};
-use serde::Deserialize;
-use utoipa::IntoParams;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::page::{self, Page, cursor, misfit, place};
@@ -127,15 +127,51 @@ pub(super) async fn list(
     Ok(Reply::json(StatusCode::OK, &page, None)?.into())
 }
 
+/// A decision with what held for the users whom it concerns.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Explained {
+    #[serde(flatten)]
+    shown: Shown,
+    /// By the bundle that decided, and what was known of them then; empty where that is not kept.
+    concerned: Vec<Concerned>,
+}
+
+/// A user whom a decision concerns.
+#[derive(Debug, Serialize, ToSchema)]
+struct Concerned {
+    /// The user.
+    #[schema(value_type = String)]
+    user: UserUri,
+    /// What held for it.
+    attributes: Vec<AttributeShown>,
+}
+
+/// Something that held for a user.
+#[derive(Debug, Serialize, ToSchema)]
+struct AttributeShown {
+    /// As the schema of the policies names it.
+    name: &'static str,
+    /// Its value.
+    value: String,
+    /// Who says so: a place in `settings.yaml`, such as `directory.rules[2]`, or `directory`, the identity provider itself.
+    source: String,
+}
+
+impl From<Attribute> for AttributeShown {
+    fn from(Attribute { name, value, source }: Attribute) -> Self {
+        Self { name, value, source }
+    }
+}
+
 /// Show a decision
 ///
-/// By the identifier that callers are told.
+/// By the identifier that callers are told. With what held for the users whom it concerns, and who says so.
 #[utoipa::path(
     get,
     path = "/v1/decisions/{decision}",
     tag = "decisions",
     params(("decision" = String, Path, description = "Identifier of the decision")),
-    responses((status = 200, description = "The decision", body = Shown))
+    responses((status = 200, description = "The decision", body = Explained))
 )]
 pub(super) async fn show(
     operator: Operator,
@@ -146,5 +182,11 @@ pub(super) async fn show(
     let read = move |conn: &mut _| audit::entries(conn, &filter);
     let mut entries = gateway.view(operator, AdminAct::ViewDecisions, read).await?;
     let entry = entries.pop().ok_or(GatewayError::NotFound)?;
-    Ok(Reply::json(StatusCode::OK, &Shown::from(entry), None)?.into())
+    let concerned = gateway.decided_by(entry.record.clone()).await?;
+    let concerned = concerned.into_iter().map(|(user, attributes)| Concerned {
+        user,
+        attributes: attributes.into_iter().map(AttributeShown::from).collect(),
+    });
+    let explained = Explained { shown: Shown::from(entry), concerned: concerned.collect() };
+    Ok(Reply::json(StatusCode::OK, &explained, None)?.into())
 }

@@ -8,6 +8,7 @@ mod audit;
 mod check;
 mod demo;
 mod diagnostics;
+mod directory;
 mod exit;
 mod host;
 mod init;
@@ -52,6 +53,8 @@ enum Command {
     Check(check::Args),
     /// Play the draft's example flow between three providers on loopback.
     Demo(demo::Args),
+    /// Make and revoke tokens by which the company's identity provider says who its users are (SCIM).
+    Directory(directory::Args),
     /// Write a configuration, a development CA and a policy bundle into a folder.
     Init(init::Args),
     /// List every key that a gateway holds, and put others in their place.
@@ -90,6 +93,7 @@ pub fn main() -> ExitCode {
         Command::Audit(args) => audit::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Demo(args) => demo::run(&args),
+        Command::Directory(args) => directory::run(&args),
         Command::Init(args) => init::run(&args),
         Command::Keys(args) => keys::run(&args),
         Command::Letters(args) => letters::run(&args),

@@ -11,10 +11,12 @@ use portcullis_core::yaml;
 use serde::Deserialize;
 use tracing_subscriber::EnvFilter;
 
+mod directory;
 mod error;
 mod peers;
 mod policies;
 
+pub use directory::DirectoryListener;
 pub use error::{ConfigError, Source};
 pub use peers::{Card, Peer};
 pub use policies::{Activate, Policies, PolicySource, Signer};
@@ -104,6 +106,9 @@ pub struct Listeners {
     /// The door for the company's people; closed when not set.
     #[serde(default)]
     pub admin: Option<AdminListener>,
+    /// The door for the company's identity provider; closed when not set.
+    #[serde(default)]
+    pub directory: Option<DirectoryListener>,
 }
 
 /// The federation door: MIMI over mutual TLS.

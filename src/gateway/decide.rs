@@ -112,15 +112,33 @@ impl Case<'_> {
         });
         let (head, suspended) = (self.head(), active.engine.suspended());
         let actions = questions.iter().zip(&verdicts);
-        let actions = actions.map(|(question, verdict)| asked(question.recorded(&head, suspended), verdict)).collect();
+        let recorded = |question: &Question<'_>| {
+            let mut entry = question.recorded(&head, suspended);
+            active.engine.name_people(&mut entry, [&question.actor.uri()].into_iter().chain(question.target));
+            entry
+        };
+        let actions = actions.map(|(question, verdict)| asked(recorded(question), verdict)).collect();
         (self.judged(active, &verdicts, actions), verdicts.iter().map(|verdict| verdict.allow).collect())
     }
 
     /// Asks the policy about something outside of rooms.
     pub(super) fn decide_door(&self, active: &Active, question: &DoorQuestion<'_>) -> Decision {
         let verdict = self.timed(1, || active.engine.decide_door(question));
-        let detail = asked(question.recorded(&self.head(), active.engine.suspended()), &verdict);
+        let detail = self.told(active, question, &verdict);
         self.judged(active, &[verdict], vec![detail])
+    }
+
+    /// What policy says of one of many questions that go into the record of another one: whether it allows it, and what the
+    /// record tells of it.
+    pub(super) fn verdict(&self, active: &Active, question: &DoorQuestion<'_>) -> (bool, Value) {
+        let verdict = active.engine.decide_door(question);
+        (verdict.allow, self.told(active, question, &verdict))
+    }
+
+    fn told(&self, active: &Active, question: &DoorQuestion<'_>, verdict: &Verdict) -> Value {
+        let mut entry = question.recorded(&self.head(), active.engine.suspended());
+        active.engine.name_people(&mut entry, [question.actor].into_iter().chain(question.act.about()));
+        asked(entry, verdict)
     }
 
     /// Asks the policy about what a person does at the admin door; `why` is the person's own reason.

@@ -21,7 +21,8 @@ use uuid::Uuid;
 use super::decide::{Case, Decision};
 use super::group_info::bearer;
 use super::once::{Kept, Once};
-use super::{GatewayError, Inner};
+use super::places::Of;
+use super::{Gateway, GatewayError, Inner, people};
 use crate::config::Rate;
 
 /// Most KeyPackages that wait for one device: unclaimed ones are what a replayed request can burn (reading D-21).
@@ -41,12 +42,87 @@ pub(super) const DELETIONS: Rate =
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unclaimed(pub u64);
 
-pub(super) fn register_user(inner: &Inner, user: &UserUri) -> Result<(), GatewayError> {
+impl Gateway {
+    /// Registers a user of ours; doing it again changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`GatewayError::WrongIdentity`] for a user of another provider.
+    pub async fn register_user(&self, user: UserUri) -> Result<(), GatewayError> {
+        self.0.blocking(vec![Of::User(user.clone())], move |inner| register_user(inner, &user)).await
+    }
+
+    /// Registers a device of a registered user; doing it again changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`GatewayError::WrongIdentity`] for a device that is not the user's, [`GatewayError::NotFound`] for an
+    /// unknown user.
+    pub async fn register_device(&self, user: UserUri, device: ClientUri) -> Result<(), GatewayError> {
+        self.0.blocking(vec![Of::User(user.clone())], move |inner| register_device(inner, &user, &device)).await
+    }
+
+    /// Deletes a device of a user of ours, whose clients the hub then takes out of the rooms we host.
+    ///
+    /// # Errors
+    ///
+    /// [`GatewayError::WrongIdentity`] for a device that is not the user's, [`GatewayError::NotFound`] for one that is not
+    /// registered, [`GatewayError::Refused`] by policy, [`GatewayError::TooMany`] for who deletes all the time.
+    pub async fn deregister_device(&self, user: UserUri, device: ClientUri) -> Result<(), GatewayError> {
+        self.0.blocking(vec![Of::User(user.clone())], move |inner| deregister_device(inner, &user, &device)).await
+    }
+
+    /// Deletes a user of ours with all its devices; its rights end in every room.
+    ///
+    /// # Errors
+    ///
+    /// [`GatewayError::NotFound`] for one that is not registered, [`GatewayError::Refused`] by policy,
+    /// [`GatewayError::TooMany`] for who does so all the time.
+    pub async fn deregister_user(&self, user: UserUri) -> Result<(), GatewayError> {
+        self.0.blocking(vec![Of::User(user.clone())], move |inner| deregister_user(inner, &user)).await
+    }
+
+    /// Takes raw KeyPackages of one device, all or none, and answers the number now unclaimed ([`Unclaimed`]).
+    ///
+    /// # Errors
+    ///
+    /// [`GatewayError::Decode`] for a KeyPackage that no hub would accept, with the reason.
+    pub async fn upload_key_packages(
+        &self,
+        once: Once,
+        user: UserUri,
+        device: ClientUri,
+        packages: Vec<Vec<u8>>,
+    ) -> Result<Kept, GatewayError> {
+        self.0
+            .blocking(vec![Of::User(user.clone())], move |inner| {
+                upload_key_packages(inner, once, &user, &device, &packages)
+            })
+            .await
+    }
+
+    /// How many KeyPackages of a device are unclaimed.
+    ///
+    /// # Errors
+    ///
+    /// [`GatewayError::NotFound`] for a device that is not registered to the user.
+    pub async fn count_key_packages(&self, user: UserUri, device: ClientUri) -> Result<u64, GatewayError> {
+        self.0.blocking(vec![Of::User(user.clone())], move |inner| count_key_packages(inner, &user, &device)).await
+    }
+}
+
+fn register_user(inner: &Inner, user: &UserUri) -> Result<(), GatewayError> {
     if !inner.is_ours(&user.domain()) {
         return Err(GatewayError::WrongIdentity);
     }
+    if people::is_out(inner, user) {
+        let case = case("decision.registration", user, inner.clock.now());
+        let refused = case.refuse("user_deactivated", "deactivated_by_the_directory", json!({}));
+        return inner.refuse(Once::unnamed(), user.as_str(), &refused);
+    }
     let (user, now) = (user.clone(), inner.clock.now());
-    Ok(inner.store.write(&user.to_string(), move |tx: &mut Tx<'_>| {
+    inner.store.write(&user.to_string(), move |tx: &mut Tx<'_>| {
+        people::hold_admitted(tx, &user)?;
         devices::register_user(tx, &user, now)?;
         welcome_back(tx, &Restriction::Deprovisioned(user.clone()), now)?;
         tx.stage(&AuditRecord {
@@ -54,11 +130,12 @@ pub(super) fn register_user(inner: &Inner, user: &UserUri) -> Result<(), Gateway
             peer: Some(user.domain()),
             reason: "registered_by_the_backend".to_owned(),
             ..AuditRecord::new(Uuid::now_v7(), now, "user.registered", Outcome::Info)
-        })
-    })?)
+        })?;
+        Ok::<_, GatewayError>(())
+    })
 }
 
-pub(super) fn register_device(inner: &Inner, user: &UserUri, device: &ClientUri) -> Result<(), GatewayError> {
+fn register_device(inner: &Inner, user: &UserUri, device: &ClientUri) -> Result<(), GatewayError> {
     if device.user().as_ref() != Some(user) || !inner.is_ours(&user.domain()) {
         return wrong_identity(inner, Once::unnamed(), user, "decision.device", "device_is_another_user_s", device);
     }
@@ -79,7 +156,7 @@ pub(super) fn register_device(inner: &Inner, user: &UserUri, device: &ClientUri)
 
 /// A device that its user has lost, or its backend has deleted: it gets nothing any more, and the hub proposes that it goes
 /// from each room of ours that it is in. From rooms of other hubs only the user's other devices can take it out.
-pub(super) fn deregister_device(inner: &Inner, user: &UserUri, device: &ClientUri) -> Result<(), GatewayError> {
+fn deregister_device(inner: &Inner, user: &UserUri, device: &ClientUri) -> Result<(), GatewayError> {
     if device.user().as_ref() != Some(user) || !inner.is_ours(&user.domain()) {
         return wrong_identity(inner, Once::unnamed(), user, DEREGISTRATION, "device_is_another_user_s", device);
     }
@@ -100,21 +177,36 @@ pub(super) fn deregister_device(inner: &Inner, user: &UserUri, device: &ClientUr
 }
 
 /// A user who is no user of ours any longer: its rights end in every room, until it is registered again.
-pub(super) fn deregister_user(inner: &Inner, user: &UserUri) -> Result<(), GatewayError> {
+fn deregister_user(inner: &Inner, user: &UserUri) -> Result<(), GatewayError> {
     inner.deletions.take(user)?;
     let decision = allowed(inner, Once::unnamed(), user, DoorAct::DeregisterUser, DEREGISTRATION)?;
     let own = inner.store.read(|conn| devices::devices_of(conn, user))?;
     let (grounds, gone, now) = (grounds(user, &decision), user.clone(), inner.clock.now());
     inner.store.write(user.as_str(), move |tx: &mut Tx<'_>| {
-        for device in devices::devices_of(tx, &gone)? {
-            admission::take_back(tx, &bearer(&device, &gone))?;
+        if !devices::user_exists(tx, &gone)? {
+            return Err(StoreError::Missing);
         }
-        devices::forget_user(tx, &gone)?;
-        restrictions::take_out(tx, Whose::User(&gone), Some(&gone), &grounds, now)?;
-        restrictions::impose(tx, &Place::Everywhere, &Restriction::Deprovisioned(gone.clone()), &grounds, now)?;
+        end(tx, &gone, &grounds, now)?;
         tx.stage(&decision.record)
     })?;
     own.iter().for_each(|device| inner.streams.end(user, device));
+    Ok(())
+}
+
+/// Forgets a user, if it is registered, and ends its rights in every room.
+///
+/// # Errors
+///
+/// [`StoreError`] of the database.
+pub(super) fn end(tx: &mut Tx<'_>, gone: &UserUri, grounds: &Grounds, now: Millis) -> Result<(), StoreError> {
+    for device in devices::devices_of(tx, gone)? {
+        admission::take_back(tx, &bearer(&device, gone))?;
+    }
+    if devices::user_exists(tx, gone)? {
+        devices::forget_user(tx, gone)?;
+    }
+    restrictions::take_out(tx, Whose::User(gone), Some(gone), grounds, now)?;
+    restrictions::impose(tx, &Place::Everywhere, &Restriction::Deprovisioned(gone.clone()), grounds, now)?;
     Ok(())
 }
 
@@ -146,7 +238,7 @@ fn grounds(user: &UserUri, decision: &Decision) -> Grounds {
     }
 }
 
-pub(super) fn upload_key_packages(
+fn upload_key_packages(
     inner: &Inner,
     once: Once,
     user: &UserUri,
@@ -201,7 +293,7 @@ pub(super) fn upload_key_packages(
     })
 }
 
-pub(super) fn count_key_packages(inner: &Inner, user: &UserUri, device: &ClientUri) -> Result<u64, GatewayError> {
+fn count_key_packages(inner: &Inner, user: &UserUri, device: &ClientUri) -> Result<u64, GatewayError> {
     let now = inner.clock.now();
     let count = inner.store.read(|conn| {
         let known = devices::device_user(conn, device)?.is_some_and(|owner| owner == *user);

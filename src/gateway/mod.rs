@@ -27,6 +27,7 @@ mod line;
 pub mod moderation;
 mod next_group;
 mod once;
+pub mod people;
 mod places;
 mod policy;
 mod present;
@@ -70,7 +71,7 @@ use portcullis_core::identity::credential::provider_credential;
 use portcullis_core::wire::Wire;
 use portcullis_core::wire::components::FrankingAgent;
 use portcullis_core::wire::external_sender::ExternalSender;
-use portcullis_core::wire::uri::{ClientUri, Domain, RoomUri, UserUri};
+use portcullis_core::wire::uri::{Domain, RoomUri, UserUri};
 use portcullis_store::Store;
 use uuid::Uuid;
 
@@ -151,6 +152,8 @@ struct Inner {
     kept_roles: KeptRoles,
     /// Held while decisions about peers are read and put in force.
     peers_turn: Mutex<()>,
+    /// Number of the last change of what the identity provider says that is in force; held while it is read.
+    people_seen: Mutex<u64>,
     places: Arc<Places>,
     streams: Arc<Streams>,
     /// Reads of a room's GroupInfo by one user.
@@ -171,6 +174,7 @@ impl Gateway {
             rooms: RoomCache::default(),
             kept_roles: KeptRoles::default(),
             peers_turn: Mutex::default(),
+            people_seen: Mutex::default(),
             places: Arc::default(),
             streams: Arc::default(),
             reads: Limiter::new(group_info::USER_READS),
@@ -359,79 +363,6 @@ impl Gateway {
             Ok(())
         };
         self.0.blocking(Vec::new(), work).await
-    }
-
-    /// Registers a user of ours; doing it again changes nothing.
-    ///
-    /// # Errors
-    ///
-    /// [`GatewayError::WrongIdentity`] for a user of another provider.
-    pub async fn register_user(&self, user: UserUri) -> Result<(), GatewayError> {
-        self.0.blocking(vec![Of::User(user.clone())], move |inner| devices::register_user(inner, &user)).await
-    }
-
-    /// Registers a device of a registered user; doing it again changes nothing.
-    ///
-    /// # Errors
-    ///
-    /// [`GatewayError::WrongIdentity`] for a device that is not the user's, [`GatewayError::NotFound`] for an
-    /// unknown user.
-    pub async fn register_device(&self, user: UserUri, device: ClientUri) -> Result<(), GatewayError> {
-        self.0
-            .blocking(vec![Of::User(user.clone())], move |inner| devices::register_device(inner, &user, &device))
-            .await
-    }
-
-    /// Deletes a device of a user of ours, whose clients the hub then takes out of the rooms we host.
-    ///
-    /// # Errors
-    ///
-    /// [`GatewayError::WrongIdentity`] for a device that is not the user's, [`GatewayError::NotFound`] for one that is not
-    /// registered, [`GatewayError::Refused`] by policy, [`GatewayError::TooMany`] for who deletes all the time.
-    pub async fn deregister_device(&self, user: UserUri, device: ClientUri) -> Result<(), GatewayError> {
-        self.0
-            .blocking(vec![Of::User(user.clone())], move |inner| devices::deregister_device(inner, &user, &device))
-            .await
-    }
-
-    /// Deletes a user of ours with all its devices; its rights end in every room.
-    ///
-    /// # Errors
-    ///
-    /// [`GatewayError::NotFound`] for one that is not registered, [`GatewayError::Refused`] by policy,
-    /// [`GatewayError::TooMany`] for who does so all the time.
-    pub async fn deregister_user(&self, user: UserUri) -> Result<(), GatewayError> {
-        self.0.blocking(vec![Of::User(user.clone())], move |inner| devices::deregister_user(inner, &user)).await
-    }
-
-    /// Takes raw KeyPackages of one device, all or none, and answers the number now unclaimed ([`Unclaimed`]).
-    ///
-    /// # Errors
-    ///
-    /// [`GatewayError::Decode`] for a KeyPackage that no hub would accept, with the reason.
-    pub async fn upload_key_packages(
-        &self,
-        once: Once,
-        user: UserUri,
-        device: ClientUri,
-        packages: Vec<Vec<u8>>,
-    ) -> Result<Kept, GatewayError> {
-        self.0
-            .blocking(vec![Of::User(user.clone())], move |inner| {
-                devices::upload_key_packages(inner, once, &user, &device, &packages)
-            })
-            .await
-    }
-
-    /// How many KeyPackages of a device are unclaimed.
-    ///
-    /// # Errors
-    ///
-    /// [`GatewayError::NotFound`] for a device that is not registered to the user.
-    pub async fn count_key_packages(&self, user: UserUri, device: ClientUri) -> Result<u64, GatewayError> {
-        self.0
-            .blocking(vec![Of::User(user.clone())], move |inner| devices::count_key_packages(inner, &user, &device))
-            .await
     }
 
     /// Creates the record of a room and answers what its first group must be started with ([`CreatedRoom`]).

@@ -8,13 +8,16 @@ mod report;
 pub(super) mod shadow;
 pub mod shown;
 mod signature;
+mod sources;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use portcullis_core::policy::{Bundle, Diagnostic, Engine, MAX_BUNDLE_BYTES, MAX_FILE_BYTES, MAX_FILES, is_example};
+use portcullis_core::policy::{
+    Bundle, Diagnostic, Engine, MAX_BUNDLE_BYTES, MAX_FILE_BYTES, MAX_FILES, People, is_example,
+};
 use portcullis_core::wire::uri::Domain;
 use tokio::sync::watch;
 
@@ -164,8 +167,8 @@ impl Active {
         Ok(Self { engine: Engine::new(&bundle), bundle, files: kept, has_signatures })
     }
 
-    fn with_suspended(&self, providers: BTreeSet<Domain>) -> Self {
-        let engine = self.engine.with_suspended(providers);
+    fn with(&self, change: impl FnOnce(&Engine) -> Engine) -> Self {
+        let engine = change(&self.engine);
         Self { engine, bundle: self.bundle.clone(), files: self.files.clone(), has_signatures: self.has_signatures }
     }
 }
@@ -225,18 +228,29 @@ impl Policy {
         read
     }
 
-    /// Lets a bundle decide from now on. Who is suspended beside its settings stays so.
+    /// Lets a bundle decide from now on. Who is suspended beside its settings stays so, and what is known of people.
     pub fn activate(&self, bundle: Arc<Active>) {
         let mut active = self.active.write().unwrap_or_else(PoisonError::into_inner);
-        let suspended = active.engine.suspended().clone();
-        *active = Arc::new(bundle.with_suspended(suspended));
+        let (suspended, people) = (active.engine.suspended().clone(), Arc::clone(active.engine.people()));
+        *active = Arc::new(bundle.with(|engine| engine.with_suspended(suspended).with_people(people)));
         self.changed.send_modify(|count| *count = count.wrapping_add(1));
     }
 
     /// Suspends these providers, and no others, beside those that the bundle's settings suspend.
     pub fn suspend(&self, providers: BTreeSet<Domain>) {
         let mut active = self.active.write().unwrap_or_else(PoisonError::into_inner);
-        *active = Arc::new(active.with_suspended(providers));
+        *active = Arc::new(active.with(|engine| engine.with_suspended(providers)));
+        self.changed.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    /// Takes this for what the company's identity provider says.
+    pub(super) fn set_people(&self, people: People) {
+        let mut active = self.active.write().unwrap_or_else(PoisonError::into_inner);
+        *active = Arc::new(active.with(|engine| engine.with_people(people)));
+    }
+
+    /// Has what was allowed for long be asked again.
+    pub(super) fn ask_again(&self) {
         self.changed.send_modify(|count| *count = count.wrapping_add(1));
     }
 }

@@ -115,6 +115,19 @@ impl Streams {
         }
     }
 
+    /// Ends the streams of a user whose rights have ended.
+    pub(super) fn end_all(&self, user: &UserUri) {
+        let ended = self.open().remove(user);
+        for ended in ended.into_iter().flat_map(HashMap::into_values) {
+            let _ = ended.send(true);
+        }
+    }
+
+    /// Whether a user has a stream here.
+    pub(super) fn has(&self, user: &UserUri) -> bool {
+        self.open().contains_key(user)
+    }
+
     /// Unless a newer one has its place.
     fn leave(&self, user: &UserUri, device: &ClientUri, superseded: &watch::Receiver<bool>) {
         let mut open = self.open();

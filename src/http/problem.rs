@@ -27,6 +27,7 @@ pub const CODES: &[(&str, u16, &str)] = &[
     ("token_invalid", 401, "the token's signature, audience, issuer or time does not hold"),
     ("token_subject", 403, "the token names no user of this gateway and may not act for one"),
     ("acting_user_refused", 403, "the token may not act for the user named in `Portcullis-User`"),
+    ("user_deactivated", 403, "the company's identity provider has deactivated or deleted the user"),
     ("wrong_identity", 403, "the user may not speak for the identity in the request"),
     ("unknown_template", 403, "the policy bundle has no such room template"),
     ("not_the_created_room", 403, "the first group is not what the room was created with"),
@@ -133,6 +134,7 @@ impl Problem {
             Self::Auth(AuthError::Invalid(_)) => "token_invalid",
             Self::Auth(AuthError::Subject) => "token_subject",
             Self::Auth(AuthError::ActingUser) => "acting_user_refused",
+            Self::Auth(AuthError::Deactivated) => "user_deactivated",
             Self::Gateway(GatewayError::WrongIdentity) => "wrong_identity",
             Self::Denied(_) => "not_allowed",
             Self::Gateway(GatewayError::Refused { code, .. }) => code,
@@ -223,7 +225,7 @@ impl ResponseError for Problem {
             | Self::Gateway(GatewayError::Decode(_)) => StatusCode::BAD_REQUEST,
             Self::Auth(AuthError::Missing | AuthError::Invalid(_)) => StatusCode::UNAUTHORIZED,
             Self::Denied(_)
-            | Self::Auth(AuthError::Subject | AuthError::ActingUser)
+            | Self::Auth(AuthError::Subject | AuthError::ActingUser | AuthError::Deactivated)
             | Self::Gateway(GatewayError::WrongIdentity | GatewayError::Refused { .. }) => StatusCode::FORBIDDEN,
             Self::NoRoute | Self::Gateway(GatewayError::NotFound) => StatusCode::NOT_FOUND,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
@@ -287,6 +289,7 @@ mod tests {
             AuthError::Subject.into(),
             AuthError::ActingUserMissing.into(),
             AuthError::ActingUser.into(),
+            AuthError::Deactivated.into(),
             GatewayError::Decode(cause()).into(),
             GatewayError::WrongIdentity.into(),
             refused("not_allowed"),

@@ -9,7 +9,7 @@ use actix_web::{FromRequest, HttpRequest, dev::Payload};
 use portcullis_core::wire::uri::{Domain, UserUri};
 
 use super::token::{AUDIENCE, Claims};
-use crate::gateway::GatewayError;
+use crate::gateway::{Gateway, GatewayError};
 use crate::http::auth::LEEWAY_SECONDS;
 use crate::http::{AuthError, Caller, KeysError, Problem, Verifier};
 use crate::limits::Limiter;
@@ -21,6 +21,8 @@ pub const ACTING_USER: &str = "Portcullis-User";
 pub struct Tokens {
     verifier: Verifier,
     domains: Vec<Domain>,
+    /// Knows whom the identity provider has deactivated or deleted.
+    people: Option<Gateway>,
 }
 
 /// A user of ours, authenticated for one request.
@@ -39,7 +41,12 @@ impl Tokens {
     ///
     /// [`KeysError`] when a key set in a file is not readable. One behind a URL is asked for again with the next token.
     pub async fn open(jwks: &str, issuer: Option<String>, domains: Vec<Domain>) -> Result<Self, KeysError> {
-        Ok(Self { verifier: Verifier::open(jwks, issuer, AUDIENCE).await?, domains })
+        Ok(Self { verifier: Verifier::open(jwks, issuer, AUDIENCE).await?, domains, people: None })
+    }
+
+    /// The same, and refuses whom the identity provider has deactivated or deleted.
+    pub(super) fn but_for(self, people: Gateway) -> Self {
+        Self { people: Some(people), ..self }
     }
 
     /// The user that a request's headers speak for.
@@ -63,6 +70,9 @@ impl Tokens {
             (None, None) if claims.may_act() => return Err(AuthError::ActingUserMissing),
             (None, None) => return Err(AuthError::Subject),
         };
+        if self.people.as_ref().is_some_and(|people| people.is_out(&uri)) {
+            return Err(AuthError::Deactivated);
+        }
         Ok(User { uri, until })
     }
 

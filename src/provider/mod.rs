@@ -72,6 +72,7 @@ pub async fn open(
 ) -> Result<Server, OpenError> {
     let ProviderListener { jwks, issuer, .. } = &config.listeners.provider;
     let tokens = Tokens::open(jwks, issuer.clone(), config.domains.clone()).await?;
+    let tokens = tokens.but_for(gateway.clone());
     let door = Door::new(gateway, tokens, config.limits.user, closing);
     let patience = Patience(config.limits.body());
     let server = HttpServer::new(move || {

@@ -17,6 +17,8 @@ pub enum Door {
     Provider,
     /// For people.
     Admin,
+    /// For the company's identity provider.
+    Directory,
 }
 
 impl Door {
@@ -25,6 +27,7 @@ impl Door {
             Self::Federation => "federation",
             Self::Provider => "provider",
             Self::Admin => "admin",
+            Self::Directory => "directory",
         }
     }
 }

@@ -13,6 +13,7 @@ pub mod mls;
 pub mod room;
 
 pub mod consent;
+pub mod scim;
 pub mod search;
 
 pub mod policy;

@@ -22,6 +22,8 @@ pub enum Topic {
     Letters,
     /// Another policy bundle decides.
     Policy,
+    /// The company's identity provider says something else of people.
+    People,
 }
 
 /// A set of topics.
@@ -68,9 +70,10 @@ pub(crate) struct Changes {
     followed: watch::Sender<u64>,
     letters: watch::Sender<u64>,
     policy: watch::Sender<u64>,
+    people: watch::Sender<u64>,
 }
 
-pub(crate) const TOPICS: [Topic; 8] = [
+pub(crate) const TOPICS: [Topic; 9] = [
     Topic::Outbox,
     Topic::Staged,
     Topic::Audit,
@@ -79,6 +82,7 @@ pub(crate) const TOPICS: [Topic; 8] = [
     Topic::Followed,
     Topic::Letters,
     Topic::Policy,
+    Topic::People,
 ];
 
 impl Changes {
@@ -96,6 +100,7 @@ impl Changes {
             followed: sender(),
             letters: sender(),
             policy: sender(),
+            people: sender(),
         }
     }
 
@@ -114,6 +119,7 @@ impl Changes {
             Topic::Followed => &self.followed,
             Topic::Letters => &self.letters,
             Topic::Policy => &self.policy,
+            Topic::People => &self.people,
         }
     }
 

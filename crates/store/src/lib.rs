@@ -50,6 +50,7 @@ pub mod key_packages;
 pub mod leaves;
 pub mod outbox;
 pub mod overview;
+pub mod people;
 pub mod profiles;
 pub mod proposals;
 pub mod reports;

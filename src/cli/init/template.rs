@@ -53,6 +53,14 @@ listeners:
     # issuer: https://id.{first}
     # The claim that holds a person's roles; policies/platform/admin.cedar says what each may do.
     # roles_claim: roles
+  # For the company's identity provider: SCIM 2.0 with tokens that `portcullis directory token create` makes. Without this
+  # section the door stays closed.
+  # directory:
+  #   bind: '127.0.0.1:8091'
+  #   # The origin that the identity provider uses.
+  #   url: https://id.{first}
+  #   # What may stand behind the @ of user names beside the domains, and which domain that is.
+  #   mail_domains: {{ mail.{first}: {first} }}
 
 {peers}
 # The policy bundle: Cedar policies, room templates and settings.

@@ -1,4 +1,4 @@
-use portcullis_core::policy::{Clause, Explained, Holds, Joined, Part, PartKind, Why};
+use portcullis_core::policy::{Attribute, Clause, Explained, Holds, Joined, Part, PartKind, Why};
 
 use super::question::{Open, Question};
 use super::{Exit, Failure, Folder, Format, bundle, output};
@@ -62,6 +62,12 @@ fn show(why: &Why, facts: bool) {
     if facts {
         output::line("");
         why.facts.iter().for_each(|(name, value)| output::line(format_args!("{name} = {value}")));
+        for (user, attributes) in &why.attributes {
+            output::line(format_args!("\n{user}"));
+            for Attribute { name, value, source } in attributes {
+                output::line(format_args!("  {name} = {value}  ({source})"));
+            }
+        }
     }
     for (name, owed) in why.verdict.obligations.named() {
         output::line(format_args!("owed: {name} {}, because of {}", owed.value, owed.because.join(", ")));

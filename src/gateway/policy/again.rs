@@ -1,15 +1,16 @@
 //! Recorded decisions asked again: first of the bundle that made them, whose answer must be the recorded one, then of
 //! another. What cannot be asked again counts as that, never as the same.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 
 use lru::LruCache;
-use portcullis_core::policy::{Bundle, Engine, Recalled, RecordHead, RoleSet, Told, Unasked};
+use portcullis_core::policy::{Bundle, Engine, People, Person, Recalled, RecordHead, RoleSet, Told, Unasked};
 use portcullis_core::time::Millis;
 use portcullis_core::wire::uri::Domain;
 use portcullis_store::audit::{AuditEntry, AuditRecord, Filter, Order, entries};
-use portcullis_store::{Conn, Store, StoreError, bundles, role_sets};
+use portcullis_store::{Conn, Store, StoreError, bundles, people, role_sets};
 use serde_json::Value;
 
 use super::report::{Change, Report, Sample};
@@ -22,6 +23,7 @@ const ENGINES: NonZeroUsize = NonZeroUsize::new(4).unwrap();
 const OF_SHADOW: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
 const OF_SIMULATION: NonZeroUsize = NonZeroUsize::new(8192).unwrap();
 const ROLE_SETS: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
+const PEOPLE: NonZeroUsize = NonZeroUsize::new(16_384).unwrap();
 /// Kinds of records that name a bundle without a decision of it.
 const ROLL_OUT: &str = "policy.";
 /// How many entries are read at once.
@@ -50,6 +52,7 @@ pub struct Replayer {
     candidates: LruCache<BTreeSet<Domain>, Engine>,
     recorded: Recorded,
     roles: LruCache<String, Option<RoleSet>>,
+    people: LruCache<String, Option<Person>>,
 }
 
 /// Asks the decisions of the log again, the latest first. Blocks on the database, and takes no more memory for more of them.
@@ -92,6 +95,7 @@ impl Replayer {
             candidates: LruCache::new(ENGINES),
             recorded: LruCache::new(ENGINES),
             roles: LruCache::new(ROLE_SETS),
+            people: LruCache::new(PEOPLE),
         };
         replayer.knows(candidate);
         replayer
@@ -163,14 +167,15 @@ impl Replayer {
             (Err(Unasked::Act), _) => return Ok(Err("no_such_action")),
             (Err(Unasked::Form), _) | (Ok(_), None) => return Ok(Err("form_not_known")),
         };
+        let Some(people) = self.people(&recalled)? else { return Ok(Err("people_not_kept")) };
         let engine = match self.recorded(bundle, recalled.suspended())? {
             Ok(engine) => engine,
             Err(reason) => return Ok(Err(*reason)),
         };
-        if Told::from(recalled.ask(engine)) != told {
+        if Told::from(recalled.ask(&engine.with_people(Arc::clone(&people)))) != told {
             return Ok(Err("answered_otherwise"));
         }
-        let candidate = Told::from(recalled.ask(self.candidate(recalled.suspended())));
+        let candidate = Told::from(recalled.ask(&self.candidate(recalled.suspended()).with_people(people)));
         Ok(Ok((told, candidate)))
     }
 
@@ -194,6 +199,22 @@ impl Replayer {
         })
     }
 
+    /// What the identity provider said then of those concerned; `None` where that is not kept.
+    fn people(&mut self, recalled: &Recalled) -> Result<Option<People>, StoreError> {
+        let mut people = HashMap::new();
+        for (user, id) in recalled.people() {
+            let store = &self.store;
+            let found = self.people.try_get_or_insert(id.clone(), || {
+                let kept = store.read_one(|conn| people::facts(conn, id))?;
+                // What stands there must be what it is named after.
+                Ok::<_, StoreError>(kept.and_then(|kept| Person::decode(&kept)).filter(|person| person.id() == id))
+            });
+            let Some(person) = found? else { return Ok(None) };
+            people.insert(user.clone(), person.clone());
+        }
+        Ok(Some(Arc::new(people)))
+    }
+
     fn roles(&mut self, id: &str) -> Result<Option<RoleSet>, StoreError> {
         let store = &self.store;
         let found = self.roles.try_get_or_insert(id.to_owned(), || {
@@ -206,7 +227,7 @@ impl Replayer {
 }
 
 /// A bundle as it decided once, whoever would have to sign it by now.
-fn kept(conn: &mut Conn, digest: &[u8; 32]) -> Result<Result<Bundle, &'static str>, StoreError> {
+pub(super) fn kept(conn: &mut Conn, digest: &[u8; 32]) -> Result<Result<Bundle, &'static str>, StoreError> {
     let Some(kept) = bundles::load(conn, digest)? else { return Ok(Err("bundle_not_kept")) };
     let texts: Option<BTreeMap<String, String>> = serde_json::from_slice(&kept).ok();
     let files = texts.map(|texts| texts.into_iter().map(|(name, text)| (name, text.into_bytes())).collect());

@@ -48,6 +48,7 @@ pub fn why(why: &Why) -> Value {
         "enforced_by": why.enforcement.whom(), "notes": why.verdict.notes, "errors": why.verdict.errors,
         "obligations": why.verdict.obligations,
         "facts": why.facts.iter().map(|(name, value)| json!({ "name": name, "value": value })).collect::<Vec<_>>(),
+        "attributes": why.attributes.iter().map(|(user, of)| json!({ "user": user, "attributes": of })).collect::<Vec<_>>(),
         "deciding": why.deciding.iter().map(policy_json).collect::<Vec<_>>(), "permitted_by": why.permitted_by,
         "near": why.near.iter().map(policy_json).collect::<Vec<_>>(),
     })

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use crate::room::Template;
+use crate::wire::uri::UserUri;
 
 mod admin;
 mod ask;
@@ -18,6 +19,7 @@ mod moment;
 use super::bundle::Bundle;
 use super::diagnostic::{Diagnostic, Source};
 use super::engine::Engine;
+use super::people::{People, Person};
 use super::settings::{Settings, parse_yaml};
 use super::verdict::Verdict;
 use admin::AdminCase;
@@ -38,6 +40,7 @@ const MOST_NAMED: usize = 5;
 pub struct Suite {
     /// Instead of the bundle's settings.
     settings: Option<Settings>,
+    people: People,
     rooms: BTreeMap<String, Arc<Fixture>>,
     cases: Vec<Ready>,
 }
@@ -56,6 +59,8 @@ struct Ready {
 #[serde(deny_unknown_fields, default)]
 struct Written {
     settings: Option<Settings>,
+    /// What the company's identity provider says of whom.
+    people: BTreeMap<UserUri, Person>,
     /// When everything is asked that does not say otherwise.
     now: Moment,
     /// Rooms by a name that the cases use.
@@ -150,7 +155,8 @@ impl Suite {
             let asked = row.ask(written.now);
             cases.extend(place.ready(&row.it, asked, row.expect, reading, &mut wrong));
         }
-        if wrong.is_empty() { Ok(Self { settings: written.settings, rooms, cases }) } else { Err(wrong) }
+        let people = Arc::new(written.people.into_iter().collect());
+        if wrong.is_empty() { Ok(Self { settings: written.settings, people, rooms, cases }) } else { Err(wrong) }
     }
 
     /// What the cases say, each with its number from 0.
@@ -190,12 +196,13 @@ impl Suite {
         self.cases.get(number).map(|case| &case.ask)
     }
 
-    /// The engine with the settings of the suite, where it has its own.
+    /// The engine with the settings of the suite, where it has its own, and the people of the suite.
     pub(super) fn engine(&self, engine: &Engine) -> Engine {
-        match &self.settings {
+        let engine = match &self.settings {
             Some(settings) => engine.with_settings(settings.clone()),
             None => engine.clone(),
-        }
+        };
+        engine.with_people(People::clone(&self.people))
     }
 }
 

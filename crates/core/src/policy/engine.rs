@@ -5,14 +5,17 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use cedar_policy::{Authorizer, EntityUid, PolicyId};
+use serde_json::{Map, Value};
 
-use crate::wire::uri::{Domain, RoomUri};
+use crate::wire::uri::{Domain, RoomUri, UserUri};
 
+use super::attributes::{Attribute, Attributes};
 use super::bundle::{Bundle, Owing};
 use super::entities::{self, Asked, FactsError};
 use super::facts::{AdminQuestion, AnyQuestion, DoorQuestion, Question, RoomFacts, Side};
 use super::index::{Findings, Index};
 use super::obligations::{Obligations, RateClass};
+use super::people::People;
 use super::policies::PolicyMeta;
 use super::reads::Reads;
 use super::settings::{DeniedCommit, Directory, SearchSettings, Settings};
@@ -29,7 +32,7 @@ pub struct Engine {
     owing: Arc<Owing>,
     vocabulary: Arc<Vocabulary>,
     directory: Arc<Directory>,
-    /// Of this directory alone.
+    /// Of these settings alone.
     slices: Arc<Slices>,
     digest: [u8; 32],
 }
@@ -51,7 +54,8 @@ impl Engine {
 
     /// The same policies over other settings, for tests of a bundle.
     pub(super) fn with_settings(&self, settings: Settings) -> Self {
-        Self { directory: Arc::new(Directory::new(settings)), slices: Arc::default(), ..self.clone() }
+        let directory = Directory::new(settings).with_people(People::clone(self.directory.people()));
+        Self { directory: Arc::new(directory), slices: Arc::default(), ..self.clone() }
     }
 
     /// The same bundle, with these providers suspended beside those that its settings suspend.
@@ -66,6 +70,36 @@ impl Engine {
     #[must_use]
     pub fn remembering(&self, questions: NonZeroUsize) -> Self {
         Self { slices: Arc::new(Slices::keeping(questions)), ..self.clone() }
+    }
+
+    /// The same bundle, where the company's identity provider says this of its users.
+    #[must_use]
+    pub fn with_people(&self, people: People) -> Self {
+        // What was found out before holds for those of whom nothing else is said.
+        Self { directory: Arc::new(self.directory.with_people(people)), ..self.clone() }
+    }
+
+    /// What the company's identity provider says of its users.
+    pub fn people(&self) -> &People {
+        self.directory.people()
+    }
+
+    /// What holds for a user, with where each of it comes from.
+    pub fn attributes(&self, user: &UserUri) -> Vec<Attribute> {
+        Attributes::of(&self.directory, user).listed()
+    }
+
+    /// Has what is recorded of a question name what is said of those whom it concerns, under `people`.
+    pub fn name_people<'a>(&self, entry: &mut Map<String, Value>, concerned: impl IntoIterator<Item = &'a UserUri>) {
+        if self.directory.people().is_empty() {
+            return;
+        }
+        let known =
+            concerned.into_iter().filter_map(|user| Some((user.to_string(), self.directory.person(user)?.id())));
+        let named: Map<String, Value> = known.map(|(user, id)| (user, id.into())).collect();
+        if !named.is_empty() {
+            entry.insert("people".to_owned(), named.into());
+        }
     }
 
     /// The providers that are suspended beside those that the settings suspend.
@@ -111,7 +145,7 @@ impl Engine {
     /// What the policies say of a question, and what the obligations do: those that read nothing of it but its key were
     /// perhaps asked before.
     fn find(&self, act: &Act, question: &Question<'_>) -> Result<(Findings, Findings), FactsError> {
-        let settled = self.slices.get_or(Key::of(question), |key| {
+        let settled = self.slices.get_or(Key::of(question, &self.directory), |key| {
             let described = entities::describe(&self.vocabulary, &self.directory, act, question, key)?;
             let asked = described.ask(act, &self.slices, question, &Reads::All)?;
             let findings = self.index.ask_steady(&self.authorizer, &act.lineage, &asked);

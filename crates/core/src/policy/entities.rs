@@ -12,6 +12,7 @@ use crate::wire::components::Capability;
 use crate::wire::uri::{Domain, RoomUri, UserUri};
 
 use super::facts::{Membership, Question, RoleFacts, RoomFacts, Side};
+use super::people::PersonFacts;
 use super::reads::Reads;
 use super::settings::Directory;
 use super::slices::{Described, Key, Slices};
@@ -19,6 +20,7 @@ use super::vocabulary::{Act, Vocabulary, uid};
 
 mod admin;
 mod door;
+mod user;
 
 pub(super) use admin::of_admin;
 pub(super) use door::of_door;
@@ -116,6 +118,13 @@ pub(super) fn conform(vocabulary: &Vocabulary, directory: &Directory, schema: &S
         frozen: false,
         legal_hold: false,
     };
+    let said = PersonFacts {
+        department: Some("sample".to_owned()),
+        organization: Some("sample".to_owned()),
+        manager: Some(target.clone()),
+        ..PersonFacts::default()
+    };
+    let directory = &directory.with_people(Arc::new(HashMap::from([(user.clone(), said.into())])));
     let actor = Actor::User(user.clone());
     for (capability, act) in vocabulary.capabilities() {
         let question = Question {
@@ -154,7 +163,12 @@ pub(super) fn of_room(
     act: &Act,
     question: &Question<'_>,
 ) -> Result<Asked, FactsError> {
-    describe(vocabulary, directory, act, question, &Key::of(question))?.ask(act, slices, question, &Reads::All)
+    describe(vocabulary, directory, act, question, &Key::of(question, directory))?.ask(
+        act,
+        slices,
+        question,
+        &Reads::All,
+    )
 }
 
 impl Described {
@@ -308,30 +322,6 @@ impl<'a> Slice<'a> {
                 ("suspended", boolean(self.directory.is_suspended(domain))),
                 ("anonymousReports", boolean(settings.is_some_and(|settings| settings.anonymous_reports))),
             ];
-            self.insert(&uid, attributes, parents, Vec::new())?;
-        }
-        Ok(uid)
-    }
-
-    fn user(&mut self, user: &UserUri) -> Result<EntityUid, FactsError> {
-        let uid = self.vocabulary.user(user);
-        if !self.entities.contains_key(&uid) {
-            let provider = self.provider(&user.domain())?;
-            let (settings, defaults) = (self.directory.user(user), self.directory.defaults.user);
-            let employment = settings.and_then(|settings| settings.employment).unwrap_or(defaults.employment);
-            let clearance = settings.and_then(|settings| settings.clearance).unwrap_or(defaults.clearance);
-            let names = settings.into_iter().flat_map(|settings| &settings.segments);
-            let segments: BTreeSet<EntityUid> = names.map(|name| self.mark(&self.vocabulary.segment, name)).collect();
-            let attributes = vec![
-                ("uri", text(user.as_str())),
-                ("provider", self.refer(provider.clone())),
-                ("service", boolean(user.is_provider())),
-                ("employment", text(employment.name())),
-                ("clearance", long(clearance)),
-                ("segments", set(segments.iter().cloned().map(RestrictedExpression::new_entity_uid))),
-                ("suspended", boolean(settings.is_some_and(|settings| settings.suspended))),
-            ];
-            let parents = segments.into_iter().chain([provider]).collect();
             self.insert(&uid, attributes, parents, Vec::new())?;
         }
         Ok(uid)

@@ -4,6 +4,7 @@
 //! The room's roles permit, the company's ceiling forbids, and a forbid always wins: a room can narrow what the company
 //! allows, never widen it.
 
+mod attributes;
 mod bundle;
 mod cases;
 mod clauses;
@@ -24,6 +25,7 @@ mod looks;
 mod obligations;
 mod outlook;
 mod partial;
+mod people;
 mod policies;
 mod promises;
 mod queries;
@@ -36,6 +38,7 @@ mod verdict;
 mod vocabulary;
 mod why;
 
+pub use attributes::{Attribute, DirectoryRule, DirectorySettings, Given, Origin, UserPattern, UserRule};
 pub use bundle::{Bundle, MAX_BUNDLE_BYTES, MAX_FILE_BYTES, MAX_FILES, SIGNATURE_FILE, is_example};
 pub use cases::{CaseOutcome, ClauseCoverage, Coverage, Difference, PolicyCoverage, Suite, run_cases};
 pub use clauses::{Clause, Holds, Joined, Part, PartKind};
@@ -51,6 +54,7 @@ pub use format::format;
 pub use invariants::{Invariant, Rule};
 pub use obligations::{ObligationSettings, Obligations, Owed, RateClass};
 pub use outlook::GrantedInVain;
+pub use people::{People, Person, PersonFacts};
 pub use queries::{Answer, Condition, OpenFact, Over, Possible};
 pub use recorded::{Recalled, RecordHead, Told, Unasked};
 pub use roles::RoleSet;

@@ -1,13 +1,16 @@
 //! `settings.yaml`: what the company says about providers, users and rooms.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde::Deserialize;
 
+use super::attributes::{DirectoryRule, DirectorySettings, Given, UserRule};
 use super::diagnostic::{Diagnostic, Source};
 use super::looks;
 use super::obligations::{self, ObligationSettings};
 use crate::room::Envelope;
+use super::people::{People, Person};
 use crate::search::{Field, usual_fields};
 use crate::wire::uri::{Domain, RoomUri, UserUri};
 use crate::yaml;
@@ -31,6 +34,10 @@ pub struct Settings {
     pub obligations: ObligationSettings,
     /// Which room policies the company accepts.
     pub envelope: Envelope,
+    /// What holds for users by their identifiers.
+    pub rules: Vec<UserRule>,
+    /// People whom the company's identity provider knows.
+    pub directory: DirectorySettings,
     /// Providers.
     pub providers: Vec<ProviderSettings>,
     /// Users.
@@ -191,6 +198,9 @@ pub struct ProviderSettings {
     /// Groups of providers that it is in.
     #[serde(default)]
     pub groups: BTreeSet<String>,
+    /// What holds for its users of whom nothing else is said.
+    #[serde(default)]
+    pub users: Given,
 }
 
 /// A user.
@@ -209,6 +219,8 @@ pub struct UserSettings {
     pub segments: BTreeSet<String>,
     /// How the company employs it.
     pub employment: Option<Employment>,
+    /// Whose law it is under, such as `EU`.
+    pub jurisdiction: Option<String>,
 }
 
 /// A room, of ours or of another hub.
@@ -249,6 +261,11 @@ impl Settings {
         };
         level(self.defaults.user.clearance, "clearance:", "clearance");
         self.users.iter().for_each(|user| level(user.clearance.unwrap_or(0), user.uri.as_str(), "clearance"));
+        let of_directory = &self.directory.rules;
+        of_directory.iter().for_each(|rule| level(rule.clearance.unwrap_or(0), "directory:", "clearance"));
+        self.rules.iter().for_each(|rule| level(rule.clearance.unwrap_or(0), "rules:", "clearance"));
+        let of_providers = self.providers.iter().map(|provider| (&provider.domain, &provider.users));
+        of_providers.for_each(|(domain, given)| level(given.clearance.unwrap_or(0), domain.as_str(), "clearance"));
         self.rooms.iter().for_each(|room| level(room.classification, room.uri.as_str(), "classification"));
         let names = self.providers.iter().map(|provider| provider.domain.as_str());
         let names = names.chain(self.users.iter().map(|user| user.uri.as_str()));
@@ -263,6 +280,9 @@ impl Settings {
         obligations::check_settings(&self.obligations, source, &mut found);
         let groups = self.providers.iter().flat_map(|provider| &provider.groups);
         let segments = self.users.iter().flat_map(|user| &user.segments);
+        let segments = segments.chain(of_directory.iter().flat_map(|rule| &rule.segments));
+        let segments = segments.chain(self.rules.iter().flat_map(|rule| &rule.segments));
+        let segments = segments.chain(self.providers.iter().flat_map(|provider| &provider.users.segments));
         let labels = self.rooms.iter().flat_map(|room| &room.labels);
         let classes = self.obligations.rate_classes.iter().map(|class| &class.name);
         for (kind, names) in [
@@ -299,11 +319,15 @@ pub(super) struct Directory {
     search: SearchSettings,
     obligations: ObligationSettings,
     envelope: Envelope,
-    providers: BTreeMap<Domain, ProviderSettings>,
-    users: BTreeMap<UserUri, UserSettings>,
-    rooms: BTreeMap<RoomUri, RoomSettings>,
+    rules: Arc<[UserRule]>,
+    directory_rules: Arc<[DirectoryRule]>,
+    providers: Arc<BTreeMap<Domain, ProviderSettings>>,
+    users: Arc<BTreeMap<UserUri, UserSettings>>,
+    rooms: Arc<BTreeMap<RoomUri, RoomSettings>>,
     /// Providers that are suspended beside those that the settings suspend.
     suspended: BTreeSet<Domain>,
+    /// What the company's identity provider says.
+    people: People,
 }
 
 impl Directory {
@@ -315,10 +339,13 @@ impl Directory {
             search: settings.search,
             obligations: settings.obligations,
             envelope: settings.envelope,
-            providers: settings.providers.into_iter().map(|entry| (entry.domain.clone(), entry)).collect(),
-            users: settings.users.into_iter().map(|entry| (entry.uri.clone(), entry)).collect(),
-            rooms: settings.rooms.into_iter().map(|entry| (entry.uri.clone(), entry)).collect(),
+            rules: settings.rules.into(),
+            directory_rules: settings.directory.rules.into(),
+            providers: Arc::new(settings.providers.into_iter().map(|entry| (entry.domain.clone(), entry)).collect()),
+            users: Arc::new(settings.users.into_iter().map(|entry| (entry.uri.clone(), entry)).collect()),
+            rooms: Arc::new(settings.rooms.into_iter().map(|entry| (entry.uri.clone(), entry)).collect()),
             suspended: BTreeSet::new(),
+            people: People::default(),
         }
     }
 
@@ -328,6 +355,29 @@ impl Directory {
 
     pub(super) fn suspended(&self) -> &BTreeSet<Domain> {
         &self.suspended
+    }
+
+    pub(super) fn with_people(&self, people: People) -> Self {
+        Self { people, ..self.clone() }
+    }
+
+    pub(super) fn people(&self) -> &People {
+        &self.people
+    }
+
+    /// What the company's identity provider says of a user; `None` for one that it does not know.
+    pub(super) fn person(&self, user: &UserUri) -> Option<&Person> {
+        self.people.get(user)
+    }
+
+    /// What follows from what it says.
+    pub(super) fn directory_rules(&self) -> &[DirectoryRule] {
+        &self.directory_rules
+    }
+
+    /// What holds for users by their identifiers.
+    pub(super) fn rules(&self) -> &[UserRule] {
+        &self.rules
     }
 
     /// Whether the provider is suspended, by the settings or beside them.
@@ -371,7 +421,13 @@ impl Directory {
     pub(super) fn names(&self) -> Names<'_> {
         Names {
             groups: self.providers.values().flat_map(|entry| &entry.groups).map(String::as_str).collect(),
-            segments: self.users.values().flat_map(|entry| &entry.segments).map(String::as_str).collect(),
+            segments: {
+                let of_users = self.users.values().flat_map(|entry| &entry.segments);
+                let of_rules = self.rules.iter().flat_map(|rule| &rule.segments);
+                let of_directory = self.directory_rules.iter().flat_map(|rule| &rule.segments);
+                let of_providers = self.providers.values().flat_map(|entry| &entry.users.segments);
+                of_users.chain(of_rules).chain(of_directory).chain(of_providers).map(String::as_str).collect()
+            },
             labels: self.rooms.values().flat_map(|entry| &entry.labels).map(String::as_str).collect(),
         }
     }

@@ -14,12 +14,14 @@ use crate::wire::uri::{Domain, RoomUri, UserUri};
 use super::entities::{FactsError, datetime};
 use super::facts::{Question, RoleFacts, RoomFacts, Side};
 use super::index::Findings;
+use super::people::Person;
 use super::reads::Reads;
+use super::settings::Directory;
 
 /// How many are kept; one takes some ten kilobytes.
 const KEPT: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1023);
 
-/// Everything that a question is made from beside the bundle, but for time, epoch and size.
+/// Everything that a question is made from beside the bundle and who is suspended, but for time, epoch and size.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(super) struct Key {
     side: Side,
@@ -39,10 +41,12 @@ pub(super) struct Key {
     standing: [(bool, bool, Option<u32>); 2],
     /// Role 0 and those that the question names; `None` where no roles are known.
     roles: Option<Vec<Arc<RoleFacts>>>,
+    /// Of the actor and the target: what the company's identity provider says.
+    people: [Option<Person>; 2],
 }
 
 impl Key {
-    pub(super) fn of(question: &Question<'_>) -> Self {
+    pub(super) fn of(question: &Question<'_>, directory: &Directory) -> Self {
         let Question {
             room: RoomFacts { room, side, roles, muted, barred, frozen, legal_hold },
             actor,
@@ -70,6 +74,7 @@ impl Key {
         let roles = roles
             .as_ref()
             .map(|known| known.roles.iter().filter(|role| named.contains(&Some(role.index))).cloned().collect());
+        let people = [Some(&actor), target].map(|user| directory.person(user?).cloned());
         Self {
             side: *side,
             room: room.clone(),
@@ -85,6 +90,7 @@ impl Key {
             legal_hold: *legal_hold,
             standing,
             roles,
+            people,
         }
     }
 }

@@ -10,6 +10,7 @@ mod invariants;
 mod links;
 mod lints;
 mod obligations;
+mod people;
 mod promises;
 mod queries;
 mod recorded;

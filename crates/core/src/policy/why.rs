@@ -3,11 +3,15 @@
 
 use cedar_policy::Effect;
 
+use crate::wire::uri::UserUri;
+
+use super::attributes::Attribute;
 use super::bundle::Bundle;
 use super::cases::Suite;
 use super::clauses::{Evaluator, Holds, Part};
 use super::enforcement::Enforcement;
 use super::engine::Engine;
+use super::facts::AnyQuestion;
 use super::policies::PolicyMeta;
 use super::promises::applies;
 use super::verdict::Verdict;
@@ -26,6 +30,8 @@ pub struct Why {
     pub enforcement: Enforcement,
     /// What the policies know of the request, as Cedar writes it.
     pub facts: Vec<(&'static str, String)>,
+    /// What holds for the users whom it concerns, with where it comes from.
+    pub attributes: Vec<(UserUri, Vec<Attribute>)>,
     /// The policies that decide.
     pub deciding: Vec<Explained>,
     /// Permits that would allow it if nothing forbade it.
@@ -78,6 +84,17 @@ impl Explained {
     }
 }
 
+/// The users whom a question concerns.
+fn concerned(question: &AnyQuestion<'_>) -> Vec<UserUri> {
+    let (actor, other) = match question {
+        AnyQuestion::Room(question) => (question.actor.uri(), question.target),
+        AnyQuestion::Door(question) => (question.actor.clone(), question.act.about()),
+        AnyQuestion::Admin(_) | AnyQuestion::Unknown => return Vec::new(),
+    };
+    let other = other.filter(|other| **other != actor).cloned();
+    [Some(actor), other].into_iter().flatten().collect()
+}
+
 impl Bundle {
     /// Why a case of a suite is decided as it is; `None` if the suite has no case of that number.
     pub fn why(&self, suite: &Suite, number: usize) -> Option<Why> {
@@ -118,6 +135,7 @@ impl Bundle {
         }
         let enforcement = self.vocabulary.enforcement(&act.uid);
         let action = act.uid.id().unescaped().to_owned();
-        Some(Why { verdict, action, enforcement, facts, deciding, permitted_by, near })
+        let users = concerned(&question).into_iter().map(|user| (user.clone(), engine.attributes(&user)));
+        Some(Why { verdict, action, enforcement, facts, attributes: users.collect(), deciding, permitted_by, near })
     }
 }

@@ -17,6 +17,7 @@ mod leases;
 mod leaves;
 mod migrations;
 mod outbox;
+mod people;
 mod postgres;
 mod profiles;
 mod records;

@@ -70,6 +70,7 @@ impl From<Verdict> for Told {
 pub struct Recalled {
     asked: Asked,
     suspended: BTreeSet<Domain>,
+    people: BTreeMap<UserUri, String>,
     now: Millis,
 }
 
@@ -190,6 +191,8 @@ struct WrittenMoment {
     now: Option<Millis>,
     #[serde(default)]
     suspended: BTreeSet<Domain>,
+    #[serde(default)]
+    people: BTreeMap<UserUri, String>,
 }
 
 /// An action at our door without those it is about.
@@ -232,13 +235,31 @@ impl Recalled {
         } else {
             Asked::Door(DoorAsked::of(head, written(recorded)?)?)
         };
-        let WrittenMoment { now, suspended } = written(recorded)?;
-        Ok(Self { asked, suspended, now: now.unwrap_or(head.at) })
+        let WrittenMoment { now, suspended, people } = written(recorded)?;
+        Ok(Self { asked, suspended, people, now: now.unwrap_or(head.at) })
     }
 
     /// The providers that were suspended then beside those that the bundle's settings suspend, of those it concerns.
     pub fn suspended(&self) -> &BTreeSet<Domain> {
         &self.suspended
+    }
+
+    /// Of whom the company's identity provider said something then, and the name of that ([`crate::policy::Person::id`]).
+    pub fn people(&self) -> &BTreeMap<UserUri, String> {
+        &self.people
+    }
+
+    /// The users it concerns: who acts, and who it is done to.
+    pub fn concerned(&self) -> Vec<UserUri> {
+        match &self.asked {
+            Asked::Room(asked) => {
+                [Some(asked.actor.uri()), asked.written.target.clone()].into_iter().flatten().collect()
+            }
+            Asked::Door(asked) => {
+                [Some(asked.written.actor.clone()), asked.written.about.clone()].into_iter().flatten().collect()
+            }
+            Asked::Admin(_) => Vec::new(),
+        }
     }
 
     /// Asks it again.
