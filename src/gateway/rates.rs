@@ -18,6 +18,8 @@ pub(super) const RATE: &str = "rate";
 /// The buckets of users, for each class. Another bundle that has the same class at the same rate finds them as they are.
 #[derive(Default)]
 pub(super) struct Rates {
+    /// Held from the look whether a request was counted until it is remembered: of two that are the same one counts.
+    counting: Mutex<()>,
     limiters: Mutex<HashMap<RateClass, Buckets>>,
 }
 
@@ -25,6 +27,22 @@ pub(super) struct Rates {
 type Buckets = Arc<Limiter<UserUri>>;
 
 impl Rates {
+    /// Takes one from what the class leaves the user, unless the request is known to be counted.
+    fn count(
+        &self,
+        class: &RateClass,
+        user: &UserUri,
+        is_known: impl FnOnce() -> bool,
+        remember: impl FnOnce(),
+    ) -> Result<(), TooMany> {
+        let _turn = self.counting.lock().unwrap_or_else(PoisonError::into_inner);
+        if !is_known() {
+            self.take(class, user)?;
+            remember();
+        }
+        Ok(())
+    }
+
     /// Takes one from what the class leaves the user.
     ///
     /// # Errors
@@ -59,11 +77,7 @@ impl Inner {
     ) -> Result<(), TooMany> {
         let Some((class, _)) = &decision.rate else { return Ok(()) };
         let counted = counted();
-        if !counted.is_known(self) {
-            self.rates.take(class, user)?;
-            counted.remember(self);
-        }
-        Ok(())
+        self.rates.count(class, user, || counted.is_known(self), || counted.remember(self))
     }
 }
 
@@ -72,6 +86,36 @@ mod tests {
     use std::num::NonZeroU32;
 
     use super::*;
+
+    #[test]
+    fn of_requests_that_are_the_same_and_come_at_once_one_counts() {
+        let (rates, user) = (Rates::default(), "mimi://a.example/u/alice".parse().unwrap());
+        let burst = NonZeroU32::new(100).unwrap();
+        let class = RateClass { name: "guests".into(), per_minute: NonZeroU32::MIN, burst };
+        let (known, together) = (Mutex::new(std::collections::HashSet::new()), std::sync::Barrier::new(8));
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    for request in 0..burst.get() {
+                        together.wait();
+                        let is_known = || {
+                            let is_known = known.lock().unwrap().contains(&request);
+                            std::thread::yield_now();
+                            is_known
+                        };
+                        assert!(
+                            rates
+                                .count(&class, &user, is_known, || {
+                                    known.lock().unwrap().insert(request);
+                                })
+                                .is_ok()
+                        );
+                    }
+                });
+            }
+        });
+        assert!(rates.count(&class, &user, || false, || {}).is_err(), "each of them took one, and no more is left");
+    }
 
     #[test]
     fn classes_of_one_rate_count_for_themselves() {

@@ -1,12 +1,14 @@
 //! How another policy bundle comes to decide: one row of the database names it, and every process follows. What is done with
 //! bundles is on the record with its effect, with what decided before and after.
 
-use std::str::FromStr;
+mod bundle_id;
+
+pub use bundle_id::BundleId;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::digest;
-use data_encoding::HEXLOWER;
 use portcullis_core::time::Millis;
 use portcullis_store::audit::{AuditRecord, Outcome};
 use portcullis_store::bundles::{self, Activation, How, KeptBundle, Pointer};
@@ -29,25 +31,6 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// How many activations are looked through for the one to go back to.
 const REMEMBERED: u32 = 1000;
 
-/// Digest of a bundle, 64 hexadecimal digits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BundleId(pub [u8; 32]);
-
-impl FromStr for BundleId {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, &'static str> {
-        let octets = HEXLOWER.decode(text.as_bytes()).ok().and_then(|octets| octets.try_into().ok());
-        octets.map(Self).ok_or("expected the digest of a bundle, 64 hexadecimal digits")
-    }
-}
-
-impl std::fmt::Display for BundleId {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str(&HEXLOWER.encode(&self.0))
-    }
-}
-
 /// What somebody does with a bundle.
 #[derive(Clone)]
 pub enum Step {
@@ -65,6 +48,33 @@ pub enum Step {
     RollBack(Arc<Active>),
     /// The same from the host, past the admin door.
     BreakGlass(Arc<Active>),
+}
+
+impl Step {
+    /// What it is called, as policy is asked about it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Push(_) => "push",
+            Self::Approve(_) => "approve",
+            Self::Shadow(_) => "shadow",
+            Self::StopShadow => "stopShadow",
+            Self::Activate(_) => "activate",
+            Self::RollBack(_) | Self::BreakGlass(_) => "rollBack",
+        }
+    }
+
+    /// The bundle that it is about, where it names one.
+    pub fn digest(&self) -> Option<[u8; 32]> {
+        match self {
+            Self::Push(active)
+            | Self::Shadow(active)
+            | Self::Activate(active)
+            | Self::RollBack(active)
+            | Self::BreakGlass(active) => Some(active.bundle.digest()),
+            Self::Approve(digest) => Some(*digest),
+            Self::StopShadow => None,
+        }
+    }
 }
 
 /// Who does it, and why.
@@ -158,15 +168,8 @@ pub fn take(
 ) -> Result<KeptBundle, RolloutError> {
     bundles::hold(tx)?;
     let shadow_before = shadows::running(tx)?;
-    let digest = match step {
-        Step::Push(active)
-        | Step::Shadow(active)
-        | Step::Activate(active)
-        | Step::RollBack(active)
-        | Step::BreakGlass(active) => active.bundle.digest(),
-        Step::Approve(digest) => *digest,
-        Step::StopShadow => shadow_before.as_ref().ok_or(RolloutError::State("no bundle is the shadow"))?.digest,
-    };
+    let running = || shadow_before.as_ref().map(|shadow| shadow.digest);
+    let digest = step.digest().or_else(running).ok_or(RolloutError::State("no bundle is the shadow"))?;
     let (by, at) = (author.by.clone(), now);
     let (kind, outcome, moved) = match step {
         Step::Push(active) => {

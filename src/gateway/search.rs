@@ -9,6 +9,7 @@ use std::sync::Arc;
 use actix_web::web::Bytes;
 use portcullis_core::policy::{DoorAct, DoorQuestion};
 use portcullis_core::search::{self, Field, Term};
+use portcullis_core::time::Millis;
 use portcullis_core::wire::Wire;
 use portcullis_core::wire::components::Dictionary;
 use portcullis_core::wire::identifier_query::{
@@ -118,11 +119,18 @@ struct Query<'a> {
     decision: Decision,
 }
 
+/// Most verdicts about users that a record lists; those that deny come first.
+const LISTED: usize = 99;
+
 /// Who was found, and how many were left out.
 #[derive(Default)]
 struct Found {
     profiles: Vec<UserProfile>,
     withheld: usize,
+    /// What policy said of users, as far as the record lists it: what it denied, and what it allowed.
+    verdicts: [Vec<Value>; 2],
+    /// Of how many users it was asked.
+    asked: usize,
     /// There are more than are told.
     more: bool,
 }
@@ -142,15 +150,7 @@ impl<'a> Query<'a> {
         };
         inner.claims.take_search(&actor)?;
         let (active, now) = (inner.policy.active(), inner.clock.now());
-        let case = Case {
-            kind: "decision.search",
-            room: None,
-            actor: Some(actor.to_string()),
-            peer: source.clone(),
-            epoch: None,
-            exchange: Some(answers::scope(&[body])),
-            now,
-        };
+        let case = case(&actor, &source, Some(answers::scope(&[body])), now);
         let question = DoorQuestion { act: DoorAct::Search, actor: &actor, door, source: &source, now };
         let decision = case.decide_door(&active, &question);
         Ok(Self { inner, active, actor, source, door, request, decision })
@@ -180,6 +180,13 @@ impl<'a> Query<'a> {
         if let Value::Object(detail) = &mut self.decision.record.detail {
             detail.insert("query".to_owned(), told);
         }
+        if let Value::Object(detail) = &mut self.decision.record.detail {
+            let verdicts = found.verdicts.into_iter().flatten().take(LISTED);
+            if let Some(Value::Array(actions)) = detail.get_mut("actions") {
+                actions.extend(verdicts);
+            }
+            detail.insert("count".to_owned(), (found.asked + 1).into());
+        }
         let lane = self.actor.to_string();
         self.inner.answer_refusal(once, &lane, self.decision, response(code, found.profiles))
     }
@@ -207,7 +214,8 @@ impl<'a> Query<'a> {
             let page = page.map_err(|error: StoreError| GatewayError::from(error))?;
             let last = page.last().map(|(user, _)| user.clone());
             for (user, profile) in page {
-                let visible = self.may_be_found(&user) && !profile.hidden;
+                let allowed = self.may_be_found(&user, &mut found);
+                let visible = allowed && !profile.hidden;
                 let shown = shown(user, profile, fields);
                 match visible {
                     true if found.profiles.len() == most => return Ok(Found { more: true, ..found }),
@@ -222,11 +230,23 @@ impl<'a> Query<'a> {
         }
     }
 
-    fn may_be_found(&self, user: &UserUri) -> bool {
-        let (act, now) = (DoorAct::FindUser(user), self.inner.clock.now());
+    /// Whether policy lets the user be found; what it says is for the record.
+    fn may_be_found(&self, user: &UserUri, found: &mut Found) -> bool {
+        let (act, now) = (DoorAct::FindUser(user), self.decision.record.at);
         let question = DoorQuestion { act, actor: &self.actor, door: self.door, source: &self.source, now };
-        self.active.engine.decide_door(&question).allow && user.domain() == *self.door
+        let (allow, verdict) = case(&self.actor, &self.source, None, now).verdict(&self.active, &question);
+        found.asked += 1;
+        let listed = &mut found.verdicts[usize::from(allow)];
+        if listed.len() < LISTED {
+            listed.push(verdict);
+        }
+        allow && user.domain() == *self.door
     }
+}
+
+fn case(actor: &UserUri, source: &Domain, exchange: Option<[u8; 32]>, now: Millis) -> Case<'static> {
+    let (kind, actor, peer) = ("decision.search", Some(actor.to_string()), source.clone());
+    Case { kind, room: None, actor, peer, epoch: None, exchange, now }
 }
 
 /// What of a profile may be seen: what the user is to be found by, as far as the company lets it be searched.

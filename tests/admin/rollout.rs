@@ -64,6 +64,20 @@ async fn where_it_takes_two_people_they_are_two_whoever_writes_the_folder_and_wh
     assert_eq!(attempts[2].record.detail["digest"], digest);
     let missing = attempts[2].record.detail["missing"].as_str().unwrap();
     assert!(missing.contains("nobody else has approved"), "{missing}");
+    // So are those from the host.
+    let attempts = records(lab.gateway("a.example"), "policy.refused");
+    let told: Vec<(&str, &str)> = attempts
+        .iter()
+        .map(|entry| (entry.record.reason.as_str(), entry.record.detail["operation"].as_str().unwrap()))
+        .collect();
+    assert_eq!(told.len(), 2, "{attempts:?}");
+    assert!(told.contains(&(reason, "activate")) && told.contains(&(reason, "approve")));
+    for entry in &attempts {
+        assert_eq!((entry.record.outcome, &entry.record.detail["why"]), (Outcome::Deny, &json!("CASE-7")));
+        assert!(
+            entry.record.actor.as_deref().unwrap().starts_with("host:") && !entry.record.detail["missing"].is_null()
+        );
+    }
 }
 
 #[tokio::test]

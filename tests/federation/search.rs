@@ -7,6 +7,8 @@ use portcullis_core::wire::identifier_query::IdentifierQueryCode::{
 };
 use portcullis_core::wire::identifier_query::{IdentifierRequest, IdentifierResponse, QueryElement};
 use portcullis_core::wire::uri::{Domain, UserUri};
+use portcullis_store::audit::AuditEntry;
+use serde_json::Value;
 
 use crate::harness::{Gateway, Lab, edit, user};
 
@@ -141,6 +143,21 @@ async fn who_is_hidden_by_its_own_wish_or_by_policy_cannot_be_told_from_nobody()
     let withheld = searched.iter().map(|entry| entry.record.detail["query"]["withheld"].clone());
     assert_eq!(withheld.collect::<Vec<_>>(), [0, 1, 1], "our own log knows");
     assert!(searched.iter().all(|entry| !entry.record.detail.to_string().contains("Hal")), "and keeps no names");
+    // What policy said of each user that fits is on the record, and can be asked again.
+    let told = |entry: &AuditEntry| -> Vec<(String, bool)> {
+        let actions = entry.record.detail["actions"].as_array().unwrap().clone();
+        let of_user =
+            |action: &Value| Some((action["about"].as_str()?.to_owned(), action["verdict"]["allow"].as_bool()?));
+        actions.iter().filter(|action| action["act"] == "findUser").filter_map(of_user).collect()
+    };
+    let (hal, sue) = ("mimi://a.example/u/hal".to_owned(), "mimi://a.example/u/sue".to_owned());
+    let verdicts: Vec<_> = searched.iter().map(|entry| told(entry)).collect();
+    assert_eq!(verdicts, [vec![], vec![(hal, true)], vec![(sue, false)]]);
+    let counted = searched.iter().map(|entry| entry.record.detail["count"].as_u64().unwrap()).collect::<Vec<_>>();
+    assert_eq!(counted, [1, 2, 2]);
+    let folder = a.folder.join("policies");
+    let report = a.operated(&["policy", "simulate", folder.to_str().unwrap(), "--json"]);
+    assert!(!report.contains("answered_otherwise") && !report.contains("form_not_known"), "{report}");
 }
 
 #[tokio::test]

@@ -5,9 +5,11 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use portcullis_core::policy::Bundle;
+use portcullis_store::audit::{AuditRecord, Outcome};
 use portcullis_store::bundles::{self, KeptBundle};
 use portcullis_store::{Store, StoreError, Tx};
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::{Failure, Folder, diagnostics, files, output};
 use crate::cli::host::{Host, operator};
@@ -236,7 +238,7 @@ pub(super) fn roll_back(args: &RollBack) -> Result<(), Failure> {
     let (config, store) = (args.host.config()?.policies, args.host.open()?);
     let digest = match &args.digest {
         Some(digest) => named(&store, digest)?,
-        None => store.read(rollout::previous).map_err(refused)?,
+        None => recorded(&store, ("rollBack", None, &args.reason), store.read(rollout::previous))?,
     };
     let active = kept(&store, digest, &config)?;
     take(&store, config, Step::BreakGlass(active), &args.reason)
@@ -295,12 +297,35 @@ pub(super) fn kept(store: &Store, digest: [u8; 32], config: &Policies) -> Result
 pub(super) fn take(store: &Store, config: Policies, step: Step, reason: &str) -> Result<(), Failure> {
     let author = Author { by: operator(), reason: reason.to_owned(), ..Author::default() };
     let now = Clock::default().now();
+    let (operation, digest) = (step.name(), step.digest());
     let taken = store.write("policy", move |tx: &mut Tx<'_>| {
         let kept: KeptBundle = rollout::take(tx, &step, &author, &config, now)?;
         Ok::<_, RolloutError>(Marks::read(tx)?.view(kept))
     });
-    output::json(&as_json(&taken.map_err(refused)?))?;
+    output::json(&as_json(&recorded(store, (operation, digest, reason), taken)?))?;
     Ok(())
+}
+
+/// A step that the state of things does not let somebody take is an attempt all the same, and on the record as at the admin
+/// door.
+fn recorded<T>(
+    store: &Store,
+    (operation, digest, why): (&'static str, Option<[u8; 32]>, &str),
+    outcome: Result<T, RolloutError>,
+) -> Result<T, Failure> {
+    let missing = match outcome {
+        Err(RolloutError::State(missing)) => missing,
+        outcome => return outcome.map_err(refused),
+    };
+    let digest = digest.map(|digest| BundleId(digest).to_string());
+    let refusal = AuditRecord {
+        actor: Some(operator()),
+        reason: "bundle_is_not_ready".to_owned(),
+        detail: json!({ "operation": operation, "digest": digest, "missing": missing, "why": why }),
+        ..AuditRecord::new(Uuid::now_v7(), Clock::default().now(), "policy.refused", Outcome::Deny)
+    };
+    store.write("policy", move |tx: &mut Tx<'_>| tx.stage(&refusal)).map_err(unreadable)?;
+    Err(Failure::failed(missing))
 }
 
 fn views(store: &Store) -> Result<Vec<BundleView>, Failure> {
