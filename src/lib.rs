@@ -8,6 +8,8 @@ pub mod telemetry;
 
 pub mod peer;
 
+pub mod assets;
+
 pub mod gateway;
 
 pub mod http;

@@ -11,6 +11,7 @@ use portcullis_store::{Options, Store};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::assets::Fetcher;
 use crate::config::Config;
 use crate::gateway::rollout::{self, Folder};
 use crate::gateway::{Claims, Clock, Gateway, HubKeys, KeyError, Parts, Policy, PolicyError, Reporters, Sealer};
@@ -96,8 +97,9 @@ impl Server {
         let peers = Peers::new(config)?;
         let store = open_store(config).await?;
         let (claims, reporters) = (Claims::new(&config.limits), Reporters::new(&config.limits));
+        let assets = Fetcher::new(&config.assets, &config.card.asset_hosts).context("cannot read `assets.trust`")?;
         let domains = config.domains.clone();
-        let gateway = Gateway::new(Parts { domains, store, policy, peers, keys, clock, claims, reporters });
+        let gateway = Gateway::new(Parts { domains, store, policy, peers, keys, clock, claims, reporters, assets });
         let store = gateway.store().clone();
         let freed = tokio::task::spawn_blocking(move || store.appear()).await?.context("cannot take leases")?;
         if freed > 0 {

@@ -3,6 +3,7 @@
 
 mod abuse;
 mod admin;
+mod assets;
 mod bad_input;
 mod conformance;
 mod crash;
@@ -18,6 +19,7 @@ mod harness;
 mod hostile;
 mod hot_room;
 mod keys;
+mod lossy;
 mod names;
 mod peers;
 mod policy;

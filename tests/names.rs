@@ -82,11 +82,24 @@ impl World {
     fn cases(&mut self, method: &Method, path: &str) -> Vec<Case> {
         let phone = format!("mimi://{PHONE}");
         match (method.as_str(), path) {
-            ("GET", "/v1/openapi.json" | "/v1/envelope" | "/v1/consent" | "/v1/users/{user}/profile")
+            (
+                "GET",
+                "/v1/openapi.json"
+                | "/v1/envelope"
+                | "/v1/consent"
+                | "/v1/users/{user}/profile"
+                | "/v1/rooms/{room}/assets/{url}"
+                | "/v1/ohttp/{domain}",
+            )
             | ("PUT", "/v1/users/{user}" | "/v1/users/{user}/profile")
-            | ("POST", "/v1/search/{domain}" | "/v1/rooms" | "/v1/rooms/{room}/group" | "/v1/rooms/{room}/destroy") => {
-                Vec::new()
-            }
+            | (
+                "POST",
+                "/v1/ohttp/{domain}"
+                | "/v1/search/{domain}"
+                | "/v1/rooms"
+                | "/v1/rooms/{room}/group"
+                | "/v1/rooms/{room}/destroy",
+            ) => Vec::new(),
             ("POST", "/v1/consent") => {
                 let with = |of| {
                     let packages = serde_json::from_slice::<serde_json::Value>(&key_package(of)).unwrap();

@@ -7,6 +7,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 
 use actix_web::web::Bytes;
+use portcullis::assets::Fetcher;
 use portcullis::gateway::{Active, Caller, Claims, Clock, Gateway, HubKeys, NewRoom, Once, Parts, Policy, Reporters};
 use portcullis::peer::Peers;
 use portcullis::provider::RoomCreated;
@@ -63,6 +64,7 @@ impl House {
             clock: Clock::default(),
             claims: Claims::new(&config.limits),
             reporters: Reporters::new(&config.limits),
+            assets: Fetcher::new(&config.assets, &[]).unwrap(),
         };
         let policy = Active::read(&config.policies).unwrap();
         let gateway = Gateway::new(parts);

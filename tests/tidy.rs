@@ -5,10 +5,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Modules of the root package from the lowest to the highest: each may use only what stands before it.
-const LAYERS: [&[&str]; 10] = [
+const LAYERS: [&[&str]; 11] = [
     &["config"],
     &["limits", "telemetry"],
     &["peer"],
+    &["assets"],
     &["gateway"],
     &["http"],
     &["audit", "delivery", "upkeep"],

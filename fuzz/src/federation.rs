@@ -17,14 +17,17 @@ use super::endpoints::{part, through};
 use super::gate::{ALICE, Call, Gate, escaped};
 use super::seeds::Named;
 
-pub(super) const FEDERATION: &[Decoder] =
-    &[Decoder { name: "request of a peer", run: request }, Decoder { name: "head of a peer's request", run: head }];
+pub(super) const FEDERATION: &[Decoder] = &[
+    Decoder { name: "request of a peer", run: request },
+    Decoder { name: "head of a peer's request", run: head },
+    Decoder { name: "inside of an oblivious request", run: portcullis::assets::reads },
+];
 
 /// A user of the provider that calls.
 const CAROL: &str = "mimi://c.example/u/carol";
 
 /// The endpoints by their names in the path, and whether an answer is one that the endpoint gives.
-const ENDPOINTS: [Decoder; 9] = [
+const ENDPOINTS: [Decoder; 10] = [
     Decoder { name: "keyMaterial", run: through::<KeyMaterialResponse> },
     Decoder { name: "update", run: through::<UpdateResponse> },
     Decoder { name: "submitMessage", run: through::<SubmitMessageResponse> },
@@ -34,6 +37,8 @@ const ENDPOINTS: [Decoder; 9] = [
     Decoder { name: "updateConsent", run: <[u8]>::is_empty },
     Decoder { name: "reportAbuse", run: <[u8]>::is_empty },
     Decoder { name: "identifierQuery", run: through::<IdentifierResponse> },
+    // Nothing can be fetched here.
+    Decoder { name: "proxyDownload", run: |_| false },
 ];
 
 fn answered(which: u8, identifier: &[u8], call: Call<'_>) -> bool {
@@ -81,6 +86,7 @@ pub(super) fn seeds(named: &Named) -> Vec<(&'static str, Vec<u8>)> {
         ("a.example", consent(ConsentOperation::Grant, ALICE, CAROL)),
         (room, named.first("AbuseReport")),
         ("a.example", query.clone()),
+        ("https://files.c.example/a?c=d", Vec::new()),
     ];
     let requests = (0u8..).zip(of).map(|(which, (identifier, body))| {
         ("request of a peer", [vec![which], sized(identifier.as_bytes()), body].concat())
@@ -90,7 +96,9 @@ pub(super) fn seeds(named: &Named) -> Vec<(&'static str, Vec<u8>)> {
         let lines = lines.map(|line| sized(line.as_bytes())).concat();
         ("head of a peer's request", [vec![8], lines, query.clone()].concat())
     });
-    requests.chain(heads).collect()
+    // GET https://files.c.example/a, of known length (RFC 9292, section 3.1).
+    let inside = b"\0\x03GET\x05https\x0ffiles.c.example\x02/a\0\0\0".to_vec();
+    requests.chain(heads).chain([("inside of an oblivious request", inside)]).collect()
 }
 
 /// What carol asks for alice's clients.

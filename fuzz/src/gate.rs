@@ -55,6 +55,7 @@ limits:
   consents: { per_minute: 1000000000, burst: 1000000000 }
   reports: { per_minute: 1000000000, burst: 1000000000 }
   searches: { per_minute: 1000000000, burst: 1000000000 }
+  downloads: { per_minute: 1000000000, burst: 1000000000 }
 ";
 
 /// Every role that people may have, so that requests get as far as they can.

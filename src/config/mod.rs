@@ -12,11 +12,13 @@ use serde::Deserialize;
 use tracing_subscriber::EnvFilter;
 
 mod directory;
+mod assets;
 mod error;
 mod peers;
 mod policies;
 
 pub use directory::DirectoryListener;
+pub use assets::Assets;
 pub use error::{ConfigError, Source};
 pub use peers::{Card, Peer};
 pub use policies::{Activate, Policies, PolicySource, Signer};
@@ -40,6 +42,9 @@ pub struct Config {
     /// What other providers are told of this one, on the card that it gives them.
     #[serde(default)]
     pub card: Card,
+    /// What is downloaded through this gateway.
+    #[serde(default)]
+    pub assets: Assets,
     /// Where the policy bundle comes from: a folder, or more about it.
     pub policies: Policies,
     /// Key and certificate files.
@@ -248,6 +253,8 @@ pub struct Limits {
     pub unproven_per_day: NonZeroU32,
     /// Queries for users by one user of ours, or by one provider (reading D-49).
     pub searches: Rate,
+    /// Downloads by one user of ours, or by one provider.
+    pub downloads: Rate,
     /// How long a caller may take over its TLS handshake, and again over the head of a request, in seconds.
     pub head_seconds: NonZeroU32,
     /// How long a caller may take over the body of a request, in seconds.
@@ -288,6 +295,7 @@ impl Default for Limits {
             reports: Rate { per_minute: number(10), burst: number(20) },
             unproven_per_day: number(100),
             searches: Rate { per_minute: number(60), burst: number(60) },
+            downloads: Rate { per_minute: number(600), burst: number(300) },
             head_seconds: number(10),
             body_seconds: number(60),
         }
@@ -367,7 +375,7 @@ impl Config {
         let keys = &mut self.keys;
         let files = [&mut self.policies.folder, &mut keys.trust, &mut keys.hub, &mut keys.franking, &mut keys.log];
         let identities = keys.tls.iter_mut().flat_map(|identity| [&mut identity.certificate, &mut identity.key]);
-        let sealing = keys.sealing.iter_mut();
+        let sealing = keys.sealing.iter_mut().chain(&mut self.assets.trust);
         let secrets = self.telemetry.headers.values_mut().filter_map(|secret| secret.file.as_mut());
         for file in files.into_iter().chain(identities).chain(sealing).chain(secrets) {
             *file = folder.join(&*file);

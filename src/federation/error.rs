@@ -49,6 +49,9 @@ pub(crate) enum FederationError {
     /// The body did not arrive whole.
     #[error("body did not arrive whole")]
     BrokenBody(#[source] PayloadError),
+    /// An oblivious request that is encapsulated to none of our keys (RFC 9458, section 5.3).
+    #[error("request is encapsulated to no key of this gateway")]
+    OhttpKey,
     /// The use case gave no protocol answer.
     #[error(transparent)]
     Gateway(#[from] GatewayError),
@@ -65,6 +68,7 @@ impl FederationError {
             Self::Target(_)
             | Self::Header(_)
             | Self::BrokenBody(_)
+            | Self::OhttpKey
             | Self::Identity(IdentityError::From)
             | Self::Gateway(GatewayError::Decode(_)) => "malformed",
             Self::Identity(IdentityError::Host) => "not_for_us",
@@ -97,6 +101,7 @@ impl ResponseError for FederationError {
             Self::Target(_)
             | Self::Header(_)
             | Self::BrokenBody(_)
+            | Self::OhttpKey
             | Self::Identity(IdentityError::From)
             | Self::Gateway(GatewayError::Decode(_) | GatewayError::Conflict | GatewayError::KeyReused) => {
                 StatusCode::BAD_REQUEST
@@ -127,7 +132,11 @@ impl ResponseError for FederationError {
             response.insert_header((RETRY_AFTER, HeaderValue::from(COME_AGAIN_SECONDS)));
         }
         let mut problem = json!({
-            "type": format!("urn:portcullis:problem:{}", self.code()),
+            "type": match self {
+                // Registered: clients know by it that they are to ask for the keys again.
+                Self::OhttpKey => "https://iana.org/assignments/http-problem-types#ohttp-key".to_owned(),
+                _ => format!("urn:portcullis:problem:{}", self.code()),
+            },
             "title": status.canonical_reason().unwrap_or_default(),
             "status": status.as_u16(),
             "code": self.code(),

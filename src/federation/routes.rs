@@ -1,7 +1,8 @@
 use actix_web::http::Method;
 use actix_web::http::header::{CACHE_CONTROL, ContentType};
 use actix_web::web::{Data, ServiceConfig, get, post, resource, to};
-use actix_web::{HttpResponse, Responder, Route};
+use actix_web::{HttpRequest, HttpResponse, Resource, Responder, Route};
+use portcullis_core::wire::target::whole;
 use portcullis_core::wire::uri::{RoomUri, UserUri};
 
 use super::FederationError;
@@ -10,23 +11,28 @@ use super::caller::{ForUs, Peer};
 use super::door::Door;
 use super::idempotency::IdempotencyKey;
 use super::target::{OfDomain, Target};
-use crate::gateway::{Caller, ConsentEndpoint, Gateway, Kept, Once};
-use crate::peer::{DIRECTORY_PATH, directory_json};
+use crate::assets::AssetUrlError;
+use crate::gateway::{Caller, ConsentEndpoint, Gateway, GatewayError, Kept, Once, Relayed};
+use crate::http::download;
+use crate::peer::{DIRECTORY_PATH, OHTTP_PATH, directory_json};
 
-/// Path of an endpoint and what makes its route.
-type Endpoint = (&'static str, fn() -> Route);
+/// Method and path of an endpoint and what makes its route.
+type Endpoint = (Method, &'static str, fn() -> Route);
 
-/// The endpoints of the protocol, all POST. A tail takes both forms of identifier.
+/// The endpoints of the protocol. A tail takes both forms of identifier.
 const ENDPOINTS: &[Endpoint] = &[
-    ("/v1/keyMaterial/{tail:.*}", || post().to(key_material)),
-    ("/v1/update/{tail:.*}", || post().to(update_room)),
-    ("/v1/submitMessage/{tail:.*}", || post().to(submit_message)),
-    ("/v1/groupInfo/{tail:.*}", || post().to(group_info)),
-    ("/v1/notify/{tail:.*}", || post().to(notify)),
-    ("/v1/requestConsent/{tail:.*}", || post().to(request_consent)),
-    ("/v1/updateConsent/{tail:.*}", || post().to(update_consent)),
-    ("/v1/reportAbuse/{tail:.*}", || post().to(report_abuse)),
-    ("/v1/identifierQuery/{tail:.*}", || post().to(identifier_query)),
+    (Method::POST, "/v1/keyMaterial/{tail:.*}", || post().to(key_material)),
+    (Method::POST, "/v1/update/{tail:.*}", || post().to(update_room)),
+    (Method::POST, "/v1/submitMessage/{tail:.*}", || post().to(submit_message)),
+    (Method::POST, "/v1/groupInfo/{tail:.*}", || post().to(group_info)),
+    (Method::POST, "/v1/notify/{tail:.*}", || post().to(notify)),
+    (Method::POST, "/v1/requestConsent/{tail:.*}", || post().to(request_consent)),
+    (Method::POST, "/v1/updateConsent/{tail:.*}", || post().to(update_consent)),
+    (Method::POST, "/v1/reportAbuse/{tail:.*}", || post().to(report_abuse)),
+    (Method::POST, "/v1/identifierQuery/{tail:.*}", || post().to(identifier_query)),
+    (Method::GET, OHTTP_PATH, || get().to(ohttp_keys)),
+    (Method::POST, OHTTP_PATH, || post().to(ohttp)),
+    (Method::GET, "/v1/proxyDownload/{tail:.*}", || get().to(proxy_download)),
 ];
 
 /// Where the company says which room policies it accepts. The draft has no such path.
@@ -34,7 +40,7 @@ const ENVELOPE_PATH: &str = "/.well-known/portcullis-envelope";
 
 /// Method and path of every route.
 pub fn routes() -> Vec<(Method, &'static str)> {
-    let endpoints = ENDPOINTS.iter().map(|(path, _)| (Method::POST, *path));
+    let endpoints = ENDPOINTS.iter().map(|(method, path, _)| (method.clone(), *path));
     [DIRECTORY_PATH, ENVELOPE_PATH].into_iter().map(|path| (Method::GET, path)).chain(endpoints).collect()
 }
 
@@ -46,8 +52,13 @@ pub(super) fn directory(app: &mut ServiceConfig) {
 /// What only peers may call, and the envelope: who is about to join need not be a peer yet.
 pub(super) fn endpoints(app: &mut ServiceConfig) {
     app.service(resource(ENVELOPE_PATH).route(get().to(read_envelope)).default_service(to(other_method)));
-    for (path, route) in ENDPOINTS {
-        app.service(resource(*path).route(route()).default_service(to(other_method)));
+    for (at, (_, path, _)) in ENDPOINTS.iter().enumerate() {
+        if ENDPOINTS.iter().take(at).any(|(_, before, _)| before == path) {
+            continue;
+        }
+        let routes = ENDPOINTS.iter().filter(|(_, of, _)| of == path).map(|(_, _, route)| route());
+        let all = routes.fold(resource(*path), Resource::route);
+        app.service(all.default_service(to(other_method)));
     }
 }
 
@@ -175,6 +186,40 @@ async fn report_abuse(
 ) -> Result<HttpResponse, FederationError> {
     let work = |once| gateway.report_abuse(once, Caller::Peer(from.clone()), room, body.clone());
     Ok(created(key.once(&gateway, &from, &body, work).await?))
+}
+
+/// Fetches a file for users of the caller, who are not named (reading D-57).
+async fn proxy_download(
+    Peer(from): Peer,
+    request: HttpRequest,
+    gateway: Data<Gateway>,
+) -> Result<HttpResponse, FederationError> {
+    let url = whole(request.uri().path())?.parse().map_err(|error: AssetUrlError| GatewayError::decode(error))?;
+    Ok(download::answer(gateway.proxy_download(from, url, download::asked(&request)).await?))
+}
+
+/// The keys of the gateway of Oblivious HTTP, for everybody: that all see the same ones is what hides who asks (reading D-58).
+async fn ohttp_keys(_for_us: ForUs, gateway: Data<Gateway>) -> Result<HttpResponse, FederationError> {
+    let keys = gateway.ohttp_keys().await?;
+    let mut response = HttpResponse::Ok();
+    response.content_type("application/ohttp-keys").insert_header((CACHE_CONTROL, "public, max-age=3600"));
+    Ok(response.body(keys))
+}
+
+/// Answers a request that a relay of the caller hands in (RFC 9458, section 5.2).
+async fn ohttp(
+    Peer(from): Peer,
+    Body(body): Body<OTHER_BYTES>,
+    gateway: Data<Gateway>,
+) -> Result<HttpResponse, FederationError> {
+    match gateway.ohttp(from, body).await? {
+        Relayed::Answer(answer) => {
+            let mut response = HttpResponse::Ok();
+            response.content_type("message/ohttp-res").insert_header((CACHE_CONTROL, "no-store"));
+            Ok(response.body(answer))
+        }
+        Relayed::UnknownKey => Err(FederationError::OhttpKey),
+    }
 }
 
 fn ok(kept: Kept) -> HttpResponse {

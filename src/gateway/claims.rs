@@ -3,8 +3,8 @@ use portcullis_core::wire::uri::{Domain, UserUri};
 use crate::config::Limits;
 use crate::limits::{Limiter, TooMany};
 
-/// How often one may ask for what users have: their KeyPackages (reading D-21), their consent (reading D-48)
-/// and their names (reading D-49). A peer that says it is a hub chooses the requester, so that a
+/// How often one may ask for what users have: their KeyPackages (reading D-21), their consent (reading D-48),
+/// their names (reading D-49) and their files (reading D-57). A peer that says it is a hub chooses the requester, so that a
 /// limit of each requester alone would not keep it from taking everything a user has.
 pub struct Claims {
     /// By caller, requester and target.
@@ -15,6 +15,8 @@ pub struct Claims {
     consents: Limiter<UserUri>,
     /// By who asks: a user, or a provider as such.
     searches: Limiter<UserUri>,
+    /// By who asks, as with searches.
+    downloads: Limiter<UserUri>,
 }
 
 impl Claims {
@@ -25,6 +27,7 @@ impl Claims {
             providers: Limiter::new(limits.claims_by_provider),
             consents: Limiter::new(limits.consents),
             searches: Limiter::new(limits.searches),
+            downloads: Limiter::new(limits.downloads),
         }
     }
 
@@ -45,6 +48,15 @@ impl Claims {
     /// [`TooMany`].
     pub(super) fn take_search(&self, actor: &UserUri) -> Result<(), TooMany> {
         self.searches.take(actor)
+    }
+
+    /// Counts one download for `actor`.
+    ///
+    /// # Errors
+    ///
+    /// [`TooMany`].
+    pub(super) fn take_download(&self, actor: &UserUri) -> Result<(), TooMany> {
+        self.downloads.take(actor)
     }
 
     /// Counts one step of `actor` towards the consent of another user.

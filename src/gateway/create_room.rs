@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use portcullis_core::mls::Group;
 use portcullis_core::policy::{GrantedInVain, NEUTRAL_SENTENCE, Question, Side};
-use portcullis_core::room::{self, Actor, RoomState, Template, TemplateInput};
+use portcullis_core::room::{self, Actor, RoomState, Template, TemplateInput, asset_hosts};
 use portcullis_core::wire::Wire;
 use portcullis_core::wire::components::{Capability, FrankingAgent, ParticipantList};
 use portcullis_core::wire::external_sender::ExternalSender;
@@ -13,7 +13,7 @@ use portcullis_core::wire::update::Extension;
 use portcullis_core::wire::uri::{ClientUri, GroupUri, RoomUri, UserUri};
 use portcullis_store::restrictions::{self, Place, Restriction, Restrictions};
 use portcullis_store::rooms::{GroupState, NewRoom as NewRow, RoomHead, RoomStatus};
-use portcullis_store::{StoreError, Tx, devices, leaves, rooms, ties as stored};
+use portcullis_store::{StoreError, Tx, asset_hosts as stored_hosts, devices, leaves, rooms, ties as stored};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -303,7 +303,7 @@ pub(super) fn start_group(
     };
     let record = case.note("group_started", json!({ "template": head.template }));
     let (id, started, creator, seen) = (record.event, room.clone(), user.clone(), head.version);
-    let leaves = group.view().leaves.clone();
+    let (leaves, assets) = (group.view().leaves.clone(), asset_hosts(group.view()));
     // Of a dependent room the parent may have moved on since it was created.
     let parent = match inner.store.read(|conn| stored::parent(conn, room))? {
         None => None,
@@ -327,6 +327,7 @@ pub(super) fn start_group(
         parent.as_ref().map_or(Ok(()), |(parent, seen)| stored::hold(tx, parent, *seen))?;
         rooms::start_group(tx, &started, seen, &first, now)?;
         leaves::record(tx, &started, first.epoch, &leaves)?;
+        stored_hosts::replace(tx, &started, &assets)?;
         tx.stage(&record)?;
         Ok(true)
     });

@@ -4,6 +4,7 @@
 pub mod access;
 mod added;
 pub mod admin;
+mod assets;
 mod claims;
 mod clock;
 mod consent;
@@ -26,6 +27,7 @@ pub mod lanes;
 mod line;
 pub mod moderation;
 mod next_group;
+mod oblivious;
 mod once;
 pub mod people;
 mod places;
@@ -55,6 +57,7 @@ pub use destroy::Destroyed;
 pub use devices::Unclaimed;
 pub use error::GatewayError;
 pub use keys::{HubKeys, KeyError, log_key};
+pub use oblivious::Relayed;
 pub use once::{Content, Kept, Once, Reply, ShowRefusal, Shown};
 pub use policy::{
     Active, Change, Changes, Policy, PolicyError, Replayer, Report, Sample, ShadowView, Window, envelope,
@@ -75,6 +78,7 @@ use portcullis_core::wire::uri::{Domain, RoomUri, UserUri};
 use portcullis_store::Store;
 use uuid::Uuid;
 
+use crate::assets::Fetcher;
 use crate::limits::Limiter;
 use crate::peer::Peers;
 use franking::HubKeyCache;
@@ -140,6 +144,8 @@ pub struct Parts {
     pub claims: Claims,
     /// How much one reporter may report.
     pub reporters: Reporters,
+    /// Fetches what users keep elsewhere.
+    pub assets: Fetcher,
 }
 
 /// A handle on the whole gateway; clones share everything.

@@ -2,11 +2,11 @@
 //! sequence of groups (draft-ietf-mimi-room-policy, "persistent_room"; reading D-8).
 
 use portcullis_core::mls::{Effect, Group};
-use portcullis_core::room::{self, RoomState};
+use portcullis_core::room::{self, RoomState, asset_hosts};
 use portcullis_core::wire::uri::{ClientUri, GroupUri, RoomUri, UserUri};
 use portcullis_store::rooms::GroupState;
 use portcullis_store::ties::{self as stored, NextGroup};
-use portcullis_store::{StoreError, Tx, devices, leaves};
+use portcullis_store::{StoreError, Tx, asset_hosts as stored_hosts, devices, leaves};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -102,6 +102,7 @@ pub(super) fn start(
         group_info: group.group_info().to_vec(),
     };
     let record = case.note("next_group_started", json!({ "group": wanted, "former_epoch": hosted.view().epoch }));
+    let assets = asset_hosts(group.view());
     let settled = moderation::settled(&hosted, group.view(), &state);
     let (id, of, seen) = (record.event, room.clone(), hosted.seen);
     let (wanted, starter, new) = (wanted.clone(), user.clone(), group.view().leaves.clone());
@@ -114,6 +115,7 @@ pub(super) fn start(
         clients.iter().try_for_each(|client| devices::see(tx, client, now))?;
         stored::replace_group(tx, &of, seen, (&wanted, &first))?;
         leaves::record(tx, &of, first.epoch, &new)?;
+        stored_hosts::replace(tx, &of, &assets)?;
         settled.write(tx, &of, now)?;
         tx.stage(&record)?;
         Ok::<_, StoreError>(true)

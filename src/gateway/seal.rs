@@ -25,6 +25,8 @@ pub enum Purpose {
     HubKey,
     /// A key under which rows of the database are sealed.
     DataKey,
+    /// What the key of a period is derived from that oblivious requests are encapsulated to.
+    OhttpKey,
     /// What is reported, and what the reporter says about it.
     Report,
 }
@@ -34,6 +36,7 @@ impl Purpose {
         match self {
             Self::HubKey => "hub key",
             Self::DataKey => "data key",
+            Self::OhttpKey => "ohttp key",
             Self::Report => "report",
         }
     }

@@ -17,7 +17,7 @@ use portcullis_store::join_codes::{self, JoinCode};
 use portcullis_store::leaves::{self, Moved};
 use portcullis_store::proposals::PendingProposal;
 use portcullis_store::rooms::{GroupState, Seen};
-use portcullis_store::{StoreError, Tx, proposals, rooms};
+use portcullis_store::{StoreError, Tx, asset_hosts, proposals, rooms};
 use serde_json::json;
 use tracing::info_span;
 
@@ -176,6 +176,8 @@ impl Update<'_> {
         let (room, seen, now) = (self.hosted.room.clone(), self.hosted.seen, self.now);
         let (again, done) = (pending.clone(), settled.clone());
         let newcomers = Newcomers::of(self.inner, change.parts.iter(), change.joiner());
+        let hosts = room::asset_hosts(&change.after);
+        let hosts = (hosts != room::asset_hosts(&change.before)).then_some(hosts);
         let moved = Moved::between(&change.before.leaves, &change.after.leaves);
         let effect = move |tx: &mut Tx<'_>| {
             newcomers.hold(tx)?;
@@ -189,6 +191,7 @@ impl Update<'_> {
                 proposals::add(tx, &room, next.epoch, &PendingProposal { accepted_at, ..proposal.clone() })?;
             }
             leaves::follow(tx, &room, &moved)?;
+            hosts.as_ref().map_or(Ok(()), |hosts| asset_hosts::replace(tx, &room, hosts))?;
             done.write(tx, &room, accepted_at)?;
             ties.write(tx, &room, accepted_at)?;
             Ok(accepted_at)

@@ -2,6 +2,7 @@
 //! that can be given again, refusals, and the table of routes that is registered, described and tested.
 
 pub(crate) mod auth;
+pub(crate) mod download;
 mod keys;
 mod post;
 mod problem;

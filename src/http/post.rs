@@ -82,6 +82,11 @@ impl<C: Caller> FromRequest for Post<C> {
 }
 
 impl<C: Caller> Post<C> {
+    /// Caller and body of a request whose answer is of no use to a repetition, and is not kept.
+    pub(crate) fn unkept(self) -> (C, Bytes) {
+        (self.caller, self.body)
+    }
+
     /// Does `work` unless this request was answered before. Nothing is answered that is not kept: the work gets it from
     /// the transaction of its effect, and a refusal without one is kept here.
     ///

@@ -34,7 +34,7 @@ pub const CODES: &[(&str, u16, &str)] = &[
     ("group_info_refused", 403, "the GroupInfo is not that of the room, or not signed by a client of the caller in it"),
     ("group_info_stale", 403, "the room is in a later epoch than the GroupInfo; take in its events and try again"),
     ("not_allowed", 403, "policy or the state of the room refuses; `Portcullis-Decision` names the decision"),
-    ("not_found", 404, "no such room, user, device or route"),
+    ("not_found", 404, "no such room, user, device, file or route"),
     ("method_not_allowed", 405, "the route exists, but not for this method"),
     ("slow_body", 408, "the body did not arrive in time"),
     ("conflict", 409, "it exists already, or its state does not take this"),
@@ -43,7 +43,7 @@ pub const CODES: &[(&str, u16, &str)] = &[
     ("idempotency_key_reused", 422, "the `Idempotency-Key` was used before with another body"),
     ("too_many_requests", 429, "more requests than the limit allows; `Retry-After` says when to come again"),
     ("internal", 500, "a fault of the gateway"),
-    ("peer_unreachable", 502, "the other provider does not answer"),
+    ("peer_unreachable", 502, "the other provider, or the host of a file, does not answer"),
     ("unavailable", 503, "too much at once, or no durable audit record can be written; try again later"),
 ];
 

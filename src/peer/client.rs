@@ -312,5 +312,8 @@ pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     date(value)?.duration_since(date(header(DATE)?)?).ok()
 }
 
+mod download;
+mod oblivious;
+
 #[cfg(test)]
 mod tests;

@@ -10,6 +10,9 @@ use super::Endpoint;
 /// Where a provider publishes its directory.
 pub const DIRECTORY_PATH: &str = "/.well-known/mimi-protocol-directory";
 
+/// Where a provider has its gateway of Oblivious HTTP, with its keys (RFC 9540, section 4).
+pub const OHTTP_PATH: &str = "/.well-known/ohttp-gateway";
+
 /// Longest directory that is read, in bytes.
 pub(super) const DIRECTORY_LIMIT_BYTES: usize = 64 << 10;
 
@@ -59,7 +62,17 @@ pub(super) fn url_of(directory: &Directory, endpoint: &Endpoint) -> Result<Url, 
     let variables = endpoint.variables();
     let variables: Vec<(&str, &str)> = variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
     let url = directory.url(key, &variables).map_err(|source| DirectoryError::Template { key, source })?;
-    match Url::parse(&url.ok_or(DirectoryError::Missing(key))?) {
+    https(&url.ok_or(DirectoryError::Missing(key))?, key)
+}
+
+/// Where a provider has its gateway of Oblivious HTTP (reading D-58).
+pub(super) fn ohttp_gateway(directory: &Directory) -> Result<Url, DirectoryError> {
+    const KEY: &str = "ohttpGateway";
+    https(directory.address(KEY).ok_or(DirectoryError::Missing(KEY))?, KEY)
+}
+
+fn https(url: &str, key: &'static str) -> Result<Url, DirectoryError> {
+    match Url::parse(url) {
         Ok(url) if url.scheme() == "https" && url.username().is_empty() && url.password().is_none() => Ok(url),
         Ok(_) | Err(_) => Err(DirectoryError::Url(key)),
     }
@@ -78,6 +91,8 @@ pub fn directory_json(origin: &str) -> serde_json::Value {
         "updateConsent": format!("{origin}/v1/updateConsent/{{requesterDomain}}"),
         "reportAbuse": format!("{origin}/v1/reportAbuse/{{roomId}}"),
         "identifierQuery": format!("{origin}/v1/identifierQuery/{{domain}}"),
+        "proxyDownload": format!("{origin}/v1/proxyDownload/{{downloadUrl}}"),
+        "ohttpGateway": format!("{origin}{OHTTP_PATH}"),
     })
 }
 
@@ -112,6 +127,9 @@ mod tests {
         assert_eq!(url(Endpoint::UpdateConsent(alice())), "https://a.example:8443/v1/updateConsent/a.example");
         let query = Endpoint::IdentifierQuery(alice().domain());
         assert_eq!(url(query), "https://a.example:8443/v1/identifierQuery/a.example");
+        let file = Endpoint::ProxyDownload("https://files.b.example/a%20b?c".to_owned());
+        let path = "https%3A%2F%2Ffiles.b.example%2Fa%2520b%3Fc";
+        assert_eq!(url(file), format!("https://a.example:8443/v1/proxyDownload/{path}"));
     }
 
     #[test]

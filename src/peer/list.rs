@@ -83,6 +83,17 @@ impl PeerList {
         self.known(domain).unwrap_or_else(|| config::Peer::named(domain.clone()))
     }
 
+    /// The providers who may come in and keep files of their users at this host.
+    pub fn with_asset_host(&self, host: &Domain) -> Vec<Domain> {
+        let decided = self.decided();
+        let all: BTreeSet<&Domain> = self.configured.keys().chain(decided.keys()).collect();
+        let keeps = |domain: &&Domain| {
+            let known = self.admits(domain).and_then(|_| self.known(domain));
+            known.is_some_and(|known| known.asset_hosts.iter().any(|own| own == host.as_str()))
+        };
+        all.into_iter().filter(keeps).cloned().collect()
+    }
+
     /// Notes the certificate that a peer shows.
     pub fn note(&self, end: &CertificateEnd) {
         let same = |shown: &BTreeMap<Domain, CertificateEnd>| shown.get(&end.domain) == Some(end);

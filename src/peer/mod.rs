@@ -14,7 +14,7 @@ pub(crate) mod testing;
 pub use card::{CardError, CertificateEnd, PeerCard};
 pub use client::Peers;
 pub(crate) use client::retry_after;
-pub use directory::{DIRECTORY_PATH, directory_json};
+pub use directory::{DIRECTORY_PATH, OHTTP_PATH, directory_json};
 pub use error::{PeerError, SetupError, causes};
 pub use list::{Listed, PeerList};
 pub use tls::{Identity, TlsMaterial, has_pin};
@@ -45,6 +45,8 @@ pub enum Endpoint {
     ReportAbuse(RoomUri),
     /// Looks for users of this provider.
     IdentifierQuery(Domain),
+    /// Fetches the file at this URL by way of a hub. Asked by GET; its answer is passed on as it comes.
+    ProxyDownload(String),
 }
 
 impl Endpoint {
@@ -60,6 +62,7 @@ impl Endpoint {
             Self::UpdateConsent(_) => "updateConsent",
             Self::ReportAbuse(_) => "reportAbuse",
             Self::IdentifierQuery(_) => "identifierQuery",
+            Self::ProxyDownload(_) => "proxyDownload",
         }
     }
 
@@ -79,6 +82,7 @@ impl Endpoint {
                 vec![("requesterDomain", user.domain().to_string()), ("requesterUser", user.to_string())]
             }
             Self::IdentifierQuery(domain) => vec![("domain", domain.to_string())],
+            Self::ProxyDownload(url) => vec![("downloadUrl", url.clone())],
         }
     }
 
@@ -87,7 +91,11 @@ impl Endpoint {
         match self {
             Self::KeyMaterial(_) => 1 << 20,
             Self::Update(_) | Self::SubmitMessage(_) => 256 << 10,
-            Self::Notify(_) | Self::RequestConsent(_) | Self::UpdateConsent(_) | Self::ReportAbuse(_) => 0,
+            Self::Notify(_)
+            | Self::RequestConsent(_)
+            | Self::UpdateConsent(_)
+            | Self::ReportAbuse(_)
+            | Self::ProxyDownload(_) => 0,
             Self::IdentifierQuery(_) => 4 << 20,
             Self::GroupInfo(_) => 16 << 20,
         }

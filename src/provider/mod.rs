@@ -1,5 +1,6 @@
 //! The provider door: HTTP and JSON for the company's chat backend and its clients, with bearer tokens.
 
+mod assets;
 mod auth;
 mod consent;
 mod devices;
@@ -8,6 +9,7 @@ mod group_info;
 mod key_material;
 mod key_packages;
 mod messages;
+mod ohttp;
 mod openapi;
 mod profile;
 mod reports;

@@ -7,7 +7,8 @@ use utoipa::{Modify, OpenApi};
 use super::auth::ACTING_USER;
 use super::routes::RESOURCES;
 use super::{
-    consent, devices, events, group_info, key_material, key_packages, messages, profile, reports, rooms, updates, users,
+    assets, consent, devices, events, group_info, key_material, key_packages, messages, ohttp, profile, reports, rooms,
+    updates, users,
 };
 use crate::http::{CODES, ProblemDetails, openapi};
 
@@ -43,6 +44,9 @@ use crate::http::{CODES, ProblemDetails, openapi};
         updates::submit,
         messages::submit,
         reports::submit,
+        assets::download,
+        ohttp::keys,
+        ohttp::relay,
         group_info::request,
         group_info::upload
     ),

@@ -4,8 +4,8 @@ use actix_web::http::Method;
 use actix_web::web;
 
 use super::{
-    consent, devices, events, group_info, key_material, key_packages, messages, openapi, profile, reports, rooms,
-    updates, users,
+    assets, consent, devices, events, group_info, key_material, key_packages, messages, ohttp, openapi, profile,
+    reports, rooms, updates, users,
 };
 use crate::http::{Resource, listed};
 
@@ -39,6 +39,11 @@ pub(super) const RESOURCES: &[Resource] = &[
         path: "/v1/search/{domain}",
         limit_bytes: 256 * KIB,
         methods: &[(Method::POST, || web::post().to(profile::search))],
+    },
+    Resource {
+        path: "/v1/ohttp/{domain}",
+        limit_bytes: 256 * KIB,
+        methods: &[(Method::GET, || web::get().to(ohttp::keys)), (Method::POST, || web::post().to(ohttp::relay))],
     },
     Resource {
         path: "/v1/key-material/{user}",
@@ -106,6 +111,11 @@ pub(super) const RESOURCES: &[Resource] = &[
         path: "/v1/rooms/{room}/reports",
         limit_bytes: 5 * MIB,
         methods: &[(Method::POST, || web::post().to(reports::submit))],
+    },
+    Resource {
+        path: "/v1/rooms/{room}/assets/{url}",
+        limit_bytes: 0,
+        methods: &[(Method::GET, || web::get().to(assets::download))],
     },
     Resource {
         path: "/v1/rooms/{room}/group-info",

@@ -17,7 +17,7 @@ use portcullis_store::{Conn, Options, Store, StoreError};
 use super::{cluster, room};
 
 /// More than any test writes.
-const ALL: u32 = 10_000;
+const ALL: u32 = 100_000;
 
 /// What a gateway has made durable, seen past it.
 pub(crate) struct Database {

@@ -2,6 +2,8 @@
 
 mod complete;
 mod consents;
+mod downloads;
+mod oblivious;
 mod reports;
 mod searches;
 mod slow;

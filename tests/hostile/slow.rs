@@ -53,6 +53,7 @@ fn post(by: &Gateway, to: &Gateway, endpoint: &Endpoint, body: Body) -> RequestB
         Endpoint::IdentifierQuery(domain) => format!("identifierQuery/{domain}"),
         Endpoint::UpdateConsent(user) => format!("updateConsent/{}", user.domain()),
         Endpoint::ReportAbuse(room) => format!("reportAbuse/{}", tail(room.as_str())),
+        Endpoint::ProxyDownload(_) => panic!("a download has no body"),
     };
     let url = format!("https://{}:{}/v1/{path}", to.domain, to.federation.port());
     client(by, to).post(url).header("from", format!("mimi@{}", by.domain)).body(body)
@@ -62,7 +63,7 @@ fn tail(uri: &str) -> String {
     uri.replace(':', "%3A").replace('/', "%2F")
 }
 
-fn client(by: &Gateway, to: &Gateway) -> Client {
+pub(super) fn client(by: &Gateway, to: &Gateway) -> Client {
     let keys = by.folder.join("keys");
     let read = |name: &str| std::fs::read(keys.join(name)).unwrap();
     let mut identity = read(&format!("{}.pem", by.domain));

@@ -9,6 +9,7 @@ mod conn;
 #[macro_use]
 mod row;
 
+mod aside;
 mod changes;
 mod convert;
 mod cursor;
@@ -35,7 +36,7 @@ mod tx;
 
 pub mod admission;
 pub mod answers;
-mod aside;
+pub mod asset_hosts;
 pub mod audit;
 pub mod backlog;
 pub mod bundles;
@@ -48,6 +49,7 @@ pub mod inbox;
 pub mod join_codes;
 pub mod key_packages;
 pub mod leaves;
+pub mod ohttp_keys;
 pub mod outbox;
 pub mod overview;
 pub mod people;

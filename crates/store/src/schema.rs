@@ -1,10 +1,12 @@
 //! The tables, as both databases have them.
 
+mod assets;
 mod audit;
 mod directory;
 mod joins;
 mod policies;
 
+pub(crate) use assets::{ohttp_keys, room_asset_hosts};
 pub(crate) use audit::{audit_blocks, audit_index};
 pub(crate) use directory::{people, people_groups, people_head, people_members, people_tokens, person_facts};
 pub(crate) use joins::{admissions, device_watch, fixed_rooms, join_codes, next_groups, room_leaves, room_parents};

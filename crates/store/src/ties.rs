@@ -7,6 +7,7 @@ use diesel::prelude::*;
 use portcullis_core::time::Millis;
 use portcullis_core::wire::uri::{GroupUri, RoomUri, UserUri};
 
+use crate::asset_hosts;
 use crate::convert::{group, room as room_uri, time, to_db, user};
 use crate::leaves::{self, Whose};
 use crate::restrictions::{self, Grounds, Place, Restriction};
@@ -196,6 +197,7 @@ pub fn destroy(tx: &mut Tx<'_>, room: &RoomUri, seen: Seen, now: Millis) -> Resu
         return Err(moved(tx, room)?);
     }
     fix(tx, room, None)?;
+    asset_hosts::forget(tx, room)?;
     forget_next(tx, room)?;
     forget_group(tx, room)?;
     let tied = room_parents::table.filter(room_parents::room.eq(room.as_str()));

@@ -113,6 +113,8 @@ keys:
 #   consents: {{ per_minute: 20, burst: 40 }}
 #   # Queries for users by one user of ours, or by one provider.
 #   searches: {{ per_minute: 60, burst: 60 }}
+#   # Downloads by one user of ours, or by one provider.
+#   downloads: {{ per_minute: 600, burst: 300 }}
 #   # How long a caller may take over its TLS handshake and over the head of a request, and over its body.
 #   head_seconds: 10
 #   body_seconds: 60
@@ -128,7 +130,8 @@ fn peers(peers: &[LabPeer]) -> String {
     let mut text = String::from(
         "# The providers this gateway federates with; all others are refused. `directory` is found by the domain when not\n\
          # set, `connect` stands above DNS, `spki` pins the SHA-256 of the certificate's public key, or of\n\
-         # several while one takes the place of another; `limit` stands above `limits.peer`; `contacts` and `asset_hosts` are for people.\n",
+         # several while one takes the place of another; `limit` stands above `limits.peer`; `contacts` are for people, and `asset_hosts`\n\
+         # are where its users keep files.\n",
     );
     if peers.is_empty() {
         text.push_str("# peers:\n#   - domain: b.example\n");

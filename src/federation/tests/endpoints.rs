@@ -11,6 +11,7 @@ use portcullis_store::{Options, Store};
 use rcgen::{KeyPair, PKCS_ED25519};
 
 use super::*;
+use crate::assets::Fetcher;
 use crate::config::Config;
 use crate::gateway::{Claims, Clock, HubKeys, Once, Parts, Policy, Reporters};
 use crate::peer::Peers;
@@ -75,6 +76,7 @@ impl Running {
             clock: Clock::default(),
             claims: Claims::new(&config.limits),
             reporters: Reporters::new(&config.limits),
+            assets: Fetcher::new(&config.assets, &[]).unwrap(),
         });
         let listener = TcpListener::bind(config.listeners.federation.bind).unwrap();
         let address = listener.local_addr().unwrap();

@@ -28,6 +28,7 @@ use uuid::Uuid;
 use super::super::client::{Client, ClientError, EventStream};
 use super::super::{ACTING_USER, CreateRoom, IDEMPOTENCY_KEY, MEDIA_TYPE, ProblemDetails};
 use super::{ALICE, BOB, token_key};
+use crate::assets::Fetcher;
 use crate::config::Config;
 use crate::gateway::{Claims, Clock, Gateway, HubKeys, Parts, Policy, Reporters};
 use crate::peer::Peers;
@@ -90,6 +91,7 @@ impl Lab {
             clock: Clock::default(),
             claims: Claims::new(&config.limits),
             reporters: Reporters::new(&config.limits),
+            assets: Fetcher::new(&config.assets, &[]).unwrap(),
         });
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let origin = format!("http://{}", listener.local_addr().unwrap());

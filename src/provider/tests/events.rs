@@ -13,6 +13,7 @@ use tokio::sync::watch;
 
 use super::door::configuration;
 use super::{ALICE, BOB, PHONE, World, alice, phone};
+use crate::assets::Fetcher;
 use crate::gateway::{Claims, Gateway, HubKeys, Parts, Policy, Reporters};
 use crate::peer::Peers;
 use crate::provider::client::{Client, ClientError, EventStream};
@@ -40,6 +41,7 @@ impl Door {
             clock: world.clock.clone(),
             claims: Claims::new(&config.limits),
             reporters: Reporters::new(&config.limits),
+            assets: Fetcher::new(&config.assets, &[]).unwrap(),
         });
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let (port, closing) = (listener.local_addr().unwrap().port(), watch::Sender::new(false));

@@ -186,6 +186,9 @@ pub enum DoorAct<'a> {
     ReadStream,
     /// Report messages for a user who does not want to be named. The actor is that user's provider.
     ReportAnonymously,
+    /// Download what the provider that is asked about keeps at this host. The actor is a user of ours, or a provider for one that it
+    /// does not name.
+    Download(&'a Domain),
 }
 
 impl<'a> DoorAct<'a> {
@@ -206,6 +209,7 @@ impl<'a> DoorAct<'a> {
             Self::PublishKeyPackages => "publishKeyPackages",
             Self::ReadStream => "readStream",
             Self::ReportAnonymously => "reportAnonymously",
+            Self::Download(_) => "downloadAsset",
         }
     }
 
@@ -225,18 +229,20 @@ impl<'a> DoorAct<'a> {
             | Self::DeregisterUser
             | Self::PublishKeyPackages
             | Self::ReadStream
-            | Self::ReportAnonymously => None,
+            | Self::ReportAnonymously
+            | Self::Download(_) => None,
         }
     }
 
-    /// How its target stands to the actor, or which step is taken.
-    pub fn detail(self) -> Option<&'static str> {
+    /// How its target stands to the actor, which step is taken, or from which host is downloaded.
+    pub fn detail(self) -> Option<&'a str> {
         match self {
             Self::ClaimKeyMaterial(claim) => Some(claim.consent.name()),
             Self::RequestConsent(step)
             | Self::GrantConsent(step)
             | Self::ReceiveConsentRequest(step)
             | Self::ReceiveConsent(step) => Some(step.operation.name()),
+            Self::Download(host) => Some(host.as_str()),
             Self::Search
             | Self::FindUser(_)
             | Self::PublishProfile
@@ -276,7 +282,7 @@ pub struct DoorQuestion<'a> {
     pub act: DoorAct<'a>,
     /// Who.
     pub actor: &'a UserUri,
-    /// Our domain that is asked.
+    /// Our domain that is asked, or the provider that it is about.
     pub door: &'a Domain,
     /// Who handed it in.
     pub source: &'a Domain,

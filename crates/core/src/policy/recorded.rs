@@ -157,7 +157,8 @@ impl DoorQuestion<'_> {
             | DoorAct::DeregisterUser
             | DoorAct::PublishKeyPackages
             | DoorAct::ReadStream
-            | DoorAct::ReportAnonymously => None,
+            | DoorAct::ReportAnonymously
+            | DoorAct::Download(_) => None,
         };
         entry.put("room", room.filter(|room| *room != head.room).map(|room| json!(room)));
         let concerned =

@@ -157,6 +157,7 @@ const DOOR_ACTS: &[&str] = &[
     "publishKeyPackages",
     "readStream",
     "reportAnonymously",
+    "downloadAsset",
 ];
 
 /// The identifier of an entity.

@@ -8,6 +8,7 @@
 mod action;
 mod actions;
 mod admission;
+mod assets;
 mod barred;
 mod effective;
 mod envelope;
@@ -27,6 +28,7 @@ mod well_formed;
 pub use action::{Action, Actor, Rule};
 pub use actions::{Consequences, Prospect, actions, proposed_actions};
 pub use admission::{Admission, Grant};
+pub use assets::{AssetHost, asset_hosts};
 pub use barred::Barred;
 pub use effective::Effective;
 pub use envelope::{Choice, Envelope, Field, Granted, Outside, Trait};

@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::wire::components::{
-    AssetPolicy, AssetUploadLocation, BaseRoomPolicy, BotPolicy, Capability, ComponentId, Dictionary, DownloadPrivacy,
+    BaseRoomPolicy, BotPolicy, Capability, ComponentId, Dictionary,
     ExtendedCapabilities, HistoryPolicy, JoinLinkPolicy, LinkPreviewPolicy, LoggingPolicy, MessageExpirationPolicy,
     OperationalParameters, Optionality, Role, RolesList, RoomMetadata, StatusNotificationPolicy,
 };
 use crate::wire::uri::{ClientUri, Domain};
 use crate::wire::{DecodeError, Wire};
 
+use super::assets;
 use super::state::{BANNED, UNLISTED};
 use super::{Breach, RoomState, Violation};
 
@@ -72,7 +73,7 @@ pub(super) fn component(id: ComponentId, data: Option<&[u8]>, room: &RoomState) 
         ComponentId::MESSAGE_EXPIRATION_POLICY => read(data)?.map_or(Ok(()), |policy| expiration(&policy)),
         // Checked together.
         ComponentId::JOIN_LINKS | ComponentId::JOIN_LINK_POLICY => Ok(()),
-        ComponentId::ASSET_POLICY => read(data)?.map_or(Ok(()), |policy| assets(&policy)),
+        ComponentId::ASSET_POLICY => read(data)?.map_or(Ok(()), |policy| assets::well_formed(&policy)),
         _ => Err(Breach::NotSupported),
     }
 }
@@ -87,7 +88,7 @@ fn read<T: Wire>(data: Option<&[u8]>) -> Result<Option<T>, Breach> {
     Ok(data.map(T::decode).transpose()?)
 }
 
-fn require(holds: bool, breach: Breach) -> Result<(), Breach> {
+pub(super) fn require(holds: bool, breach: Breach) -> Result<(), Breach> {
     if holds { Ok(()) } else { Err(breach) }
 }
 
@@ -151,15 +152,6 @@ pub(super) fn join_links(room: &RoomState, components: &Dictionary) -> Result<()
         Breach::Malformed,
     )?;
     require(links.len() <= 1 || !policy.is_some_and(|policy| policy.on_request), Breach::JoinLinks)
-}
-
-/// Files are not stored here, so that no room may say they are; who uploads and downloads otherwise, providers and clients see to.
-fn assets(policy: &AssetPolicy) -> Result<(), Breach> {
-    require(policy.upload_location != AssetUploadLocation::Hub, Breach::NotSupported)?;
-    let providers: BTreeSet<&str> = policy.upload_domains.iter().map(|of| of.provider.as_str()).collect();
-    let DownloadPrivacy { allowed, forbidden, default } = &policy.download_privacy;
-    let fits = allowed.contains(default) && !allowed.iter().any(|way| forbidden.contains(way));
-    require(fits && providers.len() == policy.upload_domains.len(), Breach::Malformed)
 }
 
 fn history(policy: &HistoryPolicy, room: &RoomState) -> Result<(), Breach> {

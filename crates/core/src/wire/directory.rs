@@ -33,6 +33,11 @@ impl Directory {
         let template = self.0.get(key).and_then(serde_json::Value::as_str);
         template.map(|template| expand(template, variables)).transpose()
     }
+
+    /// What stands there as text without being a template.
+    pub fn address(&self, key: &str) -> Option<&str> {
+        self.0.get(key).and_then(serde_json::Value::as_str)
+    }
 }
 
 /// How long an answer with this `Cache-Control` is used.

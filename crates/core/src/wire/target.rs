@@ -31,6 +31,16 @@ pub fn target<T: FromStr<Err = UriError>>(path: &str) -> Result<T, TargetError> 
     uri.parse().map_err(TargetError::Uri)
 }
 
+/// Reads `/v1/{endpoint}/` and then something else that is percent-encoded as a whole.
+///
+/// # Errors
+///
+/// [`TargetError`] when it is not encoded, or not as a whole.
+pub fn whole(path: &str) -> Result<String, TargetError> {
+    let rest = path.splitn(4, '/').nth(3).filter(|rest| !rest.contains('/')).ok_or(TargetError::NoRoute)?;
+    percent_decode(rest).ok_or(TargetError::Uri(UriError::Scheme))
+}
+
 fn percent_decode(text: &str) -> Option<String> {
     let mut decoded = Vec::with_capacity(text.len());
     let mut bytes = text.bytes();
@@ -69,6 +79,16 @@ mod tests {
         for path in ["/v1/keyMaterial/mimi%3A%2F%2Fb.example%2Fu%2Fb%252Fb", "/v1/keyMaterial/b.example/u/b%2Fb"] {
             assert_eq!(target::<UserUri>(path).unwrap(), bob, "{path}");
         }
+    }
+
+    #[test]
+    fn something_else_is_decoded_once_and_as_a_whole() {
+        let file = whole("/v1/proxyDownload/https%3A%2F%2Ffiles.b.example%2Fa%2520b%3Fc%3D%252F").unwrap();
+        assert_eq!(file, "https://files.b.example/a%20b?c=%2F");
+        for path in ["/v1/proxyDownload/https://files.b.example/a", "/v1/proxyDownload", "/v1/proxyDownload/a/"] {
+            assert_eq!(whole(path), Err(TargetError::NoRoute), "{path}");
+        }
+        assert!(whole("/v1/proxyDownload/%f").is_err() && whole("/v1/proxyDownload/%ff").is_err());
     }
 
     #[test]

@@ -5,6 +5,7 @@
 mod harness;
 
 mod appends;
+mod assets;
 mod audit;
 mod consents;
 mod crash;

@@ -57,6 +57,7 @@ pub(in crate::policy) struct DoorAsk {
     pub(super) target: Option<UserUri>,
     pub(super) consent: Standing,
     pub(super) operation: Option<ConsentOperation>,
+    pub(super) host: Option<Domain>,
     pub(super) door: Domain,
     pub(super) source: Domain,
     pub(super) now: Millis,
@@ -174,6 +175,7 @@ impl DoorAsk {
             ("publishKeyPackages", None, _) => DoorAct::PublishKeyPackages,
             ("readStream", None, _) => DoorAct::ReadStream,
             ("reportAnonymously", None, _) => DoorAct::ReportAnonymously,
+            ("downloadAsset", None, None) => DoorAct::Download(self.host.as_ref()?),
             _ => return None,
         };
         Some(DoorQuestion { act, actor: &self.actor, door: &self.door, source: &self.source, now: self.now })

@@ -44,6 +44,8 @@ pub(super) struct Case {
     source: Option<Domain>,
     /// Absent: the actor's provider.
     door: Option<Domain>,
+    /// From where is downloaded.
+    host: Option<Domain>,
     now: Option<Moment>,
     expect: Option<Expected>,
     /// The same question with some of it otherwise, a case each.
@@ -87,6 +89,7 @@ impl Tabled for Case {
             operation: row.operation.or(of.operation),
             source: row.source.or(of.source),
             door: row.door.or(of.door),
+            host: row.host.or(of.host),
             now: row.now.or(of.now),
             expect: row.expect.or(of.expect),
             table: row.table,
@@ -162,6 +165,7 @@ impl Row<Case> {
             target: case.target.clone(),
             consent: case.consent.unwrap_or_default(),
             operation: case.operation,
+            host: case.host.clone(),
             door: case.door.clone().unwrap_or_else(|| home.clone()),
             source: case.source.clone().unwrap_or(home),
             now: case.now.unwrap_or(now).0,
@@ -170,8 +174,8 @@ impl Row<Case> {
             let help = "expected `claimKeyMaterial` with a target, `requestConsent`, `grantConsent`, \
                         `receiveConsentRequest` or `receiveConsent` with a target and an operation, \
                         `findUser` with a target, `search`, `publishProfile`, \
-                        `registerDevice`, `deregisterDevice`, `deregisterUser`, `publishKeyPackages`, `readStream` or \
-                        `reportAnonymously`; with a `room`, a capability";
+                        `registerDevice`, `deregisterDevice`, `deregisterUser`, `publishKeyPackages`, `readStream`, \
+                        `reportAnonymously`, or `downloadAsset` with a host; with a `room`, a capability";
             return Err(Unclear::new(action, format!("no action `{action}` at the door"), help));
         }
         Ok(Ask::Door(Box::new(ask)))

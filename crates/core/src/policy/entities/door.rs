@@ -21,6 +21,7 @@ pub(super) fn conform(
 ) -> Result<(), FactsError> {
     let room = RoomUri::parse(SAMPLE_ROOM).map_err(FactsError::cedar("sample"))?;
     let room = Some(&room);
+    let domain = actor.domain();
     let step = ConsentStep { about, room, operation: ConsentOperation::Request };
     let acts = [
         DoorAct::ClaimKeyMaterial(Claim { target: about, room, consent: Standing::None }),
@@ -37,8 +38,8 @@ pub(super) fn conform(
         DoorAct::PublishKeyPackages,
         DoorAct::ReadStream,
         DoorAct::ReportAnonymously,
+        DoorAct::Download(&domain),
     ];
-    let domain = actor.domain();
     for act in acts {
         let question = DoorQuestion { act, actor, door: &domain, source: &domain, now: Millis(0) };
         if let Some(act) = vocabulary.door(act) {
@@ -75,6 +76,10 @@ pub(in crate::policy) fn of_door(
         | DoorAct::ReceiveConsent(step) => {
             context.push(("operation", text(step.operation.name())));
             step.room
+        }
+        DoorAct::Download(host) => {
+            context.push(("host", text(host.as_str())));
+            None
         }
         DoorAct::Search
         | DoorAct::FindUser(_)

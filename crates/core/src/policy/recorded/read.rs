@@ -196,7 +196,7 @@ struct WrittenMoment {
 }
 
 /// An action at our door without those it is about.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 enum Door {
     Claim(Standing),
     RequestConsent(ConsentOperation),
@@ -204,6 +204,7 @@ enum Door {
     ReceiveConsentRequest(ConsentOperation),
     ReceiveConsent(ConsentOperation),
     FindUser,
+    Download(Domain),
     Plain(DoorAct<'static>),
 }
 
@@ -354,14 +355,15 @@ impl DoorAsked {
     fn question(&self, now: Millis) -> Option<DoorQuestion<'_>> {
         let (about, room) = (self.written.about.as_ref(), self.room.as_ref());
         let step = |operation| Some(ConsentStep { about: about?, room, operation });
-        let act = match self.act {
-            Door::Claim(consent) => DoorAct::ClaimKeyMaterial(Claim { target: about?, room, consent }),
-            Door::RequestConsent(operation) => DoorAct::RequestConsent(step(operation)?),
-            Door::GrantConsent(operation) => DoorAct::GrantConsent(step(operation)?),
-            Door::ReceiveConsentRequest(operation) => DoorAct::ReceiveConsentRequest(step(operation)?),
-            Door::ReceiveConsent(operation) => DoorAct::ReceiveConsent(step(operation)?),
+        let act = match &self.act {
+            &Door::Claim(consent) => DoorAct::ClaimKeyMaterial(Claim { target: about?, room, consent }),
+            &Door::RequestConsent(operation) => DoorAct::RequestConsent(step(operation)?),
+            &Door::GrantConsent(operation) => DoorAct::GrantConsent(step(operation)?),
+            &Door::ReceiveConsentRequest(operation) => DoorAct::ReceiveConsentRequest(step(operation)?),
+            &Door::ReceiveConsent(operation) => DoorAct::ReceiveConsent(step(operation)?),
             Door::FindUser => DoorAct::FindUser(about?),
-            Door::Plain(act) => act,
+            Door::Download(host) => DoorAct::Download(host),
+            &Door::Plain(act) => act,
         };
         Some(DoorQuestion { act, actor: &self.written.actor, door: &self.door, source: &self.source, now })
     }
@@ -395,6 +397,7 @@ fn door(name: &str, detail: Option<&str>) -> Result<Door, Unasked> {
         "receiveConsentRequest" => Door::ReceiveConsentRequest(operation()?),
         "receiveConsent" => Door::ReceiveConsent(operation()?),
         "findUser" => Door::FindUser,
+        "downloadAsset" => Door::Download(detail.and_then(|host| Domain::parse(host).ok()).ok_or(Unasked::Form)?),
         name => Door::Plain(PLAIN.into_iter().find(|act| act.name() == name).ok_or(Unasked::Act)?),
     })
 }

@@ -73,6 +73,7 @@ fn every_question_at_a_door_comes_back_from_its_record() {
         DoorAct::PublishKeyPackages,
         DoorAct::ReadStream,
         DoorAct::ReportAnonymously,
+        DoorAct::Download(&other),
     ];
     for act in acts {
         // What is about a user is asked at that user's door.

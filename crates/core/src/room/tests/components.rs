@@ -408,6 +408,58 @@ fn a22_parameters_that_cannot_be_checked_for_everybody_are_not_supported() {
     }
 }
 
+fn asset_policy(hosts: &[(&str, &[&str])]) -> AssetPolicy {
+    let texts = |all: &[&str]| all.iter().map(|text| (*text).to_owned()).collect();
+    let domains = hosts.iter().map(|(of, at)| AssetDomains { provider: (*of).to_owned(), destinations: texts(at) });
+    AssetPolicy {
+        upload_location: AssetUploadLocation::LocalProvider,
+        upload_domains: domains.collect(),
+        download_privacy: DownloadPrivacy {
+            allowed: vec![DownloadType::HubProxy, DownloadType::Ohttp],
+            forbidden: vec![DownloadType::Direct],
+            default: DownloadType::HubProxy,
+        },
+        max_image_bytes: 1,
+        max_audio_bytes: 1,
+        max_video_bytes: 1,
+        max_attachment_bytes: 1,
+        forbidden_media_types: Vec::new(),
+        permitted_media_types: None,
+    }
+}
+
+#[test]
+fn a22_an_asset_policy_names_hosts_that_are_hosts_and_ways_that_do_not_contradict_each_other() {
+    let scene = Scene::of("strict");
+    let good = asset_policy(&[("a.example", &["files.a.example", "media.a.example"]), ("b.example", &[])]);
+    let result = scene.commit(ALICE, policy(&scene, &good));
+    assert!(scene.grants(&result), "{result:?}");
+    assert!(!scene.grants(&scene.commit(CATHY, policy(&scene, &good))));
+    type Edit = fn(&mut AssetPolicy);
+    let many: fn(&mut AssetPolicy) = |policy| {
+        policy.upload_domains[0].destinations = (0..65).map(|number| format!("f{number}.a.example")).collect();
+    };
+    let wrong: [(Edit, Breach); 8] = [
+        (|policy| policy.upload_location = AssetUploadLocation::Hub, Breach::NotSupported),
+        (many, Breach::NotSupported),
+        (|policy| policy.upload_domains[0].destinations[0] = "files".to_owned(), Breach::Malformed),
+        (|policy| policy.upload_domains[0].destinations[0] = "https://files.a.example".to_owned(), Breach::Malformed),
+        (|policy| policy.upload_domains[1].provider = "a.example".to_owned(), Breach::Malformed),
+        (|policy| policy.download_privacy.default = DownloadType::Direct, Breach::Malformed),
+        (|policy| policy.download_privacy.allowed.clear(), Breach::Malformed),
+        (|policy| policy.download_privacy.forbidden.push(DownloadType::Ohttp), Breach::Malformed),
+    ];
+    for (number, (edit, expected)) in wrong.into_iter().enumerate() {
+        let mut policy_of = good.clone();
+        edit(&mut policy_of);
+        if number == 6 {
+            // Any way is allowed then, but for those that are forbidden.
+            policy_of.download_privacy.default = DownloadType::Direct;
+        }
+        assert_eq!(breach(&scene.commit(ALICE, policy(&scene, &policy_of))), expected, "{number}");
+    }
+}
+
 #[test]
 fn a24_franking_and_unknown_components_are_not_supported() {
     let scene = Scene::of("strict");

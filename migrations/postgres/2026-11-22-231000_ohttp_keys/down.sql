@@ -1,0 +1,1 @@
+DROP TABLE ohttp_keys;

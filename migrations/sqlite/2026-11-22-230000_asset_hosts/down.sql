@@ -1,0 +1,1 @@
+DROP TABLE room_asset_hosts;

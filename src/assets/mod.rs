@@ -1,0 +1,12 @@
+//! Files of users, which stand at servers that are nobody's here: what may be fetched at all, fetching it, and keeping it for who
+//! asks for the same (reading D-57). From which hosts, and for whom, is decided elsewhere.
+
+mod address;
+mod cache;
+mod fetch;
+mod oblivious;
+mod url;
+
+pub use fetch::{Asked, Body, Download, FetchError, Fetched, Fetcher, WHOLE_BYTES};
+pub use oblivious::{Answered, GatewayKey, Inside, NotForThisKey, Opened, SEED_BYTES, reads};
+pub use url::{AssetUrl, AssetUrlError};
