@@ -322,8 +322,8 @@ impl<'a> Play<'a> {
                 FanoutBody::Proposal { message, more } => {
                     let bundle: Vec<MlsMessage> = std::iter::once(message).chain(more).collect();
                     let parts = group.inspect_proposals(&bundle, fanout.timestamp).unwrap().parts;
-                    let actions = room::proposed_actions(group.view(), &state, &group.pending(), &parts).unwrap();
-                    self.assert_allowed(&state, group.view(), &actions, fanout.timestamp);
+                    let proposed = room::proposed_actions(group.view(), &state, &group.pending(), &parts).unwrap();
+                    self.assert_allowed(&state, group.view(), &proposed.actions, fanout.timestamp);
                     bundle.iter().for_each(|proposal| drop(group.queue(proposal).unwrap()));
                 }
                 FanoutBody::Welcome { .. } => assert_eq!(event.event.epoch, group.view().epoch),

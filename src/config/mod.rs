@@ -11,14 +11,14 @@ use portcullis_core::yaml;
 use serde::Deserialize;
 use tracing_subscriber::EnvFilter;
 
-mod directory;
 mod assets;
+mod directory;
 mod error;
 mod peers;
 mod policies;
 
-pub use directory::DirectoryListener;
 pub use assets::Assets;
+pub use directory::DirectoryListener;
 pub use error::{ConfigError, Source};
 pub use peers::{Card, Peer};
 pub use policies::{Activate, Policies, PolicySource, Signer};

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::wire::components::{
-    BaseRoomPolicy, BotPolicy, Capability, ComponentId, Dictionary,
-    ExtendedCapabilities, HistoryPolicy, JoinLinkPolicy, LinkPreviewPolicy, LoggingPolicy, MessageExpirationPolicy,
-    OperationalParameters, Optionality, Role, RolesList, RoomMetadata, StatusNotificationPolicy,
+    BaseRoomPolicy, BotPolicy, Capability, ComponentId, Dictionary, ExtendedCapabilities, HistoryPolicy,
+    JoinLinkPolicy, LinkPreviewPolicy, LoggingPolicy, MessageExpirationPolicy, OperationalParameters, Optionality,
+    Role, RolesList, RoomMetadata, StatusNotificationPolicy,
 };
 use crate::wire::uri::{ClientUri, Domain};
 use crate::wire::{DecodeError, Wire};
