@@ -52,6 +52,9 @@ pub(crate) enum FederationError {
     /// An oblivious request that is encapsulated to none of our keys (RFC 9458, section 5.3).
     #[error("request is encapsulated to no key of this gateway")]
     OhttpKey,
+    /// An oblivious request at an endpoint that is not its gateway.
+    #[error("an oblivious request is for its gateway alone")]
+    Strayed,
     /// The use case gave no protocol answer.
     #[error(transparent)]
     Gateway(#[from] GatewayError),
@@ -69,6 +72,7 @@ impl FederationError {
             | Self::Header(_)
             | Self::BrokenBody(_)
             | Self::OhttpKey
+            | Self::Strayed
             | Self::Identity(IdentityError::From)
             | Self::Gateway(GatewayError::Decode(_)) => "malformed",
             Self::Identity(IdentityError::Host) => "not_for_us",
@@ -102,6 +106,7 @@ impl ResponseError for FederationError {
             | Self::Header(_)
             | Self::BrokenBody(_)
             | Self::OhttpKey
+            | Self::Strayed
             | Self::Identity(IdentityError::From)
             | Self::Gateway(GatewayError::Decode(_) | GatewayError::Conflict | GatewayError::KeyReused) => {
                 StatusCode::BAD_REQUEST
@@ -122,7 +127,9 @@ impl ResponseError for FederationError {
 
     fn error_response(&self) -> HttpResponse {
         let status = self.status_code();
-        if status.is_server_error() {
+        if status == StatusCode::BAD_GATEWAY {
+            tracing::warn!(status = status.as_u16(), cause = causes(self), "somebody else failed a request");
+        } else if status.is_server_error() {
             tracing::error!(status = status.as_u16(), cause = causes(self), "request failed");
         }
         let mut response = HttpResponse::build(status);

@@ -46,6 +46,9 @@ struct Peer {
     reader: Client,
     /// One for each of our domains, showing its certificate.
     posters: HashMap<Domain, Client>,
+    /// As `posters`, to servers that show a key or a certificate of the provider itself: what users say as they like goes to nobody
+    /// else in our name, whatever the directory names.
+    askers: HashMap<Domain, Client>,
     directory: Mutex<Cache>,
 }
 
@@ -190,16 +193,17 @@ impl Peer {
         let invalid = || SetupError::DirectoryUrl { domain: peer.domain.clone(), url: text.clone() };
         let directory_url = Url::parse(&text).ok().filter(|url| url.scheme() == "https").ok_or_else(invalid)?;
         let name = ServerName::try_from(peer.domain.as_str().to_owned()).map_err(|_| invalid())?;
-        let reader = client(tls, None, Demand::AlsoValidFor(name), peer.connect)?;
-        let demand = || match peer.spki.as_slice() {
-            [] => Demand::Nothing,
-            pins => Demand::Pinned(pins.to_vec()),
+        let reader = client(tls, None, Demand::AlsoValidFor(name.clone()), peer.connect)?;
+        let showing = |unpinned: &Demand| {
+            let demand = || match peer.spki.as_slice() {
+                [] => unpinned.clone(),
+                pins => Demand::Pinned(pins.to_vec()),
+            };
+            let clients = tls.domains().map(|own| Ok((own.clone(), client(tls, Some(own), demand(), peer.connect)?)));
+            clients.collect::<Result<_, SetupError>>()
         };
-        let posters = tls
-            .domains()
-            .map(|own| Ok((own.clone(), client(tls, Some(own), demand(), peer.connect)?)))
-            .collect::<Result<_, SetupError>>()?;
-        Ok(Self { directory_url, reader, posters, directory: Mutex::default() })
+        let (posters, askers) = (showing(&Demand::Nothing)?, showing(&Demand::AlsoValidFor(name))?);
+        Ok(Self { directory_url, reader, posters, askers, directory: Mutex::default() })
     }
 
     async fn exchange(&self, exchange: &Exchange<'_>) -> Result<PeerAnswer, PeerError> {
@@ -299,6 +303,11 @@ async fn read(mut response: Response, limit_bytes: usize) -> Result<Option<Bytes
         body.extend_from_slice(&chunk);
     }
     Ok(Some(body.freeze()))
+}
+
+/// Without the address, in which that of a file may stand.
+fn unreachable(error: reqwest::Error) -> PeerError {
+    PeerError::Unreachable(error.without_url())
 }
 
 /// `Retry-After` in seconds, or as a date against the answer's own `Date`, so that clocks need not agree.

@@ -113,6 +113,22 @@ impl Running {
 }
 
 #[actix_web::test]
+async fn what_is_relayed_for_somebody_unknown_is_for_its_gateway_alone() {
+    let running = Running::open().await;
+    let request = running.alice_and_a_request().await;
+    let url = format!("https://a.example/v1/keyMaterial/{ALICE}");
+    let sent = async |kind: &str| {
+        let post = running.peer.post(&url).header("from", "mimi@b.example").header("content-type", kind);
+        post.body(request.clone()).send().await.unwrap().status().as_u16()
+    };
+    for kind in ["message/ohttp-req", "Message/OHTTP-Req; x=1"] {
+        assert_eq!(sent(kind).await, 400, "{kind}");
+    }
+    assert_eq!(sent("application/octet-stream").await, 200);
+    running.server.stop(false).await;
+}
+
+#[actix_web::test]
 async fn what_does_not_decode_to_the_last_byte_is_malformed_everywhere() {
     let running = Running::open().await;
     let mut trailing = running.alice_and_a_request().await;

@@ -3,7 +3,7 @@ use reqwest::Response;
 use reqwest::header::{ACCEPT, FROM, HeaderMap};
 use tracing::Instrument as _;
 
-use super::{Endpoint, PeerError, Peers, url_of};
+use super::{Endpoint, PeerError, Peers, unreachable, url_of};
 
 impl Peers {
     /// Asks the hub `to` for a file, in the name of `own`, and gives what it answers, whatever that is, as soon as its head is
@@ -20,13 +20,13 @@ impl Peers {
         headers: HeaderMap,
     ) -> Result<Response, PeerError> {
         let peer = self.peer(to)?;
-        let poster = peer.posters.get(own).ok_or_else(|| PeerError::UnknownOwn(own.clone()))?;
+        let asker = peer.askers.get(own).ok_or_else(|| PeerError::UnknownOwn(own.clone()))?;
         let endpoint = Endpoint::ProxyDownload(url.to_owned());
         let span = tracing::info_span!("peer.download", otel.kind = "client", peer = %to);
         let answered = async {
             let at = url_of(&peer.directory(None).await?.directory, &endpoint)?;
-            let request = poster.get(at).headers(headers).header(FROM, format!("mimi@{own}")).header(ACCEPT, "*/*");
-            request.send().await.map_err(PeerError::Unreachable)
+            let request = asker.get(at).headers(headers).header(FROM, format!("mimi@{own}")).header(ACCEPT, "*/*");
+            request.send().await.map_err(unreachable)
         };
         answered.instrument(span).await
     }

@@ -3,7 +3,7 @@ use portcullis_core::wire::uri::Domain;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, FROM};
 use tracing::Instrument as _;
 
-use super::{EXCHANGE_TIMEOUT, PeerError, Peers, read, retry_after};
+use super::{EXCHANGE_TIMEOUT, PeerError, Peers, read, retry_after, unreachable};
 use crate::peer::directory::ohttp_gateway;
 
 /// Longest answer: the largest file, and what is put around it.
@@ -18,19 +18,19 @@ impl Peers {
     /// [`PeerError`].
     pub async fn oblivious(&self, own: &Domain, to: &Domain, request: Option<Bytes>) -> Result<Bytes, PeerError> {
         let peer = self.peer(to)?;
-        let poster = peer.posters.get(own).ok_or_else(|| PeerError::UnknownOwn(own.clone()))?;
+        let asker = peer.askers.get(own).ok_or_else(|| PeerError::UnknownOwn(own.clone()))?;
         let span = tracing::info_span!("peer.oblivious", otel.kind = "client", peer = %to);
         let asked = async {
             let at = ohttp_gateway(&peer.directory(None).await?.directory)?;
             let request = match request {
-                Some(request) => poster.post(at).header(CONTENT_TYPE, "message/ohttp-req").body(request),
-                None => poster.get(at),
+                Some(request) => asker.post(at).header(CONTENT_TYPE, "message/ohttp-req").body(request),
+                None => asker.get(at),
             };
             let request = request.header(FROM, format!("mimi@{own}")).header(ACCEPT, "*/*");
-            let response = request.send().await.map_err(PeerError::Unreachable)?;
+            let response = request.send().await.map_err(unreachable)?;
             let status = response.status();
             if status.is_success() {
-                let body = read(response, ANSWER_BYTES).await.map_err(PeerError::Unreachable)?;
+                let body = read(response, ANSWER_BYTES).await.map_err(unreachable)?;
                 return body.ok_or(PeerError::Oversize { limit_bytes: ANSWER_BYTES });
             }
             let (transient, retry_after) = (!status.is_client_error(), retry_after(response.headers()));

@@ -170,6 +170,32 @@ async fn a_server_whose_key_is_not_the_pinned_one_gets_nothing() {
 }
 
 #[actix_web::test]
+async fn what_users_say_as_they_like_goes_to_nobody_else_in_our_name() {
+    let authority = Authority::new();
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    let material = authority.material(vec![authority.identity(&[A]), authority.identity(&["third.example"])]);
+    let (address, server) = serve(&material, move |app| {
+        let (directory, count) = (directory_json("https://third.example").to_string(), Arc::clone(&count));
+        app.route(DIRECTORY_PATH, web::get().to(move || ready(HttpResponse::Ok().body(directory.clone()))));
+        app.default_service(web::to(move || {
+            count.fetch_add(1, Ordering::SeqCst);
+            ready(HttpResponse::Ok().finish())
+        }));
+    });
+    let peers = Peers::with(&authority.material(vec![authority.identity(&[B])]), &[peer(A, None, address)]).unwrap();
+    for request in [None, Some(Bytes::from_static(b"anything"))] {
+        let error = peers.oblivious(&domain(B), &domain(A), request).await.unwrap_err();
+        assert!(matches!(&error, PeerError::Unreachable(_)), "{error:?}");
+    }
+    let url = "https://files.a.example/secret";
+    let error = peers.download(&domain(B), &domain(A), url, HeaderMap::new()).await.unwrap_err();
+    assert!(matches!(&error, PeerError::Unreachable(_)) && !format!("{error:?}").contains("secret"), "{error:?}");
+    assert_eq!(asked.load(Ordering::SeqCst), 0);
+    server.stop(false).await;
+}
+
+#[actix_web::test]
 async fn a_provider_that_is_down_may_be_tried_again() {
     let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let authority = Authority::new();
