@@ -15,10 +15,21 @@ const MAX_HOSTS: usize = 64;
 /// A host, and the provider whose users keep files there.
 pub type AssetHost = (Domain, Domain);
 
-/// The hosts that a room names: provider and host. None for a room without a policy, or with one that was never well formed.
+/// The hosts that a room names, of providers with a participant in it: provider and host. None for a room without a policy, or with one that was never well formed.
 pub fn asset_hosts(group: &GroupView) -> BTreeSet<AssetHost> {
     let policy = group.components.read::<AssetPolicy>().ok().flatten();
-    policy.and_then(|policy| hosts(&policy).ok()).unwrap_or_default()
+    let mut hosts = policy.and_then(|policy| hosts(&policy).ok()).unwrap_or_default();
+    if !hosts.is_empty() {
+        let list = group.components.participants().ok().flatten();
+        let of = |provider: &Domain| {
+            let mut listed = list.iter().flat_map(|list| &list.participants);
+            listed.any(|participant| participant.user.domain() == *provider)
+        };
+        let named: BTreeSet<Domain> = hosts.iter().map(|(provider, _)| provider.clone()).collect();
+        let present: BTreeSet<Domain> = named.into_iter().filter(of).collect();
+        hosts.retain(|(provider, _)| present.contains(provider));
+    }
+    hosts
 }
 
 /// Checks what can be said of the policy by itself. Rooms whose hub keeps the files are not supported: there is no place for them.
