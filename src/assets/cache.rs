@@ -6,22 +6,33 @@ use std::time::SystemTime;
 
 use actix_web::http::header::{EntityTag, Range};
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, HeaderValue, Request, Response, header};
 use http_cache_semantics::{CacheOptions, CachePolicy};
 use lru::LruCache;
 
-use super::fetch::{Asked, Body, Download, passed_on};
+use super::fetch::{Asked, Body, Download, PASSED_ON, passed_on};
 
 /// Largest share of the cache that one file may take.
 const SHARE: usize = 8;
 
-/// From whom, and what: a hub may have something else at the same address.
+/// Most files, however small.
+const MOST_FILES: usize = 65_536;
+/// What a file takes beside its bytes, its key and its headers, in bytes.
+const BESIDE_BYTES: usize = 1024;
+/// Largest number of seconds in a header: 68 years (RFC 9111, section 1.2.2).
+const MOST_SECONDS: u64 = 1 << 31;
+/// What tells whether an answer may be kept, beside what is passed on.
+const RULES: [&str; 3] = ["vary", "set-cookie", "pragma"];
+
+/// From whom, in whose name, and what: a hub may have something else at the same address.
 pub(super) type Key = String;
 
 /// A file in memory.
 #[derive(Debug)]
 pub(super) struct Kept {
     pub(super) policy: CachePolicy,
+    /// Those that the policy was made of.
+    pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
 }
 
@@ -57,21 +68,20 @@ impl Cache {
             return;
         }
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        // What stands beside the bytes of a file takes place, too.
-        held.bytes += kept.body.len() + key.len();
+        held.bytes += kept.takes(&key);
         if let Some((key, former)) = held.files.push(key, Arc::new(kept)) {
-            held.bytes -= former.body.len() + key.len();
+            held.bytes -= former.takes(&key);
         }
-        while held.bytes > self.most_bytes {
+        while held.bytes > self.most_bytes || held.files.len() > MOST_FILES {
             let Some((key, oldest)) = held.files.pop_lru() else { return };
-            held.bytes -= oldest.body.len() + key.len();
+            held.bytes -= oldest.takes(&key);
         }
     }
 
     pub(super) fn forget(&self, key: &Key) {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((key, former)) = held.files.pop_entry(key) {
-            held.bytes -= former.body.len() + key.len();
+            held.bytes -= former.takes(&key);
         }
     }
 }
@@ -82,7 +92,33 @@ pub(super) fn policy(request: &Request<()>, response: &Response<()>, now: System
     CachePolicy::new_options(request, response, now, options)
 }
 
+/// What of the headers of an answer is kept, as the rules read it: directives in lower case, and no number of seconds that cannot
+/// be reckoned with. `None` where something says how it may be kept that is no text.
+pub(super) fn read_by_rules(headers: &HeaderMap) -> Option<HeaderMap> {
+    let mut read = HeaderMap::new();
+    for name in PASSED_ON.into_iter().chain(RULES) {
+        for value in headers.get_all(name) {
+            let value = if name == header::CACHE_CONTROL.as_str() || name == header::PRAGMA.as_str() {
+                HeaderValue::from_str(&value.to_str().ok()?.to_ascii_lowercase()).ok()?
+            } else if name == header::AGE.as_str() {
+                HeaderValue::from(value.to_str().ok()?.trim().parse::<u64>().ok()?.min(MOST_SECONDS))
+            } else {
+                value.clone()
+            };
+            read.append(http::HeaderName::from_static(name), value);
+        }
+    }
+    Some(read)
+}
+
 impl Kept {
+    /// How much of the cache it takes, in bytes.
+    fn takes(&self, key: &Key) -> usize {
+        let headers = self.headers.iter().map(|(name, value)| name.as_str().len() + value.len());
+        // The policy has its own copy.
+        self.body.len() + key.len() + 2 * headers.sum::<usize>() + BESIDE_BYTES
+    }
+
     /// What of it is asked for. `headers` are those of the answer as they are now.
     pub(super) fn answer(&self, headers: &HeaderMap, asked: &Asked) -> Download {
         let tag = headers.get("etag").and_then(|tag| EntityTag::from_str(tag.to_str().ok()?).ok());
@@ -90,7 +126,7 @@ impl Kept {
         if let (Some(known), Some(tag)) = (&asked.if_none_match, &tag)
             && known.split(',').any(|one| one.trim() == "*" || is(one, |one| one.weak_eq(tag)))
         {
-            return Download { status: 304, headers, body: Body::Empty };
+            return Download { status: 304, headers, body: Body::Empty, place: None };
         }
         let whole = self.body.len() as u64;
         // A part of what has changed since is no use.
@@ -100,20 +136,20 @@ impl Kept {
             .is_none_or(|known| tag.as_ref().is_some_and(|tag| is(known, |known| known.strong_eq(tag))));
         let range = asked.range.as_ref().filter(|_| unchanged).and_then(|range| Range::from_str(range).ok());
         let Some(Range::Bytes(ranges)) = range else {
-            return Download { status: 200, headers, body: Body::Whole(self.body.clone()) };
+            return Download { status: 200, headers, body: Body::Whole(self.body.clone()), place: None };
         };
         let [range] = ranges.as_slice() else {
-            return Download { status: 200, headers, body: Body::Whole(self.body.clone()) };
+            return Download { status: 200, headers, body: Body::Whole(self.body.clone()), place: None };
         };
         let mut headers = headers;
         let Some((first, last)) = range.to_satisfiable_range(whole) else {
             headers.push(("content-range", format!("bytes */{whole}")));
-            return Download { status: 416, headers, body: Body::Empty };
+            return Download { status: 416, headers, body: Body::Empty, place: None };
         };
         headers.push(("content-range", format!("bytes {first}-{last}/{whole}")));
         let at = |position: u64| usize::try_from(position).unwrap_or(usize::MAX);
         let part = self.body.slice(at(first)..at(last).saturating_add(1).min(self.body.len()));
-        Download { status: 206, headers, body: Body::Whole(part) }
+        Download { status: 206, headers, body: Body::Whole(part), place: None }
     }
 }
 
@@ -133,13 +169,15 @@ mod tests {
         for (name, value) in headers {
             response = response.header(*name, *value);
         }
-        let policy = policy(&request, &response.body(()).unwrap(), UNIX_EPOCH);
-        Kept { policy, body: Bytes::copy_from_slice(body.as_bytes()) }
+        let mut response = response.body(()).unwrap();
+        *response.headers_mut() = read_by_rules(response.headers()).unwrap();
+        let policy = policy(&request, &response, UNIX_EPOCH);
+        Kept { policy, headers: response.headers().clone(), body: Bytes::copy_from_slice(body.as_bytes()) }
     }
 
     #[test]
     fn what_is_private_or_not_to_be_stored_is_not_kept() {
-        let cache = Cache::new(1024);
+        let cache = Cache::new(16 << 10);
         for (headers, is_kept) in [
             (vec![("cache-control", "max-age=60")], true),
             (vec![("cache-control", "public, s-maxage=60")], true),
@@ -147,6 +185,8 @@ mod tests {
             (vec![("cache-control", "private, max-age=60")], false),
             (vec![("cache-control", "no-store")], false),
             (vec![("cache-control", "max-age=60, no-store")], false),
+            (vec![("cache-control", "Max-Age=60, Private")], false),
+            (vec![("cache-control", "NO-STORE")], false),
         ] {
             cache.keep("a".to_owned(), kept(&headers, "a file"));
             assert_eq!(cache.find(&"a".to_owned()).is_some(), is_kept, "{headers:?}");
@@ -158,15 +198,32 @@ mod tests {
 
     #[test]
     fn the_cache_has_its_bounds() {
-        let cache = Cache::new(64);
+        let cache = Cache::new(8 << 10);
         let fresh = [("cache-control", "max-age=60")];
-        cache.keep("large".to_owned(), kept(&fresh, "nine bytes"));
+        cache.keep("large".to_owned(), kept(&fresh, &"x".repeat(1025)));
         assert!(cache.find(&"large".to_owned()).is_none());
         for number in 0..100 {
             cache.keep(format!("{number:02}"), kept(&fresh, "8 bytes."));
         }
         let held = cache.held.lock().unwrap();
-        assert_eq!((held.bytes, held.files.len()), (60, 6));
+        // Each takes 2 + 8 + 2 * 23 + 1024 bytes.
+        assert_eq!((held.bytes, held.files.len()), (7560, 7));
+    }
+
+    #[test]
+    fn headers_are_kept_as_far_as_they_are_of_use_and_no_number_is_too_large() {
+        let answered = |headers: &[(&'static str, &[u8])]| {
+            let headers =
+                headers.iter().map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_bytes(value).unwrap()));
+            headers.collect::<HeaderMap>()
+        };
+        let read = |headers: &[(&'static str, &[u8])]| read_by_rules(&answered(headers));
+        let most = read(&[("age", b"18446744073709551615"), ("x-of-the-server", b"1")]).unwrap();
+        assert_eq!(most, answered(&[("age", b"2147483648")]));
+        assert_eq!(read(&[("age", b"18446744073709551616")]), None);
+        assert_eq!(read(&[("cache-control", b"max-age=60, \xff")]), None);
+        let old = kept(&[("cache-control", "max-age=60"), ("age", "18446744073709551615")], "a file").policy;
+        assert_eq!(old.time_to_live(UNIX_EPOCH + Duration::from_secs(1)), Duration::ZERO);
     }
 
     #[test]
@@ -181,7 +238,7 @@ mod tests {
                 if_none_match: own(if_none_match),
                 if_modified_since: None,
             };
-            let Download { status, headers, body } = kept.answer(&headers, &asked);
+            let Download { status, headers, body, .. } = kept.answer(&headers, &asked);
             let range = headers.into_iter().find(|(name, _)| *name == "content-range").map(|(_, range)| range);
             let body = if let Body::Whole(body) = body { body } else { Bytes::new() };
             (status, range.unwrap_or_default(), String::from_utf8(body.to_vec()).unwrap())

@@ -12,12 +12,12 @@ use http_cache_semantics::{AfterResponse, BeforeRequest, CachePolicy};
 use portcullis_core::time::Millis;
 use portcullis_core::wire::uri::Domain;
 use reqwest::{Certificate, Client, redirect};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
 use super::address::Resolver;
-use super::cache::{Cache, Kept, Key, policy};
-use super::{Answered, AssetUrl};
+use super::cache::{Cache, Kept, Key, policy, read_by_rules};
+use super::{Answered, AssetUrl, Place, Places};
 use crate::config;
 use crate::peer::{causes, retry_after};
 
@@ -27,8 +27,12 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const AHEAD: usize = 4;
 /// Largest file that is given whole, in bytes: what is sealed is in memory as a whole.
 pub const WHOLE_BYTES: usize = 8 << 20;
+/// Which part of all places one caller may have.
+const SHARE_OF_ONE: usize = 4;
+/// Which part of all places downloads may have that are in memory as a whole, sealed and unsealed; half of those one caller.
+const SHARE_OF_OBLIVIOUS: usize = 8;
 /// What of an answer is passed on: what describes the file, and how long it may be kept.
-const PASSED_ON: [&str; 11] = [
+pub(super) const PASSED_ON: [&str; 11] = [
     "accept-ranges",
     "age",
     "cache-control",
@@ -105,6 +109,8 @@ pub struct Download {
     pub headers: Vec<(&'static str, String)>,
     /// The bytes.
     pub body: Body,
+    /// To be held until the bytes are gone to who asked for them.
+    pub place: Option<Arc<Place>>,
 }
 
 /// The bytes of a download.
@@ -141,7 +147,9 @@ pub struct Fetcher {
     /// None where there are no certificates to hold hosts against.
     client: Option<Client>,
     own_hosts: Vec<String>,
-    slots: Arc<Semaphore>,
+    places: Arc<Places>,
+    /// Places of oblivious requests, here and by way of here.
+    pub(crate) oblivious: Arc<Places>,
     cache: Arc<Cache>,
     /// Oblivious requests that have been answered.
     pub(crate) answered: Answered,
@@ -200,11 +208,20 @@ impl Fetcher {
         if let Err(error) = &client {
             tracing::warn!(error = causes(error), "nothing can be downloaded from asset hosts");
         }
-        let at_once = usize::try_from(config.at_once.get()).unwrap_or(Semaphore::MAX_PERMITS);
+        if !config.connect.is_empty() {
+            let hosts: Vec<&str> = config.connect.keys().map(Domain::as_str).collect();
+            tracing::warn!(
+                ?hosts,
+                "asset hosts are where `assets.connect` says, whatever addresses those are: for labs"
+            );
+        }
+        let at_once = usize::try_from(config.at_once.get()).unwrap_or(usize::MAX);
+        let oblivious = at_once / SHARE_OF_OBLIVIOUS;
         Ok(Self {
             client: client.ok(),
             own_hosts: own_hosts.to_vec(),
-            slots: Arc::new(Semaphore::new(at_once)),
+            places: Places::new(at_once, at_once / SHARE_OF_ONE),
+            oblivious: Places::new(oblivious, oblivious / 2),
             cache: Arc::new(Cache::new(usize::try_from(config.cache_mib).unwrap_or_default() << 20)),
             answered: Answered::default(),
             largest_bytes: config.largest_bytes(),
@@ -217,27 +234,26 @@ impl Fetcher {
         self.own_hosts.iter().any(|own| own == host.as_str())
     }
 
-    /// Fetches a file from its server, or from memory. A redirect is not followed.
+    /// Fetches a file from its server, or from memory, for the caller `who`. A redirect is not followed.
     ///
     /// # Errors
     ///
     /// [`FetchError`].
-    pub async fn fetch(&self, url: &AssetUrl, asked: &Asked, now: Millis) -> Result<Fetched, FetchError> {
+    pub async fn fetch(&self, who: &str, url: &AssetUrl, asked: &Asked, now: Millis) -> Result<Fetched, FetchError> {
         let client = self.client.as_ref().ok_or(FetchError::NoTrust)?;
-        let send = async |headers: HeaderMap| {
-            client.get(url.url().clone()).headers(headers).send().await.map_err(FetchError::Unreachable)
-        };
-        self.through("", (url, asked), now, send).await
+        let send =
+            async |headers: HeaderMap| client.get(url.url().clone()).headers(headers).send().await.map_err(unreachable);
+        self.through((who, ""), (url, asked), now, send).await
     }
 
-    /// The same by way of somebody who is called `from`; `send` asks there, with further headers.
+    /// The same by way of somebody else: `from` says who, and who we are there; `send` asks there, with further headers.
     ///
     /// # Errors
     ///
     /// [`FetchError`] and those of `send`.
     pub async fn through<E: From<FetchError>>(
         &self,
-        from: &str,
+        (who, from): (&str, &str),
         (url, asked): (&AssetUrl, &Asked),
         now: Millis,
         send: impl AsyncFnOnce(HeaderMap) -> Result<reqwest::Response, E>,
@@ -245,11 +261,14 @@ impl Fetcher {
         let (key, now) = (format!("{from} {url}"), UNIX_EPOCH + Duration::from_millis(now.0));
         let mut request = Request::new(());
         *request.uri_mut() = url.as_str().parse().map_err(|_| FetchError::Missing(400))?;
+        let place = Arc::new(self.places.take(who)?);
         let held = self.cache.find(&key);
         let mut validators = HeaderMap::new();
         if let Some(kept) = &held {
             match kept.policy.before_request(&request, now) {
-                BeforeRequest::Fresh(parts) => return Ok(Fetched::Download(kept.answer(&parts.headers, asked))),
+                BeforeRequest::Fresh(parts) => {
+                    return Ok(Fetched::Download(kept.answer(&parts.headers, asked).held(place)));
+                }
                 BeforeRequest::Stale { request, .. } => {
                     let own = [header::IF_NONE_MATCH, header::IF_MODIFIED_SINCE];
                     let own =
@@ -258,20 +277,28 @@ impl Fetcher {
                 }
             }
         }
-        let slot = Arc::clone(&self.slots).try_acquire_owned().map_err(|_| FetchError::Busy)?;
         let deadline = Instant::now() + self.longest;
         // What we hold is asked about in the place of what the caller holds, and serves the caller then.
         let held = held.filter(|_| !validators.is_empty());
         let headers = if held.is_some() { validators } else { asked.headers() };
         let response = timeout_at(deadline, send(headers)).await.map_err(|_| FetchError::TimedOut)??;
         let mut head = http::Response::new(());
-        (*head.status_mut(), *head.headers_mut()) = (response.status(), response.headers().clone());
+        // None where what it says of keeping it cannot be read.
+        let said = read_by_rules(response.headers());
+        let readable = said.is_some();
+        (*head.status_mut(), *head.headers_mut()) = (response.status(), said.unwrap_or_default());
+        let passed = || passed_on(response.headers());
         match (response.status().as_u16(), &held) {
             (304, Some(kept)) => match kept.policy.after_response(&request, &head, now) {
                 AfterResponse::NotModified(policy, parts) => {
-                    let kept = Kept { policy, body: kept.body.clone() };
-                    let download = kept.answer(&parts.headers, asked);
-                    self.cache.keep(key, kept);
+                    let kept = Kept { policy, headers: parts.headers.clone(), body: kept.body.clone() };
+                    let download = kept.answer(&parts.headers, asked).held(place);
+                    // It may be for nobody else from now on.
+                    if readable && kept.policy.is_storable() {
+                        self.cache.keep(key, kept);
+                    } else {
+                        self.cache.forget(&key);
+                    }
                     Ok(Fetched::Download(download))
                 }
                 AfterResponse::Modified(..) => {
@@ -280,20 +307,21 @@ impl Fetcher {
                 }
             },
             (status @ (304 | 416), _) => {
-                Ok(Fetched::Download(Download { status, headers: passed_on(head.headers()), body: Body::Empty }))
+                Ok(Fetched::Download(Download { status, headers: passed(), body: Body::Empty, place: None }))
             }
             (301..=303 | 307 | 308, _) => {
-                let location = head.headers().get(header::LOCATION).and_then(|location| location.to_str().ok());
+                let location = response.headers().get(header::LOCATION).and_then(|location| location.to_str().ok());
                 let location = location.and_then(|location| url.join(location).ok());
                 Ok(Fetched::Elsewhere(location.ok_or(FetchError::Failed(head.status().as_u16()))?))
             }
             (status @ (200 | 203 | 206), _) => {
                 let whole = if status == 203 { 200 } else { status };
                 let rules = policy(&request, &head, now);
-                let keep = (status == 200 && rules.is_storable()).then_some((key, rules));
-                Ok(Fetched::Download(self.flow(whole, response, keep, (slot, deadline))?))
+                let keep =
+                    (status == 200 && readable && rules.is_storable()).then(|| (key, rules, head.headers().clone()));
+                Ok(Fetched::Download(self.flow(whole, response, keep, (place, deadline))?))
             }
-            (408 | 425 | 429, _) => Err(FetchError::Later(retry_after(head.headers())).into()),
+            (408 | 425 | 429, _) => Err(FetchError::Later(retry_after(response.headers())).into()),
             (status @ 400..=499, _) => {
                 self.cache.forget(&key);
                 Err(FetchError::Missing(status).into())
@@ -306,8 +334,8 @@ impl Fetcher {
         &self,
         status: u16,
         response: reqwest::Response,
-        keep: Option<(Key, CachePolicy)>,
-        (slot, deadline): (OwnedSemaphorePermit, Instant),
+        keep: Option<(Key, CachePolicy, HeaderMap)>,
+        (place, deadline): (Arc<Place>, Instant),
     ) -> Result<Download, FetchError> {
         let length = response.content_length();
         if length.is_some_and(|length| length > self.largest_bytes) {
@@ -317,8 +345,9 @@ impl Fetcher {
         let (taken, pieces) = mpsc::channel(AHEAD);
         let (cache, left) = (Arc::clone(&self.cache), self.largest_bytes);
         // By itself, so that whoever takes nothing holds neither the server nor its place for longer than a download may take.
+        let held = Arc::clone(&place);
         tokio::spawn(async move {
-            let _slot = slot;
+            let _held = held;
             let end = match timeout_at(deadline, pour(response, left, keep, &cache, &taken)).await {
                 Ok(Ok(())) => None,
                 Ok(Err(error)) => Some(Err(error)),
@@ -338,18 +367,22 @@ impl Fetcher {
                 None => Some((Err(FetchError::BrokenOff), None)),
             }
         });
-        Ok(Download { status, headers, body: Body::Flow { length, pieces: Box::pin(pieces) } })
+        Ok(Download { status, headers, body: Body::Flow { length, pieces: Box::pin(pieces) }, place: Some(place) })
     }
 }
 
 impl Download {
+    fn held(self, place: Arc<Place>) -> Self {
+        Self { place: Some(place), ..self }
+    }
+
     /// All of it at once: status, headers and bytes.
     ///
     /// # Errors
     ///
     /// [`FetchError::Oversize`] for more than [`WHOLE_BYTES`], and why it does not come.
     pub async fn whole(self) -> Result<(u16, Vec<(&'static str, String)>, Vec<u8>), FetchError> {
-        let Self { status, headers, body } = self;
+        let Self { status, headers, body, place: _place } = self;
         let body = match body {
             Body::Empty => Vec::new(),
             Body::Whole(bytes) if bytes.len() > WHOLE_BYTES => return Err(FetchError::Oversize),
@@ -381,28 +414,39 @@ enum Piece {
 async fn pour(
     mut response: reqwest::Response,
     mut left: u64,
-    keep: Option<(Key, CachePolicy)>,
+    keep: Option<(Key, CachePolicy, HeaderMap)>,
     cache: &Cache,
     taken: &mpsc::Sender<Result<Piece, FetchError>>,
 ) -> Result<(), FetchError> {
     let mut kept = keep.map(|keep| (keep, BytesMut::new()));
-    while let Some(piece) = response.chunk().await.map_err(FetchError::Unreachable)? {
+    loop {
+        let piece = tokio::select! {
+            // Nobody takes it any more, and who sends nothing is not waited for.
+            () = taken.closed() => return Ok(()),
+            piece = response.chunk() => piece.map_err(unreachable)?,
+        };
+        let Some(piece) = piece else { break };
         left = left.checked_sub(piece.len() as u64).ok_or(FetchError::Oversize)?;
         kept = kept.filter(|(_, bytes)| bytes.len() + piece.len() <= cache.largest_bytes());
         if let Some((_, bytes)) = &mut kept {
             bytes.extend_from_slice(&piece);
         }
         if taken.send(Ok(Piece::Bytes(piece))).await.is_err() {
-            // Nobody takes it any more.
             return Ok(());
         }
     }
-    if let Some(((key, policy), bytes)) = kept {
-        cache.keep(key, Kept { policy, body: bytes.freeze() });
+    if let Some(((key, policy, headers), bytes)) = kept {
+        // A copy of just its size: what it has grown in may be twice as large.
+        cache.keep(key, Kept { policy, headers, body: Bytes::copy_from_slice(&bytes) });
     }
     // Who has gone meanwhile has everything.
     let _ = taken.send(Ok(Piece::End)).await;
     Ok(())
+}
+
+/// Without the address, which is nobody's business who reads logs.
+fn unreachable(error: reqwest::Error) -> FetchError {
+    FetchError::Unreachable(error.without_url())
 }
 
 /// What of the headers of an answer is passed on.

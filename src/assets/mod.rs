@@ -5,8 +5,10 @@ mod address;
 mod cache;
 mod fetch;
 mod oblivious;
+mod places;
 mod url;
 
 pub use fetch::{Asked, Body, Download, FetchError, Fetched, Fetcher, WHOLE_BYTES};
-pub use oblivious::{Answered, GatewayKey, Inside, NotForThisKey, Opened, SEED_BYTES, reads};
+pub use oblivious::{Answered, GatewayKey, Inside, NotForThisKey, Opened, SEED_BYTES, may_be_encapsulated, reads};
+pub use places::{Place, Places};
 pub use url::{AssetUrl, AssetUrlError};

@@ -22,6 +22,8 @@ pub const SEED_BYTES: usize = 32;
 const HEAD_BYTES: usize = 7;
 /// Octets of the encapsulated key of X25519.
 const ENC_BYTES: usize = 32;
+/// Octets of what seals a text, for each algorithm.
+const TAG_BYTES: usize = 16;
 /// Requests that are remembered, so that they are not answered twice.
 const REMEMBERED: NonZeroUsize = NonZeroUsize::new(65_536).unwrap();
 /// How far the time that a request says may be from ours (RFC 9458, section 6.5.2).
@@ -190,6 +192,16 @@ fn at_our_time(date: &[u8], now: Millis) -> Result<(), Inside> {
     })
 }
 
+/// Whether this can be an encapsulated request at all (RFC 9458, section 4.3): it names algorithms that there are, and is as long as
+/// any of them makes it. What users hand to a relay goes out in its provider's name.
+pub fn may_be_encapsulated(request: &[u8]) -> bool {
+    let [_, kem_high, kem, 0, kdf, 0, aead, rest @ ..] = request else { return false };
+    let kem = u16::from_be_bytes([*kem_high, *kem]);
+    // By the registries of HPKE: the DHKEMs, those with ML-KEM, and X-Wing.
+    let known = matches!(kem, 0x10..=0x12 | 0x20..=0x21 | 0x40..=0x42 | 0x50..=0x52 | 0x647a);
+    known && matches!(kdf, 1..=3) && matches!(aead, 1..=3) && rest.len() >= ENC_BYTES + TAG_BYTES
+}
+
 /// Reads a request as if it had been opened, for what tries readers: whether it asks for a file.
 pub fn reads(inside: &[u8]) -> bool {
     read(inside, Millis(0)).is_ok()
@@ -225,6 +237,10 @@ mod tests {
         let answered = Answered::default();
         let (request, client) = sealed(&[&key], &get(FILE, &[("range", "bytes=1-2")]));
         assert_eq!(request[0], 7);
+        assert!(may_be_encapsulated(&request));
+        for other in [&request[..54], b"{}".as_slice(), [0; 80].as_slice(), [0xff; 80].as_slice(), b"".as_slice()] {
+            assert!(!may_be_encapsulated(other), "{other:?}");
+        }
         assert!(other.open(&request, &answered, NOW).is_err());
         let opened = key.open(&request, &answered, NOW).unwrap();
         let (url, asked) = opened.wanted.clone().unwrap();

@@ -213,10 +213,10 @@ async fn ohttp(
     gateway: Data<Gateway>,
 ) -> Result<HttpResponse, FederationError> {
     match gateway.ohttp(from, body).await? {
-        Relayed::Answer(answer) => {
+        Relayed::Answer(answer, place) => {
             let mut response = HttpResponse::Ok();
             response.content_type("message/ohttp-res").insert_header((CACHE_CONTROL, "no-store"));
-            Ok(response.body(answer))
+            Ok(response.body(download::held(answer.into(), Some(place))))
         }
         Relayed::UnknownKey => Err(FederationError::OhttpKey),
     }

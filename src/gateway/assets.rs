@@ -52,7 +52,7 @@ impl Gateway {
         if inner.hosts(&room) {
             return fetch(inner, &caller, Some(room), url, &asked).await;
         }
-        let (own, hub) = (user.domain(), room.domain());
+        let (own, hub, who) = (user.domain(), room.domain(), user.to_string());
         let about = (hub.clone(), url.clone());
         inner
             .blocking(vec![Of::from(&caller)], move |inner| {
@@ -64,11 +64,15 @@ impl Gateway {
                 if blocked || !devices.keys().any(|device| device.user().as_ref() == Some(&user)) {
                     return inner.hide(Once::unnamed(), &room, &download.case());
                 }
-                download.permit(&BTreeSet::from([hub]))
+                // Whose host it is said to be here may forbid it here, whatever its hub thinks.
+                let mut configured = configured_owners(inner, url.host());
+                configured.insert(hub);
+                download.permit(&Owners { configured, named: BTreeSet::new() })
             })
             .await?;
+        let from = format!("{own} {hub}");
         let send = async |headers| inner.peers.download(&own, &hub, url.as_str(), headers).await.map_err(Failure::Peer);
-        match inner.assets.through(hub.as_str(), (&url, &asked), inner.clock.now(), send).await? {
+        match inner.assets.through((&who, &from), (&url, &asked), inner.clock.now(), send).await? {
             Fetched::Download(download) => Ok(download),
             // The hub follows redirects, and nobody follows one of a hub.
             Fetched::Elsewhere(_) => Err(GatewayError::peer("hub answers a download with a redirect")),
@@ -85,6 +89,7 @@ async fn fetch(
     asked: &Asked,
 ) -> Result<Download, GatewayError> {
     let mut at = url;
+    let who = actor(caller).to_string();
     for hop in 0..=MOST_REDIRECTS {
         let (caller, room, url) = (caller.clone(), room.clone(), at.clone());
         inner
@@ -97,7 +102,7 @@ async fn fetch(
                 download.permit(&owners(inner, url.host())?)
             })
             .await?;
-        match inner.assets.fetch(&at, asked, inner.clock.now()).await.map_err(Failure::Fetch)? {
+        match inner.assets.fetch(&who, &at, asked, inner.clock.now()).await.map_err(Failure::Fetch)? {
             Fetched::Download(download) => return Ok(download),
             Fetched::Elsewhere(next) => at = next,
         }
@@ -105,16 +110,31 @@ async fn fetch(
     Err(GatewayError::peer("asset host redirects too often"))
 }
 
-/// Whose asset host this is: ours, or of peers who may come in, as we, they and rooms of ours say.
-fn owners(inner: &Inner, host: &Domain) -> Result<BTreeSet<Domain>, GatewayError> {
-    let list = inner.peers.list();
-    let mut owners: BTreeSet<Domain> = inner.store.read(|conn| asset_hosts::providers(conn, host))?;
-    owners.retain(|provider| inner.is_ours(provider) || list.admits(provider).is_some());
-    owners.extend(list.with_asset_host(host));
-    if inner.assets.is_own(host) {
-        owners.extend(inner.domains.first().cloned());
+/// Whose asset host something is: ours, or of peers who may come in.
+struct Owners {
+    /// As we and they say: each of them must be allowed to have files fetched, so that naming another one gets past no refusal.
+    configured: BTreeSet<Domain>,
+    /// As rooms of ours say, which counts where nobody else says anything: one is enough.
+    named: BTreeSet<Domain>,
+}
+
+fn owners(inner: &Inner, host: &Domain) -> Result<Owners, GatewayError> {
+    let mut named: BTreeSet<Domain> = inner.store.read(|conn| asset_hosts::providers(conn, host))?;
+    named.retain(|provider| inner.is_ours(provider) || inner.peers.list().admits(provider).is_some());
+    Ok(Owners { configured: configured_owners(inner, host), named })
+}
+
+fn configured_owners(inner: &Inner, host: &Domain) -> BTreeSet<Domain> {
+    let own = inner.assets.is_own(host).then(|| inner.domains.first().cloned()).flatten();
+    inner.peers.list().with_asset_host(host).into_iter().chain(own).collect()
+}
+
+/// In whose name a caller downloads.
+fn actor(caller: &Caller) -> UserUri {
+    match caller {
+        Caller::Peer(domain) => UserUri::provider(domain),
+        Caller::User(user) => user.clone(),
     }
-    Ok(owners)
 }
 
 /// A download that is asked for.
@@ -128,11 +148,7 @@ struct Wanted<'a> {
 
 impl<'a> Wanted<'a> {
     fn new(inner: &'a Inner, caller: &Caller, room: Option<&'a RoomUri>, url: &'a AssetUrl) -> Self {
-        let actor = match caller {
-            Caller::Peer(domain) => UserUri::provider(domain),
-            Caller::User(user) => user.clone(),
-        };
-        Self { inner, actor, source: caller.domain(), room, url }
+        Self { inner, actor: actor(caller), source: caller.domain(), room, url }
     }
 
     /// What was downloaded is on the record as a hash, which whoever knows the address can make again.
@@ -158,7 +174,7 @@ impl<'a> Wanted<'a> {
         self.inner.hide(Once::unnamed(), room, &self.case())
     }
 
-    fn permit(&self, owners: &BTreeSet<Domain>) -> Result<(), GatewayError> {
+    fn permit(&self, owners: &Owners) -> Result<(), GatewayError> {
         permit(self.inner, &self.case(), &self.actor, (self.url.host(), owners))
     }
 }
@@ -174,27 +190,54 @@ pub(super) fn permit_relay(inner: &Inner, user: &UserUri, hub: &Domain) -> Resul
         exchange: None,
         now: inner.clock.now(),
     };
-    permit(inner, &case, user, (hub, &BTreeSet::from([hub.clone()])))
+    let owners = Owners { configured: BTreeSet::from([hub.clone()]), named: BTreeSet::new() };
+    permit(inner, &case, user, (hub, &owners))
 }
 
-/// Asks policy about each provider whose host it is said to be: one is enough, for that one may have its files fetched.
+/// Counts and records what a relay has handed in and is answered inside with this status, for it asks for no file.
+pub(super) fn refuse_inside(inner: &Inner, from: &Domain, status: u16) -> Result<(), GatewayError> {
+    let actor = UserUri::provider(from);
+    inner.claims.take_download(&actor)?;
+    let case = Case {
+        kind: "decision.download",
+        room: None,
+        actor: Some(actor.to_string()),
+        peer: from.clone(),
+        epoch: None,
+        exchange: None,
+        now: inner.clock.now(),
+    };
+    let refused = case.refuse("malformed", "not_a_download", json!({ "status": status }));
+    inner.record(actor.as_str(), &refused)
+}
+
+/// Asks policy about the providers whose host it is said to be ([`Owners`]).
 fn permit(
     inner: &Inner,
     case: &Case<'_>,
     actor: &UserUri,
-    (host, owners): (&Domain, &BTreeSet<Domain>),
+    (host, owners): (&Domain, &Owners),
 ) -> Result<(), GatewayError> {
     let active = inner.policy.active();
     let lane = case.room.map_or_else(|| actor.to_string(), RoomUri::to_string);
-    let mut refused = None;
-    for owner in owners {
+    let all = !owners.configured.is_empty();
+    let (mut refused, mut allowed) = (None, Vec::new());
+    for owner in if all { &owners.configured } else { &owners.named } {
         let (act, now) = (DoorAct::Download(host), case.now);
         let question = DoorQuestion { act, actor, door: owner, source: &case.peer, now };
         let decision = case.decide_door(&active, &question);
+        let decided = decision.allow != all;
         if decision.allow {
-            return inner.record(&lane, &decision);
+            allowed.push(decision);
+        } else {
+            refused = Some(decision);
         }
-        refused = Some(decision);
+        if decided {
+            break;
+        }
+    }
+    if !allowed.is_empty() && (!all || refused.is_none()) {
+        return allowed.iter().try_for_each(|decision| inner.record(&lane, decision));
     }
     let refused = refused.unwrap_or_else(|| case.refuse("not_allowed", "not_an_asset_host", json!({ "host": host })));
     inner.refuse(Once::unnamed(), &lane, &refused)

@@ -12,11 +12,11 @@ use portcullis_store::{Tx, ohttp_keys};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::assets::permit_relay;
+use super::assets::{permit_relay, refuse_inside};
 use super::places::Of;
 use super::seal::Purpose;
 use super::{Gateway, GatewayError, Inner};
-use crate::assets::{Download, GatewayKey, Inside, Opened, SEED_BYTES};
+use crate::assets::{Download, FetchError, GatewayKey, Inside, Opened, Place, SEED_BYTES, may_be_encapsulated};
 use crate::peer::PeerError;
 
 /// How long requests are encapsulated to one key.
@@ -27,8 +27,8 @@ const LANE: &str = "keys";
 /// What has become of a request.
 #[derive(Debug)]
 pub enum Relayed {
-    /// The answer, sealed for who has asked.
-    Answer(Vec<u8>),
+    /// The answer, sealed for who has asked, and its place, to be held until it is gone.
+    Answer(Vec<u8>, Arc<Place>),
     /// It is encapsulated to a key that is not among ours: the client is to ask for the keys again.
     UnknownKey,
 }
@@ -56,7 +56,15 @@ impl Gateway {
     /// [`GatewayError::Decode`] for what is no such request, and those of the database.
     pub async fn ohttp(&self, from: Domain, body: Bytes) -> Result<Relayed, GatewayError> {
         let Some(named) = body.first().copied() else { return Err(GatewayError::decode("request is empty")) };
-        let open = move |inner: &Arc<Inner>| inner.open_oblivious(named, &body);
+        let place = self.oblivious_place(&UserUri::provider(&from))?;
+        let peer = from.clone();
+        let open = move |inner: &Arc<Inner>| {
+            let opened = inner.open_oblivious(named, &body)?;
+            if let Some(Err(refused)) = opened.as_ref().map(|opened| &opened.wanted) {
+                refuse_inside(inner, &peer, refused.status)?;
+            }
+            Ok(opened)
+        };
         let Some(opened) = self.0.blocking(vec![Of::Peer(from.clone())], open).await? else {
             return Ok(Relayed::UnknownKey);
         };
@@ -70,7 +78,13 @@ impl Gateway {
                 }
             }
         };
-        opened.seal(&answer).map(Relayed::Answer).map_err(GatewayError::internal)
+        let sealed = opened.seal(&answer).map_err(GatewayError::internal)?;
+        Ok(Relayed::Answer(sealed, place))
+    }
+
+    fn oblivious_place(&self, who: &UserUri) -> Result<Arc<Place>, GatewayError> {
+        let place = self.0.assets.oblivious.take(who.as_str());
+        place.map(Arc::new).map_err(|_: FetchError| GatewayError::busy("as many oblivious requests run as may"))
     }
 
     /// Relays an encapsulated request of a user of ours to the gateway of `hub`, which does not learn whose it is; without a
@@ -80,22 +94,32 @@ impl Gateway {
     ///
     /// [`GatewayError::Refused`] by policy, [`GatewayError::TooMany`] beyond the limit of the user,
     /// [`GatewayError::PeerUnreachable`] where the hub has no such gateway or does not answer.
-    pub async fn ohttp_relay(&self, user: UserUri, hub: Domain, body: Option<Bytes>) -> Result<Bytes, GatewayError> {
-        let (own, of_user, to, asks) = (user.domain(), user.clone(), hub.clone(), body.is_some());
+    pub async fn ohttp_relay(
+        &self,
+        user: UserUri,
+        hub: Domain,
+        body: Option<Bytes>,
+    ) -> Result<(Bytes, Arc<Place>), GatewayError> {
+        if body.as_ref().is_some_and(|body| !may_be_encapsulated(body)) {
+            return Err(GatewayError::decode("body is no encapsulated request"));
+        }
+        let place = self.oblivious_place(&user)?;
+        let (own, of_user, to) = (user.domain(), user.clone(), hub.clone());
         let permit = move |inner: &Arc<Inner>| {
             if inner.is_ours(&to) {
                 return Err(GatewayError::NotFound);
             }
             inner.claims.take_download(&user)?;
-            if asks { permit_relay(inner, &user, &to) } else { Ok(()) }
+            permit_relay(inner, &user, &to)
         };
         self.0.blocking(vec![Of::User(of_user)], permit).await?;
-        self.0.peers.oblivious(&own, &hub, body).await.map_err(|error| match error {
+        let answer = self.0.peers.oblivious(&own, &hub, body).await.map_err(|error| match error {
             PeerError::Permanent { status: 400 } => {
                 GatewayError::decode("hub does not open the request: ask for its keys")
             }
             error => GatewayError::peer(error),
-        })
+        })?;
+        Ok((answer, place))
     }
 }
 

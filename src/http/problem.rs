@@ -208,7 +208,9 @@ impl Problem {
     /// Writes down what only the gateway's own people may read, once.
     pub(super) fn log(&self) {
         let (code, error) = (self.code(), causes(self));
-        if self.status_code().is_server_error() {
+        if self.status_code() == StatusCode::BAD_GATEWAY {
+            tracing::warn!(code, error, "somebody else failed a request");
+        } else if self.status_code().is_server_error() {
             tracing::error!(code, error, "request failed");
         } else {
             tracing::debug!(code, error, "request refused");

@@ -9,6 +9,7 @@ use super::Post;
 use super::auth::User;
 use crate::gateway::Gateway;
 use crate::http::Problem;
+use crate::http::download::held;
 
 /// The keys of a hub for oblivious requests
 ///
@@ -21,8 +22,8 @@ use crate::http::Problem;
     responses((status = 200, description = "Key configurations", body = String, content_type = "application/ohttp-keys"))
 )]
 pub(super) async fn keys(caller: User, domain: Path<String>, gateway: Data<Gateway>) -> Result<HttpResponse, Problem> {
-    let keys = gateway.ohttp_relay(caller.uri, hub(&domain)?, None).await?;
-    Ok(HttpResponse::Ok().content_type("application/ohttp-keys").body(keys))
+    let (keys, place) = gateway.ohttp_relay(caller.uri, hub(&domain)?, None).await?;
+    Ok(HttpResponse::Ok().content_type("application/ohttp-keys").body(held(keys, Some(place))))
 }
 
 /// Relay an oblivious request to a hub
@@ -39,8 +40,11 @@ pub(super) async fn keys(caller: User, domain: Path<String>, gateway: Data<Gatew
 )]
 pub(super) async fn relay(post: Post, domain: Path<String>, gateway: Data<Gateway>) -> Result<HttpResponse, Problem> {
     let (user, body) = post.unkept();
-    let answer = gateway.ohttp_relay(user, hub(&domain)?, Some(body)).await?;
-    Ok(HttpResponse::Ok().content_type("message/ohttp-res").insert_header((CACHE_CONTROL, "no-store")).body(answer))
+    let (answer, place) = gateway.ohttp_relay(user, hub(&domain)?, Some(body)).await?;
+    Ok(HttpResponse::Ok()
+        .content_type("message/ohttp-res")
+        .insert_header((CACHE_CONTROL, "no-store"))
+        .body(held(answer, Some(place))))
 }
 
 fn hub(domain: &str) -> Result<Domain, Problem> {

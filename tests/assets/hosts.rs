@@ -128,6 +128,25 @@ async fn policy_decides_and_whoever_is_suspended_gets_nothing() {
 }
 
 #[tokio::test]
+async fn what_is_forbidden_of_one_provider_is_not_had_by_naming_another() {
+    let mut scene = Scene::new();
+    edit(
+        &scene.hub().config_file(),
+        "- domain: b.example\n",
+        "- domain: c.example\n    asset_hosts: [files.b.example]\n  - domain: b.example\n",
+    );
+    std::fs::write(
+        scene.hub().folder.join("policies/ceiling/files.cedar"),
+        "@id(\"company.no-files-of-b\") @reason(\"NO_FILES\")\n\
+         forbid (principal, action == Mimi::Action::\"downloadAsset\", resource == Mimi::Provider::\"b.example\");\n",
+    )
+    .unwrap();
+    scene.lab.start().await;
+    assert_eq!(scene.status("https://files.b.example/file").await, 403);
+    assert_eq!(scene.files.times("/file"), 0);
+}
+
+#[tokio::test]
 async fn a_host_that_answers_otherwise_is_told_of_as_what_it_is() {
     let scene = Scene::open().await;
     for (path, status) in [("missing", 404), ("fails", 502), ("later", 429), ("too-large", 502)] {

@@ -34,16 +34,16 @@ async fn oblivious_requests() {
         let before = a.database().entries().len();
         let (good, opener) = asking("/file");
         let decided = match attack {
-            // Nobody has named the host, which is said inside; a second time, nothing is.
+            // Nobody has named the host, which is said inside; a second time it is refused before that, on the record as well.
             Attack::Replay | Attack::Stale => {
                 assert_eq!(inside(&send(b, good.clone()).await.1, opener), 403);
                 assert_eq!(send(b, good).await.0, 200);
-                1
+                2
             }
             Attack::Duplicate => {
                 let (one, two) = tokio::join!(send(b, good.clone()), send(b, good));
                 assert_eq!((one.0, two.0), (200, 200));
-                1
+                2
             }
             Attack::Reorder => {
                 let (other, opens_other) = asking("/other");
