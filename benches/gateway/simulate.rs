@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use portcullis::gateway::{Report, Window, policy_files, simulate};
+use portcullis::gateway::{Patience, Report, Window, policy_files, simulate};
 use portcullis_core::policy::{Bundle, Engine, Membership, Question, RecordHead, RoleFacts, RoleSet, RoomFacts, Side};
 use portcullis_core::room::Actor;
 use portcullis_core::time::Millis;
@@ -40,7 +40,7 @@ pub(super) fn run() {
         let mut rates = Vec::new();
         for _ in 0..ROUNDS {
             let (start, cpu) = (Instant::now(), cpu_us());
-            let report: Report = simulate(&store, &candidate, Window::default()).unwrap();
+            let report: Report = simulate(&store, &candidate, Window::default(), Patience::default()).unwrap();
             let (took, cost) = (start.elapsed().as_secs_f64(), (cpu_us() - cpu) / 1_000_000.0);
             assert_eq!((report.records, report.unknown()), (DECISIONS as u64, 0), "{report:#?}");
             assert!(report.changed.newly_denied > 0, "{report:#?}");

@@ -60,7 +60,7 @@ pub use keys::{HubKeys, KeyError, log_key};
 pub use oblivious::Relayed;
 pub use once::{Content, Kept, Once, Reply, ShowRefusal, Shown};
 pub use policy::{
-    Active, Change, Changes, Policy, PolicyError, Replayer, Report, Sample, ShadowView, Window, envelope,
+    Active, Change, Changes, Patience, Policy, PolicyError, Replayer, Report, Sample, ShadowView, Window, envelope,
     files as policy_files, keep_simulation, shadow, shown, sign_bundle, simulate,
 };
 pub use report::{Reporters, code as verdict_code};

@@ -24,7 +24,7 @@ use tokio::sync::watch;
 use crate::config::Policies;
 use crate::peer::causes;
 use crate::telemetry::metrics;
-pub use again::{Replayer, Window, simulate};
+pub use again::{Patience, Replayer, Window, simulate};
 pub use evidence::{ShadowView, keep_simulation};
 pub use report::{Change, Changes, Report, Sample};
 pub use shadow::watch as shadow;

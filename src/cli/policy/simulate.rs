@@ -9,7 +9,7 @@ use portcullis_store::{Options, Store};
 
 use super::{Exit, Failure, Folder, Format, bundle, output};
 use crate::cli::host::{Host, change, operator};
-use crate::gateway::{Change, Changes, Report, Sample, Window, keep_simulation, simulate};
+use crate::gateway::{Change, Changes, Patience, Report, Sample, Window, keep_simulation, simulate};
 
 /// How many policies, rooms and peers are shown of each.
 const SHOWN: usize = 20;
@@ -76,7 +76,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         None => args.host.open()?,
     };
     let window = Window { since: args.since, until: args.until, limit: args.limit };
-    let report = simulate(&store, &candidate, window).context("cannot read the log")?;
+    let report = simulate(&store, &candidate, window, Patience::default()).context("cannot read the log")?;
     if args.keep {
         keep(&store, candidate.digest(), window, report.clone())?;
     }

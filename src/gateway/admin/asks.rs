@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, TryLockError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use portcullis_core::policy::{
     AdminAct, Bundle, BundleDiff, Coverage, Diagnostic, OpenFact, Over, Severity, Suite, Written, format, run_cases,
@@ -13,18 +13,23 @@ use portcullis_store::{Tx, bundles};
 use serde_json::{Map, Value, json};
 
 use super::{AdminError, Changed, Operator, Wish};
-use crate::gateway::policy::{Window, keep_simulation, shown, simulate};
+use crate::gateway::policy::{Patience, Window, keep_simulation, shown, simulate};
 use crate::gateway::rollout::BundleId;
 use crate::gateway::{Gateway, GatewayError, Inner, Kept, Once};
 
 /// How long the solver may take for one query, and for all of an answer.
 const QUERY: Duration = Duration::from_secs(5);
 const ALL_QUERIES: Duration = Duration::from_secs(60);
+/// How long a simulation may take, and how many entries of the log it reads.
+const SIMULATION: Duration = Duration::from_secs(60);
+const MOST_ENTRIES: u64 = 1_000_000;
 /// What stands for an actor whom nobody need name: everybody in the room takes its place.
 const ANYBODY: &str = "mimi://anybody.invalid/u/anybody";
 
 /// Held by what takes a core for long: there is one of them at a time in a process.
 static LONG: Mutex<()> = Mutex::new(());
+/// The same for what reads and asks a bundle: the other places of people stay free for what cannot wait.
+static BRIEF: Mutex<()> = Mutex::new(());
 
 /// Which bundle is asked.
 #[derive(Clone, Debug)]
@@ -133,34 +138,40 @@ impl PolicyAsk {
 
     fn answer(&self, inner: &Inner) -> Result<Value, GatewayError> {
         match self {
-            Self::Check(of) => Ok(checked(of.files(inner)?)),
-            Self::Format(of) => formatted(&of.files(inner)?),
-            Self::Test(of) => Ok(tested(&of.load(inner)?.bundle)),
-            Self::Why(of, question) => {
+            Self::Check(of) => alone(&BRIEF, || Ok(checked(of.files(inner)?))),
+            Self::Format(of) => alone(&BRIEF, || formatted(&of.files(inner)?)),
+            Self::Test(of) => alone(&BRIEF, || Ok(tested(&of.load(inner)?.bundle))),
+            Self::Why(of, question) => alone(&BRIEF, || {
                 let loaded = of.load(inner)?;
                 let (suite, number, _) = question.read(&loaded.bundle, None)?;
                 let why = loaded.bundle.why(&suite, number);
                 Ok(shown::why(&why.ok_or_else(|| GatewayError::decode("nothing decides that"))?))
-            }
-            Self::Query(of, question, over) => {
+            }),
+            Self::Query(of, question, over) => alone(&BRIEF, || {
                 let loaded = of.load(inner)?;
                 let (suite, number, open) = question.read(&loaded.bundle, Some(*over))?;
                 let answers = loaded.bundle.query(&suite, number, *over, &open);
                 let answers = answers.ok_or_else(|| GatewayError::decode("that is not about a room"))?;
                 Ok(json!({ "items": answers.iter().map(shown::answer).collect::<Vec<_>>() }))
-            }
-            Self::Diff(old, new) => alone(|| {
+            }),
+            Self::Diff(old, new) => alone(&LONG, || {
                 let (old, new) = (old.load(inner)?, new.load(inner)?);
                 let diff = BundleDiff::of(old.written(), new.written());
                 let proof = shown::compared(&diff, (&old.bundle, &new.bundle), &mut solver()?);
                 Ok(shown::diff(&diff, &proof))
             }),
-            Self::Prove(of) => alone(|| {
+            Self::Prove(of) => alone(&LONG, || {
                 let proofs = prove(&of.load(inner)?.bundle, &mut solver()?);
                 Ok(json!({ "items": proofs.iter().map(shown::proof).collect::<Vec<_>>() }))
             }),
-            Self::Simulate(of, window, _) => alone(|| {
-                let report = simulate(&inner.store, &of.load(inner)?.bundle, *window)?;
+            Self::Simulate(of, window, keep) => alone(&LONG, || {
+                let patience = Patience { entries: Some(MOST_ENTRIES), until: Some(Instant::now() + SIMULATION) };
+                let report = simulate(&inner.store, &of.load(inner)?.bundle, *window, patience)?;
+                if *keep && report.incomplete {
+                    return Err(GatewayError::decode(
+                        "the simulation ended early and is not kept: ask for a shorter time",
+                    ));
+                }
                 serde_json::to_value(report).map_err(GatewayError::internal)
             }),
         }
@@ -297,12 +308,12 @@ fn solver() -> Result<Solver, GatewayError> {
 }
 
 /// Does what takes long, unless something else does.
-fn alone<T>(work: impl FnOnce() -> Result<T, GatewayError>) -> Result<T, GatewayError> {
-    let _held = match LONG.try_lock() {
+fn alone<T>(turn: &Mutex<()>, work: impl FnOnce() -> Result<T, GatewayError>) -> Result<T, GatewayError> {
+    let _held = match turn.try_lock() {
         Ok(held) => held,
         // It guards nothing that a panic could leave half done.
         Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-        Err(TryLockError::WouldBlock) => return Err(GatewayError::busy("another bundle is proved or simulated")),
+        Err(TryLockError::WouldBlock) => return Err(GatewayError::busy("another bundle is asked")),
     };
     work()
 }

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::time::Instant;
 
 use lru::LruCache;
 use portcullis_core::policy::{Bundle, Engine, People, Person, Recalled, RecordHead, RoleSet, Told, Unasked};
@@ -40,6 +41,21 @@ pub struct Window {
     pub limit: Option<u64>,
 }
 
+/// How much a simulation may take; what is left out makes its report incomplete.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Patience {
+    /// Most entries of the log that are read, those that hold no decision among them.
+    pub entries: Option<u64>,
+    /// When it ends.
+    pub until: Option<Instant>,
+}
+
+impl Patience {
+    fn is_over(&self, read: u64) -> bool {
+        self.entries.is_some_and(|most| read >= most) || self.until.is_some_and(|until| Instant::now() >= until)
+    }
+}
+
 /// A bundle with who was suspended beside its settings, and why it cannot be asked.
 type Recorded = LruCache<([u8; 32], BTreeSet<Domain>), Result<Engine, &'static str>>;
 
@@ -60,10 +76,10 @@ pub struct Replayer {
 /// # Errors
 ///
 /// [`StoreError`] of the database.
-pub fn simulate(store: &Store, candidate: &Bundle, window: Window) -> Result<Report, StoreError> {
+pub fn simulate(store: &Store, candidate: &Bundle, window: Window, patience: Patience) -> Result<Report, StoreError> {
     let (mut replayer, mut report) = (Replayer::remembering(store, candidate, OF_SIMULATION), Report::default());
     let Window { since, until, limit } = window;
-    let mut before = None;
+    let (mut before, mut read) = (None, 0);
     loop {
         // Not by what records say: what was erased is to be told, too.
         let filter = Filter { before, since, until, order: Order::Newest, limit: PAGE, ..Filter::default() };
@@ -72,6 +88,11 @@ pub fn simulate(store: &Store, candidate: &Bundle, window: Window) -> Result<Rep
             if limit.is_some_and(|limit| report.records >= limit) {
                 return Ok(report);
             }
+            if patience.is_over(read) {
+                report.incomplete = true;
+                return Ok(report);
+            }
+            read += 1;
             replayer.ask(entry, &mut report)?;
         }
         match page.last() {

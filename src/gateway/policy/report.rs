@@ -128,6 +128,9 @@ pub struct Sample {
 /// What came of asking recorded decisions again.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Report {
+    /// Whether it ended before all of the decisions were asked again: nothing is known of the older ones.
+    #[serde(default)]
+    pub incomplete: bool,
     /// Records of decisions.
     pub records: u64,
     /// Questions that they answered; a commit asks several.
@@ -168,6 +171,7 @@ impl Report {
 
     /// Adds what another part of the log gave.
     pub fn add(&mut self, more: Self) {
+        self.incomplete |= more.incomplete;
         self.records = self.records.saturating_add(more.records);
         self.questions = self.questions.saturating_add(more.questions);
         self.same = self.same.saturating_add(more.same);
