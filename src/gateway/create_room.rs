@@ -82,7 +82,7 @@ pub(super) fn create(inner: &Inner, once: Once, creator: &UserUri, new: &NewRoom
     people(creator, new, template).map_err(GatewayError::decode)?;
     let input = Founding::of(inner, new, creator);
     let (extensions, components) = (template.compile(&input.input()), template.components(&input.input()));
-    let outside = active.bundle.envelope().outside_at_start(&components).map_err(GatewayError::internal)?;
+    let outside = active.bundle.envelope().outside_at_start(&components, &domain).map_err(GatewayError::internal)?;
     if !outside.is_empty() {
         let decision = envelope::refusal(&case, outside);
         return inner.refuse(once, new.room.as_str(), &decision);

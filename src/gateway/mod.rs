@@ -84,6 +84,7 @@ use crate::peer::Peers;
 use franking::HubKeyCache;
 use line::Lines;
 use places::{Of, Places};
+use policy::envelope::Published;
 use rates::Rates;
 use replay::Taken;
 use role_sets::KeptRoles;
@@ -170,6 +171,7 @@ struct Inner {
     lines: Lines,
     rates: Rates,
     taken: Taken,
+    published: Published,
 }
 
 impl Gateway {
@@ -189,6 +191,7 @@ impl Gateway {
             lines: Lines::default(),
             rates: Rates::default(),
             taken: Taken::default(),
+            published: Published::default(),
         }))
     }
 

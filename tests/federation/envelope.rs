@@ -72,6 +72,28 @@ async fn users_of_a_follower_do_nothing_but_leave_in_a_room_outside_of_its_envel
 }
 
 #[tokio::test]
+async fn users_of_a_follower_take_out_who_leaves_a_room_outside_and_come_back_and_nobody_else_comes() {
+    let lab = Lab::open(&TWO).await;
+    let (mut alice, mut bob) = lab.alice_and_bob().await;
+    let mut carol = lab.device("b.example/d/carol/phone").await;
+    lab.bring_in(&mut alice, &mut carol, ORDINARY).await;
+    lab.quiet().await;
+    let b = lab.gateway("b.example");
+    accept(b, "{ max_users: 9 }").await;
+    assert_accepted(&carol.leave(&room()).await.unwrap());
+    lab.quiet().await;
+    bob.until_proposed(&room(), 2).await.unwrap();
+    assert_accepted(&bob.commit_pending(&room()).await.unwrap());
+    let mut tablet = lab.device("b.example/d/bob/tablet").await;
+    let (told, material) = tablet.ask_group_info(&room()).await.unwrap();
+    assert!(told.answer.is_ok() && material.is_some(), "who is in it may come back: {told:?}");
+    let mut dave = lab.device("b.example/d/dave/phone").await;
+    assert!(dave.ask_group_info(&room()).await.unwrap().0.answer.is_err());
+    lab.quiet().await;
+    assert!(outside(b, "decision.commit").is_empty());
+}
+
+#[tokio::test]
 async fn a_commit_of_another_hub_that_leads_a_room_out_of_the_envelope_raises_the_alarm() {
     let lab = Lab::open(&TWO).await;
     let (mut alice, _bob) = lab.alice_and_bob().await;
@@ -91,6 +113,12 @@ async fn everybody_reads_the_envelope_and_verifies_it_and_a_forged_one_is_refuse
     let a = lab.gateway("a.example");
     let ceiling = "@id(\"company.no-calls\")\n@reason(\"NO_CALLS\")\n@advisory\nforbid (\n  principal,\n  \
         action == Mimi::Action::\"canStartCall\",\n  resource is Mimi::Room\n);\n";
+    let own = async || {
+        Client::new().get(format!("http://{}/v1/envelope", a.provider)).send().await.unwrap().text().await.unwrap()
+    };
+    let before = own().await;
+    assert!(before.contains("# - every room policy\n"));
+    assert_eq!(own().await, before, "it is made once");
     std::fs::write(a.folder.join("policies/ceiling/calls.cedar"), ceiling).unwrap();
     accept(a, "{ metadata: [name], never_granted: [canCopyMessage] }").await;
     let trust = Certificate::from_pem(&std::fs::read(a.folder.join("keys/ca.pem")).unwrap()).unwrap();
@@ -108,8 +136,8 @@ async fn everybody_reads_the_envelope_and_verifies_it_and_a_forged_one_is_refuse
         assert!(note.contains(said), "`{said}` is not in {note}");
     }
     assert!(!note.contains("company."), "a policy is named: {note}");
-    let to_own = Client::new().get(format!("http://{}/v1/envelope", a.provider)).send().await.unwrap();
-    assert!(to_own.text().await.unwrap().contains("a.example/envelope"));
+    assert_eq!(own().await, note);
+    assert!(note.contains("a.example/envelope"));
 
     let key = a.operated(&["policy", "envelope", "key"]);
     let other = lab.gateway("b.example").operated(&["policy", "envelope", "key"]);

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use portcullis_core::mls::{CheckId, HandshakeError, Outline, Proposed};
+use portcullis_core::mls::{Change, CheckId, Effect, HandshakeError, Outline, Part, Proposed};
 use portcullis_core::policy::{Question, Side};
 use portcullis_core::room::{self, Action, Actor, Admission, RoomState, Violation};
 use portcullis_core::wire::components::Capability;
@@ -56,12 +56,6 @@ pub(in super::super) fn update(
         return Ok(withheld.into());
     }
     if let Some(tracked) = inner.tracked(room)? {
-        if matches!(request, UpdateRequest::Proposals(_))
-            && !only_leaves(request, &outline)
-            && let Some(refusal) = envelope::lies_out(inner, case, tracked.view())
-        {
-            return Ok(refusal.into());
-        }
         let judged = match request {
             UpdateRequest::Commit(bundle) => commit(inner, case, user, &tracked, &bundle.commit)?,
             UpdateRequest::Proposals(proposals) => {
@@ -122,7 +116,10 @@ pub(in super::super) fn group_info(
     // What a joining code is worth only the hub knows.
     let tracked = inner.tracked(room)?.filter(|_| request.joining_code.is_none());
     if let Some(tracked) = tracked {
-        if let Some(refusal) = envelope::lies_out(inner, case, tracked.view()) {
+        // Who is in the room must be able to come back to leave it.
+        if !tracked.state.is_listed(user)
+            && let Some(refusal) = envelope::lies_out(inner, case, tracked.view())
+        {
             return Ok(refusal);
         }
         return Ok(match Admission::of(&tracked.state, client, user, &request.signature_key, None) {
@@ -174,8 +171,9 @@ fn commit(
     if let Some(refusal) = added::unclaimed(inner, Side::Follower, case, added)? {
         return Ok(Some(refusal.into()));
     }
-    // Who mends it may.
-    if let Some(refusal) = envelope::lies_out(inner, case, &change.after) {
+    let newcomer = change.joiner().is_some_and(|leaf| !tracked.state.is_listed(&leaf.user));
+    let out = if newcomer { envelope::lies_out(inner, case, &change.after) } else { further_out(inner, case, &change) };
+    if let Some(refusal) = out {
         return Ok(Some(refusal.into()));
     }
     // Whether a joining code is good only the hub knows.
@@ -186,6 +184,19 @@ fn commit(
         Ok(all) => committed(inner, case, tracked, &all.actions),
         Err(violation) => violated(case, &violation),
     }))
+}
+
+/// The refusal of a commit that leads a room out of the envelope, or further out. What lay outside already keeps nobody from
+/// mending it, from taking others out or from upkeep.
+fn further_out(inner: &Inner, case: &Case<'_>, change: &Change) -> Option<Decision> {
+    if change.parts.iter().all(takes_out_or_renews) {
+        return None;
+    }
+    envelope::leads_out(inner, case, &change.before, &change.after)
+}
+
+fn takes_out_or_renews(part: &Part) -> bool {
+    matches!(part.effect, Effect::Remove { .. } | Effect::SelfRemove { .. } | Effect::Update { .. })
 }
 
 /// What a commit does, what it cites included: all of that is decided when the hub fans it out, so that what may not come
@@ -228,7 +239,14 @@ fn proposals_of(
     let pending = tracked.group.pending();
     let read = || room::proposed_actions(tracked.view(), &tracked.state, &pending, &proposed.parts);
     Ok(Some(match tracing::info_span!("room.actions").in_scope(read) {
-        Ok(prospect) => actions(inner, case, tracked, prospect.actions.iter()).into(),
+        Ok(prospect) => {
+            let takes_out = proposed.parts.iter().all(takes_out_or_renews);
+            let out = || envelope::leads_out(inner, case, tracked.view(), &prospect.after);
+            match if takes_out { None } else { out() } {
+                Some(refusal) => refusal.into(),
+                None => actions(inner, case, tracked, prospect.actions.iter()).into(),
+            }
+        }
         Err(violation) => violated(case, &violation),
     }))
 }

@@ -1,5 +1,8 @@
 //! The envelope of the company: which room policies it accepts, and what it says of them to others.
 
+use std::sync::Arc;
+
+use bytes::Bytes;
 use jiff::Timestamp;
 use portcullis_core::mls::{GroupView, SigningKey};
 use portcullis_core::policy::Bundle;
@@ -8,6 +11,7 @@ use portcullis_core::time::Millis;
 use portcullis_core::wire::uri::Domain;
 use portcullis_tlog::{KeyName, Note, Signature, SignatureType, VerifierKey};
 use serde_json::json;
+use tokio::sync::Mutex;
 
 use crate::gateway::decide::{Case, Decision};
 use crate::gateway::rollout::BundleId;
@@ -16,10 +20,13 @@ use crate::gateway::{Gateway, GatewayError, Inner};
 /// What stands behind a domain in the name of the key that signs its summary.
 const KEY_NAME: &str = "/envelope";
 
+/// How old a summary is told, in milliseconds.
+const MADE_AGAIN_MS: u64 = 3_600_000;
+
 /// The reason of whatever is refused because of the envelope.
 const OUTSIDE: &str = "room.outside_envelope";
 
-/// The refusal of a change that leads a room out of the envelope. What cannot be read has been refused before.
+/// The refusal of a change that leads a room out of the envelope, or further out.
 pub(in crate::gateway) fn leads_out(
     inner: &Inner,
     case: &Case<'_>,
@@ -27,13 +34,14 @@ pub(in crate::gateway) fn leads_out(
     after: &GroupView,
 ) -> Option<Decision> {
     let active = inner.policy.active();
-    let outside = active.bundle.envelope().newly_outside(&before.components, &after.components).unwrap_or_default();
+    let hub = before.group.domain();
+    let outside = active.bundle.envelope().newly_outside(&before.components, &after.components, &hub);
     (!outside.is_empty()).then(|| refusal(case, outside))
 }
 
 /// The refusal of what our users do in a room that lies outside.
 pub(in crate::gateway) fn lies_out(inner: &Inner, case: &Case<'_>, room: &GroupView) -> Option<Decision> {
-    let outside = inner.policy.active().bundle.envelope().outside(&room.components).unwrap_or_default();
+    let outside = inner.policy.active().bundle.envelope().outside(&room.components, &room.group.domain());
     (!outside.is_empty()).then(|| refusal(case, outside))
 }
 
@@ -95,17 +103,44 @@ pub fn summary(domains: &[Domain], bundle: &Bundle, key: &SigningKey, now: Milli
     Ok(Note::new(text, signature).map_err(GatewayError::internal)?.to_string())
 }
 
+/// The summary that was made last.
+#[derive(Default)]
+pub(in crate::gateway) struct Published(Mutex<Option<Made>>);
+
+struct Made {
+    digest: [u8; 32],
+    at: Millis,
+    note: Bytes,
+}
+
+impl Made {
+    /// Whether it is still to be told: of this bundle, and not old.
+    fn stands(&self, digest: &[u8; 32], now: Millis) -> bool {
+        self.digest == *digest && now.0.checked_sub(self.at.0).is_some_and(|age| age < MADE_AGAIN_MS)
+    }
+}
+
 impl Gateway {
-    /// The summary of the bundle that decides, for whoever asks.
+    /// The summary of the bundle that decides, for whoever asks. It is made once for a bundle, and again each hour: strangers
+    /// may ask as often as they like, and wait while one is made.
     ///
     /// # Errors
     ///
     /// As [`summary`].
-    pub async fn envelope(&self) -> Result<String, GatewayError> {
-        let made = self.0.aside(|inner: &std::sync::Arc<Inner>| {
-            let (active, now) = (inner.policy.active(), inner.clock.now());
-            summary(&inner.domains, &active.bundle, inner.keys.hub.current(), now)
+    pub async fn envelope(&self) -> Result<Bytes, GatewayError> {
+        let mut published = self.0.published.0.lock().await;
+        let (active, now) = (self.0.policy.active(), self.0.clock.now());
+        let digest = active.bundle.digest();
+        if let Some(made) = published.as_ref().filter(|made| made.stands(&digest, now)) {
+            return Ok(made.note.clone());
+        }
+        let made = self.0.aside(move |inner: &Arc<Inner>| {
+            let note = summary(&inner.domains, &active.bundle, inner.keys.hub.current(), now)?;
+            Ok(Made { digest, at: now, note: note.into() })
         });
-        made.await
+        let made = made.await?;
+        let note = made.note.clone();
+        *published = Some(made);
+        Ok(note)
     }
 }

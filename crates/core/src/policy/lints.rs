@@ -103,7 +103,7 @@ fn outside(bundle: &Bundle, template: &Template, source: Source<'_>) -> Vec<Diag
         return Vec::new();
     };
     let components = template.room_components(&room, "any", &anybody);
-    let outside = bundle.directory.envelope().outside_at_start(&components).unwrap_or_default();
+    let outside = bundle.directory.envelope().outside_at_start(&components, &room.domain()).unwrap_or_default();
     let help = "no room of the template can be created: look at `envelope` in `settings.yaml`";
     let say = |way: Outside| source.at(0, format!("outside of the envelope: {way}"), Some(help.to_owned())).warning();
     outside.into_iter().map(say).collect()

@@ -11,11 +11,11 @@ use crate::wire::components::{
     BaseRoomPolicy, Capability, Component, Dictionary, HistoryPolicy, LoggingPolicy, MessageExpirationPolicy,
     Optionality, RolesList, RoomMetadata,
 };
-use crate::wire::uri::Domain;
+use crate::wire::uri::{Domain, UserUri};
 
 use super::state::UNLISTED;
 
-/// What a room must not lack, allow or grant. Rules about roles do not concern that of the hub, which nobody else gets.
+/// What a room must not lack, allow or grant. Rules about roles do not concern the hub's own entry.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Envelope {
@@ -138,39 +138,25 @@ impl Envelope {
         *self == Self::default()
     }
 
-    /// In which ways a room with these components lies outside.
-    ///
-    /// # Errors
-    ///
-    /// [`DecodeError`] of a component.
-    pub fn outside(&self, room: &Dictionary) -> Result<BTreeSet<Outside>, DecodeError> {
-        if self.takes_all() {
-            return Ok(BTreeSet::new());
-        }
-        let mut found = Vec::new();
-        self.look_at_metadata(room, &mut found)?;
-        self.look_at_base(room, &mut found)?;
-        self.look_at_roles(room, &mut found)?;
-        self.look_at_choices(room, &mut found)?;
-        Ok(found.into_iter().map(Outside).collect())
+    /// In which ways a room of this hub with these components lies outside. What cannot be read lies outside.
+    pub fn outside(&self, room: &Dictionary, hub: &Domain) -> BTreeSet<Outside> {
+        let unread =
+            |error: DecodeError| BTreeSet::from([Outside(format!("what the room says cannot be read: {error}"))]);
+        self.look(room, hub).unwrap_or_else(unread)
     }
 
     /// In which ways a room lies outside after a change and did not before: what was so already keeps nobody from
     /// changing something else.
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::outside`].
-    pub fn newly_outside(&self, before: &Dictionary, after: &Dictionary) -> Result<BTreeSet<Outside>, DecodeError> {
+    pub fn newly_outside(&self, before: &Dictionary, after: &Dictionary, hub: &Domain) -> BTreeSet<Outside> {
         if before == after {
-            return Ok(BTreeSet::new());
+            return BTreeSet::new();
         }
-        let after = self.outside(after)?;
+        let after = self.outside(after, hub);
         if after.is_empty() {
-            return Ok(after);
+            return after;
         }
-        let before = self.outside(before)?;
-        Ok(after.difference(&before).cloned().collect())
+        let before = self.outside(before, hub);
+        after.difference(&before).cloned().collect()
     }
 
     /// In which ways a room would lie outside that starts with these components. What it can have only later is not asked
@@ -178,10 +164,22 @@ impl Envelope {
     ///
     /// # Errors
     ///
-    /// As [`Self::outside`].
-    pub fn outside_at_start(&self, room: &Dictionary) -> Result<BTreeSet<Outside>, DecodeError> {
+    /// [`DecodeError`] of a component.
+    pub fn outside_at_start(&self, room: &Dictionary, hub: &Domain) -> Result<BTreeSet<Outside>, DecodeError> {
         let metadata = self.metadata.iter().filter(|field| **field == Field::Name).copied().collect();
-        Self { metadata, ..self.clone() }.outside(room)
+        Self { metadata, ..self.clone() }.look(room, hub)
+    }
+
+    fn look(&self, room: &Dictionary, hub: &Domain) -> Result<BTreeSet<Outside>, DecodeError> {
+        if self.takes_all() {
+            return Ok(BTreeSet::new());
+        }
+        let mut found = Vec::new();
+        self.look_at_metadata(room, &mut found)?;
+        self.look_at_base(room, &mut found)?;
+        self.look_at_roles(room, hub, &mut found)?;
+        self.look_at_choices(room, &mut found)?;
+        Ok(found.into_iter().map(Outside).collect())
     }
 
     /// What it says, for people: a sentence each.
@@ -255,24 +253,21 @@ impl Envelope {
         Ok(())
     }
 
-    fn look_at_roles(&self, room: &Dictionary, found: &mut Vec<String>) -> Result<(), DecodeError> {
+    fn look_at_roles(&self, room: &Dictionary, hub: &Domain, found: &mut Vec<String>) -> Result<(), DecodeError> {
         let roles: RolesList = room.read()?.unwrap_or_default();
         let list = room.participants()?.unwrap_or_default();
-        let of_hub: BTreeSet<u32> = list
-            .participants
-            .iter()
-            .filter(|listed| listed.user.is_provider())
-            .map(|listed| listed.role_index)
-            .collect();
-        for role in roles.roles.iter().filter(|role| !of_hub.contains(&role.role_index)) {
-            let granted =
-                role.capabilities.iter().filter(|capability| self.never_granted.contains(&Granted(**capability)));
-            found.extend(granted.map(|capability| format!("the role `{}` has `{capability}`", role.name)));
+        let is_hub = |user: &UserUri| user.is_provider() && user.domain() == *hub;
+        for role in &roles.roles {
+            let mut holders = list.participants.iter().filter(|listed| listed.role_index == role.role_index).peekable();
+            // Of the hub alone: a role that somebody else has, too, grants that to somebody else.
+            let of_hub_alone = holders.peek().is_some() && holders.clone().all(|listed| is_hub(&listed.user));
+            if !of_hub_alone {
+                let granted =
+                    role.capabilities.iter().filter(|capability| self.never_granted.contains(&Granted(**capability)));
+                found.extend(granted.map(|capability| format!("the role `{}` has `{capability}`", role.name)));
+            }
             let Some(domains) = self.roles.get(&role.name) else { continue };
-            let strangers = list
-                .participants
-                .iter()
-                .filter(|listed| listed.role_index == role.role_index && !domains.contains(&listed.user.domain()));
+            let strangers = holders.filter(|listed| !is_hub(&listed.user) && !domains.contains(&listed.user.domain()));
             found.extend(strangers.map(|listed| format!("`{}` has the role `{}`", listed.user, role.name)));
         }
         let unlisted =

@@ -6,12 +6,16 @@ use crate::wire::components::{
 
 use super::*;
 
+fn hub() -> Domain {
+    Domain::parse("a.example").unwrap()
+}
+
 fn envelope(text: &str) -> Envelope {
     crate::yaml::parse(text).unwrap()
 }
 
 fn outside(envelope: &str, scene: &Scene) -> Vec<String> {
-    let found = self::envelope(envelope).outside(&scene.view.components).unwrap();
+    let found = self::envelope(envelope).outside(&scene.view.components, &hub());
     found.iter().map(ToString::to_string).collect()
 }
 
@@ -96,22 +100,46 @@ fn no_role_but_the_hub_s_has_what_is_never_granted() {
 }
 
 #[test]
+fn only_the_entry_of_the_hub_is_exempt_and_nobody_else_in_its_role() {
+    let rule = "{ never_granted: [canChangeRoleDefinitions], roles: { policy_enforcer: [c.example] } }";
+    let of_admin = "the role `super_admin` has `canChangeRoleDefinitions`";
+    let of_enforcer = "the role `policy_enforcer` has `canChangeRoleDefinitions`";
+    assert_eq!(outside(rule, &Scene::of("strict")), [of_admin]);
+    let other = Scene::of("strict").with("mimi://b.example", ENFORCER, &[]);
+    let is_there = "`mimi://b.example` has the role `policy_enforcer`";
+    assert_eq!(outside(rule, &other), [is_there, of_enforcer, of_admin]);
+    let admin = RoomState::read(&other.view).unwrap().role_of(&UserUri::parse(ALICE).unwrap());
+    let with_alice = Scene::of("strict").with("mimi://b.example", admin, &[]);
+    assert_eq!(outside(rule, &with_alice), [of_admin], "a provider in it does not lift the rule");
+}
+
+#[test]
+fn what_cannot_be_read_lies_outside() {
+    let mut scene = Scene::of("strict");
+    scene.view.components.insert(BaseRoomPolicy::ID, vec![0xff; 3]);
+    let found = envelope("max_users: 9").outside(&scene.view.components, &hub());
+    assert!(found.len() == 1 && found.iter().all(|way| way.to_string().contains("cannot be read")), "{found:?}");
+    let before = Scene::of("strict").view.components;
+    assert_eq!(envelope("max_users: 9").newly_outside(&before, &scene.view.components, &hub()), found);
+}
+
+#[test]
 fn what_lies_outside_already_keeps_nobody_from_changing_something_else() {
     let (before, rules) = (Scene::of("strict"), envelope("{ max_users: 9, metadata: [name, avatar] }"));
     let renamed = before.clone().edit(|metadata: &mut RoomMetadata| metadata.name = "other".into());
     let unnamed = before.clone().edit(|metadata: &mut RoomMetadata| metadata.name.clear());
-    let newly = |after: &Scene| rules.newly_outside(&before.view.components, &after.view.components).unwrap().len();
+    let newly = |after: &Scene| rules.newly_outside(&before.view.components, &after.view.components, &hub()).len();
     assert_eq!((outside("{ max_users: 9, metadata: [name, avatar] }", &before).len(), newly(&renamed)), (2, 0));
     assert_eq!(newly(&unnamed), 1);
     // A room gets its avatar after it has started.
-    assert_eq!(rules.outside_at_start(&before.view.components).unwrap().len(), 1);
+    assert_eq!(rules.outside_at_start(&before.view.components, &hub()).unwrap().len(), 1);
 }
 
 #[test]
 fn an_envelope_that_says_nothing_takes_every_room() {
     let nothing = Envelope::default();
     assert!(nothing.takes_all() && nothing.sentences().is_empty());
-    assert!(nothing.outside(&Scene::of("multi-org").view.components).unwrap().is_empty());
+    assert!(nothing.outside(&Scene::of("multi-org").view.components, &hub()).is_empty());
     let said = envelope("{ never: [open_join], roles: { user_a: [a.example] }, logging: [optional] }");
     let again: Envelope = crate::yaml::parse(&serde_json::to_string(&said).unwrap()).unwrap();
     assert_eq!(said, again);
