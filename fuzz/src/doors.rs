@@ -390,7 +390,10 @@ fn asked(method: &str, path: &str, named: &Named) -> (&'static str, Vec<u8>) {
         ("POST", "update") => return ("", named.first("UpdateRequest")),
         ("POST", "reports") => return ("", named.first("AbuseReport")),
         ("POST", "group-info") => return ("", named.first("GroupInfoRequest")),
-        ("POST", "{domain}") if path.contains("ohttp") => return ("", vec![0; 64]),
+        // A key, DHKEM(X25519), HKDF-SHA256, AES-128-GCM, and as much as there is at least.
+        ("POST", "{domain}") if path.contains("ohttp") => {
+            return ("", [&[0, 0, 0x20, 0, 1, 0, 1], [0; 57].as_slice()].concat());
+        }
         ("POST", "{domain}") => return ("", named.first("IdentifierRequest")),
         ("POST", "{user}") => return ("", request),
         ("POST", "group" | "destroy") => ("", Value::Null),

@@ -105,7 +105,8 @@ async fn who_is_registered_again_at_once_has_no_part_in_the_rights_of_its_former
     lab.quiet().await;
     let said = lab.gateway("a.example").database().entries();
     let gone = said.iter().filter(|entry| entry.record.reason == "device_is_gone").count();
-    assert_eq!(gone, 3, "the commit, and either proposal");
+    let reasons: Vec<_> = said.iter().map(|entry| (&entry.record.kind, &entry.record.reason)).collect();
+    assert_eq!(gone, 3, "the commit, and either proposal: {reasons:?}");
     bob.until_proposed(&room(), 1).await.unwrap();
     assert_accepted(&bob.commit_pending(&room()).await.unwrap());
     assert_eq!(clients(&bob, TABLET), 0);

@@ -322,7 +322,6 @@ fn a21_where_files_go_is_passed_on_unless_they_would_be_stored_here() {
     assert_eq!(said(assets(local, &direct, &[DownloadType::Ohttp])).unwrap()[1].rule, Rule::ChangePolicy);
     assert_eq!(breach(&said(assets(AssetUploadLocation::Hub, &direct, &[]))), Breach::NotSupported);
     assert_eq!(breach(&said(assets(local, &direct, &direct))), Breach::Malformed);
-    assert_eq!(breach(&said(assets(local, &[], &[]))), Breach::Malformed, "the default is not allowed");
     let of_b = AssetDomains { provider: "b.example".into(), destinations: vec!["files.b.example".into()] };
     let twice = AssetPolicy { upload_domains: vec![of_b.clone(), of_b], ..assets(local, &direct, &[]) };
     assert_eq!(breach(&said(twice)), Breach::Malformed);
