@@ -95,7 +95,7 @@ enum Command {
         #[arg(value_name = "FILE")]
         from: PathBuf,
     },
-    /// Check the whole log: leaves, tree, checkpoints, chains, pointers, openings, columns and index; or an export, offline.
+    /// Check the whole log: leaves, tree, checkpoints, chains, pointers, openings and index; or an export, offline.
     Verify(Verify),
 }
 

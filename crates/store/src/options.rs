@@ -9,7 +9,7 @@ use crate::vault::Wrapping;
 pub struct Options {
     /// Most connections that read at once.
     pub readers: NonZeroUsize,
-    /// Write lanes on PostgreSQL, beside the one of the sequencer. SQLite always has one lane.
+    /// Write lanes on PostgreSQL, beside the one of the sequencer and the one for what waits long. SQLite always has one lane.
     pub lanes: NonZeroUsize,
     /// Jobs that wait for a lane before [`crate::StoreError::Busy`] is the answer.
     pub queue: usize,
