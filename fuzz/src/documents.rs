@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use portcullis::cli::Printed;
 use portcullis::config::{Activate, Policies, PolicySource, Signer};
 use portcullis::gateway::{Active, PolicyError};
 use portcullis_core::identity::credential::provider_credential;
@@ -29,9 +30,11 @@ pub(super) const POLICY: &[Decoder] = &[
     Decoder { name: "links", run: links },
     Decoder { name: "obligations", run: obligations },
     Decoder { name: "invariants", run: invariants },
+    Decoder { name: "printed template", run: printed },
 ];
 
 pub(super) const SCHEMA: &str = include_str!("../../policies/schema/mimi.cedarschema");
+const STRICT: &str = include_str!("../../policies/templates/strict.yaml");
 const ROLES: &str = include_str!("../../policies/platform/roles.cedar");
 
 fn template(bytes: &[u8]) -> bool {
@@ -40,6 +43,25 @@ fn template(bytes: &[u8]) -> bool {
     let extensions = extensions(&template).unwrap_or_default();
     assert!(Vec::<Extension>::decode(&extensions).is_ok_and(|extensions| extensions.len() == 3));
     true
+}
+
+/// What `room-template compile` prints, edited: the template that comes of it says so itself.
+fn printed(bytes: &[u8]) -> bool {
+    let Ok(printed) = serde_json::from_slice::<Printed>(bytes) else { return false };
+    let Ok(template) = printed.template() else { return false };
+    let Ok(written) = template.to_yaml() else { panic!("a template cannot be written") };
+    assert!(
+        Template::parse(&written).is_ok_and(|again| again == template),
+        "a template is another one when it is read"
+    );
+    true
+}
+
+fn print(template: &str) -> Option<String> {
+    let creator = UserUri::parse("mimi://a.example/u/alice").ok()?;
+    let room = RoomUri::parse("mimi://a.example/r/lobby").ok()?;
+    let components = Template::parse(template).ok()?.room_components(&room, "Lobby", &creator);
+    serde_json::to_string(&Printed::from(&components)).ok()
 }
 
 /// What the template makes of a room.
@@ -141,7 +163,7 @@ pub(super) fn seeds() -> Vec<(&'static str, Vec<u8>)> {
     let kept =
         json!({ "schema/mimi.cedarschema": SCHEMA, "settings.yaml": "{}", "signature": "AAAA BBBB\n" }).to_string();
     [
-        ("template", include_str!("../../policies/templates/strict.yaml")),
+        ("template", STRICT),
         ("template", include_str!("../../policies/templates/multi-org.yaml")),
         ("settings", include_str!("../../policies/settings.yaml")),
         ("policies", include_str!("../../policies/ceiling/moderation.cedar")),
@@ -149,6 +171,7 @@ pub(super) fn seeds() -> Vec<(&'static str, Vec<u8>)> {
         ("tests", TESTS),
         ("schema", SCHEMA),
         ("kept bundle", &kept),
+        ("printed template", &print(STRICT).unwrap_or_default()),
         ("policies with slots", SLOTTED),
         ("links", LINKS),
         ("obligations", OBLIGATION),

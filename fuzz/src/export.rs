@@ -10,8 +10,8 @@ use portcullis_tlog::{SignedCheckpoint, TreeHead};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::Decoder;
 use super::edits::edited;
+use super::{Decoder, resumed};
 
 pub(super) const EXPORT: &[Decoder] = &[
     Decoder { name: "edited export", run: edited_export },
@@ -21,6 +21,8 @@ pub(super) const EXPORT: &[Decoder] = &[
     Decoder { name: "entries of an export", run: |bytes| good(ENTRIES, bytes) },
     Decoder { name: "table of an export", run: |bytes| good(TABLE, bytes) },
     Decoder { name: "writers of an export", run: |bytes| good(WRITERS, bytes) },
+    Decoder { name: "state of an export", run: resumed::state },
+    Decoder { name: "edited state of an export", run: resumed::edited_state },
 ];
 
 /// All of one user in the log of a gateway, as `portcullis audit export` once wrote it: every later version must still find
@@ -141,5 +143,5 @@ pub(super) fn seeds() -> Vec<(&'static str, Vec<u8>)> {
     let entries =
         [vec![0, 0], vec![1, 0, 0, 0, 0, 0xb0], vec![0, 2, 0, 0, 9, b'x'], vec![0, 4], vec![0, 4, 1, 0, 3, 1]];
     let entries = entries.map(|edit| ("edited entry of an export", edit));
-    whole.chain(edits).chain(entries).collect()
+    whole.chain(edits).chain(entries).chain(resumed::seeds()).collect()
 }

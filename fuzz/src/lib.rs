@@ -16,6 +16,7 @@ mod log;
 mod objects;
 mod people;
 mod records;
+mod resumed;
 mod rooms;
 mod seeds;
 

@@ -9,7 +9,7 @@ use portcullis::audit::times::{self, By};
 use portcullis::audit::{Cursor, Shown, sha256};
 use portcullis::gateway::access;
 use portcullis_core::time::Millis;
-use portcullis_store::audit::{AuditEntry, Filter, Leaf, Opening, Openings, Outcome, Place, matches};
+use portcullis_store::audit::{AuditEntry, Bits, Filter, Leaf, Opening, Openings, Outcome, Place, matches};
 use portcullis_tlog::witness::{AddCheckpoint, decode_size, encode_size};
 use portcullis_tlog::{
     Checkpoint, Cosigner, Edge, Hash, KeyName, LogProof, MAX_SIZE, Note, Policy, Prover, Resource, Signature,
@@ -44,7 +44,14 @@ pub(super) const LOG: &[Decoder] = &[
     Decoder { name: "cursor of a question", run: cursor },
     Decoder { name: "time", run: time },
     Decoder { name: "spans of time", run: spans },
+    Decoder { name: "row of the index", run: row },
 ];
+
+fn row(bytes: &[u8]) -> bool {
+    let Some(row) = Bits::decode(bytes) else { return false };
+    assert!(row.encode() == bytes);
+    true
+}
 
 /// What was taken is written as the same bytes.
 fn same(bytes: &[u8], taken: Option<impl ToString>) -> bool {
@@ -283,6 +290,8 @@ fn made() -> Option<Vec<(&'static str, Vec<u8>)>> {
         ("size of a log", encode_size(300).into_bytes()),
         ("entry bundle", encode_bundle([b"one".as_slice(), b"", b"three"]).ok()?),
         ("path to a root", path),
+        ("row of the index", vec![0, 1, 0, 7, 3, 255]),
+        ("row of the index", vec![255; 128]),
         ("edge of a tree", 200u64.to_be_bytes().into_iter().chain(peaks).collect()),
         ("entry", [sized(&encoded).as_slice(), &opened].concat()),
         ("leaf", encoded),

@@ -26,6 +26,7 @@ mod serve;
 mod token;
 
 pub use exit::{Exit, Failure};
+pub use room_template::Printed;
 
 /// An enterprise gateway for MIMI: Cedar policy decides every MLS commit and message, and every decision is recorded.
 #[derive(Debug, Parser)]

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::Subcommand;
+use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use portcullis_core::room::{Template, TemplateError};
 use portcullis_core::wire::components::{ComponentId, Dictionary};
 use portcullis_core::wire::uri::{RoomUri, UserUri};
@@ -67,14 +68,41 @@ struct Show {
     which: Which,
 }
 
-/// What `compile` prints.
-#[derive(Serialize, Deserialize)]
+/// What `room-template compile` prints, and `room-template show` reads.
+#[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Printed {
+pub struct Printed {
     components: Vec<PrintedComponent>,
 }
 
-#[derive(Serialize, Deserialize)]
+impl Printed {
+    /// The template that makes these components.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with them, for a person to read: octets that are not hexadecimal, or components that no template says.
+    pub fn template(&self) -> Result<Template, String> {
+        let components = self.components.iter().map(|component| {
+            let data = HEXLOWER_PERMISSIVE.decode(component.hex.as_bytes()).ok()?;
+            Some((ComponentId(component.id), data))
+        });
+        let components = components.collect::<Option<Dictionary>>().ok_or("a component is not hexadecimal")?;
+        Template::of_components(&components).map_err(|error| error.to_string())
+    }
+}
+
+impl From<&Dictionary> for Printed {
+    fn from(components: &Dictionary) -> Self {
+        let printed = components.iter().map(|(id, data)| PrintedComponent {
+            id: id.0,
+            name: id.to_string(),
+            hex: HEXLOWER.encode(data),
+        });
+        Self { components: printed.collect() }
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct PrintedComponent {
     id: u16,
@@ -93,27 +121,16 @@ fn compile(args: &Compile) -> Result<(), Failure> {
     let (path, text) = args.which.read()?;
     let template = parse(&path, &text)?;
     let components = template.room_components(&args.room, template.title(), &args.creator);
-    let printed = components.iter().map(|(id, data)| PrintedComponent {
-        id: id.0,
-        name: id.to_string(),
-        hex: data.iter().map(|byte| format!("{byte:02x}")).collect(),
-    });
-    let printed = Printed { components: printed.collect() };
-    output::line(serde_json::to_string_pretty(&printed).context("components cannot be printed")?);
+    output::line(serde_json::to_string_pretty(&Printed::from(&components)).context("components cannot be printed")?);
     Ok(())
 }
 
 fn show(which: &Which) -> Result<(), Failure> {
     let (path, text) = which.read()?;
     let template = match serde_json::from_str::<Printed>(&text) {
-        Ok(printed) => {
-            let wrong = |error: String| Failure::invalid([miette::Report::msg(format!("{}: {error}", path.display()))]);
-            let components =
-                printed.components.iter().map(|component| Some((ComponentId(component.id), bytes(&component.hex)?)));
-            let components: Option<Dictionary> = components.collect();
-            let components = components.ok_or_else(|| wrong("a component is not hexadecimal".to_owned()))?;
-            Template::of_components(&components).map_err(|error| wrong(error.to_string()))?
-        }
+        Ok(printed) => printed
+            .template()
+            .map_err(|error| Failure::invalid([miette::Report::msg(format!("{}: {error}", path.display()))]))?,
         Err(_) => parse(&path, &text)?,
     };
     output::line(template.to_yaml().context("template cannot be written")?.trim_end());
@@ -165,13 +182,4 @@ fn parse(path: &Path, text: &str) -> Result<Template, Failure> {
         };
         Failure::invalid([miette::Report::msg(format!("{}{place}: {:#}", path.display(), anyhow::Error::from(error)))])
     })
-}
-
-fn bytes(hex: &str) -> Option<Vec<u8>> {
-    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    let pairs = hex.as_bytes().chunks(2).map(|pair| match pair {
-        [high, low] => Some(digit(*high)? << 4 | digit(*low)?),
-        _ => None,
-    });
-    pairs.collect()
 }

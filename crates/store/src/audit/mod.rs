@@ -22,7 +22,7 @@ pub use commitment::{Opening, Openings};
 pub use entries::{AuditEntry, Filter, Order, entries, size};
 pub use leaf::{Leaf, LeafError, Place};
 pub use record::{AuditRecord, Outcome};
-pub use search::{Bucket, Found, counts, index, matches, search};
+pub use search::{Bits, Bucket, Found, counts, index, matches, search};
 pub use sequence::{MAX_SEQUENCED, Sequenced, sequence, sequence_async};
 pub use tails::Dimension;
 pub use tree::{

@@ -20,9 +20,7 @@ fn undo(db: &Db, migration: &Path) {
     let name = migration.file_name().unwrap().to_str().unwrap();
     let version: String = name.split('_').next().unwrap().replace('-', "");
     let down = std::fs::read_to_string(migration.join("down.sql")).unwrap();
-    // A lane of a store that was dropped may still be closing its connection.
-    let patience = if db.url.starts_with("sqlite") { "PRAGMA busy_timeout = 10000; " } else { "" };
-    db.sql(&format!("{patience}{down}; DELETE FROM __diesel_schema_migrations WHERE version = '{version}'"));
+    db.sql(&format!("{down}; DELETE FROM __diesel_schema_migrations WHERE version = '{version}'"));
 }
 
 fn log(store: &Store) -> Vec<AuditEntry> {

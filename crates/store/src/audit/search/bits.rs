@@ -6,9 +6,9 @@ pub(crate) const BLOCK: u64 = 1024;
 const WORDS: usize = 16;
 const BYTES: usize = 8 * WORDS;
 
-/// A set of entries of one block, by their place in it.
+/// A set of entries of one block of 1,024, by their place in it, as the index of the log keeps it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Bits([u64; WORDS]);
+pub struct Bits([u64; WORDS]);
 
 impl Bits {
     pub(crate) const FULL: Self = Self([u64::MAX; WORDS]);
@@ -57,7 +57,7 @@ impl Bits {
     }
 
     /// Two octets for each place where these are fewer, one bit for each where not.
-    pub(crate) fn encode(&self) -> Vec<u8> {
+    pub fn encode(&self) -> Vec<u8> {
         if (self.count() as usize) < BYTES / 2 {
             return self.places().flat_map(|place| (place as u16).to_be_bytes()).collect();
         }
@@ -65,7 +65,7 @@ impl Bits {
     }
 
     /// `None` for what [`Self::encode`] does not make.
-    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
         let mut bits = Self::default();
         if bytes.len() == BYTES {
             let words = bytes.as_chunks().0.iter().map(|word| u64::from_be_bytes(*word));

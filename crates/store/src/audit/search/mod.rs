@@ -7,7 +7,8 @@ mod tail;
 mod terms;
 mod walk;
 
-pub(super) use bits::{BLOCK, Bits};
+pub(super) use bits::BLOCK;
+pub use bits::Bits;
 pub use counts::{Bucket, counts};
 pub use index::index;
 pub(super) use index::{Said, indexed};

@@ -41,7 +41,7 @@ impl Db {
     /// Does what somebody with access to the database could do.
     pub(crate) fn sql(&self, statements: &str) {
         match self.path() {
-            Some(path) => SqliteConnection::establish(path).unwrap().batch_execute(statements).unwrap(),
+            Some(path) => sqlite(path).batch_execute(statements).unwrap(),
             None => postgres_sql(&self.url, statements),
         }
     }
@@ -50,9 +50,8 @@ impl Db {
     pub(crate) fn number(&self, query: &str) -> i64 {
         match self.path() {
             Some(path) => {
-                let mut conn = SqliteConnection::establish(path).unwrap();
                 let query = format!("SELECT ({query}) AS number");
-                diesel::sql_query(query).get_result::<Number>(&mut conn).unwrap().number
+                diesel::sql_query(query).get_result::<Number>(&mut sqlite(path)).unwrap().number
             }
             None => with_postgres(&self.url, async |client| client.query_one(query, &[]).await.unwrap().get(0)),
         }
@@ -83,6 +82,13 @@ pub(crate) fn hold(db: &Db, statements: &str) -> (Sender<()>, JoinHandle<()>) {
     });
     holds.recv().unwrap();
     (release, holding)
+}
+
+/// A connection that waits for a store that was dropped and is still closing its own.
+fn sqlite(path: &str) -> SqliteConnection {
+    let mut conn = SqliteConnection::establish(path).unwrap();
+    conn.batch_execute("PRAGMA busy_timeout = 10000").unwrap();
+    conn
 }
 
 fn postgres_sql(url: &str, statements: &str) {
