@@ -3,8 +3,9 @@ use std::time::Duration;
 
 use portcullis_core::time::Millis;
 use portcullis_core::wire::uri::{Domain, RoomUri};
+use portcullis_store::audit::verify;
 use portcullis_store::outbox::{self, Batch, LaneStatus};
-use portcullis_store::{Store, StoreError, events, sinks};
+use portcullis_store::{Store, StoreError, Tx, events, sinks};
 
 use crate::harness::*;
 
@@ -307,6 +308,32 @@ on_both! {
         assert!(export(&other).is_some());
         assert_eq!(lease(&other, NOW).unwrap().body, taken.body);
         assert!(matches!(acknowledge(&other, &taken), Err(StoreError::LeaseLost)));
+    }
+
+    fn one_event_is_owed_to_more_peers_than_the_runtime_polls_in_a_turn_and_is_on_the_record(db) {
+        let store = db.open();
+        let (room, _) = active_room(&store, "clubhouse");
+        let peers: Vec<Domain> = (0..200).map(|number| domain(&format!("p{number}"))).collect();
+        for body in [b"one ", b"two "] {
+            let (uri, owed, event) = (room.clone(), peers.clone(), event(body));
+            let all = move |tx: &mut Tx<'_>| {
+                let seq = events::append(tx, &uri, &event)?;
+                owed.iter().try_for_each(|peer| outbox::enqueue(tx, &uri, peer, &domain("a"), seq))?;
+                tx.stage(&record("decision.message"))
+            };
+            store.write(room.as_str(), all).unwrap();
+        }
+        let mut reached = BTreeSet::new();
+        while let Some(batch) = lease(&store, NOW) {
+            assert_eq!(batch.body, b"one two ", "{}", batch.peer);
+            acknowledge(&store, &batch).unwrap();
+            reached.insert(batch.peer);
+        }
+        assert!(peers.iter().all(|peer| reached.contains(peer)), "{reached:?}");
+        sequence_all(&store);
+        let report = store.read(|conn| verify(conn, &[], &[])).unwrap();
+        assert!(report.findings.values().all(|finding| finding.wrong == 0), "{report:#?}");
+        assert_eq!(kinds(&store).iter().filter(|kind| *kind == "decision.message").count(), 2);
     }
 
     fn peers_that_are_busy_are_passed_over(db) {
