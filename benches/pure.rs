@@ -6,6 +6,7 @@
 
 mod bundle;
 mod commit;
+mod crowd;
 mod decision;
 mod store;
 

@@ -1,10 +1,15 @@
-//! Benchmarks of whole gateways: `cargo bench --bench gateway` runs all, `-- submit`, `-- start`, `-- reload` or
-//! `-- simulate` those of that name.
+//! Benchmarks of whole gateways: `cargo bench --bench gateway` runs all, `-- submit`, `-- commit`, `-- start`,
+//! `-- reload` or `-- simulate` those of that name.
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a benchmark prints, and has failed when it panics")]
 
+mod commit;
+#[path = "../crowd.rs"]
+mod crowd;
 mod reload;
 mod simulate;
 mod start;
+#[path = "../store.rs"]
+mod store;
 mod submit;
 
 #[path = "../../tests/harness/mod.rs"]
@@ -24,6 +29,9 @@ fn main() {
         }
         if runs("reload") {
             reload::run().await;
+        }
+        if runs("commit") {
+            commit::run().await;
         }
         if runs("submit") {
             submit::run().await;

@@ -28,7 +28,7 @@ const MESSAGES: usize = 10_000;
 const CALLERS: usize = 24;
 
 /// No limit gets in the way, and diagnostics stay quiet.
-const SETTINGS: &str = "limits: { peer: { per_minute: 4000000000, burst: 4000000000 } }\n";
+pub(super) const SETTINGS: &str = "limits: { peer: { per_minute: 4000000000, burst: 4000000000 } }\n";
 
 /// On SQLite, and on a PostgreSQL that syncs.
 pub(super) async fn run() {
