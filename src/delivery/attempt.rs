@@ -47,12 +47,13 @@ impl Delivery {
         let endpoint = Endpoint::Notify(batch.room.clone());
         let began = Instant::now();
         let answer = self.peers.post(&batch.as_domain, &batch.peer, endpoint, body.into(), Some(&key)).await;
-        let outcome = outcome(&batch, answer.err().as_ref(), self.clock.now(), random());
+        let now = self.clock.now();
+        let outcome = outcome(&batch, answer.err().as_ref(), now, random());
         metrics::delivery(batch.peer.as_str(), outcome.name(), began.elapsed());
         log(&batch, &outcome);
         let lane = batch.room.to_string();
         let write = move |tx: &mut Tx<'_>| match &outcome {
-            Outcome::Delivered => outbox::acknowledge(tx, &batch),
+            Outcome::Delivered => outbox::acknowledge(tx, &batch, now),
             Outcome::Later { at, why } => outbox::postpone(tx, &batch, *at, why),
             Outcome::SingledOut { why } => outbox::single_out(tx, &batch, why),
             Outcome::Parked { status, why } => outbox::park(tx, &batch, *status, why),

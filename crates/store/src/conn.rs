@@ -200,6 +200,19 @@ impl Conn {
         Ok(())
     }
 
+    /// Has the server end the session when nothing comes in a transaction for so long: a host that is gone would keep rooms
+    /// and heads from everybody else, until the kernel of the server notices after hours.
+    pub(crate) fn end_when_abandoned(&mut self, after: Duration) -> QueryResult<()> {
+        let (millis, seconds) = (after.as_millis(), after.as_secs().max(1));
+        if let Kind::Postgres(link) = &mut self.kind {
+            link.batch_execute(&format!(
+                "SET idle_in_transaction_session_timeout = {millis}; SET tcp_user_timeout = {millis}; \
+                 SET tcp_keepalives_idle = {seconds}; SET tcp_keepalives_interval = {seconds}; SET tcp_keepalives_count = 2"
+            ))?;
+        }
+        Ok(())
+    }
+
     /// Takes the connection for gone, whatever was wrong with it.
     pub(crate) fn give_up(&mut self) {
         self.trouble = Trouble::Broken;

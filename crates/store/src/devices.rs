@@ -72,7 +72,7 @@ pub fn forget_device(tx: &mut Tx<'_>, device: &ClientUri) -> Result<(), StoreErr
     for room in follower::rooms(tx, device)? {
         follower::leave(tx, &room, device)?;
     }
-    streams::forget(tx, device)?;
+    streams::forget_later(tx, device);
     let row = devices::table.filter(devices::client.eq(device.as_str()));
     match db!(tx, |c| diesel::delete(row).execute(c))? {
         0 => Err(StoreError::Missing),

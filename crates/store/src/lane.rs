@@ -1,19 +1,19 @@
 //! A write lane: a thread with one connection that groups waiting jobs into one transaction (correction C-11).
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use crate::aside::Held;
+use crate::aside::{Held, Turns};
 use crate::audit::known::Known;
 use crate::audit::writer::{Identity, Writer};
 use crate::changes::{Changes, Touched};
 use crate::conn::Trouble;
 use crate::failpoint::failpoint;
+use crate::job::{Job, Typed};
 use crate::later::{Later, Stop, Then};
 use crate::store::Database;
 use crate::{Conn, Options, StoreError, Tx};
@@ -26,6 +26,9 @@ const TRIES: u32 = 8;
 
 /// Before the second run, and twice as long before each further one: whoever won the deadlock gets out of the way.
 const PAUSE: Duration = Duration::from_millis(5);
+
+/// How long a job waits for a lock that somebody else holds before its caller is told to come again.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The sending end; the thread ends when all of them are dropped.
 #[derive(Clone)]
@@ -46,15 +49,17 @@ impl Lane {
         let (jobs, queue) = sync_channel(options.queue);
         let waiting = Arc::new(AtomicUsize::new(0));
         let identity = Identity { origin: options.origin.clone(), engine: options.engine.clone() };
-        let worker = Worker {
-            conn: Some(waits.connect(&database)?),
+        let mut worker = Worker {
+            conn: None,
             writer: Writer::new(identity, known)?,
             database,
             changes,
+            abandoned_after: options.abandoned_after,
             most: options.batch.get(),
             waiting: Arc::clone(&waiting),
             waits: Arc::new(waits),
         };
+        worker.conn = Some(worker.connect()?);
         std::thread::Builder::new()
             .name("store-lane".to_owned())
             .spawn(move || worker.run(&queue))
@@ -102,19 +107,11 @@ pub(crate) enum Waits {
     Always,
     /// It hands jobs that are held up to the lane beside it, and those of their keys after them.
     NotLong(Arc<Held>, Lane),
-    /// It is that lane.
+    /// It is that lane, where keys take turns until they get their lock.
     ForOthers(Arc<Held>),
 }
 
 impl Waits {
-    fn connect(&self, database: &Database) -> Result<Conn, StoreError> {
-        let mut conn = database.writer()?;
-        if matches!(self, Self::NotLong(..)) {
-            conn.hurry()?;
-        }
-        Ok(conn)
-    }
-
     /// Gives a job back unless others of its key were handed over: then it follows them.
     fn pass(&self, job: Box<dyn Job>) -> Option<Box<dyn Job>> {
         match self {
@@ -133,73 +130,6 @@ impl Waits {
             job.answer();
         }
         None
-    }
-}
-
-/// A job whose types are known only to its caller.
-trait Job: Send {
-    /// What it is about.
-    fn key(&self) -> &Arc<str>;
-
-    /// Whether it reads nothing of what is kept back ([`Later`]).
-    fn only_appends(&self) -> bool;
-
-    /// Runs it and keeps its result. Tells whether its effects are wanted.
-    fn run(&mut self, tx: &mut Tx<'_>) -> bool;
-
-    /// Makes `error` its result, unless it failed by itself: then it keeps its own reason.
-    fn fail(&mut self, error: StoreError);
-
-    /// Hands the result to the caller.
-    fn answer(self: Box<Self>);
-}
-
-struct Typed<F, T, E> {
-    key: Arc<str>,
-    only_appends: bool,
-    job: F,
-    result: Option<Result<T, E>>,
-    reply: oneshot::Sender<Result<T, E>>,
-}
-
-impl<F, T, E> Job for Typed<F, T, E>
-where
-    F: FnMut(&mut Tx<'_>) -> Result<T, E> + Send,
-    T: Send,
-    E: From<StoreError> + Send,
-{
-    fn key(&self) -> &Arc<str> {
-        &self.key
-    }
-
-    fn only_appends(&self) -> bool {
-        self.only_appends
-    }
-
-    fn run(&mut self, tx: &mut Tx<'_>) -> bool {
-        self.result = Some(match catch_unwind(AssertUnwindSafe(|| (self.job)(tx))) {
-            Ok(Ok(_)) if tx.unaudited() => {
-                Err(StoreError::AuditUnavailable("job went on without its audit record".into()).into())
-            }
-            Ok(result) => result,
-            Err(_) => Err(StoreError::Panicked.into()),
-        });
-        matches!(self.result, Some(Ok(_)))
-    }
-
-    fn fail(&mut self, error: StoreError) {
-        if !matches!(self.result, Some(Err(_))) {
-            self.result = Some(Err(error.into()));
-        }
-    }
-
-    fn answer(self: Box<Self>) {
-        let Self { job, result, reply, key: _, only_appends: _ } = *self;
-        drop(job); // what it holds is given back before anybody can know that it is done
-        if let Some(result) = result {
-            // A caller that went away does not undo what is durable.
-            let _ = reply.send(result);
-        }
     }
 }
 
@@ -260,9 +190,14 @@ impl Batch<'_> {
     fn close_after(&mut self, number: usize) -> bool {
         let closes = self.job(number + 1).is_none();
         if closes {
-            self.most = 0;
+            self.close();
         }
         closes
+    }
+
+    /// Takes no more jobs.
+    fn close(&mut self) {
+        self.most = 0;
     }
 
     /// Whether this is a job that is tried again, alone.
@@ -279,6 +214,8 @@ enum End {
     Undone(StoreError),
     /// It is undone: somebody else holds for long what it wants.
     Held(StoreError),
+    /// Nothing was tried: the database cannot be reached.
+    Unreachable(StoreError),
     /// Nobody knows.
     Unknown,
 }
@@ -288,18 +225,52 @@ struct Worker {
     writer: Writer,
     database: Arc<Database>,
     changes: Arc<Changes>,
+    abandoned_after: Duration,
     most: usize,
     waiting: Arc<AtomicUsize>,
     waits: Arc<Waits>,
 }
 
 impl Worker {
+    fn connect(&self) -> Result<Conn, StoreError> {
+        let mut conn = self.database.writer()?;
+        conn.end_when_abandoned(self.abandoned_after)?;
+        if !matches!(*self.waits, Waits::Always) {
+            conn.hurry()?;
+        }
+        Ok(conn)
+    }
+
     fn run(mut self, jobs: &Receiver<Box<dyn Job>>) {
+        if matches!(*self.waits, Waits::ForOthers(_)) {
+            return self.run_beside(jobs);
+        }
         let (waits, waiting) = (Arc::clone(&self.waits), Arc::clone(&self.waiting));
         let queue = Queue { jobs, waits: &waits, waiting: &waiting };
         while let Ok(first) = jobs.recv() {
             if let Some(first) = queue.pass(first) {
                 self.group(first, &queue);
+            }
+        }
+    }
+
+    /// Tries the jobs of many keys in turn, one in a transaction, so that no key waits for the lock of another.
+    fn run_beside(mut self, jobs: &Receiver<Box<dyn Job>>) {
+        let mut turns = Turns::default();
+        loop {
+            if turns.is_empty() {
+                let Ok(job) = jobs.recv() else { return };
+                turns.add(Arc::clone(job.key()), (Instant::now(), job));
+            }
+            jobs.try_iter().for_each(|job| turns.add(Arc::clone(job.key()), (Instant::now(), job)));
+            let Some((since, job)) = turns.next() else { continue };
+            let (end, mut tried) = self.try_alone(job);
+            match (end, tried.pop()) {
+                (End::Held(_), Some(job)) if since.elapsed() < PATIENCE => {
+                    turns.again(Arc::clone(job.key()), (since, job));
+                }
+                (End::Held(_), Some(job)) => self.settle(End::Held(StoreError::Busy), vec![job]),
+                (end, job) => self.settle(end, job.into_iter().collect()),
             }
         }
     }
@@ -319,6 +290,15 @@ impl Worker {
     }
 
     fn alone(&mut self, job: Box<dyn Job>, queue: &Queue<'_>) {
+        let (end, mut jobs) = self.try_alone(job);
+        if matches!(end, End::Held(_)) {
+            jobs = jobs.into_iter().filter_map(|job| queue.hand_over(job)).collect();
+        }
+        self.settle(end, jobs);
+    }
+
+    /// Runs a job in a transaction of its own, again and again while that may help.
+    fn try_alone(&mut self, job: Box<dyn Job>) -> (End, Vec<Box<dyn Job>>) {
         let mut alone = Batch { jobs: vec![job], queue: None, most: 1 };
         let mut end = self.attempt(&mut alone);
         for tried in 1..TRIES {
@@ -328,18 +308,15 @@ impl Worker {
             pause(PAUSE * 2_u32.pow(tried - 1));
             end = self.attempt(&mut alone);
         }
-        if matches!(end, End::Held(_)) {
-            alone.jobs = alone.jobs.into_iter().filter_map(|job| queue.hand_over(job)).collect();
-        }
-        self.settle(end, alone.jobs);
+        (end, alone.jobs)
     }
 
     fn settle(&mut self, end: End, mut batch: Vec<Box<dyn Job>>) {
         match end {
             End::Done(touched) => self.changes.signal(touched),
-            End::Undone(error) | End::Held(error) => {
+            End::Undone(error) | End::Held(error) | End::Unreachable(error) => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "transaction failed and was undone");
-                let mut reason = Some(error); // there is only ever one job here
+                let mut reason = Some(error); // there is one job here but where nothing was tried
                 batch.iter_mut().for_each(|job| job.fail(reason.take().unwrap_or(StoreError::Undone)));
             }
             End::Unknown => {
@@ -359,9 +336,9 @@ impl Worker {
     }
 
     fn attempt(&mut self, batch: &mut Batch<'_>) -> End {
-        let mut conn = match self.conn.take().map_or_else(|| self.waits.connect(&self.database), Ok) {
+        let mut conn = match self.conn.take().map_or_else(|| self.connect(), Ok) {
             Ok(conn) => conn,
-            Err(error) => return End::Undone(error),
+            Err(error) => return End::Unreachable(error),
         };
         let start = self.writer.mark();
         let outcome = transact(&mut conn, &mut self.writer, &self.changes, batch);
@@ -425,6 +402,9 @@ fn transact(conn: &mut Conn, writer: &mut Writer, changes: &Changes, batch: &mut
         let mut keep = job.run(&mut tx);
         let mut changed = tx.touched();
         if keep && !kept_back {
+            if later.takes_head() {
+                batch.close();
+            }
             let then = if batch.close_after(number) { Then::Last } else { Then::More };
             match later.flush(conn, writer, then) {
                 Ok(written) => changed.join(written),

@@ -96,22 +96,32 @@ pub(crate) struct Later {
     pub(crate) staged: Vec<StagedRow>,
     pub(crate) writers: Vec<WriterRow>,
     pub(crate) records: Vec<Written>,
+    /// Devices that are to be sent nothing: forgotten last of all, for that holds the head of all streams.
+    pub(crate) forgotten: Vec<String>,
 }
 
 /// How much was kept back at a time.
-pub(crate) struct LaterMark(BTreeMap<String, Cursor>, [usize; 7]);
+pub(crate) struct LaterMark(BTreeMap<String, Cursor>, [usize; 8]);
 
 impl Later {
     pub(crate) fn mark(&self) -> LaterMark {
-        let Self { rooms, answers, events, owed, payloads, staged, writers, records } = self;
-        let rows =
-            [answers.len(), events.len(), owed.len(), payloads.len(), staged.len(), writers.len(), records.len()];
+        let Self { rooms, answers, events, owed, payloads, staged, writers, records, forgotten } = self;
+        let rows = [
+            answers.len(),
+            events.len(),
+            owed.len(),
+            payloads.len(),
+            staged.len(),
+            writers.len(),
+            records.len(),
+            forgotten.len(),
+        ];
         LaterMark(rooms.clone(), rows)
     }
 
     /// Forgets what was kept back since `mark`.
     pub(crate) fn reset(&mut self, mark: LaterMark) {
-        let LaterMark(rooms, [answers, events, owed, payloads, staged, writers, records]) = mark;
+        let LaterMark(rooms, [answers, events, owed, payloads, staged, writers, records, forgotten]) = mark;
         self.rooms = rooms;
         self.answers.truncate(answers);
         self.events.truncate(events);
@@ -120,13 +130,19 @@ impl Later {
         self.staged.truncate(staged);
         self.writers.truncate(writers);
         self.records.truncate(records);
+        self.forgotten.truncate(forgotten);
+    }
+
+    /// Whether writing it waits for a head and holds it: then nothing may follow in the transaction that waits for a room.
+    pub(crate) fn takes_head(&self) -> bool {
+        !self.forgotten.is_empty()
     }
 
     /// Writes all of it, and tells what that has touched. It takes two turns: one for what must be known, while the records
     /// are signed, and one for all that is written, with the commit where the transaction ends.
     pub(crate) fn flush(&mut self, conn: &mut Conn, writer: &Writer, then: Then<'_>) -> Result<Touched, Stop> {
         let last = !matches!(then, Then::More);
-        let Self { rooms, answers, events, owed, payloads, staged, writers, records } = std::mem::take(self);
+        let Self { rooms, answers, events, owed, payloads, staged, writers, records, forgotten } = std::mem::take(self);
         let lanes = outbox::owing(&owed)?;
         let records = Arc::new(records);
         let signing = writer.sign(&records);
@@ -142,6 +158,7 @@ impl Later {
             Then::End(..) => Some(answers),
             Then::More | Then::Last => answers.finish(conn).map(|()| None)?,
         };
+        streams::forget(conn, &forgotten)?;
         let ends = Ends::ask(conn, answers, &lanes, heads, log)?;
         let signatures = signing.done()?;
         let mut effects = Effects::default();

@@ -19,6 +19,7 @@ mod error;
 mod failpoint;
 mod fixed;
 mod heads;
+mod job;
 mod lane;
 mod later;
 mod listen;

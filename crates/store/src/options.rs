@@ -1,6 +1,7 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::vault::Wrapping;
 
@@ -15,6 +16,8 @@ pub struct Options {
     pub queue: usize,
     /// Most jobs in one transaction.
     pub batch: NonZeroUsize,
+    /// How long a transaction may stand still on PostgreSQL before the server ends its session, because its process is gone.
+    pub abandoned_after: Duration,
     /// PEM file of the certificates that a PostgreSQL server's certificate must lead to. Needed for `sslmode=require`.
     pub postgres_roots: Option<PathBuf>,
     /// Wraps the keys under which group states, events and KeyPackages are sealed; without it they are not.
@@ -32,6 +35,7 @@ impl Default for Options {
             lanes: NonZeroUsize::MIN.saturating_add(3),
             queue: 1024,
             batch: NonZeroUsize::MIN.saturating_add(63),
+            abandoned_after: Duration::from_secs(30),
             postgres_roots: None,
             wrapping: None,
             origin: "portcullis".to_owned(),

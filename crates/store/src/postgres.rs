@@ -1,5 +1,6 @@
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use diesel_async::AsyncPgConnection;
 use diesel_async::async_connection_wrapper::BlockOn as _;
@@ -18,6 +19,12 @@ use crate::conn::{Conn, Kind, Link};
 use crate::driver::Driver;
 use crate::listen::listen;
 
+/// Longest wait for a server to take a connection.
+const CONNECTS_WITHIN: Duration = Duration::from_secs(10);
+
+/// How long a server may say nothing, not even that it has received something.
+const SILENCE: Duration = Duration::from_secs(30);
+
 /// Where a PostgreSQL server is, and how to talk to it.
 #[derive(Clone)]
 pub(crate) struct Address {
@@ -35,7 +42,7 @@ impl Postgres {
     /// Reads `postgres://…`. With `sslmode=require` the server's certificate is checked against `roots`; with
     /// `prefer`, the default, TLS is used when there are roots to check it with.
     pub(crate) fn new(url: &str, roots: Option<&Path>) -> Result<Self, StoreError> {
-        let config: Config = url.parse().map_err(open)?;
+        let config = patient(url.parse().map_err(open)?);
         let tls = match (config.get_ssl_mode(), roots) {
             (SslMode::Disable, _) => None,
             (SslMode::Require, None) => {
@@ -86,6 +93,27 @@ impl Drop for Postgres {
             runtime.shutdown_background(); // the last handle may go inside another runtime, where waiting panics
         }
     }
+}
+
+/// Gives up on a server that is silent, where the address does not say otherwise: without that the kernel does, after a
+/// quarter of an hour.
+fn patient(mut config: Config) -> Config {
+    if config.get_connect_timeout().is_none() {
+        config.connect_timeout(CONNECTS_WITHIN);
+    }
+    if config.get_tcp_user_timeout().is_none() {
+        config.tcp_user_timeout(SILENCE);
+    }
+    if config.get_keepalives_idle() > SILENCE {
+        config.keepalives_idle(SILENCE);
+    }
+    if config.get_keepalives_interval().is_none() {
+        config.keepalives_interval(SILENCE / 3);
+    }
+    if config.get_keepalives_retries().is_none() {
+        config.keepalives_retries(3);
+    }
+    config
 }
 
 fn client_config(roots: &Path) -> Result<ClientConfig, StoreError> {

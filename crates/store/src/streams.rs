@@ -91,17 +91,24 @@ pub fn push_event<'d>(
     Ok(())
 }
 
-/// Forgets what a device was to be sent. Positions of others stay as they are.
-///
-/// # Errors
-///
-/// [`StoreError`] of the database.
-pub(crate) fn forget(tx: &mut Tx<'_>, device: &ClientUri) -> Result<(), StoreError> {
-    heads::lock(tx, Head::Streams)?; // what is being given its position would come after this
-    let staged = stream_stage::table.filter(stream_stage::device.eq(device.as_str()));
-    db!(tx, |c| diesel::delete(staged).execute(c))?;
-    let rows = stream_rows::table.filter(stream_rows::device.eq(device.as_str()));
-    db!(tx, |c| diesel::delete(rows).execute(c))?;
+/// Forgets what a device was to be sent, once the rest of the job is done: whoever holds the head of the streams waits for
+/// no room. Positions of others stay as they are.
+pub(crate) fn forget_later(tx: &mut Tx<'_>, device: &ClientUri) {
+    tx.later.staged.retain(|row| row.device != device.as_str());
+    tx.later.forgotten.push(device.to_string());
+}
+
+pub(crate) fn forget(conn: &mut Conn, devices: &[String]) -> Result<(), StoreError> {
+    if devices.is_empty() {
+        return Ok(());
+    }
+    heads::lock(conn, Head::Streams)?; // what is being given its position would come after this
+    for device in devices {
+        let staged = stream_stage::table.filter(stream_stage::device.eq(device));
+        db!(conn, |c| diesel::delete(staged).execute(c))?;
+        let rows = stream_rows::table.filter(stream_rows::device.eq(device));
+        db!(conn, |c| diesel::delete(rows).execute(c))?;
+    }
     Ok(())
 }
 

@@ -12,6 +12,9 @@ use super::mls::{MlsKind, MlsMessage};
 use super::update::RatchetTreeOption;
 use super::{DecodeError, Wire, codec, wire};
 
+/// Most messages of one notify that are taken: four times what a hub of ours sends (reading D-38).
+pub const MOST_MESSAGES: usize = 1024;
+
 /// One accepted message, proposal or commit, or the Welcome of one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FanoutMessage {
@@ -58,10 +61,16 @@ pub enum FanoutBody {
 ///
 /// # Errors
 ///
-/// [`DecodeError`] when the body is empty or any of them does not decode: a batch is accepted as a whole.
+/// [`DecodeError`] when the body is empty, any of them does not decode, or there are more than [`MOST_MESSAGES`]: a batch
+/// is accepted as a whole.
 pub fn decode_batch(body: &[u8]) -> Result<Vec<(FanoutMessage, Vec<u8>)>, DecodeError> {
     let (mut batch, mut rest) = (Vec::new(), body);
     while batch.is_empty() || !rest.is_empty() {
+        if batch.len() == MOST_MESSAGES {
+            // Each is decided for itself, and all of them are written as one.
+            let error = codec::malformed(format!("more than {MOST_MESSAGES} messages"));
+            return Err(DecodeError::new(FanoutMessage::NAME, error));
+        }
         let before = rest;
         let message =
             FanoutMessage::tls_deserialize(&mut rest).map_err(|error| DecodeError::new(FanoutMessage::NAME, error))?;

@@ -1,6 +1,7 @@
 //! Bytes that a peer may send: cut short, continued, changed. None may panic, none may decode to something that encodes
 //! to other bytes.
 
+use portcullis_core::wire::notify::MOST_MESSAGES;
 use proptest::prelude::*;
 
 use super::*;
@@ -82,6 +83,14 @@ fn text_is_utf_8_without_nul() {
 fn an_update_with_an_application_message_is_refused() {
     let message = vector("submitMessage", "request").hex("message_hex");
     assert!(UpdateRequest::decode(&[message.as_slice(), &[0]].concat()).is_err());
+}
+
+#[test]
+fn a_batch_of_more_messages_than_a_notify_may_have_is_refused() {
+    let (_, one) = decode_batch(&vector("notify", "batch: proposal, commit").bytes).unwrap().remove(0);
+    assert_eq!(decode_batch(&one.repeat(MOST_MESSAGES)).map(|batch| batch.len()), Ok(MOST_MESSAGES));
+    let error = decode_batch(&one.repeat(MOST_MESSAGES + 1)).unwrap_err();
+    assert!(matches!(error, DecodeError::Malformed("FanoutMessage", _)), "{error:?}");
 }
 
 #[test]

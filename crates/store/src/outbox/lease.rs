@@ -41,7 +41,7 @@ pub struct Batch {
     lease: u64,
 }
 
-/// Takes a lane that is due, for `ttl`, and freezes its next batch; `None` when none is due. While it is held, nobody
+/// Takes the lane that has been due for longest, for `ttl`, and freezes its next batch; `None` when none is due. While it is held, nobody
 /// else gets this lane. Lanes to the peers in `passed_over` are left for later, and lanes to blocked providers are never
 /// due. A lane that cannot be read is parked.
 ///
@@ -58,7 +58,7 @@ pub fn lease(
     let due = outbox_lanes::table
         .filter(outbox_lanes::head.lt(outbox_lanes::tail))
         .filter(outbox_lanes::status.eq(LaneStatus::Open.code()))
-        .filter(outbox_lanes::next_at.le(time(now)?))
+        .filter(outbox_lanes::attempts.eq(0_i64).or(outbox_lanes::next_at.le(time(now)?)))
         .filter(outbox_lanes::lease_until.le(time(now)?))
         .filter(outbox_lanes::peer.ne_all(passed_over.iter().map(Domain::as_str)))
         .filter(outbox_lanes::peer.ne_all(blocked()))
@@ -102,21 +102,21 @@ pub fn next_due(conn: &mut Conn, passed_over: &[Domain]) -> Result<Option<Millis
             .filter(outbox_lanes::peer.ne_all(passed_over.iter().map(Domain::as_str)))
             .filter(outbox_lanes::peer.ne_all(blocked()))
     };
-    let retried = open().filter(outbox_lanes::next_at.ge(outbox_lanes::lease_until)).select(min(outbox_lanes::next_at));
-    let held =
-        open().filter(outbox_lanes::next_at.lt(outbox_lanes::lease_until)).select(min(outbox_lanes::lease_until));
+    let waits = || outbox_lanes::attempts.gt(0_i64).and(outbox_lanes::next_at.ge(outbox_lanes::lease_until));
+    let retried = open().filter(waits()).select(min(outbox_lanes::next_at));
+    let held = open().filter(diesel::dsl::not(waits())).select(min(outbox_lanes::lease_until));
     let retried = db!(conn, |c| retried.first::<Option<i64>>(c))?;
     let held = db!(conn, |c| held.first::<Option<i64>>(c))?;
     retried.into_iter().chain(held).min().map(millis).transpose()
 }
 
-/// The peer took the batch: it is owed no more, and the lane is free for the next one.
+/// The peer took the batch: it is owed no more, and the lane is free for the next one, behind all that have waited longer.
 ///
 /// # Errors
 ///
 /// [`StoreError::LeaseLost`] when the lease ran out and somebody else took the lane; the batch is sent again then, and
 /// the peer drops what it has seen.
-pub fn acknowledge(tx: &mut Tx<'_>, batch: &Batch) -> Result<(), StoreError> {
+pub fn acknowledge(tx: &mut Tx<'_>, batch: &Batch, now: Millis) -> Result<(), StoreError> {
     failpoint("outbox.before_acknowledge");
     let last = to_db(batch.items.last().map_or(0, |item| item.position))?;
     let held = lane(batch.room.as_str(), batch.peer.as_str()).filter(outbox_lanes::lease.eq(to_db(batch.lease)?));
@@ -124,7 +124,7 @@ pub fn acknowledge(tx: &mut Tx<'_>, batch: &Batch) -> Result<(), StoreError> {
         outbox_lanes::head.eq(last),
         outbox_lanes::attempts.eq(0_i64),
         outbox_lanes::first_tried.eq(0_i64),
-        outbox_lanes::next_at.eq(0_i64),
+        outbox_lanes::next_at.eq(time(now)?),
         outbox_lanes::lease_until.eq(0_i64),
         outbox_lanes::http_status.eq(0_i32),
         outbox_lanes::error.eq(""),

@@ -34,7 +34,7 @@ fn child() {
             let lease =
                 |tx: &mut portcullis_store::Tx<'_>| outbox::lease(tx, NOW, "child", Duration::from_secs(30), &[]);
             let batch = store.write("outbox", lease).unwrap().unwrap();
-            store.write("outbox", move |tx| outbox::acknowledge(tx, &batch)).unwrap();
+            store.write("outbox", move |tx| outbox::acknowledge(tx, &batch, NOW)).unwrap();
         }
         other => panic!("no step {other}"),
     }

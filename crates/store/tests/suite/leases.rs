@@ -101,7 +101,7 @@ on_both! {
             assert_eq!(got.len(), 1, "round {round}, taken over");
             let batch = got[0].clone();
             assert_eq!(batch.body, format!("{round} ").into_bytes());
-            written(&stores[1], move |tx| outbox::acknowledge(tx, &batch));
+            written(&stores[1], move |tx| outbox::acknowledge(tx, &batch, NOW));
         }
         assert_eq!((lane(&stores[0]).head, lane(&stores[0]).tail), (ROUNDS, ROUNDS));
     }
@@ -120,7 +120,7 @@ on_both! {
             let before = lane(&stores[1]);
             type Write = fn(&mut Tx<'_>, &Batch) -> Result<(), StoreError>;
             let writes: [(&str, Write); 4] = [
-                ("acknowledge", outbox::acknowledge),
+                ("acknowledge", |tx, batch| outbox::acknowledge(tx, batch, NOW)),
                 ("postpone", |tx, batch| outbox::postpone(tx, batch, Millis(1), "late")),
                 ("single_out", |tx, batch| outbox::single_out(tx, batch, "late")),
                 ("park", |tx, batch| outbox::park(tx, batch, 404, "late")),
@@ -134,12 +134,12 @@ on_both! {
             }
         };
         assert_deaf();
-        written(&stores[1], move |tx| outbox::acknowledge(tx, &holder));
+        written(&stores[1], move |tx| outbox::acknowledge(tx, &holder, NOW));
         owe(&stores[1], b"tri ");
         let next = lease(&stores[1], late).unwrap();
         assert_eq!(next.body, b"tri ");
         assert_deaf();
-        written(&stores[1], move |tx| outbox::acknowledge(tx, &next));
+        written(&stores[1], move |tx| outbox::acknowledge(tx, &next, NOW));
         assert_eq!(lane(&stores[0]).head, 3);
     }
 

@@ -1,6 +1,7 @@
 //! What only PostgreSQL can do.
 
 use std::num::NonZeroUsize;
+use std::time::Duration;
 
 use portcullis_store::bundles::{self, Activation, How};
 use portcullis_store::devices::{forget_device, register_device, register_user, user_exists};
@@ -147,6 +148,89 @@ fn what_somebody_holds_for_long_holds_up_nobody_who_shares_the_lane_and_keeps_it
     let seqs: Vec<u64> = held.into_iter().map(|queued| runtime.block_on(queued.done()).unwrap()).collect();
     assert!(seqs.windows(2).all(|pair| pair[1] == pair[0] + 1), "{seqs:?}");
     assert_eq!(store.write("one", one()).unwrap(), seqs[4] + 1);
+}
+
+#[test]
+fn of_two_rooms_that_are_held_the_one_that_is_free_again_waits_for_no_other() {
+    let db = Db::postgres();
+    let store = Store::open(&db.url, &Options { lanes: NonZeroUsize::MIN, ..Options::default() }).unwrap();
+    let accept = |name: &'static str| {
+        let (uri, seen) = active_room(&store, name);
+        let job = move |tx: &mut Tx<'_>| rooms::accept_message(tx, &uri, seen, NOW).map(drop);
+        let (release, holding) = hold(&db, &format!("SELECT 1 FROM rooms WHERE uri = '{}' FOR UPDATE", room(name)));
+        (store.queue_append(name, job).unwrap(), release, holding)
+    };
+    let [(one, free_one, holding_one), (two, free_two, holding_two)] = ["one", "two"].map(accept);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    drop(free_two);
+    runtime.block_on(two.done()).unwrap();
+    drop(free_one);
+    runtime.block_on(one.done()).unwrap();
+    [holding_one, holding_two].into_iter().for_each(|holding| holding.join().unwrap());
+}
+
+#[test]
+fn what_a_process_that_is_gone_has_held_is_free_soon() {
+    let db = Db::postgres();
+    let silent = Options { abandoned_after: Duration::from_millis(500), ..Options::default() };
+    let (gone, other) = (Store::open(&db.url, &silent).unwrap(), db.open());
+    let (uri, seen) = active_room(&other, "clubhouse");
+    let accept = move |tx: &mut Tx<'_>| rooms::accept_message(tx, &uri, seen, NOW).map(|accepted| accepted.seq);
+    let (entered, inside) = std::sync::mpsc::channel();
+    let (wakes, woken) = std::sync::mpsc::channel::<()>();
+    let held = accept.clone();
+    // The process stands still in the middle of its transaction, and says no more to the server.
+    let standing = std::thread::spawn(move || {
+        gone.write("clubhouse", move |tx| {
+            let seq = held(tx)?;
+            let _ = entered.send(());
+            let _ = woken.recv();
+            Ok::<_, StoreError>(seq)
+        })
+    });
+    inside.recv().unwrap();
+    let first = other.write("clubhouse", accept).unwrap();
+    drop(wakes);
+    assert_eq!(standing.join().unwrap().unwrap(), first + 1, "it goes on as if it had come later");
+}
+
+#[test]
+fn whoever_forgets_a_device_holds_up_no_stream_while_it_waits_for_a_room() {
+    let db = Db::postgres();
+    let (store, other) = (db.open(), db.open());
+    let devices = ["phone", "tablet"].map(|of| device("bob", of));
+    let own = devices.clone();
+    store
+        .write("x", move |tx| {
+            register_user(tx, &user("bob"), NOW)?;
+            own.iter().try_for_each(|device| register_device(tx, device, &user("bob"), NOW))
+        })
+        .unwrap();
+    let (uri, seen) = active_room(&store, "clubhouse");
+    let (release, holding) = hold(&db, &format!("SELECT 1 FROM rooms WHERE uri = '{uri}' FOR UPDATE"));
+    let [phone, tablet] = devices;
+    let gone = phone.clone();
+    let forgetting = std::thread::spawn(move || {
+        store.write("bob", move |tx| {
+            forget_device(tx, &gone)?;
+            rooms::accept_message(tx, &uri, seen, NOW).map(drop)
+        })
+    });
+    let item = StreamItem { room: None, kind: "leave".to_owned(), payload: b"x".into(), at: NOW };
+    let to = tablet.clone();
+    let waiting =
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    while db.number(waiting) == 0 {
+        assert!(!forgetting.is_finished(), "nobody has waited");
+        std::thread::yield_now();
+    }
+    other.write("x", move |tx| streams::push(tx, &[phone.clone(), to.clone()], &item)).unwrap();
+    sequence_all(&other);
+    assert_eq!(other.read(|conn| streams::read(conn, &tablet, 0, 9)).unwrap().len(), 1);
+    drop(release);
+    holding.join().unwrap();
+    forgetting.join().unwrap().unwrap();
+    assert_eq!(other.read(|conn| streams::read(conn, &device("bob", "phone"), 0, 9)).unwrap(), []);
 }
 
 #[test]
