@@ -15,12 +15,20 @@ use crate::assets::Fetcher;
 use crate::config::Config;
 use crate::gateway::rollout::{self, Folder};
 use crate::gateway::{Claims, Clock, Gateway, HubKeys, KeyError, Parts, Policy, PolicyError, Reporters, Sealer};
-use crate::peer::{Peers, causes};
+use crate::peer::{EXCHANGE_TIMEOUT, Peers, causes};
 use crate::telemetry::{self, Collector};
 use crate::{admin, audit, delivery, federation, gateway, provider, scim, upkeep};
 
-/// How long requests and deliveries under way may take once a stop is asked for.
+/// How long requests under way, and each stage of the workers, may take once a stop is asked for.
 const DRAIN: Duration = Duration::from_secs(20);
+
+/// The same for the stage that sends to other providers: what is on its way there is answered or given up, and what comes of
+/// that is written.
+const DELIVERY_DRAIN: Duration = EXCHANGE_TIMEOUT.saturating_add(Duration::from_secs(5));
+
+/// The same for what comes after a stage that has not ended in its time: it works on the same database, which then does not
+/// answer, and loses nothing, for the next process goes on where it stood.
+const STALLED_DRAIN: Duration = Duration::from_secs(1);
 
 /// The sockets of the doors, bound before anything else so that a taken port is the first thing to fail.
 pub struct Sockets {
@@ -51,14 +59,16 @@ pub struct Server {
 /// Tasks that are told to end together.
 struct Stage {
     stop: watch::Sender<bool>,
+    /// How long the tasks may take to end.
+    patience: Duration,
     tasks: Vec<JoinHandle<()>>,
 }
 
 impl Stage {
     /// A stage without tasks, and what tells them to end.
-    fn new() -> (Self, watch::Receiver<bool>) {
+    fn new(patience: Duration) -> (Self, watch::Receiver<bool>) {
         let (stop, stopped) = watch::channel(false);
-        (Self { stop, tasks: Vec::new() }, stopped)
+        (Self { stop, patience, tasks: Vec::new() }, stopped)
     }
 
     fn run(&mut self, task: impl Future<Output = ()> + Send + 'static) {
@@ -128,7 +138,7 @@ impl Server {
         if let (Some(listener), Some(socket)) = (&config.listeners.directory, sockets.directory) {
             doors.push(scim::open(gateway.clone(), listener, config, socket)?);
         }
-        let (mut workers, stopped) = Stage::new();
+        let (mut workers, stopped) = Stage::new(DELIVERY_DRAIN);
         workers.run(delivery::run(gateway.clone(), stopped.clone()));
         workers.run(gateway::admin::watch(gateway.clone(), stopped.clone()));
         workers.run(gateway::people::watch(gateway.clone(), stopped.clone()));
@@ -142,11 +152,11 @@ impl Server {
         ));
         workers.run(upkeep::run(gateway.clone(), stopped.clone()));
         workers.run(audit::follow(gateway.clone(), stopped));
-        let (mut sequencer, stopped) = Stage::new();
+        let (mut sequencer, stopped) = Stage::new(DRAIN);
         sequencer.run(audit::sequence(gateway.clone(), stopped));
-        let (mut signer, stopped) = Stage::new();
+        let (mut signer, stopped) = Stage::new(DRAIN);
         signer.run(audit::sign(gateway.clone(), log, stopped));
-        let (mut exporter, stopped) = Stage::new();
+        let (mut exporter, stopped) = Stage::new(DRAIN);
         if let Some(collector) = collector {
             exporter.run(audit::export(gateway.clone(), collector, stopped));
         }
@@ -225,16 +235,24 @@ impl Server {
     }
 
     /// Closes the doors, lets what is under way end, then stops the workers: the sequencer once nothing more is staged,
-    /// the signer once everything has its position, and the export last.
+    /// the signer once everything has its position, and the export last. Where one of them does not end in its
+    /// time, those after it are hardly waited for: with a database that does not answer this takes about a minute, and never
+    /// more than two.
     pub async fn drain(self) {
         let _ = self.close.send(true);
         let doors = self.doors.iter().map(|door| door.stop(true));
         let _ = tokio::time::timeout(DRAIN, futures_util::future::join_all(doors)).await;
-        for Stage { stop, tasks } in self.stages {
+        let mut stalled = false;
+        for Stage { stop, patience, tasks } in self.stages {
             let _ = stop.send(true);
-            let _ = tokio::time::timeout(DRAIN, futures_util::future::join_all(tasks)).await;
+            let patience = if stalled { STALLED_DRAIN } else { patience };
+            stalled |= tokio::time::timeout(patience, futures_util::future::join_all(tasks)).await.is_err();
         }
-        tracing::info!("gateway is drained");
+        if stalled {
+            tracing::warn!("gateway stops although not all of its workers have ended");
+        } else {
+            tracing::info!("gateway is drained");
+        }
     }
 }
 

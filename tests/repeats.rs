@@ -10,7 +10,7 @@ use portcullis::http::{DECISION, IDEMPOTENCY_KEY};
 use portcullis::{admin, provider};
 use portcullis_core::wire::Wire;
 use portcullis_core::wire::key_material::{ClientKeyMaterial, KeyMaterialResponse};
-use portcullis_core::wire::uri::UserUri;
+use portcullis_core::wire::uri::{RoomUri, UserUri};
 use portcullis_store::audit::Outcome;
 use serde_json::{Value, json};
 
@@ -198,6 +198,39 @@ async fn a_block_by_nobody(lab: &Lab) -> Request {
     Request::block(lab.gateway("a.example"), "nobody")
 }
 
+/// Alice asks Bob of b.example for his consent.
+async fn a_consent(lab: &Lab) -> Request {
+    let alice = lab.device("a.example/d/alice/phone").await;
+    let body = json!({ "operation": "request", "user": "mimi://b.example/u/bob" });
+    Request {
+        admin: false,
+        path: "consent".to_owned(),
+        token: lab.gateway("a.example").token(alice.user()),
+        key: "consent",
+        body: serde_json::to_vec(&body).unwrap(),
+        effect: "SELECT count(*) FROM consents",
+        record: "decision.consent",
+    }
+}
+
+/// A further device of Alice's asks for what lets it into a room of hers, which there is from now on.
+async fn a_group_info(lab: &Lab) -> Request {
+    let lounge = RoomUri::parse("mimi://a.example/r/lounge").unwrap();
+    let mut alice = lab.device("a.example/d/alice/phone").await;
+    let created = alice.create_room(&lounge, "strict", "Lounge").await.unwrap();
+    assert!(created.answer.is_ok(), "{created:?}");
+    let mut laptop = lab.device("a.example/d/alice/laptop").await;
+    Request {
+        admin: false,
+        path: format!("rooms/{}/group-info", encoded(lounge.as_str())),
+        token: lab.gateway("a.example").token(alice.user()),
+        key: "group-info",
+        body: laptop.member_mut().group_info_request(&lounge, None).unwrap().encode(),
+        effect: "SELECT count(*) FROM admissions",
+        record: "decision.group_info",
+    }
+}
+
 macro_rules! crashes {
     ($($name:ident: $what:ident, $status:literal and $outcome:ident, at $point:literal;)*) => {
         $(#[tokio::test]
@@ -268,22 +301,30 @@ async fn race(cluster: &Cluster, replicas: &[Gateway], [first, second]: [&Reques
     [first.unwrap(), second.unwrap()]
 }
 
+/// What both replicas are asked for at once is done once, and whichever is asked from then on gives the same answer.
+async fn assert_done_once(cluster: &Cluster, replicas: &[Gateway], request: &Request) {
+    let [here, there] = race(cluster, replicas, [request, request]).await;
+    assert!(here.status < 300, "{here:?}");
+    assert_eq!(here, there);
+    assert_eq!(request.effects(&replicas[0], Outcome::Allow).await, (1, 1), "{}", request.path);
+    for replica in replicas {
+        assert_eq!(request.answered(replica).await, here);
+    }
+    assert_eq!(request.effects(&replicas[0], Outcome::Allow).await, (1, 1), "{}", request.path);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_two_replicas_are_asked_for_at_once_is_done_once_and_both_give_its_answer() {
     let cluster = Cluster::start();
-    let mut lab = Lab::new(&["a.example"]);
+    let mut lab = Lab::new(&TWO);
+    lab.gateway_mut("b.example").restart().await;
     let replicas = lab.replicas("a.example", cluster.url()).await;
     let front = lab.gateway("a.example");
-    let makes = [a_room(&lab).await, a_claim(&lab).await, a_block(&lab).await];
-    for request in makes {
-        let [here, there] = race(&cluster, &replicas.gateways, [&request, &request]).await;
-        assert!(here.status < 300, "{here:?}");
-        assert_eq!(here, there);
-        assert_eq!(request.effects(front, Outcome::Allow).await, (1, 1), "{}", request.path);
-        for replica in &replicas.gateways {
-            assert_eq!(request.answered(replica).await, here);
-        }
+    for request in [a_room(&lab).await, a_claim(&lab).await, a_consent(&lab).await, a_block(&lab).await] {
+        assert_done_once(&cluster, &replicas.gateways, &request).await;
     }
+    // What is sealed is another one each time that it is made.
+    assert_done_once(&cluster, &replicas.gateways, &a_group_info(&lab).await).await;
     let refused = Request { key: "refused", ..a_room_of_no_template(&lab).await };
     let [here, there] = race(&cluster, &replicas.gateways, [&refused, &refused]).await;
     assert_eq!((here.status, &here), (403, &there));

@@ -1,6 +1,8 @@
-//! What a gateway has accepted, replayed through the pure stages, is accepted again and gives what it has stored. Lifetimes are compared with
-//! the wall clock (C-12), so what is replayed is as old as the test.
+//! What a gateway has accepted, replayed through the pure stages, is accepted again and gives what it has stored, whatever moderators have
+//! imposed meanwhile; what the hub itself proposes for that is not played. Lifetimes are compared with the wall clock (C-12), so what is
+//! replayed is as old as the test.
 
+mod again;
 mod steps;
 
 use std::cell::RefCell;
@@ -8,29 +10,30 @@ use std::collections::HashMap;
 
 use actix_web::web::Bytes;
 use portcullis::assets::Fetcher;
-use portcullis::gateway::{Active, Caller, Claims, Clock, Gateway, HubKeys, NewRoom, Once, Parts, Policy, Reporters};
+use portcullis::gateway::{
+    Active, Caller, Claims, Clock, Gateway, HubKeys, NewRoom, Once, Parts, Policy, Reporters, moderation,
+};
 use portcullis::peer::Peers;
 use portcullis::provider::RoomCreated;
 use portcullis::server::store_options;
 use portcullis_core::member::{Draft, Member};
 use portcullis_core::mls::crypto::HubCrypto;
-use portcullis_core::mls::{Change, Group, GroupView, key_package};
-use portcullis_core::policy::{Membership, Question, RoomFacts, Side};
-use portcullis_core::room::{self, Action, Admission, Consequences, RoomState};
-use portcullis_core::time::Millis;
+use portcullis_core::mls::key_package;
 use portcullis_core::wire::Wire;
 use portcullis_core::wire::components::{ComponentId, RoomMetadata};
 use portcullis_core::wire::group_info::GroupInfoResponse;
-use portcullis_core::wire::mls::{KeyPackage, MlsMessage};
+use portcullis_core::wire::mls::KeyPackage;
 use portcullis_core::wire::notify::{FanoutBody, FanoutMessage};
+use portcullis_core::wire::submit::{SubmitMessageRequest, SubmitMessageResponse, SubmitOutcome};
 use portcullis_core::wire::update::{CommitBundle, UpdateRequest, UpdateResponse};
 use portcullis_core::wire::uri::{ClientUri, RoomUri, UserUri};
-use portcullis_store::{Store, StoreError, Tx, events, key_packages, proposals, rooms, routes};
+use portcullis_store::restrictions::{self, Grounds, Place, Restrictions};
+use portcullis_store::{Store, StoreError, Tx, events, key_packages, routes};
 use proptest::prelude::*;
 use proptest::test_runner::{FileFailurePersistence, TestRunner};
 use tokio::runtime::Runtime;
 
-use self::steps::{Step, step};
+use self::steps::{Step, Wish, step};
 use super::harness::{Lab, client};
 
 /// Alice creates the room and brings Bob and Cathy in; whoever is of b.example comes by another provider.
@@ -115,6 +118,11 @@ struct Play<'a> {
     members: Vec<Member>,
     /// What was submitted with each commit, by the commit's hash.
     bundles: HashMap<[u8; 32], CommitBundle>,
+    /// What messages were submitted in, by the hashes of them.
+    messages: HashMap<[u8; 32], SubmitMessageRequest>,
+    /// What moderators have imposed by now, and what they had when each event was accepted.
+    imposed: Restrictions,
+    imposed_at: HashMap<u64, Restrictions>,
     /// The last event that everybody has been told.
     told: u64,
     devices: usize,
@@ -126,8 +134,18 @@ impl<'a> Play<'a> {
         let members: Vec<Member> =
             PEOPLE.iter().map(|person| Member::new(client(&format!("{person}/phone{number}"))).unwrap()).collect();
         members.iter().for_each(|member| house.register(member.client()));
-        let mut play =
-            Self { house, room, first: Default::default(), members, bundles: HashMap::new(), told: 0, devices: 0 };
+        let mut play = Self {
+            house,
+            room,
+            first: Default::default(),
+            members,
+            bundles: HashMap::new(),
+            messages: HashMap::new(),
+            imposed: Restrictions::default(),
+            imposed_at: HashMap::new(),
+            told: 0,
+            devices: 0,
+        };
         play.found();
         for guest in [1, 2] {
             assert!(play.take(Step::Add { by: 0, whom: guest, role: ORDINARY }), "{guest} cannot be brought in");
@@ -222,7 +240,21 @@ impl<'a> Play<'a> {
                 body[at] ^= 1;
                 self.submit(by, &body)
             }
+            Step::Moderate { whom, wish } => self.moderate(whom, wish),
         }
+    }
+
+    /// Waits for what is pending: of what a moderator denies of that no event would tell.
+    fn moderate(&mut self, whom: usize, wish: Wish) -> bool {
+        let store = self.house.gateway.store();
+        let (group, ..) = self.stored();
+        let (place, now) = (Place::Room(self.room.clone()), Clock::default().now());
+        let grounds = Grounds { by: "ops".to_owned(), reason: "CASE-7".to_owned(), ..Grounds::default() };
+        let change = wish.about(self.person(whom));
+        let impose = move |tx: &mut Tx<'_>| moderation::change(tx, &place, &change, &grounds, now);
+        let done = group.pending().is_empty() && store.write(self.room.as_str(), impose).is_ok();
+        self.tell();
+        done
     }
 
     fn update<E>(&mut self, by: usize, build: impl FnOnce(&mut Member) -> Result<UpdateRequest, E>) -> bool {
@@ -263,9 +295,14 @@ impl<'a> Play<'a> {
             self.room.clone(),
             message.encode().into(),
         );
-        let answered = self.house.runtime.block_on(submit).is_ok();
+        let answer = self.house.runtime.block_on(submit);
+        let outcome = answer.map(|kept| SubmitMessageResponse::decode(&kept.into_reply().body).unwrap().outcome);
+        let accepted = matches!(outcome, Ok(SubmitOutcome::Accepted { .. }));
+        if accepted {
+            self.messages.insert(message.message.hash(), message);
+        }
         self.tell();
-        answered
+        accepted
     }
 
     fn join(&mut self, whom: usize) -> bool {
@@ -291,6 +328,7 @@ impl<'a> Play<'a> {
         let events = self.house.gateway.store().read(|conn| events::range(conn, &self.room, self.told, 100)).unwrap();
         for event in events {
             self.told = event.seq;
+            self.imposed_at.insert(event.seq, self.imposed.clone());
             let fanout = FanoutMessage::decode(&event.event.fanout).unwrap();
             let seated = self.seated();
             for (at, member) in self.members.iter_mut().enumerate() {
@@ -299,100 +337,8 @@ impl<'a> Play<'a> {
                 }
             }
         }
+        self.imposed = self.house.gateway.store().read(|conn| restrictions::restrictions(conn, &self.room)).unwrap();
     }
-
-    /// The room as its events make it. Of each of them the rules of the room and the policy say again that it may be.
-    fn replayed(&self) -> (Group, RoomState) {
-        let mut group = Group::found(&self.first.0, &self.first.1).unwrap();
-        let mut state = RoomState::read(group.view()).unwrap();
-        let events = self.house.gateway.store().read(|conn| events::range(conn, &self.room, 0, 1000)).unwrap();
-        for event in events {
-            let fanout = FanoutMessage::decode(&event.event.fanout).unwrap();
-            assert_eq!(fanout.timestamp, event.event.accepted_at);
-            match fanout.body {
-                FanoutBody::Commit { message, external_proposals } => {
-                    let staged = group.inspect_commit(&self.bundles[&message.hash()], fanout.timestamp).unwrap();
-                    let Consequences { actions, room } = consequences(&staged.change, &state);
-                    self.assert_allowed(&state, group.view(), &actions, fanout.timestamp);
-                    group.merge(staged).unwrap();
-                    assert_eq!(room, RoomState::read(group.view()).unwrap());
-                    state = room;
-                    external_proposals.iter().for_each(|again| drop(group.queue(again).unwrap()));
-                }
-                FanoutBody::Proposal { message, more } => {
-                    let bundle: Vec<MlsMessage> = std::iter::once(message).chain(more).collect();
-                    let parts = group.inspect_proposals(&bundle, fanout.timestamp).unwrap().parts;
-                    let proposed = room::proposed_actions(group.view(), &state, &group.pending(), &parts).unwrap();
-                    self.assert_allowed(&state, group.view(), &proposed.actions, fanout.timestamp);
-                    bundle.iter().for_each(|proposal| drop(group.queue(proposal).unwrap()));
-                }
-                FanoutBody::Welcome { .. } => assert_eq!(event.event.epoch, group.view().epoch),
-                FanoutBody::Application { message, .. } => {
-                    assert!(message.epoch() <= Some(group.view().epoch))
-                }
-            }
-        }
-        (group, state)
-    }
-
-    /// The policy allows each of these actions, what is cited included.
-    fn assert_allowed(&self, state: &RoomState, view: &GroupView, actions: &[Action], now: Millis) {
-        assert!(!actions.is_empty(), "nothing was decided");
-        let room = RoomFacts {
-            room: self.room.clone(),
-            side: Side::Hub,
-            roles: Some(Membership::from(state)),
-            muted: Default::default(),
-            barred: Default::default(),
-            frozen: false,
-            legal_hold: false,
-        };
-        for action in actions {
-            let question = Question {
-                room: &room,
-                actor: &action.actor,
-                capability: action.capability,
-                target: action.target.as_ref(),
-                from_role: action.from_role,
-                to_role: action.to_role,
-                transition_authorized: action.transition_authorized,
-                alternative_granted: action.alternative_granted,
-                preauthorized: action.preauthorized,
-                external: action.external,
-                suite: view.suite,
-                epoch: view.epoch,
-                message_bytes: 0,
-                source: &action.actor.domain(),
-                now,
-            };
-            let verdict = self.house.policy.engine.decide(&question);
-            assert!(verdict.allow, "{action:?} was accepted and is denied now: {verdict:?}");
-        }
-    }
-
-    /// The room as it is stored.
-    fn stored(&self) -> (Group, Vec<u8>, Vec<u8>) {
-        let read = |conn: &mut portcullis_store::Conn| {
-            let row = rooms::load(conn, &self.room)?.unwrap();
-            let pending = proposals::pending(conn, &self.room, row.head.epoch)?;
-            Ok::<_, portcullis_store::StoreError>((row, pending))
-        };
-        let (row, pending) = self.house.gateway.store().read(read).unwrap();
-        let mut group = Group::restore(&row.snapshot).unwrap();
-        assert_eq!(group.view().epoch, row.head.epoch);
-        for proposal in pending {
-            let part = group.queue(&MlsMessage::decode(&proposal.message).unwrap()).unwrap();
-            assert_eq!(part.reference, Some(proposal.reference));
-        }
-        (group, row.snapshot, row.group_info)
-    }
-}
-
-/// What a commit does to a room, whose joiner has got in as it was entitled to then.
-fn consequences(change: &Change, state: &RoomState) -> Consequences {
-    let admission =
-        change.joiner().and_then(|leaf| Admission::of(state, &leaf.client, &leaf.user, &leaf.signature_key, None).ok());
-    room::actions(change, state, admission.as_ref()).unwrap()
 }
 
 #[test]
@@ -413,19 +359,7 @@ fn what_was_accepted_replayed_through_the_pure_stages_gives_what_is_stored() {
             steps_taken += 1;
             accepted += usize::from(play.take(step));
         }
-        let ((replayed, state), (stored, snapshot, group_info)) = (play.replayed(), play.stored());
-        let (view, pending) = (replayed.view(), replayed.pending());
-        prop_assert_eq!(view, stored.view());
-        prop_assert_eq!(replayed.extensions(), stored.extensions());
-        prop_assert!(replayed.ratchet_tree().unwrap() == stored.ratchet_tree().unwrap(), "the trees differ");
-        // Context, tree, confirmation tag and transcript hash, byte by byte.
-        prop_assert!(replayed.snapshot().unwrap() == snapshot, "the snapshots differ");
-        prop_assert!(replayed.group_info() == group_info, "the GroupInfos differ");
-        prop_assert_eq!(&pending, &stored.pending());
-        let kept = RoomState::read(stored.view()).unwrap();
-        prop_assert_eq!(state.effective(&pending), kept.effective(&stored.pending()));
-        prop_assert_eq!(state, kept);
-        Ok(())
+        play.assert_same()
     };
     {
         let holds = RefCell::new(holds);
@@ -434,4 +368,20 @@ fn what_was_accepted_replayed_through_the_pure_stages_gives_what_is_stored() {
     }
     // About half is; were it next to nothing, nothing would have been tested.
     assert!(accepted * 8 > steps_taken, "{accepted} of {steps_taken} steps were accepted");
+}
+
+#[test]
+fn what_was_accepted_under_what_moderators_impose_is_accepted_again() {
+    let house = House::new();
+    let mut play = Play::new(&house, 0);
+    let [mute_bob, ban_cathy, freeze] =
+        [(1, Wish::Mute), (2, Wish::Ban), (0, Wish::Freeze)].map(|(whom, wish)| Step::Moderate { whom, wish });
+    let [alice, bob, cathy] = [0, 1, 2].map(|by| Step::Say { by });
+    let renews = Step::Commit { by: 0 };
+    let steps = [alice, bob, mute_bob, alice, bob, ban_cathy, renews, alice, cathy, freeze, renews, alice];
+    let taken = steps.map(|step| play.take(step));
+    assert_eq!(taken, [true, true, true, true, false, true, true, true, false, true, true, false]);
+    let Restrictions { frozen, muted, barred, .. } = &play.imposed;
+    assert!(*frozen && muted.contains(&play.person(1)) && barred.contains(&play.person(2)));
+    play.assert_same().unwrap();
 }

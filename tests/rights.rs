@@ -10,7 +10,7 @@ use portcullis::http::IDEMPOTENCY_KEY;
 use portcullis::http::token::{ADMIN_AUDIENCE, AUDIENCE, Grant};
 use portcullis::member::{Device, KEY_PACKAGE_LIFETIME};
 use portcullis::provider::Base64;
-use portcullis::{admin, federation, provider};
+use portcullis::{admin, federation, provider, scim};
 use portcullis_core::wire::Wire;
 use portcullis_core::wire::group_info::{GroupInfoOutcome, GroupInfoResponse};
 use portcullis_core::wire::key_material::{KeyMaterialResponse, KeyMaterialUserCode};
@@ -22,6 +22,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::admin::{Person, address, sign};
+use crate::directory::{Idp, open_door};
 use crate::harness::{Gateway, Lab, portcullis, room};
 
 const TWO: [&str; 2] = ["a.example", "b.example"];
@@ -378,28 +379,57 @@ async fn every_endpoint_of_the_federation_door_is_closed_to_whoever_is_no_peer()
 
 #[tokio::test]
 async fn no_door_is_reached_through_another() {
-    let lab = Lab::open(&TWO).await;
+    let mut lab = Lab::new(&TWO);
+    open_door(lab.gateway("a.example"));
+    lab.start().await;
+    let (alice, _bob) = lab.alice_and_bob().await;
     let gateway = lab.gateway("a.example");
-    let admin_door = format!("http://{}", address(&gateway.log()));
-    let provider_door = format!("http://{}", gateway.provider);
+    let idp = Idp::of(gateway);
     let people = sign(gateway, &grant("ops", ADMIN_AUDIENCE, Some(("roles", &["admin".to_owned()]))));
-    let user = gateway.token(&MALLORY.parse().unwrap());
-    for (origin, path, token) in [
-        (&provider_door, "/v1/status", &people),
-        (&provider_door, "/v1/peers", &people),
-        (&provider_door, "/v1/status", &user),
-        (&admin_door, "/v1/users/x", &user),
-        (&admin_door, "/v1/update/x", &people),
-    ] {
-        let answer = Client::new().get(format!("{origin}{path}")).bearer_auth(token).send().await.unwrap();
-        assert_eq!(refusal(answer).await, (404, "not_found".to_owned()), "{origin}{path}");
+    let user = gateway.token(alice.user());
+    // Each with its routes, and what opens them there; at the last of them it is the certificate of a peer.
+    let doors = [
+        (format!("http://{}", address(&gateway.log())), admin::routes(), people),
+        (format!("http://{}", gateway.provider), provider::routes(), user.clone()),
+        (idp.origin.clone(), scim::routes(), idp.token.clone()),
+        (format!("https://a.example:{}", gateway.federation.port()), federation::routes(), user),
+    ];
+    let client = caller(&lab, Some(&certificate(&gateway.folder.with_file_name("ca"), "b.example", 2099)));
+    let at = |path: &str| {
+        let path = path.replace("{id}", &Uuid::nil().to_string()).replace("{name}", "User").replace("{urn}", "x");
+        let path = filled(&path, &alice);
+        assert!(!path.contains('{'), "the route `{path}` has no case");
+        path
+    };
+    let decided = || {
+        let entries = gateway.database().entries();
+        entries.iter().filter(|entry| entry.record.kind.starts_with("decision.")).count()
+    };
+    lab.quiet().await;
+    let (before, mut asked) = (decided(), 0);
+    for (origin, own, _) in &doors {
+        let own: Vec<(&Method, String)> = own.iter().map(|(method, path)| (method, at(path))).collect();
+        for (_, routes, token) in doors.iter().filter(|(other, ..)| other != origin) {
+            for (method, path) in routes {
+                let path = at(path);
+                if own.contains(&(method, path.clone())) {
+                    continue;
+                }
+                let request = client.request(method.as_str().parse().unwrap(), format!("{origin}{path}"));
+                let request = request.header("from", "mimi@b.example").bearer_auth(token);
+                let request = request.header(IDEMPOTENCY_KEY, Uuid::new_v4().to_string());
+                let (status, code) = refusal(request.send().await.unwrap()).await;
+                let nowhere = [(404, "not_found"), (405, "method_not_allowed")].contains(&(status, code.as_str()));
+                assert!(nowhere, "{method} {origin}{path}: {status} {code}");
+                asked += 1;
+            }
+        }
     }
-    let of_b = certificate(&gateway.folder.with_file_name("ca"), "b.example", 2099);
-    for path in ["/v1/status", "/v1/peers", "/v1/rooms"] {
-        let url = format!("https://a.example:{}{path}", gateway.federation.port());
-        let answer = caller(&lab, Some(&of_b)).get(url).bearer_auth(&people).send().await.unwrap();
-        assert_eq!(refusal(answer).await, (404, "not_found".to_owned()), "{path}");
-    }
+    // Two doors have the document of their routes at the same path: all else was asked for at all the others.
+    let all: usize = doors.iter().map(|(_, routes, _)| routes.len()).sum();
+    assert_eq!(asked, (doors.len() - 1) * all - 2);
+    lab.quiet().await;
+    assert_eq!(decided(), before);
 }
 
 #[tokio::test]

@@ -39,7 +39,8 @@ fn message(bytes: &[u8]) -> bool {
     if let Some(group_info) = message.group_info() {
         assert!(bytes.ends_with(group_info.as_bytes()));
     }
-    assert_eq!(message.protocol_message().is_ok(), message.epoch().is_some());
+    let of_group = message.epoch().is_some() && message.group_info().is_none();
+    assert!(message.protocol_message().is_ok() == of_group, "a GroupInfo is no message of its group, and all else is");
     true
 }
 

@@ -14,6 +14,7 @@ use portcullis_core::time::Millis;
 use portcullis_store::audit::{AuditRecord, Filter, Outcome};
 use portcullis_store::{Options, Store, Tx};
 use portcullis_tlog::Signer;
+use serde_json::Value;
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -128,5 +129,11 @@ pub(super) fn edited_state(edits: &[u8]) -> bool {
 pub(super) fn seeds() -> Vec<(&'static str, Vec<u8>)> {
     let state = LOG.with_borrow(|log| fs::read(log.folder.path().join("stopped").join(STATE)));
     let state = state.unwrap_or_else(|error| panic!("there is no state: {error}"));
-    vec![("state of an export", state), ("edited state of an export", Vec::new())]
+    let read: Value = serde_json::from_slice(&state).unwrap_or_default();
+    let numbers = ["size", "end", "next", "entries", "jsonl", "csv"].map(|field| {
+        let mut most = read.clone();
+        most[field] = u64::MAX.into();
+        ("state of an export", most.to_string().into_bytes())
+    });
+    numbers.into_iter().chain([("state of an export", state), ("edited state of an export", Vec::new())]).collect()
 }

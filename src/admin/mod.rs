@@ -33,7 +33,8 @@ use actix_web::{App, HttpServer};
 use crate::config::{AdminListener, Limits, Rate};
 use crate::gateway::Gateway;
 use crate::gateway::admin::Operator;
-use crate::http::{self, Answered, KeysError, Patience};
+use crate::http::heads::{self, KEPT_FOR};
+use crate::http::{self, Answered, Intake, KeysError};
 use crate::limits::Limiter;
 use crate::telemetry;
 use operator::Operators;
@@ -61,19 +62,23 @@ pub async fn open(
     socket: TcpListener,
 ) -> Result<Server, OpenError> {
     let door = Door::new(gateway, Operators::open(listener).await?, limits.operator);
-    let patience = Patience(limits.body());
+    let intake = Intake::new(limits.body());
+    let head = limits.head();
     let server = HttpServer::new(move || {
         let door = door.clone();
         App::new()
+            .wrap(from_fn(heads::count))
             .wrap(from_fn(telemetry::request))
             .app_data(telemetry::Door::Admin)
-            .app_data(patience)
+            .app_data(intake.clone())
             .configure(move |service| door.configure(service))
     });
     let server = server
         .workers(WORKERS)
         .tcp_nodelay(true)
-        .client_request_timeout(limits.head())
+        .client_request_timeout(head)
+        .keep_alive(KEPT_FOR)
+        .on_connect(move |connection, extensions| heads::watch(connection, extensions, head + KEPT_FOR))
         .shutdown_timeout(DRAIN_SECONDS)
         .disable_signals()
         .listen(socket)?;

@@ -1,4 +1,5 @@
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Context;
 use portcullis_store::Store;
@@ -9,6 +10,10 @@ use crate::config::Config;
 use crate::gateway::{Active, Clock, Policy, rollout};
 use crate::server::{Server, Sockets, store_options};
 use crate::telemetry;
+
+/// How long work may take that is still under way when the gateway has drained, which is work that waits for a database that
+/// does not answer. Nobody was told of it.
+const LEFT_BEHIND: Duration = Duration::from_secs(5);
 
 /// Arguments of `portcullis serve`.
 #[derive(Debug, clap::Args)]
@@ -50,6 +55,8 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         server.drain().await;
         Ok(())
     });
+    // Dropped, it would wait without an end.
+    runtime.shutdown_timeout(LEFT_BEHIND);
     telemetry.shut_down();
     Ok(served?)
 }

@@ -255,7 +255,9 @@ pub struct Limits {
     pub searches: Rate,
     /// Downloads by one user of ours, or by one provider.
     pub downloads: Rate,
-    /// How long a caller may take over its TLS handshake, and again over the head of a request, in seconds.
+    /// How long a caller may take over its TLS handshake, and again over the head of a request, in seconds. The head of a
+    /// further request of HTTP/1.1 has the five seconds more for which an idle connection is kept; a half-sent one of HTTP/2
+    /// ends with its connection, after two and a half minutes of silence.
     pub head_seconds: NonZeroU32,
     /// How long a caller may take over the body of a request, in seconds.
     pub body_seconds: NonZeroU32,

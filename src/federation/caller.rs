@@ -3,7 +3,7 @@ use std::future::{Ready, ready};
 use actix_web::dev::Payload;
 use actix_web::http::header::{FROM, HOST, HeaderName};
 use actix_web::web::Data;
-use actix_web::{FromRequest, HttpRequest};
+use actix_web::{FromRequest, HttpMessage as _, HttpRequest};
 use portcullis_core::identity::certificate::{IdentityError, PeerCertificate, host_tenant};
 use portcullis_core::wire::uri::Domain;
 
@@ -31,6 +31,9 @@ impl FromRequest for ForUs {
 /// and within the peer's limit.
 #[derive(Debug)]
 pub(super) struct Peer(pub(super) Domain);
+
+/// The same beside a request whose [`Peer`] has been let in, for whatever is taken from the request after it.
+pub(super) struct LetIn(pub(super) Domain);
 
 impl FromRequest for Peer {
     type Error = FederationError;
@@ -66,6 +69,7 @@ fn peer(request: &HttpRequest) -> Result<Peer, FederationError> {
     let PeerCertificate { spki_sha256, until, .. } = certificate;
     list.note(&CertificateEnd { domain: domain.clone(), spki_sha256: *spki_sha256, until: *until });
     door.rates.get(&domain).unwrap_or(&door.rate).take(&domain).map_err(GatewayError::from)?;
+    request.extensions_mut().insert(LetIn(domain.clone()));
     Ok(Peer(domain))
 }
 

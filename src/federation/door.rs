@@ -4,6 +4,7 @@ use std::time::Duration;
 use portcullis_core::wire::uri::Domain;
 
 use crate::config::Config;
+use crate::http::Intake;
 use crate::limits::Limiter;
 use crate::peer::Peers;
 
@@ -23,8 +24,8 @@ pub(super) struct Door {
     pub(super) rates: HashMap<Domain, Limiter<Domain>>,
     /// How long a caller may take over a handshake, and over the head of a request.
     pub(super) head: Duration,
-    /// How long a caller may take over a body.
-    pub(super) body: Duration,
+    /// How bodies are taken in.
+    pub(super) intake: Intake,
 }
 
 impl Door {
@@ -45,7 +46,7 @@ impl Door {
                 .filter_map(|peer| Some((peer.domain.clone(), Limiter::new(peer.limit?))))
                 .collect(),
             head: config.limits.head(),
-            body: config.limits.body(),
+            intake: Intake::new(config.limits.body()),
         }
     }
 }

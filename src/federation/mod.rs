@@ -29,12 +29,13 @@ use rustls::ServerConfig;
 
 use crate::config::Config;
 use crate::gateway::Gateway;
+use crate::http::heads::{self, KEPT_FOR};
 use crate::peer::{SetupError, TlsMaterial};
 use crate::telemetry;
 use caller::Certificate;
 use door::Door;
 
-/// How long an idle connection is kept.
+/// How long an idle connection of HTTP/2 is kept, which then is asked for a sign of life.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
 
 /// How long running requests may take after the door has been told to close, in seconds. Short, because the server
@@ -67,6 +68,7 @@ fn listen(
     let (head, door) = (door.head, Data::new(door));
     let app = move || {
         App::new()
+            .wrap(from_fn(heads::count))
             .wrap(from_fn(telemetry::request))
             .app_data(telemetry::Door::Federation)
             .app_data(door.clone())
@@ -75,7 +77,10 @@ fn listen(
             .default_service(actix_web::web::to(routes::unknown))
     };
     let server = HttpServer::new(app)
-        .on_connect(remember_certificate)
+        .on_connect(move |connection, extensions| {
+            remember_certificate(connection, extensions);
+            heads::watch(connection, extensions, head + KEPT_FOR);
+        })
         .client_request_timeout(head)
         .tls_handshake_timeout(head)
         .tcp_nodelay(true)

@@ -13,6 +13,7 @@ use super::caller::Peer;
 use super::target::Target;
 use super::*;
 use crate::config::{self, Limits, Rate};
+use crate::http::Intake;
 use crate::limits::Limiter;
 use crate::peer::testing::{Authority, client, domain, http1_client, peer};
 use crate::peer::{DIRECTORY_PATH, Identity, Peers};
@@ -50,7 +51,7 @@ impl Lab {
             rates: Default::default(),
             rate: Limiter::new(rate),
             head: Limits::default().head(),
-            body: Limits::default().body(),
+            intake: Intake::new(Limits::default().body()),
         };
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();

@@ -21,7 +21,11 @@ use crate::limits::TooMany;
 /// Most streams of one user's devices at once, in each process.
 const OF_A_USER: usize = 32;
 
-/// When to come again beyond [`OF_A_USER`].
+/// The same with those that have ended for us and are still there: one whose reader does not read does not hear that it was
+/// replaced, and keeps what it has read until its connection ends.
+const ALIVE_OF_A_USER: usize = 2 * OF_A_USER;
+
+/// When to come again beyond [`OF_A_USER`] or [`ALIVE_OF_A_USER`].
 const LATER: Duration = Duration::from_secs(5);
 
 /// Streams that read the database at once; the others wait for their turn.
@@ -54,12 +58,9 @@ enum Happened {
 /// The stream of a device, which its user may read.
 pub struct DeviceStream {
     inner: Arc<Inner>,
-    user: UserUri,
-    device: ClientUri,
+    entered: Entered,
     /// Since when the device is registered: another one of its name is none of ours.
     since: Millis,
-    /// Becomes true when a newer one is opened.
-    superseded: watch::Receiver<bool>,
     policy: watch::Receiver<u64>,
     positioned: watch::Receiver<u64>,
     /// When it was noted last that the device is there.
@@ -68,9 +69,27 @@ pub struct DeviceStream {
 
 /// The open streams of this process.
 pub(super) struct Streams {
-    open: Mutex<HashMap<UserUri, HashMap<ClientUri, watch::Sender<bool>>>>,
+    open: Mutex<HashMap<UserUri, OfUser>>,
     readers: Semaphore,
     arrivals: tokio::sync::Mutex<Arrivals>,
+}
+
+/// The streams of one user.
+#[derive(Default)]
+struct OfUser {
+    /// The newest of each device, until it is ended.
+    newest: HashMap<ClientUri, watch::Sender<bool>>,
+    /// Those that are there, ended or not.
+    alive: usize,
+}
+
+/// A stream's place among those of its user, given back when it is dropped.
+struct Entered {
+    streams: Arc<Streams>,
+    user: UserUri,
+    device: ClientUri,
+    /// Becomes true when a newer one is opened.
+    superseded: watch::Receiver<bool>,
 }
 
 /// What came last for the devices that have a stream, as of one growth of the streams: read once for all.
@@ -89,59 +108,65 @@ impl Default for Streams {
 }
 
 impl Streams {
-    fn open(&self) -> MutexGuard<'_, HashMap<UserUri, HashMap<ClientUri, watch::Sender<bool>>>> {
+    fn open(&self) -> MutexGuard<'_, HashMap<UserUri, OfUser>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Ends the device's older stream.
-    fn enter(&self, user: &UserUri, device: &ClientUri) -> Result<watch::Receiver<bool>, TooMany> {
+    fn enter(self: &Arc<Self>, user: UserUri, device: ClientUri) -> Result<Entered, TooMany> {
         let mut open = self.open();
         let own = open.entry(user.clone()).or_default();
-        if own.len() >= OF_A_USER && !own.contains_key(device) {
+        let too_many_devices = own.newest.len() >= OF_A_USER && !own.newest.contains_key(&device);
+        if too_many_devices || own.alive >= ALIVE_OF_A_USER {
             return Err(TooMany { wait: LATER });
         }
         let (newer, superseded) = watch::channel(false);
-        if let Some(older) = own.insert(device.clone(), newer) {
+        if let Some(older) = own.newest.insert(device.clone(), newer) {
             let _ = older.send(true);
         }
-        Ok(superseded)
+        own.alive += 1;
+        Ok(Entered { streams: Arc::clone(self), user, device, superseded })
     }
 
     /// Ends the stream of a device that is no more.
     pub(super) fn end(&self, user: &UserUri, device: &ClientUri) {
         let mut open = self.open();
-        if let Some(ended) = open.get_mut(user).and_then(|own| own.remove(device)) {
+        if let Some(ended) = open.get_mut(user).and_then(|own| own.newest.remove(device)) {
             let _ = ended.send(true);
         }
     }
 
     /// Ends the streams of a user whose rights have ended.
     pub(super) fn end_all(&self, user: &UserUri) {
-        let ended = self.open().remove(user);
-        for ended in ended.into_iter().flat_map(HashMap::into_values) {
+        let mut open = self.open();
+        for (_, ended) in open.get_mut(user).into_iter().flat_map(|own| own.newest.drain()) {
             let _ = ended.send(true);
         }
     }
 
     /// Whether a user has a stream here.
     pub(super) fn has(&self, user: &UserUri) -> bool {
-        self.open().contains_key(user)
-    }
-
-    /// Unless a newer one has its place.
-    fn leave(&self, user: &UserUri, device: &ClientUri, superseded: &watch::Receiver<bool>) {
-        let mut open = self.open();
-        let Some(own) = open.get_mut(user) else { return };
-        if own.get(device).is_some_and(|newer| newer.subscribe().same_channel(superseded)) {
-            own.remove(device);
-        }
-        if own.is_empty() {
-            open.remove(user);
-        }
+        self.open().get(user).is_some_and(|own| !own.newest.is_empty())
     }
 
     fn is_open(&self, device: &ClientUri) -> bool {
-        device.user().is_some_and(|user| self.open().get(&user).is_some_and(|own| own.contains_key(device)))
+        device.user().is_some_and(|user| self.open().get(&user).is_some_and(|own| own.newest.contains_key(device)))
+    }
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        let Self { streams, user, device, superseded } = &*self;
+        let mut open = streams.open();
+        let Some(own) = open.get_mut(user) else { return };
+        // Unless a newer one has its place.
+        if own.newest.get(device).is_some_and(|newer| newer.subscribe().same_channel(superseded)) {
+            own.newest.remove(device);
+        }
+        own.alive -= 1;
+        if own.alive == 0 {
+            open.remove(user);
+        }
     }
 }
 
@@ -151,30 +176,27 @@ impl Gateway {
     /// # Errors
     ///
     /// [`GatewayError::NotFound`] for a device that is not the user's, [`GatewayError::TooMany`] beyond 32 streams of the
-    /// user, [`GatewayError::Refused`] by policy.
+    /// user, or 64 with those that were ended and are not dropped yet, [`GatewayError::Refused`] by policy.
     pub async fn open_stream(&self, user: UserUri, device: ClientUri) -> Result<DeviceStream, GatewayError> {
         let of = vec![Of::User(user.clone())];
         let opened = move |inner: &Arc<Inner>| {
             let registered = || inner.store.read(|conn| devices::registration(conn, &device));
             let own = |(owner, since): (UserUri, Millis)| (owner == user).then_some(since);
             registered()?.and_then(own).ok_or(GatewayError::NotFound)?;
-            let superseded = inner.streams.enter(&user, &device)?;
+            let entered = inner.streams.enter(user.clone(), device.clone())?;
             // Asked once more: whoever deletes it now finds the stream, and whoever has done so is seen.
-            let Some(since) = registered()?.and_then(own) else {
-                inner.streams.leave(&user, &device, &superseded);
-                return Err(GatewayError::NotFound);
-            };
+            let since = registered()?.and_then(own).ok_or(GatewayError::NotFound)?;
             // Seen before deciding, so that what changes meanwhile is decided again.
             let (policy, positioned) = (inner.policy.changes(), inner.store.changes(Topic::Streams));
             let (noted, inner) = (inner.clock.now(), Arc::clone(inner));
-            let stream = DeviceStream { inner, user, device, since, superseded, policy, positioned, noted };
+            let stream = DeviceStream { inner, entered, since, policy, positioned, noted };
             let inner = &stream.inner;
             let decision = stream.decide();
             if !decision.allow {
-                return inner.refuse(Once::unnamed(), stream.user.as_str(), &decision);
+                return inner.refuse(Once::unnamed(), user.as_str(), &decision);
             }
-            inner.record(stream.user.as_str(), &decision)?;
-            super::devices::seen(inner, &stream.user, &stream.device)?;
+            inner.record(user.as_str(), &decision)?;
+            super::devices::seen(inner, &user, &device)?;
             Ok(stream)
         };
         self.0.blocking(of, opened).await
@@ -184,7 +206,7 @@ impl Gateway {
 impl DeviceStream {
     /// The device.
     pub fn device(&self) -> &ClientUri {
-        &self.device
+        &self.entered.device
     }
 
     /// The next events after position `after`, at most 16 with 1 MiB of payloads together; one may be larger. Waits for
@@ -199,7 +221,7 @@ impl DeviceStream {
         self.positioned.mark_unchanged();
         let _turn = self.inner.streams.readers.acquire().await.map_err(GatewayError::internal)?;
         let (inner, device, registered) =
-            (Arc::clone(&self.inner), self.device.clone(), (self.user.clone(), self.since));
+            (Arc::clone(&self.inner), self.device().clone(), (self.entered.user.clone(), self.since));
         // Whoever listens for long is there for long.
         let now = inner.clock.now();
         let is_news = self.noted < now.minus(SIGHT);
@@ -224,7 +246,7 @@ impl DeviceStream {
 
     /// Why nothing more may be read, if that is so.
     pub fn ended(&mut self) -> Option<Wake> {
-        if *self.superseded.borrow() {
+        if *self.entered.superseded.borrow() {
             return Some(Wake::Superseded);
         }
         let changed = self.policy.has_changed().unwrap_or(true);
@@ -238,7 +260,7 @@ impl DeviceStream {
         loop {
             let happened = tokio::select! {
                 biased;
-                superseded = self.superseded.wait_for(|superseded| *superseded) => superseded.is_ok().then_some(Happened::Newer),
+                superseded = self.entered.superseded.wait_for(|superseded| *superseded) => superseded.is_ok().then_some(Happened::Newer),
                 changed = self.policy.changed() => changed.is_ok().then_some(Happened::Policy),
                 changed = self.positioned.changed() => changed.is_ok().then_some(Happened::Positioned),
             };
@@ -277,7 +299,7 @@ impl DeviceStream {
                 return true;
             }
         }
-        arrivals.last.get(&self.device).is_some_and(|last| *last > after)
+        arrivals.last.get(self.device()).is_some_and(|last| *last > after)
     }
 
     /// Whether policy still lets the user read. That it does not is recorded; the stream does not wait for that.
@@ -286,7 +308,7 @@ impl DeviceStream {
         if decision.allow {
             return true;
         }
-        let (inner, user, device) = (Arc::clone(&self.inner), self.user.clone(), self.device.clone());
+        let (inner, user, device) = (Arc::clone(&self.inner), self.entered.user.clone(), self.device().clone());
         tokio::task::spawn_blocking(move || {
             if let Err(error) = inner.record(user.as_str(), &decision) {
                 tracing::error!(%error, %device, "the end of an event stream is not on the record");
@@ -296,25 +318,19 @@ impl DeviceStream {
     }
 
     fn decide(&self) -> Decision {
-        let (now, domain) = (self.inner.clock.now(), self.user.domain());
+        let (user, now) = (&self.entered.user, self.inner.clock.now());
+        let domain = user.domain();
         let case = Case {
             kind: "decision.stream",
             room: None,
-            actor: Some(self.user.to_string()),
+            actor: Some(user.to_string()),
             peer: domain.clone(),
             epoch: None,
             exchange: None,
             now,
         };
-        let (act, actor) = (DoorAct::ReadStream, &self.user);
-        let question = DoorQuestion { act, actor, door: &domain, source: &domain, now };
+        let question = DoorQuestion { act: DoorAct::ReadStream, actor: user, door: &domain, source: &domain, now };
         case.decide_door(&self.inner.policy.active(), &question)
-    }
-}
-
-impl Drop for DeviceStream {
-    fn drop(&mut self) {
-        self.inner.streams.leave(&self.user, &self.device, &self.superseded);
     }
 }
 

@@ -2,23 +2,17 @@
 
 use std::future::{Ready, ready};
 use std::str::FromStr;
-use std::time::Duration;
 
 use actix_web::http::Method;
-use actix_web::http::header::CONTENT_LENGTH;
 use actix_web::web::{Bytes, Path, Payload, Query};
 use actix_web::{FromRequest, HttpRequest, dev};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use tokio::time::timeout;
 
+use super::intake::{Intake, Refused};
 use super::problem::Problem;
-
-/// How long a body may take to arrive; stands in the data of each door.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Patience(pub(crate) Duration);
 
 /// Longest body of a route, in bytes; stands in the data of each resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,23 +22,20 @@ pub(crate) struct Limit(pub(crate) usize);
 #[derive(Clone, Debug)]
 pub(crate) struct LimitOf(pub(crate) Vec<(Method, usize)>);
 
-/// Reads a body within the limit of its route. One that declares more is refused before any of it is read.
-pub(crate) async fn read(request: &HttpRequest, payload: Payload) -> Result<Bytes, Problem> {
+/// Reads a body within the limit of its route. One that declares more is refused before any of it is read, and one that
+/// is too much beside the others of the door, or of its caller, as it grows.
+pub(crate) async fn read(request: &HttpRequest, payload: Payload, caller: &str) -> Result<Bytes, Problem> {
     let Limit(of_all) = *request.app_data::<Limit>().ok_or(Problem::Unconfigured)?;
     let of_method = request.app_data::<LimitOf>();
     let of_method = of_method.and_then(|LimitOf(all)| all.iter().find(|(method, _)| method == request.method()));
     let limit_bytes = of_method.map_or(of_all, |(_, limit_bytes)| *limit_bytes);
-    let declared = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    if declared.is_some_and(|bytes| usize::try_from(bytes).map_or(true, |bytes| bytes > limit_bytes)) {
-        return Err(Problem::Oversize(limit_bytes));
-    }
-    let Patience(patience) = *request.app_data::<Patience>().ok_or(Problem::Unconfigured)?;
-    match timeout(patience, payload.to_bytes_limited(limit_bytes)).await {
-        Ok(Ok(Ok(bytes))) => Ok(bytes),
-        Ok(Ok(Err(_))) => Err(Problem::Malformed("the body ended early".to_owned())),
-        Ok(Err(_)) => Err(Problem::Oversize(limit_bytes)),
-        Err(_) => Err(Problem::SlowBody),
-    }
+    let intake = request.app_data::<Intake>().ok_or(Problem::Unconfigured)?;
+    intake.read(request, payload.into_inner(), caller, limit_bytes).await.map_err(|refused| match refused {
+        Refused::Oversize => Problem::Oversize(limit_bytes),
+        Refused::Slow => Problem::SlowBody,
+        Refused::Broken(_) => Problem::Malformed("the body ended early".to_owned()),
+        Refused::Busy(error) => error.into(),
+    })
 }
 
 /// Parses a JSON body.

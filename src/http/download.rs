@@ -15,6 +15,12 @@ use crate::assets::{Asked, Body, Download, Place};
 /// So much is handed to the connection at once, in bytes: less than what it buffers.
 const PIECE_BYTES: usize = 16 << 10;
 
+/// The next piece of bytes that are to be sent, which are shorter by it; `None` when nothing is left of them.
+pub(crate) fn piece(bytes: &mut Bytes) -> Option<Bytes> {
+    let piece = bytes.split_to(bytes.len().min(PIECE_BYTES));
+    (!piece.is_empty()).then_some(piece)
+}
+
 /// What of a file a request asks for.
 pub(crate) fn asked(request: &HttpRequest) -> Asked {
     Asked::read(|name| request.headers().get(name)?.to_str().ok())
@@ -51,8 +57,8 @@ pub(crate) fn held(
 ) -> SizedStream<impl Stream<Item = Result<Bytes, Infallible>>> {
     let length = bytes.len() as u64;
     let pieces = unfold((bytes, place), |(mut bytes, place)| async move {
-        let piece = bytes.split_to(bytes.len().min(PIECE_BYTES));
-        (!piece.is_empty()).then_some((Ok(piece), (bytes, place)))
+        let piece = piece(&mut bytes)?;
+        Some((Ok(piece), (bytes, place)))
     });
     SizedStream::new(length, pieces)
 }

@@ -3,6 +3,7 @@
 
 pub(crate) mod auth;
 pub(crate) mod download;
+pub(crate) mod heads;
 mod keys;
 mod post;
 mod problem;
@@ -10,13 +11,14 @@ mod reply;
 mod resource;
 
 pub(crate) mod body;
+pub(crate) mod intake;
 pub(crate) mod openapi;
 pub mod token;
 
 pub(crate) use crate::gateway::Reply;
 pub use auth::{AuthError, Verifier};
 pub use body::Base64;
-pub(crate) use body::Patience;
+pub(crate) use intake::Intake;
 pub use keys::KeysError;
 pub use post::IDEMPOTENCY_KEY;
 pub(crate) use post::{Answered, Caller, Post};

@@ -75,7 +75,7 @@ impl<C: Caller> FromRequest for Post<C> {
             let scope = answers::scope(&parts);
             let answered = request.app_data::<Data<Answered>>().ok_or(Problem::Unconfigured)?.clone().into_inner();
             let payload = payload.await.map_err(|_| Problem::Unconfigured)?;
-            let body = body::read(&request, payload).await?;
+            let body = body::read(&request, payload, caller.name()).await?;
             Ok(Self { caller, body, scope, answered })
         })
     }

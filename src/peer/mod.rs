@@ -124,4 +124,4 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const DIRECTORY_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// How long one exchange may take, from the directory to the last byte of the answer.
-const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(30);
+pub(crate) const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(30);

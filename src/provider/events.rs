@@ -19,6 +19,7 @@ use super::Problem;
 use super::auth::User;
 use super::body::{Base64, Id};
 use crate::gateway::{DeviceStream, Gateway, GatewayError, Wake};
+use crate::http::download;
 use crate::peer::causes;
 use crate::telemetry::metrics::OpenStream;
 
@@ -77,7 +78,8 @@ pub(super) struct From {
 /// lost or repeated when the next request names the last `id`. Comments keep the connection alive. The stream ends
 /// with the token, and when policy no longer lets the user read. A device has one stream: a newer one ends the older,
 /// whose last event is `superseded`, without `id`; it does not connect again. A user has at most 32 streams at once in
-/// each process of the gateway, and more get 429. At most 16 events or 1 MiB are sent together; one event may be larger.
+/// each process of the gateway, and more get 429; so do more than 64 with those that were replaced and whose
+/// connections are not closed yet. At most 16 events or 1 MiB are sent together; one event may be larger.
 #[utoipa::path(
     get,
     path = "/v1/devices/{device}/events",
@@ -101,6 +103,7 @@ pub(super) async fn stream(
     let feed = Feed {
         stream: streams.gateway.open_stream(caller.uri, device.0).await?,
         after,
+        unsent: Bytes::new(),
         closing: streams.closing.clone(),
         over: false,
         _open: OpenStream::new(),
@@ -130,6 +133,8 @@ fn cursor(request: &HttpRequest) -> Result<u64, Problem> {
 struct Feed {
     stream: DeviceStream,
     after: u64,
+    /// Events that were read, as far as the connection has not taken them.
+    unsent: Bytes,
     closing: watch::Receiver<bool>,
     /// The last was said.
     over: bool,
@@ -142,6 +147,10 @@ impl Feed {
     /// by a newer stream, when it was deleted, or when the database does not answer: the device then comes again with its cursor.
     async fn next(mut self) -> Option<(Result<Bytes, Problem>, Self)> {
         loop {
+            // What is begun is said to its end: whatever came after a part of an event would be taken for the rest of it.
+            if let Some(piece) = download::piece(&mut self.unsent) {
+                return Some((Ok(piece), self));
+            }
             if self.over || *self.closing.borrow() || self.until <= Instant::now() {
                 return None;
             }
@@ -150,7 +159,10 @@ impl Feed {
             }
             match self.read().await {
                 Ok(bytes) if bytes.is_empty() => {}
-                Ok(bytes) => return Some((Ok(bytes), self)),
+                Ok(bytes) => {
+                    self.unsent = bytes;
+                    continue;
+                }
                 Err(GatewayError::NotFound) => return None,
                 Err(error) => {
                     let device = self.stream.device();

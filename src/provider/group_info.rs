@@ -49,7 +49,7 @@ pub(super) async fn upload(
     payload: Payload,
     gateway: Data<Gateway>,
 ) -> Result<HttpResponse, Problem> {
-    let body = body::read(&request, payload).await?;
+    let body = body::read(&request, payload, caller.uri.as_str()).await?;
     let FirstGroup { group_info, ratchet_tree } = json(&body)?;
     let (group_info, ratchet_tree) = (Bytes::from(group_info.0), Bytes::from(ratchet_tree.0));
     let answer = gateway.take_up(caller.uri, room.0, group_info, ratchet_tree).await?;

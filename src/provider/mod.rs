@@ -45,7 +45,8 @@ use tokio::sync::watch;
 
 use crate::config::{Config, ProviderListener, Rate};
 use crate::gateway::Gateway;
-use crate::http::{self, Answered, Patience, Reply, body};
+use crate::http::heads::{self, KEPT_FOR};
+use crate::http::{self, Answered, Intake, Reply, body};
 use crate::limits::Limiter;
 use crate::telemetry;
 use events::Streams;
@@ -76,19 +77,23 @@ pub async fn open(
     let tokens = Tokens::open(jwks, issuer.clone(), config.domains.clone()).await?;
     let tokens = tokens.but_for(gateway.clone());
     let door = Door::new(gateway, tokens, config.limits.user, closing);
-    let patience = Patience(config.limits.body());
+    let intake = Intake::new(config.limits.body());
+    let head = config.limits.head();
     let server = HttpServer::new(move || {
         let door = door.clone();
         App::new()
+            .wrap(from_fn(heads::count))
             .wrap(from_fn(telemetry::request))
             .app_data(telemetry::Door::Provider)
-            .app_data(patience)
+            .app_data(intake.clone())
             .configure(move |service| door.configure(service))
     });
     let server = server
         .workers(WORKERS)
         .tcp_nodelay(true)
-        .client_request_timeout(config.limits.head())
+        .client_request_timeout(head)
+        .keep_alive(KEPT_FOR)
+        .on_connect(move |connection, extensions| heads::watch(connection, extensions, head + KEPT_FOR))
         .shutdown_timeout(DRAIN_SECONDS)
         .disable_signals()
         .listen(listener)?;

@@ -88,7 +88,7 @@ pub(super) async fn put(
     payload: Payload,
     gateway: Data<Gateway>,
 ) -> Result<HttpResponse, Problem> {
-    let body = body::read(&request, payload).await?;
+    let body = body::read(&request, payload, caller.uri.as_str()).await?;
     if caller.uri != user.0 {
         return Err(GatewayError::WrongIdentity.into());
     }

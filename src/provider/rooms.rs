@@ -175,7 +175,7 @@ pub(super) async fn start(
     payload: web::Payload,
     gateway: Data<Gateway>,
 ) -> Result<HttpResponse, Problem> {
-    let body = body::read(&request, payload).await?;
+    let body = body::read(&request, payload, caller.uri.as_str()).await?;
     let FirstGroup { group_info, ratchet_tree } = json(&body)?;
     let (group_info, ratchet_tree) = (Bytes::from(group_info.0), Bytes::from(ratchet_tree.0));
     let answer = gateway.start_group(caller.uri, room.0, group_info, ratchet_tree).await?;

@@ -60,7 +60,7 @@ impl FromRequest for Sent {
         Box::pin(async move {
             let by = authenticate(&request).await?;
             let payload = payload.await.map_err(|_| Problem::Unconfigured)?;
-            let bytes = body::read(&request, payload).await?;
+            let bytes = body::read(&request, payload, &by.name).await?;
             let body = serde_json::from_slice(&bytes)
                 .map_err(|_| ScimError::new(ScimType::InvalidSyntax, "the body is not JSON, or is too deep"))?;
             Ok(Self { by, body })

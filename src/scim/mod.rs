@@ -26,7 +26,8 @@ use serde::Serialize;
 use crate::config::{Config, DirectoryListener};
 use crate::gateway::Gateway;
 use crate::gateway::people::Place;
-use crate::http::{self, Patience};
+use crate::http::heads::{self, KEPT_FOR};
+use crate::http::{self, Intake};
 use crate::limits::Limiter;
 use crate::telemetry;
 
@@ -60,12 +61,14 @@ pub fn open(
         mail_domains: listener.mail_domains.clone(),
     }));
     let (gateway, limit) = (Data::new(gateway), Data::new(Limiter::<String>::new(config.limits.user)));
-    let patience = Patience(config.limits.body());
+    let intake = Intake::new(config.limits.body());
+    let head = config.limits.head();
     let server = HttpServer::new(move || {
         App::new()
+            .wrap(from_fn(heads::count))
             .wrap(from_fn(telemetry::request))
             .app_data(telemetry::Door::Directory)
-            .app_data(patience)
+            .app_data(intake.clone())
             .app_data(gateway.clone())
             .app_data(limit.clone())
             .app_data(place.clone())
@@ -74,7 +77,9 @@ pub fn open(
     let server = server
         .workers(WORKERS)
         .tcp_nodelay(true)
-        .client_request_timeout(config.limits.head())
+        .client_request_timeout(head)
+        .keep_alive(KEPT_FOR)
+        .on_connect(move |connection, extensions| heads::watch(connection, extensions, head + KEPT_FOR))
         .shutdown_timeout(DRAIN_SECONDS)
         .disable_signals()
         .listen(socket)?;

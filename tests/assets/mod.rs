@@ -14,7 +14,9 @@ use reqwest::{Client, Response};
 
 use crate::harness::{Gateway, Lab, edit, room};
 use crate::rights::{certificate_until, encoded};
-use server::{Files, file};
+use server::Files;
+
+pub(crate) use server::file;
 
 const A_DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -38,17 +40,7 @@ impl Scene {
     /// Two gateways that do not run yet.
     fn with(limits: &str) -> Self {
         let lab = Lab::new(&["a.example", "b.example"]);
-        let authority = lab.gateways[0].folder.with_file_name("ca");
-        let files = Files::start(&certificate_until(&authority, "*.b.example", A_DAY));
-        let at = files.address;
-        let a = &lab.gateways[0];
-        edit(
-            &a.config_file(),
-            "- domain: b.example\n",
-            "- domain: b.example\n    asset_hosts: [files.b.example, media.b.example]\n",
-        );
-        let hosts = ["files", "media", "rooms", "other"].map(|name| format!("{name}.b.example: '{at}'")).join(", ");
-        a.configure(&format!("assets: {{ trust: [keys/ca.pem], {limits}, connect: {{ {hosts} }} }}\n"));
+        let files = kept_by_b(&lab.gateways[0], limits);
         Self { lab, files }
     }
 
@@ -67,6 +59,21 @@ impl Scene {
     async fn status(&self, url: &str) -> u16 {
         self.download(url, &[]).await.status().as_u16()
     }
+}
+
+/// A server of what users of b.example keep, which a gateway that does not run yet is to fetch from.
+pub(crate) fn kept_by_b(hub: &Gateway, limits: &str) -> Files {
+    let authority = hub.folder.with_file_name("ca");
+    let files = Files::start(&certificate_until(&authority, "*.b.example", A_DAY));
+    let at = files.address;
+    edit(
+        &hub.config_file(),
+        "- domain: b.example\n",
+        "- domain: b.example\n    asset_hosts: [files.b.example, media.b.example]\n",
+    );
+    let hosts = ["files", "media", "rooms", "other"].map(|name| format!("{name}.b.example: '{at}'")).join(", ");
+    hub.configure(&format!("assets: {{ trust: [keys/ca.pem], {limits}, connect: {{ {hosts} }} }}\n"));
+    files
 }
 
 /// Asks a gateway for a file of a room, for a user of its own.

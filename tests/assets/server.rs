@@ -13,7 +13,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 /// What the files hold.
-pub(super) fn file() -> Vec<u8> {
+pub(crate) fn file() -> Vec<u8> {
     (0..200_000_u32).map(|number| u8::try_from(number % 251).unwrap()).collect()
 }
 
@@ -21,7 +21,7 @@ pub(super) fn file() -> Vec<u8> {
 pub(super) const LONG: u64 = 96 << 20;
 
 /// A server of files, over TLS.
-pub(super) struct Files {
+pub(crate) struct Files {
     state: Data<State>,
     pub(super) address: SocketAddr,
     server: ServerHandle,
@@ -37,7 +37,7 @@ struct State {
 
 impl Files {
     /// Shows this certificate with its key.
-    pub(super) fn start(pem: &str) -> Self {
+    pub(crate) fn start(pem: &str) -> Self {
         let chain = CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<Vec<_>, _>>().unwrap();
         let key = PrivateKeyDer::from_pem_slice(pem.as_bytes()).unwrap();
         let tls = ServerConfig::builder_with_provider(default_provider().into());
@@ -62,7 +62,7 @@ impl Files {
     }
 
     /// How often a path was asked for.
-    pub(super) fn times(&self, path: &str) -> usize {
+    pub(crate) fn times(&self, path: &str) -> usize {
         self.heads(path).len()
     }
 

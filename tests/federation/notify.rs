@@ -1,6 +1,6 @@
 use portcullis::peer::{Endpoint, PeerError};
 use portcullis_core::wire::Wire;
-use portcullis_core::wire::notify::FanoutMessage;
+use portcullis_core::wire::notify::{FanoutMessage, MOST_MESSAGES};
 
 use super::assert_accepted;
 use crate::harness::{Gateway, Lab, room};
@@ -77,6 +77,20 @@ async fn a_welcome_for_a_key_package_that_nobody_here_has_is_not_found_and_leave
     assert_eq!(answer.unwrap_err().status(), Some(404));
     assert_eq!(c.database().number("SELECT count(*) FROM stream_rows"), 0);
     assert_eq!(c.database().number("SELECT count(*) FROM inbox_messages"), 0);
+}
+
+#[tokio::test]
+async fn a_batch_of_more_messages_than_are_taken_is_malformed() {
+    let lab = Lab::open(&TWO).await;
+    let (mut alice, mut bob) = lab.alice_and_bob().await;
+    assert_accepted(&alice.say(&room(), "one").await.unwrap());
+    bob.until_text(&room(), "one").await.unwrap();
+    lab.quiet().await;
+    let hub = lab.gateway("a.example");
+    let message = hub.database().events().pop().unwrap().event.fanout;
+    notify(hub, message.repeat(MOST_MESSAGES)).await.unwrap();
+    let refused = notify(hub, message.repeat(MOST_MESSAGES + 1)).await.unwrap_err();
+    assert_eq!(refused.status(), Some(400));
 }
 
 #[tokio::test]

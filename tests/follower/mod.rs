@@ -36,7 +36,7 @@ fn refusal(sent: Sent) -> String {
 }
 
 /// The epoch in which the follower tracks the room; -1 where it does not.
-fn tracked_epoch(follower: &Gateway) -> i64 {
+pub(crate) fn tracked_epoch(follower: &Gateway) -> i64 {
     follower.database().number("coalesce((SELECT max(epoch) FROM rooms WHERE status = 2), -1)")
 }
 

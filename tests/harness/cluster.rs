@@ -44,6 +44,19 @@ impl Cluster {
         &self.url
     }
 
+    /// Stops the server in the midst of whatever it does, until what this gives is dropped.
+    pub(crate) fn freeze(&self) -> Frozen {
+        let file = fs::read_to_string(self.folder.path().join("data/postmaster.pid")).unwrap();
+        let postmaster = file.lines().next().unwrap().trim().to_owned();
+        let mut frozen = Frozen(vec![postmaster.clone()]);
+        assert!(signal("STOP", &frozen.0));
+        // From here on it has no more of them.
+        let sessions = fs::read_to_string(format!("/proc/{postmaster}/task/{postmaster}/children")).unwrap();
+        frozen.0.extend(sessions.split_whitespace().map(str::to_owned));
+        assert!(signal("STOP", &frozen.0));
+        frozen
+    }
+
     /// A transaction that has run these statements, and holds what they lock until it is dropped.
     pub(crate) fn session(&self, statements: &str) -> Session {
         let mut psql = Command::new(binaries().join("psql"));
@@ -54,6 +67,19 @@ impl Cluster {
         assert!(said.any(|line| line.unwrap() == "they have run"), "`{statements}` has failed");
         Session(psql)
     }
+}
+
+/// A server that answers nothing, and lets no connection break.
+pub(crate) struct Frozen(Vec<String>);
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        let _ = signal("CONT", &self.0);
+    }
+}
+
+fn signal(name: &str, processes: &[String]) -> bool {
+    Command::new("kill").args(["-s", name]).args(processes).status().unwrap().success()
 }
 
 /// A transaction that is open.

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::Duration;
 
 use portcullis::config::Config;
 use portcullis::member::Device;
@@ -13,6 +14,7 @@ use portcullis::provider::client::Client;
 use portcullis::provider::token::{AUDIENCE, Grant, TokenKey};
 use portcullis_core::wire::uri::{ClientUri, Domain, UserUri};
 use tokio::net::TcpStream;
+use tokio::time::{sleep, timeout};
 
 use super::{Database, eventually, portcullis};
 
@@ -92,6 +94,20 @@ impl Gateway {
     pub(crate) async fn ended(&mut self) -> ExitStatus {
         let mut child = self.child.take().unwrap();
         eventually("the process ends", async || child.try_wait().unwrap()).await
+    }
+
+    /// The same for one that first waits for others, which may take so long.
+    pub(crate) async fn ended_within(&mut self, patience: Duration) -> ExitStatus {
+        let child = self.child.as_mut().unwrap();
+        let ended = async {
+            loop {
+                if let Some(status) = child.try_wait().unwrap() {
+                    return status;
+                }
+                sleep(Duration::from_millis(20)).await;
+            }
+        };
+        timeout(patience, ended).await.unwrap_or_else(|_| panic!("it has not ended:\n{}", self.log()))
     }
 
     /// Waits until the process has ended at a failpoint.

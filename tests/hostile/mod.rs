@@ -3,13 +3,16 @@
 mod complete;
 mod consents;
 mod downloads;
+mod heads;
 mod oblivious;
 mod reports;
+mod scene;
 mod searches;
 mod slow;
 
 use portcullis::member::Device;
 use portcullis::peer::{Endpoint, PeerError};
+use portcullis_core::time::Millis;
 use portcullis_core::wire::Wire;
 use portcullis_core::wire::group_info::{GroupInfoOutcome, GroupInfoRequest, GroupInfoResponse};
 use portcullis_core::wire::key_material::{
@@ -21,7 +24,9 @@ use portcullis_core::wire::update::{UpdateRequest, UpdateResponse};
 use portcullis_store::events::EventKind;
 
 use crate::federation::{assert_accepted, forged};
-use crate::harness::{Gateway, Lab, room, user};
+use crate::follower::tracked_epoch;
+use crate::harness::{Gateway, room, user};
+use scene::Scene;
 
 /// What is done to a request that is good in itself.
 #[derive(Clone, Copy, Debug)]
@@ -54,73 +59,6 @@ const ATTACKS: [Attack; 9] = {
 /// Messages of so many epochs before the current one are taken.
 const PAST_EPOCHS: usize = 2;
 
-/// The hub a.example with Alice, b.example with Bob, both in the room, and c.example, which has nobody there.
-struct Scene {
-    lab: Lab,
-    alice: Device,
-    bob: Device,
-    said: usize,
-}
-
-impl Scene {
-    async fn open() -> Self {
-        let mut lab = Lab::new(&["a.example", "b.example", "c.example"]);
-        for gateway in &mut lab.gateways {
-            gateway.configure("limits: { body_seconds: 1 }\n");
-            gateway.start();
-        }
-        for gateway in &mut lab.gateways {
-            gateway.ready().await;
-        }
-        let (alice, bob) = lab.alice_and_bob().await;
-        lab.quiet().await;
-        Self { lab, alice, bob, said: 0 }
-    }
-
-    fn gateway(&self, domain: &str) -> &Gateway {
-        self.lab.gateway(domain)
-    }
-
-    /// Posts to the hub in the name of b.example.
-    async fn post(&self, endpoint: Endpoint, body: Vec<u8>) -> Result<Vec<u8>, PeerError> {
-        self.post_as("b.example", endpoint, body).await
-    }
-
-    async fn post_as(&self, from: &str, endpoint: Endpoint, body: Vec<u8>) -> Result<Vec<u8>, PeerError> {
-        Ok(self.gateway(from).post("a.example", endpoint, body).await?.body.to_vec())
-    }
-
-    /// To c.example there is no such room.
-    async fn assert_hidden(&self, endpoint: Endpoint, body: Vec<u8>) -> usize {
-        assert_eq!(self.post_as("c.example", endpoint, body).await.unwrap_err().status(), Some(404));
-        0
-    }
-
-    /// Whatever was tried, the room goes on for those who are in it, and the hub's books are in order.
-    async fn assert_unharmed(&mut self) {
-        self.said += 1;
-        let text = format!("still here, {}", self.said);
-        assert_accepted(&self.alice.say(&room(), &text).await.unwrap());
-        self.bob.until_text(&room(), &text).await.unwrap();
-        self.lab.quiet().await;
-        for domain in ["a.example", "b.example"] {
-            self.gateway(domain).database().assert_gapless();
-        }
-        self.gateway("a.example").database().assert_one_commit_per_epoch();
-    }
-
-    /// How many of Alice's key packages nobody has.
-    async fn unclaimed(&self) -> u64 {
-        let door = self.gateway("a.example").client(self.alice.user());
-        door.count_key_packages(self.alice.client()).await.unwrap()
-    }
-
-    /// How many events the hub has accepted.
-    fn accepted(&self) -> usize {
-        self.gateway("a.example").database().events().len()
-    }
-}
-
 /// What no endpoint looks at: it is refused before it is understood.
 async fn malformed(by: &Gateway, to: &str, endpoint: Endpoint, good: &[u8], limit_bytes: usize, attack: Attack) {
     let bodies = match attack {
@@ -139,6 +77,7 @@ async fn malformed(by: &Gateway, to: &str, endpoint: Endpoint, good: &[u8], limi
 async fn claims_of_key_material() {
     let mut scene = Scene::open().await;
     scene.alice.publish_key_packages(40).await.unwrap();
+    let tablet = scene.lab.device("b.example/d/bob/tablet").await;
     let target = scene.alice.user().clone();
     for attack in ATTACKS {
         let endpoint = Endpoint::KeyMaterial(target.clone());
@@ -150,8 +89,12 @@ async fn claims_of_key_material() {
         let unclaimed = scene.unclaimed().await;
         let given = match attack {
             // The signature repeats too, so that two are alike and both good: each gets a package of its own.
-            Attack::Replay | Attack::Reorder => {
-                assert_distinct(&[claim("b.example", &good).await, claim("b.example", &good).await])
+            Attack::Replay => assert_distinct(&[claim("b.example", &good).await, claim("b.example", &good).await]),
+            // Neither says that it is the first.
+            Attack::Reorder => {
+                let second = tablet.member().key_material_request(&target, None).unwrap();
+                assert_ne!(second.encode(), good.encode());
+                assert_distinct(&[claim("b.example", &second).await, claim("b.example", &good).await])
             }
             Attack::Duplicate => {
                 let (first, second) = tokio::join!(claim("b.example", &good), claim("b.example", &good));
@@ -163,7 +106,7 @@ async fn claims_of_key_material() {
                 0
             }
             Attack::WrongIdentity => assert_nothing(&claim("c.example", &good).await),
-            // A signature for another target, taken along from before.
+            // A request carries no time that could pass: what is old is a signature for another target, taken along.
             Attack::Stale => {
                 let other = scene.bob.member().key_material_request(&user("a.example/u/dora"), None).unwrap();
                 assert_nothing(&claim("b.example", &KeyMaterialRequest { signature: other.signature, ..good }).await)
@@ -430,24 +373,22 @@ async fn notifications() {
         let texts = [format!("{attack:?} one"), format!("{attack:?} two")];
         let [first, second] = texts.each_ref().map(|text| made_up(&mut scene.alice, text));
         let streamed = scene.gateway("b.example").database().stream(scene.bob.client()).len();
-        let notify = async |from: &str, body: Vec<u8>| {
-            scene.gateway(from).post("b.example", Endpoint::Notify(room()), body).await.map(drop)
-        };
         let arrived = match attack {
             Attack::Replay => {
-                notify("a.example", first.clone()).await.unwrap();
-                notify("a.example", first.clone()).await.unwrap();
-                notify("a.example", [second.as_slice(), &first].concat()).await.unwrap();
+                notify(&scene, "a.example", first.clone()).await.unwrap();
+                notify(&scene, "a.example", first.clone()).await.unwrap();
+                notify(&scene, "a.example", [second.as_slice(), &first].concat()).await.unwrap();
                 2
             }
             Attack::Duplicate => {
-                let (one, two) = tokio::join!(notify("a.example", first.clone()), notify("a.example", first.clone()));
+                let again = || notify(&scene, "a.example", first.clone());
+                let (one, two) = tokio::join!(again(), again());
                 one.and(two).unwrap();
                 1
             }
             Attack::Reorder => {
-                notify("a.example", second).await.unwrap();
-                notify("a.example", first).await.unwrap();
+                notify(&scene, "a.example", second).await.unwrap();
+                notify(&scene, "a.example", first).await.unwrap();
                 2
             }
             Attack::Truncate | Attack::Oversize => {
@@ -456,25 +397,32 @@ async fn notifications() {
                 0
             }
             Attack::WrongIdentity => {
-                assert_eq!(notify("c.example", first).await.unwrap_err().status(), Some(403));
+                assert_eq!(notify(&scene, "c.example", first).await.unwrap_err().status(), Some(403));
                 0
             }
+            // Of an epoch that was over before it came, for the first time and once more: it is late, but not lost, and it
+            // takes the group nowhere.
             Attack::Stale => {
-                let old = scene.gateway("a.example").database().events().into_iter().map(|event| event.event);
-                let old = old.into_iter().find(|event| event.kind == EventKind::Message).unwrap();
-                notify("a.example", old.fanout).await.unwrap();
-                0
+                assert_accepted(&scene.alice.commit_pending(&room()).await.unwrap());
+                let epoch = scene.alice.member().epoch(&room()).unwrap();
+                scene.bob.until_epoch(&room(), epoch).await.unwrap();
+                let message = FanoutMessage::decode(&first).unwrap().body.message().epoch();
+                assert_eq!(message, Some(epoch - 1));
+                for _ in 0..2 {
+                    notify(&scene, "a.example", first.clone()).await.unwrap();
+                }
+                scene.bob.until_text(&room(), &texts[0]).await.unwrap();
+                assert_eq!(tracked(&scene), Some(epoch));
+                2
             }
-            // A Welcome for a client that this provider never had.
             Attack::Forged => {
-                let welcome =
-                    scene.gateway("a.example").database().events().into_iter().map(|event| event.event.fanout);
-                let welcome = welcome.map(|fanout| FanoutMessage::decode(&fanout).unwrap());
-                let welcome =
-                    welcome.into_iter().find(|fanout| matches!(fanout.body, FanoutBody::Welcome { .. })).unwrap();
-                let answer = scene.gateway("a.example").post("c.example", Endpoint::Notify(room()), welcome.encode());
+                // A Welcome for a client that this provider never had.
+                let mut events = scene.gateway("a.example").database().events().into_iter().map(|event| event.event);
+                let welcome = events.find(|event| event.kind == EventKind::Welcome).unwrap();
+                let answer = scene.gateway("a.example").post("c.example", Endpoint::Notify(room()), welcome.fanout);
                 assert_eq!(answer.await.unwrap_err().status(), Some(404));
-                0
+                refuse_forged_commit(&mut scene).await;
+                3
             }
             Attack::Slow => {
                 let (a, b) = (scene.gateway("a.example"), scene.gateway("b.example"));
@@ -492,6 +440,35 @@ async fn notifications() {
 /// A message of a member that its hub never accepted.
 fn made_up(by: &mut Device, text: &str) -> Vec<u8> {
     let request = by.member_mut().text(&room(), text).unwrap();
-    let timestamp = portcullis_core::time::Millis(1);
-    FanoutMessage { timestamp, body: FanoutBody::Application { message: request.message, frank: None } }.encode()
+    let body = FanoutBody::Application { message: request.message, frank: None };
+    FanoutMessage { timestamp: Millis(1), body }.encode()
+}
+
+/// Makes the hub fan out a commit with one bit changed before the commit itself. The client does not take it in. Its provider
+/// knows no longer where the group is, and says so: until the real one comes, and the client tells.
+async fn refuse_forged_commit(scene: &mut Scene) {
+    let epoch = scene.alice.member().epoch(&room()).unwrap();
+    let commit = scene.alice.member_mut().commit_pending(&room()).unwrap();
+    let UpdateRequest::Commit(changed) = forged(&commit) else { panic!("it is a commit") };
+    let body = FanoutBody::Commit { message: changed.commit, external_proposals: Vec::new() };
+    notify(scene, "a.example", FanoutMessage { timestamp: Millis(1), body }.encode()).await.unwrap();
+    assert!(scene.bob.until_epoch(&room(), epoch + 1).await.is_err(), "the client takes in a forged commit");
+    assert_eq!((scene.bob.member().epoch(&room()).unwrap(), tracked(scene)), (epoch, None));
+    assert_accepted(&scene.alice.update(&room(), &commit).await.unwrap());
+    scene.bob.until_epoch(&room(), epoch + 1).await.unwrap();
+    assert_eq!(tracked(scene), Some(epoch + 1));
+    scene.lab.quiet().await;
+    let entries = scene.gateway("b.example").database().entries().into_iter().map(|entry| entry.record);
+    let lost: Vec<String> = entries.filter(|it| it.kind == "follower.lost").map(|it| it.reason).collect();
+    assert_eq!(lost, ["mls.authenticity"]);
+}
+
+/// Delivers to b.example in the name of a provider.
+async fn notify(scene: &Scene, from: &str, body: Vec<u8>) -> Result<(), PeerError> {
+    scene.gateway(from).post("b.example", Endpoint::Notify(room()), body).await.map(drop)
+}
+
+/// The epoch in which b.example tracks the room.
+fn tracked(scene: &Scene) -> Option<u64> {
+    u64::try_from(tracked_epoch(scene.gateway("b.example"))).ok()
 }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use actix_web::web::Bytes;
+use futures_util::future::join_all;
 use futures_util::stream::{self, BoxStream, StreamExt as _};
 use portcullis::http::token::{ADMIN_AUDIENCE, Grant};
 use portcullis::peer::Endpoint;
@@ -11,13 +12,16 @@ use reqwest::{Body, Certificate, Client, Identity, RequestBuilder, Response};
 use tokio::time::{interval, timeout};
 
 use crate::admin::{address, sign};
-use crate::harness::{Gateway, Lab, user};
+use crate::harness::{Gateway, Lab, eventually, room, user};
 
 /// Time from one octet to the next.
 const DROP: Duration = Duration::from_millis(20);
 
 /// When a door that has a second for something should have given up long ago.
 const DEADLINE: Duration = Duration::from_secs(20);
+
+/// Octets of bodies that together are all that one caller may have at a door, each no longer than an endpoint takes.
+const FILLING: [usize; 3] = [22 << 20, 22 << 20, 20 << 20];
 
 async fn in_time<T>(given_up: impl Future<Output = T>) -> T {
     timeout(DEADLINE, given_up).await.unwrap_or_else(|_| panic!("a door waits for what does not come"))
@@ -143,4 +147,56 @@ async fn a_connection_that_stops_in_the_head_of_a_request_is_closed() {
         let text = String::from_utf8_lossy(&answer);
         assert!(answer.starts_with(answered) && answer.is_empty() == answered.is_empty(), "{door}: {text}");
     }
+}
+
+/// A body of so many octets and no end.
+fn endless(octets: usize) -> Body {
+    const PIECE: &[u8] = &[b' '; 1 << 16];
+    let pieces = stream::iter(std::iter::repeat_n(Bytes::from_static(PIECE), octets / PIECE.len()));
+    Body::wrap_stream(pieces.chain(stream::pending()).map(Ok::<_, std::io::Error>))
+}
+
+/// Sends a body that has no end, and again where it meets another one and is refused for it.
+async fn fill(request: &impl Fn(Body) -> RequestBuilder, octets: usize) {
+    while request(endless(octets)).send().await.map_or(true, |answer| answer.status() == 503) {}
+}
+
+/// Who has all that a caller may have of a door is told to come again with the least body until that is over, and others are
+/// not.
+async fn assert_own_share(greedy: impl Fn(Body) -> RequestBuilder, other: impl Fn(Body) -> RequestBuilder) {
+    let full = async {
+        let refused = eventually("the share is full", async || {
+            let answer = greedy(Body::from(" ")).send().await.unwrap();
+            (answer.status() == 503).then_some(answer)
+        });
+        assert!(refused.await.headers().contains_key("retry-after"));
+        assert_ne!(other(Body::from(" ")).send().await.unwrap().status(), 503);
+    };
+    tokio::select! {
+        _ = join_all(FILLING.map(|octets| fill(&greedy, octets))) => panic!("a body without an end is taken"),
+        () = full => {}
+    }
+    eventually("the share is free", async || {
+        (greedy(Body::from(" ")).send().await.unwrap().status() != 503).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn bodies_of_one_caller_fill_its_own_share_of_a_door_and_no_more() {
+    let mut lab = Lab::new(&["a.example", "b.example", "c.example"]);
+    lab.gateways[0].restart().await;
+    let [a, b, c] = &lab.gateways[..] else { panic!("there are three gateways") };
+    let endpoint = Endpoint::Notify(room());
+    let by = |peer| {
+        let endpoint = &endpoint;
+        move |body: Body| post(peer, a, endpoint, body)
+    };
+    assert_own_share(by(b), by(c)).await;
+    let url = format!("http://{}/v1/rooms/{}/group", a.provider, tail(room().as_str()));
+    let by = |name| {
+        let (url, token) = (url.clone(), a.token(&user(name)));
+        move |body: Body| Client::new().put(&url).bearer_auth(&token).body(body)
+    };
+    assert_own_share(by("a.example/u/alice"), by("a.example/u/bob")).await;
 }

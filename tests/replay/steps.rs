@@ -1,6 +1,9 @@
 //! What people do in a room that is replayed.
 
+use portcullis::gateway::moderation::Change;
+use portcullis_core::wire::uri::UserUri;
 use proptest::prelude::*;
+use proptest::sample::select;
 
 use super::{BANNED, PEOPLE, SUPER_ADMIN};
 
@@ -60,6 +63,37 @@ pub(super) enum Step {
         by: usize,
         at: usize,
     },
+    /// A moderator of the company imposes something, or lifts it.
+    Moderate {
+        whom: usize,
+        wish: Wish,
+    },
+}
+
+/// What a moderator wants.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Wish {
+    Mute,
+    Unmute,
+    Ban,
+    Unban,
+    Freeze,
+    Unfreeze,
+}
+
+impl Wish {
+    const ALL: [Self; 6] = [Self::Mute, Self::Unmute, Self::Ban, Self::Unban, Self::Freeze, Self::Unfreeze];
+
+    pub(super) fn about(self, user: UserUri) -> Change {
+        match self {
+            Self::Mute => Change::Mute(user),
+            Self::Unmute => Change::Unmute(user),
+            Self::Ban => Change::Ban(user),
+            Self::Unban => Change::Unban(user),
+            Self::Freeze => Change::Freeze,
+            Self::Unfreeze => Change::Unfreeze,
+        }
+    }
 }
 
 pub(super) fn step() -> impl Strategy<Value = Step> {
@@ -75,8 +109,9 @@ pub(super) fn step() -> impl Strategy<Value = Step> {
         2 => by.clone().prop_map(|by| Step::Leave { by }),
         3 => by.clone().prop_map(|by| Step::Commit { by }),
         2 => by.clone().prop_map(|by| Step::Say { by }),
-        2 => whom.prop_map(|whom| Step::Join { whom }),
+        2 => whom.clone().prop_map(|whom| Step::Join { whom }),
         1 => (by.clone(), by.clone()).prop_map(|(by, other)| Step::Race { by, other }),
         1 => (by, 0..4096usize).prop_map(|(by, at)| Step::Forge { by, at }),
+        2 => (whom, select(Wish::ALL.to_vec())).prop_map(|(whom, wish)| Step::Moderate { whom, wish }),
     ]
 }

@@ -92,6 +92,13 @@ struct State {
     csv: u64,
 }
 
+impl State {
+    /// Whether an export can have come to it.
+    fn is_possible(&self) -> bool {
+        self.entries <= self.next && self.next <= self.end && self.end <= self.size
+    }
+}
+
 /// Takes entries out of the log, with their proofs. `told` is told how many of how many have been written. Blocks.
 ///
 /// # Errors
@@ -280,7 +287,10 @@ impl Folder<'_> {
 
     fn state(&self) -> Result<Option<State>, ExtractError> {
         match fs::read(self.path(STATE)) {
-            Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|_| ExtractError::Another(self.0.to_owned())),
+            Ok(bytes) => {
+                let state = serde_json::from_slice::<State>(&bytes).ok().filter(State::is_possible);
+                state.map(Some).ok_or_else(|| ExtractError::Another(self.0.to_owned()))
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(ExtractError::File(self.path(STATE), error)),
         }

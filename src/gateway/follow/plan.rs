@@ -8,7 +8,7 @@ use portcullis_core::time::Millis;
 use portcullis_core::wire::Wire;
 use portcullis_core::wire::notify::FanoutMessage;
 use portcullis_core::wire::uri::{ClientUri, Domain, GroupUri, RoomUri, UserUri};
-use portcullis_store::audit::{AuditRecord, Outcome};
+use portcullis_store::audit::{AuditRecord, Outcome, Sealed};
 use portcullis_store::follower::{self, Kept, KeptRow, Progress, Standing, Why};
 use portcullis_store::inbox::{self, Seen as Noted};
 use portcullis_store::proposals::{self, PendingProposal};
@@ -65,6 +65,8 @@ pub(super) enum Effect {
     Settle(Restriction),
     Release,
     Record(AuditRecord),
+    /// A record as it is handed to the lane, which then has less to do.
+    Sealed(Sealed),
 }
 
 /// A plan in the making: the room as it will be after what is planned so far.
@@ -254,6 +256,7 @@ impl<'a> Plan<'a> {
             return Ok(());
         }
         let Self { inner, room, now, progress, batch, effects, version, hashes, again, .. } = self;
+        let effects = effects.into_iter().map(Effect::seal).collect::<Result<Vec<_>, _>>()?;
         let lane = room.to_string();
         inner.store.write(&lane, move |tx: &mut Tx<'_>| {
             let repeated = match &batch {
@@ -305,6 +308,16 @@ fn digest(bytes: &[u8]) -> Vec<u8> {
 }
 
 impl Effect {
+    /// # Errors
+    ///
+    /// [`StoreError::AuditUnavailable`] for a record that cannot be kept.
+    fn seal(self) -> Result<Self, StoreError> {
+        match self {
+            Self::Record(record) => record.seal().map(Self::Sealed),
+            other => Ok(other),
+        }
+    }
+
     fn write(&self, tx: &mut Tx<'_>, room: &RoomUri, now: Millis) -> Result<(), StoreError> {
         match self {
             Self::Join(device) => follower::join(tx, room, device, now),
@@ -326,6 +339,7 @@ impl Effect {
             Self::Settle(restriction) => restrictions::settle(tx, &Place::from(room), restriction, now),
             Self::Release => follower::flush(tx, room).map(drop),
             Self::Record(record) => tx.stage(record),
+            Self::Sealed(record) => tx.stage_sealed(record),
         }
     }
 }

@@ -1,7 +1,11 @@
+use std::future::poll_fn;
 use std::net::TcpListener;
 use std::time::Duration;
 
+use actix_web::body::MessageBody as _;
 use actix_web::dev::ServerHandle;
+use actix_web::http::header::AUTHORIZATION;
+use actix_web::test::{TestRequest, call_service, init_service};
 use actix_web::web::{self, Data};
 use actix_web::{App, HttpServer};
 use portcullis_core::time::Millis;
@@ -14,7 +18,7 @@ use tokio::sync::watch;
 use super::door::configuration;
 use super::{ALICE, BOB, PHONE, World, alice, phone};
 use crate::assets::Fetcher;
-use crate::gateway::{Claims, Gateway, HubKeys, Parts, Policy, Reporters};
+use crate::gateway::{Claims, Gateway, GatewayError, HubKeys, Parts, Policy, Reporters};
 use crate::peer::Peers;
 use crate::provider::client::{Client, ClientError, EventStream};
 use crate::provider::events::{Streams, stream};
@@ -268,4 +272,45 @@ async fn a_user_has_so_many_streams_at_once_and_a_place_that_is_left_is_free() {
     assert_eq!((refused.status().as_u16(), refused.headers().contains_key("retry-after")), (429, true));
     // The same device again takes the place of its older stream.
     assert_eq!(raw(&door, &names[0]).await.status(), 200);
+}
+
+#[actix_web::test]
+async fn streams_that_were_replaced_count_as_long_as_they_are_there() {
+    let door = Door::open().await;
+    let open = async || door.gateway.open_stream(alice(), phone()).await;
+    let mut streams = Vec::new();
+    for _ in 0..64 {
+        streams.push(open().await.unwrap());
+    }
+    assert!(matches!(open().await, Err(GatewayError::TooMany(_))));
+    streams.truncate(63);
+    assert!(open().await.is_ok());
+}
+
+#[actix_web::test]
+async fn a_batch_goes_to_the_connection_in_pieces_and_comes_whole() {
+    let door = Door::open().await;
+    let payload: Vec<u8> = (0..100_000_u32).map(|number| number as u8).collect();
+    let room = "mimi://a.example/r/clubhouse".parse().ok();
+    let item = StreamItem { room, kind: "application".to_owned(), payload: payload.clone(), at: Millis(0) };
+    let push = move |tx: &mut Tx<'_>| -> Result<(), StoreError> { streams::push(tx, &[phone()], &item) };
+    door.world.store.write_async("room", push).await.unwrap();
+    audit::sequence_async(&door.world.store, 1000, door.world.clock.now()).await.unwrap();
+    door.push(7..8).await;
+    assert_eq!(take(&mut door.events(0), 2).await, [payload.clone(), vec![7]].concat());
+
+    let streams = Data::new(Streams { gateway: door.gateway.clone(), closing: door.closing.subscribe() });
+    let path = web::resource("/v1/devices/{device}/events").route(web::get().to(stream));
+    let (tokens, limit) = (door.world.tokens.clone(), door.world.limit.clone());
+    let app = App::new().app_data(tokens).app_data(limit).app_data(streams).service(path);
+    let request = TestRequest::get()
+        .uri("/v1/devices/mimi%3A%2F%2Fa.example%2Fd%2Falice%2Fphone/events")
+        .insert_header((AUTHORIZATION, format!("Bearer {}", door.world.token(ALICE))));
+    let mut body = std::pin::pin!(call_service(&init_service(app).await, request.to_request()).await.into_body());
+    let mut left_bytes = payload.len();
+    while left_bytes > 0 {
+        let piece = poll_fn(|context| body.as_mut().poll_next(context)).await.unwrap().unwrap();
+        assert!(piece.len() <= 16 << 10, "{}", piece.len());
+        left_bytes = left_bytes.saturating_sub(piece.len());
+    }
 }

@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::{ALICE, BOB, World};
 use crate::config::Limits;
 use crate::gateway::{Answer, GatewayError};
-use crate::http::{Answered, DECISION, IDEMPOTENCY_KEY, Limit, MEDIA_TYPE, Patience, Problem, ProblemDetails};
+use crate::http::{Answered, DECISION, IDEMPOTENCY_KEY, Intake, Limit, MEDIA_TYPE, Problem, ProblemDetails};
 use crate::provider::{ACTING_USER, Post};
 
 const LIMIT_BYTES: usize = 16;
@@ -66,7 +66,7 @@ impl Door {
         let app = App::new()
             .app_data(world.tokens.clone())
             .app_data(world.limit.clone())
-            .app_data(Patience(Limits::default().body()))
+            .app_data(Intake::new(Limits::default().body()))
             .app_data(Data::new(Answered::new(world.store.clone(), world.clock.clone())))
             .app_data(work.clone())
             .service(web::resource("/echo").app_data(Limit(LIMIT_BYTES)).route(web::post().to(echo)));
