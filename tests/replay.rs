@@ -328,7 +328,7 @@ impl<'a> Play<'a> {
         let events = self.house.gateway.store().read(|conn| events::range(conn, &self.room, self.told, 100)).unwrap();
         for event in events {
             self.told = event.seq;
-            self.imposed_at.insert(event.seq, self.imposed.clone());
+            self.imposed_at.entry(event.seq).or_insert_with(|| self.imposed.clone());
             let fanout = FanoutMessage::decode(&event.event.fanout).unwrap();
             let seated = self.seated();
             for (at, member) in self.members.iter_mut().enumerate() {
