@@ -1,6 +1,6 @@
 //! What an identity provider sends: filters, and users and groups with what changes them.
 
-use portcullis_core::scim::{Filter, GROUP, Patch, ResourceType, USER, canonical};
+use portcullis_core::scim::{Filter, GROUP, MembersChange, Patch, ResourceType, USER, canonical};
 use serde_json::{Map, Value, json};
 
 fn sample() -> Map<String, Value> {
@@ -29,7 +29,14 @@ pub(super) fn change(bytes: &[u8]) -> bool {
     let of = if kind == GROUP.name { &GROUP } else { &USER };
     let Ok(kept) = canonical(of, &sent) else { return false };
     assert_kept(of, &kept);
-    let changed = Patch::parse(&body).and_then(|patch| patch.apply(of, kept));
+    let changed = Patch::parse(&body).and_then(|patch| patch.apart(of)).and_then(|(patch, changes)| {
+        for change in changes {
+            if let MembersChange::RemoveThose(those) = change {
+                those.fits(of, "7f");
+            }
+        }
+        patch.apply(of, kept)
+    });
     changed.inspect(|changed| assert_kept(of, changed)).is_ok()
 }
 
@@ -58,6 +65,8 @@ pub(super) fn seeds() -> Vec<(&'static str, Vec<u8>)> {
             )
         ]),
         json!(["Group", group, body(json!([{ "op": "remove", "path": "members[value eq \"1\"]" }]))]),
+        json!(["Group", group, body(json!([{ "op": "remove", "path": "members[value sw \"1\" or not (value pr)]" }]))]),
+        json!(["User", alice, body(json!([{ "op": "replace", "value": { ENTERPRISE: { "department": null } } }]))]),
         json!(["Group", group, body(json!([{ "op": "Add", "path": "members", "value": [{ "value": "3" }] }]))]),
     ];
     let filters = [

@@ -370,6 +370,9 @@ impl Config {
                 return expected(&format!("peers.{number}.spki"), "a SHA-256 in 64 hexadecimal digits");
             }
         }
+        if let Some(what) = config.listeners.directory.as_ref().and_then(|door| door.misfit(&config.domains)) {
+            return expected("listeners.directory.mail_domains", &what);
+        }
         Ok(config.relative_to(source.folder()))
     }
 

@@ -14,11 +14,13 @@ use portcullis_store::audit::{AuditRecord, Outcome};
 use portcullis_store::key_packages::StoredKeyPackage;
 use portcullis_store::leaves::Whose;
 use portcullis_store::restrictions::{self, Grounds, Place, Restriction};
-use portcullis_store::{StoreError, Tx, admission, devices, key_packages};
+use portcullis_store::streams::{self, StreamItem};
+use portcullis_store::{StoreError, Tx, admission, devices, follower, key_packages};
 use serde_json::json;
 use uuid::Uuid;
 
 use super::decide::{Case, Decision};
+use super::follow::LEAVE;
 use super::group_info::bearer;
 use super::once::{Kept, Once};
 use super::places::Of;
@@ -115,14 +117,12 @@ fn register_user(inner: &Inner, user: &UserUri) -> Result<(), GatewayError> {
     if !inner.is_ours(&user.domain()) {
         return Err(GatewayError::WrongIdentity);
     }
-    if people::is_out(inner, user) {
-        let case = case("decision.registration", user, inner.clock.now());
-        let refused = case.refuse("user_deactivated", "deactivated_by_the_directory", json!({}));
-        return inner.refuse(Once::unnamed(), user.as_str(), &refused);
-    }
-    let (user, now) = (user.clone(), inner.clock.now());
-    inner.store.write(&user.to_string(), move |tx: &mut Tx<'_>| {
-        people::hold_admitted(tx, &user)?;
+    let (owner, now) = (user.clone(), inner.clock.now());
+    let written = inner.store.write(user.as_str(), move |tx: &mut Tx<'_>| {
+        let user = owner.clone();
+        if !people::hold_admitted(tx, &user)? {
+            return Ok(false);
+        }
         devices::register_user(tx, &user, now)?;
         welcome_back(tx, &Restriction::Deprovisioned(user.clone()), now)?;
         tx.stage(&AuditRecord {
@@ -131,8 +131,10 @@ fn register_user(inner: &Inner, user: &UserUri) -> Result<(), GatewayError> {
             reason: "registered_by_the_backend".to_owned(),
             ..AuditRecord::new(Uuid::now_v7(), now, "user.registered", Outcome::Info)
         })?;
-        Ok::<_, GatewayError>(())
-    })
+        Ok::<_, StoreError>(true)
+    });
+    // This process may not have heard of it yet.
+    if written? { Ok(()) } else { people::refuse(inner, user, "PUT /v1/users/{user}") }
 }
 
 fn register_device(inner: &Inner, user: &UserUri, device: &ClientUri) -> Result<(), GatewayError> {
@@ -199,15 +201,71 @@ fn deregister_user(inner: &Inner, user: &UserUri) -> Result<(), GatewayError> {
 ///
 /// [`StoreError`] of the database.
 pub(super) fn end(tx: &mut Tx<'_>, gone: &UserUri, grounds: &Grounds, now: Millis) -> Result<(), StoreError> {
-    for device in devices::devices_of(tx, gone)? {
-        admission::take_back(tx, &bearer(&device, gone))?;
-    }
-    if devices::user_exists(tx, gone)? {
+    if devices::hold_user(tx, gone)? {
+        for device in devices::devices_of(tx, gone)? {
+            admission::take_back(tx, &bearer(&device, gone))?;
+        }
         devices::forget_user(tx, gone)?;
     }
+    bar(tx, gone, grounds, now)
+}
+
+/// Ends the rights of a user in every room.
+fn bar(tx: &mut Tx<'_>, gone: &UserUri, grounds: &Grounds, now: Millis) -> Result<(), StoreError> {
     restrictions::take_out(tx, Whose::User(gone), Some(gone), grounds, now)?;
     restrictions::impose(tx, &Place::Everywhere, &Restriction::Deprovisioned(gone.clone()), grounds, now)?;
     Ok(())
+}
+
+/// As [`end`], for somebody whom the identity provider has deactivated or deleted. From rooms of other hubs nobody takes its
+/// devices out but these themselves (correction C-14): those that are in some stay as much as it takes for that, and are told to.
+///
+/// # Errors
+///
+/// [`StoreError`] of the database.
+pub(super) fn retire(tx: &mut Tx<'_>, gone: &UserUri, grounds: &Grounds, now: Millis) -> Result<(), StoreError> {
+    if devices::hold_user(tx, gone)? {
+        let mut stays = false;
+        for device in devices::devices_of(tx, gone)? {
+            let rooms = follower::rooms(tx, &device)?;
+            if rooms.is_empty() {
+                continue;
+            }
+            stays = true;
+            admission::take_back(tx, &bearer(&device, gone))?;
+            devices::retire(tx, &device)?;
+            for room in rooms {
+                let item = StreamItem { room: Some(room), kind: LEAVE.to_owned(), payload: Vec::new(), at: now };
+                streams::push(tx, std::slice::from_ref(&device), &item)?;
+            }
+        }
+        if stays {
+            devices::forget_profile(tx, gone)?;
+            for device in devices::devices_of(tx, gone)? {
+                drop_if_out(tx, &device)?;
+            }
+            return bar(tx, gone, grounds, now);
+        }
+    }
+    end(tx, gone, grounds, now)
+}
+
+/// Forgets a device that is in no room of other hubs, and its user with the last of those that were there only to leave.
+///
+/// # Errors
+///
+/// [`StoreError`] of the database.
+pub(super) fn drop_if_out(tx: &mut Tx<'_>, device: &ClientUri) -> Result<(), StoreError> {
+    if !follower::rooms(tx, device)?.is_empty() {
+        return Ok(());
+    }
+    let Some((owner, _, _)) = devices::standing(tx, device)? else { return Ok(()) };
+    admission::take_back(tx, &bearer(device, &owner))?;
+    match devices::forget_device(tx, device) {
+        Ok(()) | Err(StoreError::Missing) => {}
+        Err(error) => return Err(error),
+    }
+    if devices::devices_of(tx, &owner)?.is_empty() { devices::forget_user(tx, &owner) } else { Ok(()) }
 }
 
 /// Notes that a device is there, unless it was noted of late.

@@ -160,7 +160,7 @@ struct Inner {
     /// Held while decisions about peers are read and put in force.
     peers_turn: Mutex<()>,
     /// Number of the last change of what the identity provider says that is in force; held while it is read.
-    people_seen: Mutex<u64>,
+    people_heard: Mutex<people::Heard>,
     places: Arc<Places>,
     streams: Arc<Streams>,
     /// Reads of a room's GroupInfo by one user.
@@ -182,7 +182,7 @@ impl Gateway {
             rooms: RoomCache::default(),
             kept_roles: KeptRoles::default(),
             peers_turn: Mutex::default(),
-            people_seen: Mutex::default(),
+            people_heard: Mutex::default(),
             places: Arc::default(),
             streams: Arc::default(),
             reads: Limiter::new(group_info::USER_READS),

@@ -9,13 +9,15 @@ use portcullis_core::time::Millis;
 use portcullis_core::wire::uri::{ClientUri, UserUri};
 use portcullis_store::streams::{self, StreamRow};
 use portcullis_store::{StoreError, Topic, devices};
+use serde_json::json;
 use tokio::sync::{Semaphore, watch};
 
 use super::decide::{Case, Decision};
 use super::devices::SIGHT;
+use super::follow::LEAVE;
 use super::once::Once;
 use super::places::Of;
-use super::{Gateway, GatewayError, Inner};
+use super::{Gateway, GatewayError, Inner, people};
 use crate::limits::TooMany;
 
 /// Most streams of one user's devices at once, in each process.
@@ -30,6 +32,9 @@ const LATER: Duration = Duration::from_secs(5);
 
 /// Streams that read the database at once; the others wait for their turn.
 const READERS: usize = 32;
+
+/// What is read by a device that is there only to leave rooms: that it is to, and what moves the epoch in which it proposes so.
+const FOR_LEAVING: [&str; 3] = [LEAVE, "commit", "proposal"];
 
 /// Most events, and most bytes of their payloads, that are read at once; one event may be larger.
 const BATCH: u32 = 16;
@@ -69,6 +74,7 @@ pub struct DeviceStream {
 
 /// The open streams of this process.
 pub(super) struct Streams {
+    /// By the name of the user in small letters, by which the identity provider ends them.
     open: Mutex<HashMap<UserUri, OfUser>>,
     readers: Semaphore,
     arrivals: tokio::sync::Mutex<Arrivals>,
@@ -115,7 +121,7 @@ impl Streams {
     /// Ends the device's older stream.
     fn enter(self: &Arc<Self>, user: UserUri, device: ClientUri) -> Result<Entered, TooMany> {
         let mut open = self.open();
-        let own = open.entry(user.clone()).or_default();
+        let own = open.entry(user.folded()).or_default();
         let too_many_devices = own.newest.len() >= OF_A_USER && !own.newest.contains_key(&device);
         if too_many_devices || own.alive >= ALIVE_OF_A_USER {
             return Err(TooMany { wait: LATER });
@@ -131,33 +137,26 @@ impl Streams {
     /// Ends the stream of a device that is no more.
     pub(super) fn end(&self, user: &UserUri, device: &ClientUri) {
         let mut open = self.open();
-        if let Some(ended) = open.get_mut(user).and_then(|own| own.newest.remove(device)) {
+        if let Some(ended) = open.get_mut(&user.folded()).and_then(|own| own.newest.remove(device)) {
             let _ = ended.send(true);
         }
     }
 
-    /// Ends the streams of a user whose rights have ended.
-    pub(super) fn end_all(&self, user: &UserUri) {
-        let mut open = self.open();
-        for (_, ended) in open.get_mut(user).into_iter().flat_map(|own| own.newest.drain()) {
-            let _ = ended.send(true);
-        }
-    }
-
-    /// Whether a user has a stream here.
-    pub(super) fn has(&self, user: &UserUri) -> bool {
-        self.open().get(user).is_some_and(|own| !own.newest.is_empty())
+    /// The devices of a user that have a stream here.
+    pub(super) fn of(&self, user: &UserUri) -> Vec<ClientUri> {
+        self.open().get(&user.folded()).into_iter().flat_map(|own| own.newest.keys()).cloned().collect()
     }
 
     fn is_open(&self, device: &ClientUri) -> bool {
-        device.user().is_some_and(|user| self.open().get(&user).is_some_and(|own| own.newest.contains_key(device)))
+        let open = self.open();
+        device.user().and_then(|user| open.get(&user.folded())).is_some_and(|own| own.newest.contains_key(device))
     }
 }
 
 impl Drop for Entered {
     fn drop(&mut self) {
         let Self { streams, user, device, superseded } = &*self;
-        let mut open = streams.open();
+        let (mut open, user) = (streams.open(), &user.folded());
         let Some(own) = open.get_mut(user) else { return };
         // Unless a newer one has its place.
         if own.newest.get(device).is_some_and(|newer| newer.subscribe().same_channel(superseded)) {
@@ -180,9 +179,13 @@ impl Gateway {
     pub async fn open_stream(&self, user: UserUri, device: ClientUri) -> Result<DeviceStream, GatewayError> {
         let of = vec![Of::User(user.clone())];
         let opened = move |inner: &Arc<Inner>| {
-            let registered = || inner.store.read(|conn| devices::registration(conn, &device));
-            let own = |(owner, since): (UserUri, Millis)| (owner == user).then_some(since);
-            registered()?.and_then(own).ok_or(GatewayError::NotFound)?;
+            let registered = || inner.store.read(|conn| devices::standing(conn, &device));
+            let own = |(owner, since, _): (UserUri, Millis, bool)| (owner == user).then_some(since);
+            if registered()?.and_then(own).is_none() {
+                // Whoever has no rights has no device any more but those that have a room to leave.
+                let out = people::is_out(inner, &user);
+                return if out { people::refuse(inner, &user, "read_stream") } else { Err(GatewayError::NotFound) };
+            }
             let entered = inner.streams.enter(user.clone(), device.clone())?;
             // Asked once more: whoever deletes it now finds the stream, and whoever has done so is seen.
             let since = registered()?.and_then(own).ok_or(GatewayError::NotFound)?;
@@ -227,10 +230,23 @@ impl DeviceStream {
         let is_news = self.noted < now.minus(SIGHT);
         let rows = blocking(move || {
             let rows = inner.store.read(|conn| {
-                if devices::registration(conn, &device)?.as_ref() != Some(&registered) {
+                let (owner, since, retired) = devices::standing(conn, &device)?.ok_or(StoreError::Missing)?;
+                if (owner, since) != registered {
                     return Err(StoreError::Missing);
                 }
-                streams::read_within(conn, &device, after, BATCH, BATCH_BYTES)
+                let (mut rows, mut after) = (Vec::new(), after);
+                loop {
+                    let more = streams::read_within(conn, &device, after, BATCH, BATCH_BYTES)?;
+                    let Some(last) = more.last() else { break };
+                    after = last.position;
+                    rows.extend(
+                        more.into_iter().filter(|row| !retired || FOR_LEAVING.contains(&row.item.kind.as_str())),
+                    );
+                    if !rows.is_empty() {
+                        break;
+                    }
+                }
+                Ok(rows)
             })?;
             if is_news {
                 super::devices::seen(&inner, &registered.0, &device)?;
@@ -319,7 +335,7 @@ impl DeviceStream {
 
     fn decide(&self) -> Decision {
         let (user, now) = (&self.entered.user, self.inner.clock.now());
-        let domain = user.domain();
+        let (domain, is_out) = (user.domain(), people::is_out(&self.inner, user));
         let case = Case {
             kind: "decision.stream",
             room: None,
@@ -329,6 +345,11 @@ impl DeviceStream {
             exchange: None,
             now,
         };
+        if is_out {
+            // No policy holds somebody in a room; what is read then is what it takes to leave.
+            let record = case.note("deactivated_and_has_rooms_to_leave", json!({ "device": self.entered.device }));
+            return Decision { allow: true, record, code: "", sentence: String::new(), rate: None };
+        }
         let question = DoorQuestion { act: DoorAct::ReadStream, actor: user, door: &domain, source: &domain, now };
         case.decide_door(&self.inner.policy.active(), &question)
     }

@@ -26,9 +26,6 @@ pub enum AuthError {
     /// The header names no user of our domains, or a user token names another user. HTTP 403.
     #[error("the token may not act for this user")]
     ActingUser,
-    /// The company's identity provider has deactivated or deleted the user. HTTP 403.
-    #[error("the user is deactivated")]
-    Deactivated,
 }
 
 /// Checks the tokens of one door.

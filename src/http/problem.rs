@@ -134,7 +134,6 @@ impl Problem {
             Self::Auth(AuthError::Invalid(_)) => "token_invalid",
             Self::Auth(AuthError::Subject) => "token_subject",
             Self::Auth(AuthError::ActingUser) => "acting_user_refused",
-            Self::Auth(AuthError::Deactivated) => "user_deactivated",
             Self::Gateway(GatewayError::WrongIdentity) => "wrong_identity",
             Self::Denied(_) => "not_allowed",
             Self::Gateway(GatewayError::Refused { code, .. }) => code,
@@ -227,7 +226,7 @@ impl ResponseError for Problem {
             | Self::Gateway(GatewayError::Decode(_)) => StatusCode::BAD_REQUEST,
             Self::Auth(AuthError::Missing | AuthError::Invalid(_)) => StatusCode::UNAUTHORIZED,
             Self::Denied(_)
-            | Self::Auth(AuthError::Subject | AuthError::ActingUser | AuthError::Deactivated)
+            | Self::Auth(AuthError::Subject | AuthError::ActingUser)
             | Self::Gateway(GatewayError::WrongIdentity | GatewayError::Refused { .. }) => StatusCode::FORBIDDEN,
             Self::NoRoute | Self::Gateway(GatewayError::NotFound) => StatusCode::NOT_FOUND,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
@@ -291,7 +290,6 @@ mod tests {
             AuthError::Subject.into(),
             AuthError::ActingUserMissing.into(),
             AuthError::ActingUser.into(),
-            AuthError::Deactivated.into(),
             GatewayError::Decode(cause()).into(),
             GatewayError::WrongIdentity.into(),
             refused("not_allowed"),

@@ -25,7 +25,7 @@ pub struct Tokens {
     people: Option<Gateway>,
 }
 
-/// A user of ours, authenticated for one request.
+/// A user of ours, authenticated for one request, whom the identity provider has not deactivated or deleted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {
     /// Who it is.
@@ -44,7 +44,7 @@ impl Tokens {
         Ok(Self { verifier: Verifier::open(jwks, issuer, AUDIENCE).await?, domains, people: None })
     }
 
-    /// The same, and refuses whom the identity provider has deactivated or deleted.
+    /// The same, and knows whom the identity provider has deactivated or deleted.
     pub(super) fn but_for(self, people: Gateway) -> Self {
         Self { people: Some(people), ..self }
     }
@@ -70,9 +70,6 @@ impl Tokens {
             (None, None) if claims.may_act() => return Err(AuthError::ActingUserMissing),
             (None, None) => return Err(AuthError::Subject),
         };
-        if self.people.as_ref().is_some_and(|people| people.is_out(&uri)) {
-            return Err(AuthError::Deactivated);
-        }
         Ok(User { uri, until })
     }
 
@@ -83,12 +80,27 @@ impl Tokens {
 }
 
 impl User {
-    /// The user a request speaks for, within the user's limit.
+    /// The user a request speaks for, within the user's limit. Of somebody who is deactivated it is refused, with its record.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::even_out`], [`GatewayError::Refused`].
+    async fn of(request: &HttpRequest) -> Result<Self, Problem> {
+        let user = Self::even_out(request).await?;
+        let tokens = request.app_data::<Data<Tokens>>().ok_or(Problem::Unconfigured)?;
+        if let Some(people) = tokens.people.as_ref().filter(|people| people.is_out(&user.uri)) {
+            let asked = format!("{} {}", request.method(), request.match_pattern().unwrap_or_default());
+            people.refuse_deactivated(user.uri.clone(), asked).await?;
+        }
+        Ok(user)
+    }
+
+    /// The same, whether or not the user is deactivated.
     ///
     /// # Errors
     ///
     /// [`Problem::Auth`], [`GatewayError::TooMany`].
-    async fn of(request: &HttpRequest) -> Result<Self, Problem> {
+    async fn even_out(request: &HttpRequest) -> Result<Self, Problem> {
         let tokens = request.app_data::<Data<Tokens>>().ok_or(Problem::Unconfigured)?;
         let limit = request.app_data::<Data<Limiter<UserUri>>>().ok_or(Problem::Unconfigured)?;
         let user = tokens.user(request.headers()).await?;
@@ -116,6 +128,33 @@ impl FromRequest for User {
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let request = request.clone();
         Box::pin(async move { Self::of(&request).await })
+    }
+}
+
+/// A user of ours, deactivated or not, for the little that somebody without rights may do: leave rooms, drop its own devices, and
+/// report.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct EvenOut(pub(super) User);
+
+impl Caller for EvenOut {
+    const DOOR: &'static str = UserUri::DOOR;
+
+    async fn authenticate(request: &HttpRequest) -> Result<Self, Problem> {
+        Ok(Self(User::even_out(request).await?))
+    }
+
+    fn name(&self) -> &str {
+        self.0.uri.as_str()
+    }
+}
+
+impl FromRequest for EvenOut {
+    type Error = Problem;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Problem>>>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let request = request.clone();
+        Box::pin(async move { Self::authenticate(&request).await })
     }
 }
 

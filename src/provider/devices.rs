@@ -5,7 +5,7 @@ use actix_web::web::Data;
 use portcullis_core::wire::uri::ClientUri;
 
 use super::Problem;
-use super::auth::User;
+use super::auth::{EvenOut, User};
 use super::body::Id;
 use crate::gateway::Gateway;
 
@@ -21,11 +21,11 @@ use crate::gateway::Gateway;
     responses((status = 204, description = "The device is deleted"))
 )]
 pub(super) async fn deregister(
-    caller: User,
+    caller: EvenOut,
     device: Id<ClientUri>,
     gateway: Data<Gateway>,
 ) -> Result<HttpResponse, Problem> {
-    gateway.deregister_device(caller.uri, device.0).await?;
+    gateway.deregister_device(caller.0.uri, device.0).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 

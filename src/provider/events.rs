@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use utoipa::{IntoParams, ToSchema};
 
 use super::Problem;
-use super::auth::User;
+use super::auth::EvenOut;
 use super::body::{Base64, Id};
 use crate::gateway::{DeviceStream, Gateway, GatewayError, Wake};
 use crate::http::download;
@@ -92,7 +92,7 @@ pub(super) struct From {
     responses((status = 200, description = "Events, without end", body = String, content_type = "text/event-stream"))
 )]
 pub(super) async fn stream(
-    caller: User,
+    EvenOut(caller): EvenOut,
     device: Id<ClientUri>,
     request: HttpRequest,
     streams: Data<Streams>,

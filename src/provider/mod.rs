@@ -54,6 +54,9 @@ use events::Streams;
 /// A POST by a user of ours.
 type Post = http::Post<UserUri>;
 
+/// The same by a user who may be deactivated.
+type LastPost = http::Post<auth::EvenOut>;
+
 /// Threads that take requests; the work itself is done on the runtime's blocking threads.
 const WORKERS: usize = 2;
 

@@ -4,7 +4,7 @@ use actix_web::HttpResponse;
 use actix_web::web::Data;
 use portcullis_core::wire::uri::RoomUri;
 
-use super::Post;
+use super::LastPost;
 use super::Problem;
 use super::body::Id;
 use crate::gateway::{Caller, Gateway};
@@ -21,7 +21,9 @@ use crate::gateway::{Caller, Gateway};
     request_body(content = String, content_type = "application/octet-stream", description = "`AbuseReport`, TLS-encoded"),
     responses((status = 201, description = "The report was taken"))
 )]
-pub(super) async fn submit(post: Post, room: Id<RoomUri>, gateway: Data<Gateway>) -> Result<HttpResponse, Problem> {
-    post.once(async move |once, user, body| Ok(gateway.report_abuse(once, Caller::User(user), room.0, body).await?))
-        .await
+pub(super) async fn submit(post: LastPost, room: Id<RoomUri>, gateway: Data<Gateway>) -> Result<HttpResponse, Problem> {
+    post.once(async move |once, user, body| {
+        Ok(gateway.report_abuse(once, Caller::User(user.0.uri), room.0, body).await?)
+    })
+    .await
 }

@@ -4,7 +4,7 @@ use actix_web::HttpResponse;
 use actix_web::web::Data;
 use portcullis_core::wire::uri::RoomUri;
 
-use super::Post;
+use super::LastPost;
 use super::Problem;
 use super::body::Id;
 use crate::gateway::{Caller, Gateway};
@@ -23,7 +23,9 @@ use crate::gateway::{Caller, Gateway};
         body = String, content_type = "application/octet-stream"
     ))
 )]
-pub(super) async fn submit(post: Post, room: Id<RoomUri>, gateway: Data<Gateway>) -> Result<HttpResponse, Problem> {
-    post.once(async move |once, user, body| Ok(gateway.update_room(once, Caller::User(user), room.0, body).await?))
-        .await
+pub(super) async fn submit(post: LastPost, room: Id<RoomUri>, gateway: Data<Gateway>) -> Result<HttpResponse, Problem> {
+    post.once(async move |once, user, body| {
+        Ok(gateway.update_room(once, Caller::User(user.0.uri), room.0, body).await?)
+    })
+    .await
 }

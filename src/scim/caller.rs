@@ -40,9 +40,9 @@ async fn authenticate(request: &HttpRequest) -> Result<Provisioner, Refusal> {
         return Err(Problem::Auth(AuthError::Missing).into());
     }
     let found = gateway.directory_token(token.trim()).await.map_err(Problem::from)?;
-    let name = found.ok_or(Problem::Auth(AuthError::Invalid(None)))?;
-    limit.take(&name).map_err(|many| Problem::from(GatewayError::from(many)))?;
-    Ok(Provisioner { name, place: Arc::clone(place) })
+    let found = found.ok_or(Problem::Auth(AuthError::Invalid(None)))?;
+    limit.take(&found.name).map_err(|many| Problem::from(GatewayError::from(many)))?;
+    Ok(Provisioner { name: found.name, token: found.id, place: Arc::clone(place) })
 }
 
 /// The JSON body of a request by somebody who is known: nothing is read before that.

@@ -11,7 +11,7 @@ use super::problem::Refusal;
 use super::query::Asked;
 use super::{answer, begin};
 use crate::gateway::Gateway;
-use crate::gateway::people::Resource;
+use crate::gateway::people::{Members, Resource};
 
 pub(super) async fn list(by: Caller, request: HttpRequest, gateway: Data<Gateway>) -> Result<HttpResponse, Refusal> {
     let asked = Asked::of(&request)?;
@@ -27,7 +27,7 @@ pub(super) async fn show(
     gateway: Data<Gateway>,
 ) -> Result<HttpResponse, Refusal> {
     let asked = Asked::of(&request)?;
-    let found = gateway.group_of_people(by.0, id(&path)?).await.map_err(Refusal::of)?;
+    let found = gateway.group_of_people(by.0, id(&path)?, asked.members()).await.map_err(Refusal::of)?;
     if header(&request, &IF_NONE_MATCH).is_some_and(|seen| seen.split(',').any(|seen| seen.trim() == found.tag)) {
         return Ok(begin(StatusCode::NOT_MODIFIED).insert_header((ETAG, found.tag)).finish());
     }
@@ -58,8 +58,14 @@ pub(super) async fn patch(
     gateway: Data<Gateway>,
 ) -> Result<HttpResponse, Refusal> {
     let (asked, wanted) = (Asked::of(&request)?, header(&request, &IF_MATCH));
-    let patched = gateway.patch_group_of_people(sent.by, id(&path)?, wanted, sent.body).await;
-    Ok(told(StatusCode::OK, &asked, &patched.map_err(Refusal::of)?))
+    // The members of a large group are told to whoever asks for them.
+    let members = if asked.wants_body() { asked.members() } else { Members::LeftOut };
+    let patched = gateway.patch_group_of_people(sent.by, id(&path)?, wanted, sent.body, members).await;
+    let patched = patched.map_err(Refusal::of)?;
+    if asked.wants_body() {
+        return Ok(told(StatusCode::OK, &asked, &patched));
+    }
+    Ok(begin(StatusCode::NO_CONTENT).insert_header((ETAG, patched.tag)).finish())
 }
 
 pub(super) async fn delete(

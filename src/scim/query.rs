@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::problem::Refusal;
-use crate::gateway::people::{Listed, Resource, Wanted};
+use crate::gateway::people::{Listed, Members, Resource, Wanted};
 
 /// The schema of lists.
 const URN: &str = "urn:ietf:params:scim:api:messages:2.0:ListResponse";
@@ -53,7 +53,24 @@ impl Asked {
         let least = |number: i64, least: usize| usize::try_from(number).unwrap_or(least).max(least);
         let start = self.written.start_index.map_or(1, |start| least(start, 1));
         let count = self.written.count.map_or(USUAL, |count| least(count, 0)).min(MOST);
-        Ok(Wanted { filter, start, count })
+        let members = if self.names("members") { Members::Told } else { Members::LeftOut };
+        Ok(Wanted { filter, start, count, members })
+    }
+
+    /// Whether it asks for just some attributes, this one among them.
+    pub(super) fn names(&self, attribute: &str) -> bool {
+        self.only.iter().any(|path| path.concerns(attribute, false).is_some())
+    }
+
+    /// Whether a resource is to be told with its members.
+    pub(super) fn members(&self) -> Members {
+        let left_out = self.but.iter().any(|path| path.concerns("members", false) == Some(None));
+        if left_out || (!self.only.is_empty() && !self.names("members")) { Members::LeftOut } else { Members::Told }
+    }
+
+    /// Whether it asks for attributes at all, and so for an answer with a body (RFC 7644, section 3.5.2).
+    pub(super) fn wants_body(&self) -> bool {
+        !self.only.is_empty()
     }
 
     /// What is told of one.

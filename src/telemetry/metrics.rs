@@ -41,6 +41,8 @@ const FAILED: Instrument =
     instrument("portcullis.policy.failed", "{question}", "questions denied because a policy failed");
 const SHADOWED: Instrument =
     instrument("portcullis.policy.shadowed", "{question}", "questions that a shadow of the policies was asked");
+const UNREADABLE: Instrument =
+    instrument("portcullis.directory.unreadable", "{user}", "users of whom nothing could be read: they have no rights");
 pub(super) const OWED: Instrument = instrument("portcullis.outbox.owed", "{message}", "messages owed to peers");
 pub(super) const PARKED: Instrument = instrument("portcullis.outbox.parked", "{lane}", "lanes that wait for a person");
 pub(super) const LETTERS: Instrument =
@@ -61,7 +63,7 @@ pub(super) const WAITING: Instrument =
 pub(super) const BUSY: Instrument = instrument("portcullis.store.busy", "{job}", "jobs refused by a full write lane");
 
 /// All of them.
-pub const INSTRUMENTS: [Instrument; 24] = [
+pub const INSTRUMENTS: [Instrument; 25] = [
     REQUESTS,
     DECISIONS,
     DECIDING,
@@ -75,6 +77,7 @@ pub const INSTRUMENTS: [Instrument; 24] = [
     HELD_BACK,
     SHADOWED,
     FAILED,
+    UNREADABLE,
     OWED,
     PARKED,
     LETTERS,
@@ -111,6 +114,7 @@ struct Meters {
     held_back: Counter<u64>,
     shadowed: Counter<u64>,
     failed: Counter<u64>,
+    unreadable: Counter<u64>,
 }
 
 impl Meters {
@@ -126,6 +130,8 @@ impl Meters {
         rejoins.add(0, &[]);
         let failed = counter(FAILED);
         failed.add(0, &[]);
+        let unreadable = counter(UNREADABLE);
+        unreadable.add(0, &[]);
         let streams = meter.i64_up_down_counter(STREAMS.name).with_unit(STREAMS.unit);
         Self {
             requests: histogram(REQUESTS, &EXCHANGES),
@@ -141,6 +147,7 @@ impl Meters {
             held_back: counter(HELD_BACK),
             shadowed: counter(SHADOWED),
             failed,
+            unreadable,
         }
     }
 }
@@ -229,6 +236,11 @@ pub fn policy_break_glass(count: u64) {
 /// So many messages were refused because their sender has used up what its rate class leaves it.
 pub fn held_back(count: u64) {
     METERS.held_back.add(count, &[]);
+}
+
+/// Nothing could be read of so many users.
+pub fn people_unreadable(count: u64) {
+    METERS.unreadable.add(count, &[]);
 }
 
 /// A question was denied because a policy failed.

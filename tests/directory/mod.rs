@@ -1,6 +1,8 @@
 //! The directory door: what an identity provider says of people, and what becomes of their rights, at real gateways.
 
 mod doors;
+mod leaving;
+mod meaning;
 mod people;
 mod postgres;
 mod rights;
@@ -137,6 +139,14 @@ fn origin(gateway: &Gateway) -> String {
     let started = log.lines().rfind(|line| line.contains("gateway is ready")).unwrap();
     let started: Value = serde_json::from_str(started).unwrap();
     format!("http://{}", started["directory"].as_str().unwrap())
+}
+
+/// How the provider door refuses to register somebody: status and code.
+async fn refused(gateway: &Gateway, name: &str) -> (u16, String) {
+    let user = crate::harness::user(name);
+    let error = gateway.client(&user).register_user(&user).await.unwrap_err();
+    let problem = error.problem().unwrap();
+    (problem.status, problem.code.clone())
 }
 
 /// What the audit log has of a kind, the oldest first.

@@ -43,3 +43,43 @@ async fn two_processes_on_one_database_take_one_user_once_and_know_the_same() {
     .await;
     assert_eq!(one.database().number("SELECT count(*) FROM users"), 0);
 }
+
+#[tokio::test]
+async fn nobody_is_registered_at_one_process_beside_being_deactivated_for_the_first_time_at_the_other() {
+    let cluster = Cluster::start();
+    let mut lab = Lab::new(&["a.example"]);
+    open_door(lab.gateway("a.example"));
+    let replicas = lab.replicas("a.example", cluster.url()).await;
+    let [one, other] = &replicas.gateways[..] else { panic!("two") };
+    let idp = Idp::of(one);
+    for number in 0..24 {
+        let (name, spelt) = (format!("user{number}"), format!("a.example/u/User{number}"));
+        let user = user(&spelt);
+        let (door, device) = (other.client(&user), crate::harness::client(&format!("a.example/d/User{number}/phone")));
+        let registered = async {
+            door.register_user(&user).await?;
+            door.register_device(&device).await?;
+            door.deregister_device(&device).await
+        };
+        let (told, came) = tokio::join!(idp.post("Users", json!({ "userName": name, "active": false })), registered);
+        assert_eq!(told.status, 201, "{told:?}");
+        if let Err(error) = came {
+            assert!(matches!(error.problem().unwrap().status, 403 | 404), "{error:?}");
+        }
+        let left = format!("SELECT count(*) FROM users WHERE lower(uri) LIKE '%/{name}'");
+        assert_eq!(one.database().number(&left), 0, "{name} is registered although it has no rights");
+        // A device that goes at the same moment is in nobody's way.
+        let (alice, device) = (format!("alice{number}"), format!("a.example/d/alice{number}/phone"));
+        let id = idp.user(json!({ "userName": alice })).await;
+        let phone = other.device(crate::harness::client(&device)).await;
+        let off = json!([{ "op": "replace", "path": "active", "value": false }]);
+        let path = format!("Users/{id}");
+        let deleting = other.client(phone.user());
+        let (told, deleted) = tokio::join!(idp.patch(&path, off), deleting.deregister_device(phone.client()));
+        assert_eq!(told.status, 200, "{told:?}");
+        if let Err(error) = deleted {
+            assert!(matches!(error.problem().unwrap().status, 403 | 404 | 429), "{error:?}");
+        }
+    }
+    assert_eq!(one.database().number("SELECT count(*) FROM devices"), 0);
+}

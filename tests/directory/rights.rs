@@ -1,18 +1,10 @@
 use portcullis::member::{DeviceError, Sent};
 use serde_json::{Value, json};
 
-use super::{Idp, lab, recorded};
+use super::{Idp, lab, recorded, refused};
 use crate::admin::Person;
 use crate::federation::assert_accepted;
-use crate::harness::{ADMIN, Gateway, ORDINARY, client, edit, eventually, room};
-
-/// How the provider door refuses somebody: status and code.
-async fn refused(gateway: &Gateway, name: &str) -> (u16, String) {
-    let user = crate::harness::user(name);
-    let error = gateway.client(&user).register_user(&user).await.unwrap_err();
-    let problem = error.problem().unwrap();
-    (problem.status, problem.code.clone())
-}
+use crate::harness::{ADMIN, ORDINARY, client, edit, eventually, room};
 
 /// How what a device has sent is refused.
 fn code(sent: Result<Sent, DeviceError>) -> String {
@@ -68,11 +60,13 @@ async fn whoever_is_deactivated_has_no_part_in_rooms_of_other_hubs_any_more() {
     lab.quiet().await;
     idp.patch(&format!("Users/{id}"), json!([{ "op": "replace", "path": "active", "value": false }])).await.good();
     assert_eq!(code(bob.say(&room(), "my last words").await), "user_deactivated");
-    assert_eq!(b.database().number("SELECT count(*) FROM devices"), 0);
-    let before = b.database().stream(bob.client()).len();
+    assert_eq!(b.database().number("SELECT count(*) FROM devices WHERE retired = 0"), 0);
+    lab.quiet().await;
+    let before = b.database().stream(bob.client());
+    assert_eq!(before.last().unwrap().item.kind, "leave");
     assert_accepted(&alice.say(&room(), "not for bob").await.unwrap());
     lab.quiet().await;
-    assert_eq!((before, b.database().stream(bob.client()).len()), (0, 0), "nothing reaches his device");
+    assert_eq!(before.len(), b.database().stream(bob.client()).len(), "nothing that is said reaches his device");
 }
 
 #[tokio::test]
@@ -80,7 +74,10 @@ async fn what_the_identity_provider_says_decides_and_every_decision_shows_who_sa
     let mut lab = crate::harness::Lab::new(&["a.example", "b.example"]);
     super::open_door(lab.gateway("a.example"));
     let folder = lab.gateway("a.example").folder.join("policies");
-    let users = "users:\n- { uri: 'mimi://a.example/u/dora', clearance: 3, segments: [research], employment: guest }\n";
+    let rules =
+        "rules:\n- { user: 'mimi://a.example/u/dora', clearance: 3, segments: [research], employment: guest }\n";
+    edit(&folder.join("settings.yaml"), "rules: []\n\n", rules);
+    let users = "users:\n- { uri: 'mimi://a.example/u/dora', jurisdiction: CH }\n";
     edit(&folder.join("settings.yaml"), "users: []", users);
     let policy = "@id(\"company.traders\")\n@reason(\"NO_TRADERS\")\nforbid (principal in Mimi::Segment::\"trading\", \
                   action == Mimi::Action::\"canSendMessage\", resource is Mimi::Room);\n";
@@ -109,14 +106,11 @@ async fn what_the_identity_provider_says_decides_and_every_decision_shows_who_sa
     };
     assert_eq!(told["concerned"][0]["user"], "mimi://a.example/u/dora");
     let pair = |value: &str, source: &str| (value.to_owned(), source.to_owned());
-    assert_eq!(
-        said("segments"),
-        pair("trading", "directory.rules[1]"),
-        "the identity provider stands above the settings"
-    );
+    assert_eq!(said("segments"), pair("trading", "directory.rules[1]"), "the identity provider stands above rules");
     assert_eq!(said("clearance"), pair("2", "directory.rules[1]"));
     assert_eq!(said("employment"), pair("contractor", "directory.rules[2]"));
     assert_eq!(said("suspended"), pair("false", "users"));
+    assert_eq!(said("jurisdiction"), pair("CH", "users"));
     // What was known then is known when it is asked again, whatever has changed since.
     let path = format!("Groups/{}", group["id"].as_str().unwrap());
     assert_eq!(idp.delete(&path).await.status, 204);

@@ -22,7 +22,8 @@ const MOST_NAMES: usize = 500;
 ///
 /// [`StoreError`] of the database.
 pub fn register_user(tx: &mut Tx<'_>, user: &UserUri, now: Millis) -> Result<(), StoreError> {
-    let row = (users::uri.eq(user.as_str()), users::registered_at.eq(time(now)?));
+    let folded = user.folded();
+    let row = (users::uri.eq(user.as_str()), users::registered_at.eq(time(now)?), users::folded.eq(folded.as_str()));
     db!(tx, |c| diesel::insert_into(users::table).values(row).on_conflict_do_nothing().execute(c))?;
     Ok(())
 }
@@ -37,13 +38,37 @@ pub fn user_exists(conn: &mut Conn, user: &UserUri) -> Result<bool, StoreError> 
     Ok(db!(conn, |c| query.first::<String>(c).optional())?.is_some())
 }
 
+/// Registered users whose name is this one in small letters.
+///
+/// # Errors
+///
+/// [`StoreError`] of the database.
+pub fn alike(conn: &mut Conn, folded: &UserUri) -> Result<Vec<UserUri>, StoreError> {
+    // Of some it does not stand there.
+    let rows = users::table.filter(users::folded.eq(folded.as_str()).or(users::folded.eq("")));
+    let found = db!(conn, |c| rows.select(users::uri).load::<String>(c))?;
+    let found: Vec<UserUri> = found.iter().map(|uri| user(uri)).collect::<Result<_, _>>()?;
+    Ok(found.into_iter().filter(|user| user.folded() == *folded).collect())
+}
+
+/// As [`user_exists`], and lets nobody register or delete the user's devices before the transaction has ended.
+///
+/// # Errors
+///
+/// [`StoreError`] of the database.
+pub fn hold_user(tx: &mut Tx<'_>, user: &UserUri) -> Result<bool, StoreError> {
+    let row = users::table.filter(users::uri.eq(user.as_str()));
+    let same = users::registered_at.eq(users::registered_at);
+    Ok(db!(tx, |c| diesel::update(row).set(same).execute(c))? > 0)
+}
+
 /// Registers a device of a registered user; nothing changes when that user has it already.
 ///
 /// # Errors
 ///
 /// [`StoreError::Missing`] when the user is not registered, [`StoreError::Exists`] when another user has the device.
 pub fn register_device(tx: &mut Tx<'_>, device: &ClientUri, user: &UserUri, now: Millis) -> Result<(), StoreError> {
-    if !user_exists(tx, user)? {
+    if !hold_user(tx, user)? {
         return Err(StoreError::Missing);
     }
     let row = (
@@ -52,6 +77,7 @@ pub fn register_device(tx: &mut Tx<'_>, device: &ClientUri, user: &UserUri, now:
         devices::registered_at.eq(time(now)?),
         devices::seen_at.eq(time(now)?),
         devices::stale.eq(0),
+        devices::retired.eq(0),
     );
     db!(tx, |c| diesel::insert_into(devices::table).values(row).on_conflict_do_nothing().execute(c))?;
     match device_user(tx, device)? {
@@ -80,17 +106,60 @@ pub fn forget_device(tx: &mut Tx<'_>, device: &ClientUri) -> Result<(), StoreErr
     }
 }
 
-/// Forgets a user with its devices and its profile.
+/// Leaves of a device as much as it takes to leave rooms of other hubs: nobody brings it in any more.
+///
+/// # Errors
+///
+/// [`StoreError`] of the database.
+pub fn retire(tx: &mut Tx<'_>, device: &ClientUri) -> Result<(), StoreError> {
+    let packages = key_packages::table.filter(key_packages::client.eq(device.as_str()));
+    db!(tx, |c| diesel::delete(packages).execute(c))?;
+    let row = devices::table.filter(devices::client.eq(device.as_str()));
+    db!(tx, |c| diesel::update(row).set(devices::retired.eq(1)).execute(c))?;
+    Ok(())
+}
+
+/// Whose device it is, since when, and whether it is there only to leave; `None` when it is not registered.
+///
+/// # Errors
+///
+/// [`StoreError`] of the database.
+pub fn standing(conn: &mut Conn, device: &ClientUri) -> Result<Option<(UserUri, Millis, bool)>, StoreError> {
+    let row = devices::table.filter(devices::client.eq(device.as_str()));
+    let query = row.select((devices::user_uri, devices::registered_at, devices::retired));
+    let found = db!(conn, |c| query.first::<(String, i64, i32)>(c).optional())?;
+    found.map(|(owner, at, retired)| Ok((user(&owner)?, millis(at)?, retired != 0))).transpose()
+}
+
+/// Forgets what a user wants to be found by.
+///
+/// # Errors
+///
+/// [`StoreError`] of the database.
+pub fn forget_profile(tx: &mut Tx<'_>, user: &UserUri) -> Result<(), StoreError> {
+    let fields = profile_fields::table.filter(profile_fields::user_uri.eq(user.as_str()));
+    db!(tx, |c| diesel::delete(fields).execute(c))?;
+    let profile = profiles::table.filter(profiles::user_uri.eq(user.as_str()));
+    db!(tx, |c| diesel::delete(profile).execute(c))?;
+    Ok(())
+}
+
+/// Forgets a user with its devices and its profile. A device that somebody else has deleted meanwhile is gone already.
 ///
 /// # Errors
 ///
 /// [`StoreError::Missing`] when it is not registered.
 pub fn forget_user(tx: &mut Tx<'_>, user: &UserUri) -> Result<(), StoreError> {
-    devices_of(tx, user)?.iter().try_for_each(|device| forget_device(tx, device))?;
-    let fields = profile_fields::table.filter(profile_fields::user_uri.eq(user.as_str()));
-    db!(tx, |c| diesel::delete(fields).execute(c))?;
-    let profile = profiles::table.filter(profiles::user_uri.eq(user.as_str()));
-    db!(tx, |c| diesel::delete(profile).execute(c))?;
+    if !hold_user(tx, user)? {
+        return Err(StoreError::Missing);
+    }
+    for device in devices_of(tx, user)? {
+        match forget_device(tx, &device) {
+            Ok(()) | Err(StoreError::Missing) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    forget_profile(tx, user)?;
     let row = users::table.filter(users::uri.eq(user.as_str()));
     match db!(tx, |c| diesel::delete(row).execute(c))? {
         0 => Err(StoreError::Missing),
@@ -98,7 +167,7 @@ pub fn forget_user(tx: &mut Tx<'_>, user: &UserUri) -> Result<(), StoreError> {
     }
 }
 
-/// As [`device_user`], and lets nobody else who asks this way go on before the transaction has ended: what is counted
+/// Whose device it is, unless it is there only to leave; and lets nobody else who asks this way go on before the transaction has ended: what is counted
 /// of a device then stays counted, whichever replica adds to it.
 ///
 /// # Errors
@@ -108,7 +177,7 @@ pub fn hold(tx: &mut Tx<'_>, device: &ClientUri) -> Result<Option<UserUri>, Stor
     let row = devices::table.filter(devices::client.eq(device.as_str()));
     let same = devices::registered_at.eq(devices::registered_at);
     db!(tx, |c| diesel::update(row).set(same).execute(c))?;
-    device_user(tx, device)
+    Ok(registration(tx, device)?.map(|(owner, _)| owner))
 }
 
 /// Those of `wanted` that are registered, each with its user, as [`hold`] has them.
@@ -123,7 +192,8 @@ pub fn hold_all(tx: &mut Tx<'_>, wanted: &[ClientUri]) -> Result<BTreeMap<Client
         let same = devices::registered_at.eq(devices::registered_at);
         let rows = devices::table.filter(devices::client.eq_any(names.clone()));
         db!(tx, |c| diesel::update(rows).set(same).execute(c))?;
-        let rows = devices::table.filter(devices::client.eq_any(names)).select((devices::client, devices::user_uri));
+        let rows = devices::table.filter(devices::client.eq_any(names)).filter(devices::retired.eq(0));
+        let rows = rows.select((devices::client, devices::user_uri));
         for (device, owner) in db!(tx, |c| rows.load::<(String, String)>(c))? {
             held.insert(client(&device)?, user(&owner)?);
         }
@@ -232,16 +302,14 @@ pub fn lost(conn: &mut Conn, wanted: &[ClientUri]) -> Result<BTreeSet<ClientUri>
     Ok(lost)
 }
 
-/// Whose device it is, and since when; `None` when it is not registered.
+/// Whose device it is, and since when; `None` when it is not registered, or there only to leave.
 ///
 /// # Errors
 ///
 /// [`StoreError`] of the database.
 pub fn registration(conn: &mut Conn, device: &ClientUri) -> Result<Option<(UserUri, Millis)>, StoreError> {
-    let query =
-        devices::table.filter(devices::client.eq(device.as_str())).select((devices::user_uri, devices::registered_at));
-    let found = db!(conn, |c| query.first::<(String, i64)>(c).optional())?;
-    found.map(|(owner, at)| Ok((user(&owner)?, millis(at)?))).transpose()
+    let found = standing(conn, device)?.filter(|(.., retired)| !retired);
+    Ok(found.map(|(owner, at, _)| (owner, at)))
 }
 
 /// Whose device it is; `None` when it is not registered.

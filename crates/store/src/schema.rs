@@ -127,6 +127,7 @@ diesel::table! {
     users (uri) {
         uri -> Text,
         registered_at -> BigInt,
+        folded -> Text,
     }
 }
 
@@ -137,6 +138,7 @@ diesel::table! {
         registered_at -> BigInt,
         seen_at -> BigInt,
         stale -> Integer,
+        retired -> Integer,
     }
 }
 

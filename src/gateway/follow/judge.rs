@@ -12,6 +12,7 @@ use serde_json::json;
 
 use super::super::decide::{Case, Decision, bare_facts, bare_question, question};
 use super::super::rooms::Hosted;
+use super::super::{Inner, people};
 use super::arrival::Arrival;
 use super::plan::Plan;
 
@@ -40,7 +41,7 @@ impl<'a> Plan<'a> {
             |user| bare_question(&facts, &adder, (Capability::ADD_PARTICIPANT, Some(user)), &self.hub, self.now);
         let questions: Vec<Question<'_>> = users.iter().map(asked).collect();
         let (decision, allowed) = case.decide_each(&self.active, &questions);
-        (decision, chosen(users, &allowed))
+        (decision, chosen(self.inner, users, &allowed))
     }
 
     /// Whether users of ours may receive a message, and which.
@@ -79,7 +80,7 @@ impl<'a> Plan<'a> {
         };
         let questions: Vec<Question<'_>> = actors.iter().map(asked).collect();
         let (decision, allowed) = case.decide_each(&self.active, &questions);
-        (decision, chosen(users, &allowed))
+        (decision, chosen(self.inner, users, &allowed))
     }
 
     /// Decides what a change does in the tracked group.
@@ -132,6 +133,8 @@ impl<'a> Plan<'a> {
     }
 }
 
-fn chosen(users: BTreeSet<UserUri>, allowed: &[bool]) -> BTreeSet<UserUri> {
-    users.into_iter().zip(allowed).filter(|(_, allowed)| **allowed).map(|(user, _)| user).collect()
+fn chosen(inner: &Inner, users: BTreeSet<UserUri>, allowed: &[bool]) -> BTreeSet<UserUri> {
+    let chosen = users.into_iter().zip(allowed).filter(|(_, allowed)| **allowed).map(|(user, _)| user);
+    // Whatever the company's policies say about whom its identity provider has deactivated.
+    chosen.filter(|user| !people::is_out(inner, user)).collect()
 }

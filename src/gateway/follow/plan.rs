@@ -15,10 +15,11 @@ use portcullis_store::proposals::{self, PendingProposal};
 use portcullis_store::restrictions::{self, Place, Restriction, Restrictions};
 use portcullis_store::rooms::{self, GroupState, Seen};
 use portcullis_store::streams::{self, StreamItem};
-use portcullis_store::{StoreError, Tx};
+use portcullis_store::{StoreError, Tx, devices};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::super::devices::drop_if_out;
 use super::super::policy::Active;
 use super::super::rooms::Hosted;
 use super::super::{GatewayError, Inner};
@@ -321,7 +322,11 @@ impl Effect {
     fn write(&self, tx: &mut Tx<'_>, room: &RoomUri, now: Millis) -> Result<(), StoreError> {
         match self {
             Self::Join(device) => follower::join(tx, room, device, now),
-            Self::Gone(device) => follower::leave(tx, room, device),
+            Self::Gone(device) => {
+                follower::leave(tx, room, device)?;
+                let retired = devices::standing(tx, device)?.is_some_and(|(.., retired)| retired);
+                if retired { drop_if_out(tx, device) } else { Ok(()) }
+            }
             Self::Deliver(devices, item) => streams::push(tx, devices, item),
             Self::Keep(kept) => follower::keep(tx, kept),
             Self::LetGo(ordinal) => follower::let_go(tx, room, *ordinal),

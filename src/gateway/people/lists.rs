@@ -7,7 +7,7 @@ use portcullis_store::people::{self, StoredGroup, StoredPerson};
 use portcullis_store::{Conn, StoreError};
 use uuid::Uuid;
 
-use super::{PeopleError, Provisioner, Resource, groups, users};
+use super::{Members, PeopleError, Provisioner, Resource, groups, users};
 use crate::gateway::{Gateway, Inner};
 
 /// Most resources that are looked at for a filter that no index helps with.
@@ -24,6 +24,8 @@ pub struct Wanted {
     pub start: usize,
     /// How many the page has at most.
     pub count: usize,
+    /// Whether groups are told with their members.
+    pub members: Members,
 }
 
 /// A page of them.
@@ -44,18 +46,30 @@ struct Page<'a> {
 }
 
 impl Page<'_> {
-    fn see(&mut self, resource: Resource) -> Result<(), PeopleError> {
-        self.looked_at += 1;
-        if self.looked_at > MOST_LOOKED_AT {
-            let detail = "look for `id`, `userName`, `displayName` or `externalId`: there are too many to look at each";
-            return Err(ScimError::new(ScimType::TooMany, detail).into());
+    /// Counts what is looked at.
+    fn look(&mut self, more: usize) -> Result<(), ScimError> {
+        self.looked_at = self.looked_at.saturating_add(more);
+        if self.looked_at <= MOST_LOOKED_AT {
+            return Ok(());
         }
-        if self.wanted.filter.as_ref().is_none_or(|filter| filter.fits(self.of, &resource.told)) {
-            self.listed.total += 1;
-            let Wanted { start, count, .. } = self.wanted;
-            if self.listed.total >= *start && self.listed.page.len() < *count {
-                self.listed.page.push(resource);
-            }
+        let detail = "look for `id`, `userName`, `displayName` or `externalId`: there are too many to look at each";
+        Err(ScimError::new(ScimType::TooMany, detail))
+    }
+
+    /// Counts one that fits, and tells whether it stands on the page.
+    fn counts(&mut self, resource: &Resource) -> bool {
+        if self.wanted.filter.as_ref().is_some_and(|filter| !filter.fits(self.of, &resource.told)) {
+            return false;
+        }
+        self.listed.total += 1;
+        let Wanted { start, count, .. } = self.wanted;
+        self.listed.total >= *start && self.listed.page.len() < *count
+    }
+
+    fn see(&mut self, resource: Resource) -> Result<(), PeopleError> {
+        self.look(1)?;
+        if self.counts(&resource) {
+            self.listed.page.push(resource);
         }
         Ok(())
     }
@@ -140,28 +154,62 @@ fn found_groups(conn: &mut Conn, filter: &Filter) -> Result<Option<Vec<StoredGro
     if let Some(name) = filter.wants("displayName") {
         return Ok(Some(people::group_named(conn, &name.to_lowercase())?.into_iter().collect()));
     }
+    if let Some(member) = filter.wants("members").or_else(|| filter.wants("members.value")) {
+        let found = member.parse::<Uuid>().ok().map(|id| people::groups_with_member(conn, id)).transpose()?;
+        return Ok(Some(found.unwrap_or_default()));
+    }
     match filter.wants("externalId") {
         Some(external_id) => people::groups_with_external_id(conn, external_id, PAGE).map(Some),
         None => Ok(None),
     }
 }
 
+/// Looks at one group: at those of its members that the filter names, at all of them where it asks more of them, and for the page
+/// at all of them only where they are to be told.
+fn see_group(page: &mut Page<'_>, conn: &mut Conn, by: &Provisioner, group: &StoredGroup) -> Result<(), PeopleError> {
+    page.look(1)?;
+    let named = page.wanted.filter.as_ref().map_or(Some(Vec::new()), |filter| filter.compares("members"));
+    let looked_at = match named {
+        Some(named) => {
+            let named: Vec<Uuid> = named.into_iter().filter_map(|member| member.parse().ok()).collect();
+            let there = people::members_among(conn, group.id, &named)?;
+            groups::told_with(by, group, &there.into_iter().map(|id| (id, String::new())).collect::<Vec<_>>())
+        }
+        None => {
+            page.look(usize::try_from(people::count_members(conn, group.id)?).unwrap_or(usize::MAX))?;
+            groups::told(conn, by, group, Members::Told)?
+        }
+    };
+    if page.counts(&looked_at) {
+        if page.wanted.members == Members::Told {
+            page.look(usize::try_from(people::count_members(conn, group.id)?).unwrap_or(usize::MAX))?;
+        }
+        page.listed.page.push(groups::told(conn, by, group, page.wanted.members)?);
+    }
+    Ok(())
+}
+
 fn list_groups(inner: &Arc<Inner>, by: &Provisioner, wanted: &Wanted) -> Result<Listed, PeopleError> {
     inner.store.read(|conn| {
         let mut page = Page { of: &GROUP, wanted, looked_at: 0, listed: Listed { page: Vec::new(), total: 0 } };
-        let found = wanted.filter.as_ref().map(|filter| found_groups(conn, filter)).transpose()?.flatten();
-        if let Some(found) = found {
-            for group in &found {
-                page.see(groups::told(conn, by, group)?)?;
+        let Some(filter) = &wanted.filter else {
+            let total = usize::try_from(people::count_groups(conn)?).unwrap_or(usize::MAX);
+            let (skip, limit) = (wanted.start.saturating_sub(1) as u64, u32::try_from(wanted.count).unwrap_or(PAGE));
+            let all = &Wanted { start: 1, ..wanted.clone() };
+            let mut page = Page { wanted: all, ..page };
+            for group in &people::groups(conn, None, skip, limit)? {
+                see_group(&mut page, conn, by, group)?;
             }
+            return Ok(Listed { total, ..page.listed });
+        };
+        if let Some(found) = found_groups(conn, filter)? {
+            found.iter().try_for_each(|group| see_group(&mut page, conn, by, group))?;
             return Ok(page.listed);
         }
         let mut after = None;
         loop {
-            let some = people::groups(conn, after, PAGE)?;
-            for group in &some {
-                page.see(groups::told(conn, by, group)?)?;
-            }
+            let some = people::groups(conn, after, 0, PAGE)?;
+            some.iter().try_for_each(|group| see_group(&mut page, conn, by, group))?;
             match some.last() {
                 Some(last) => after = Some(last.id),
                 None => return Ok::<_, PeopleError>(page.listed),

@@ -8,6 +8,7 @@ mod lists;
 mod tokens;
 mod users;
 
+pub use groups::Members;
 pub use lists::{Listed, Wanted};
 pub use tokens::{MadeToken, NewToken, keep as keep_token, make as make_token, revoke as revoke_token};
 
@@ -21,16 +22,19 @@ use portcullis_core::scim::{ResourceType, ScimError, ScimType};
 use portcullis_core::time::Millis;
 use portcullis_core::wire::uri::{Domain, UserUri};
 use portcullis_store::audit::{AuditRecord, Outcome};
-use portcullis_store::people::{self, PersonState};
-use portcullis_store::{StoreError, Topic, Tx};
+use portcullis_store::people::{self, Changed, PersonState};
+use portcullis_store::{StoreError, Topic, Tx, devices};
 use serde_json::{Map, Value, json};
 use tokio::sync::watch as channel;
 use tokio::time::sleep;
 use uuid::Uuid;
 
+use super::decide::Case;
+use super::once::Once;
 use super::places::Of;
 use super::{Gateway, GatewayError, Inner};
 use crate::peer::causes;
+use crate::telemetry::metrics;
 
 /// Longest wait without a sign of a change: the connection that listens for them may be lost.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -44,6 +48,8 @@ const LANE: &str = "people";
 pub struct Provisioner {
     /// The name of its token.
     pub name: String,
+    /// The identifier of its token: several may have one name.
+    pub token: Uuid,
     /// Where its door is.
     pub place: Arc<Place>,
 }
@@ -89,31 +95,28 @@ impl From<StoreError> for PeopleError {
 }
 
 impl Place {
-    /// The user of ours that a `userName` names.
+    /// The user of ours that a `userName` names, in small letters ([`UserUri::folded`]).
     fn user(&self, user_name: &str) -> Option<UserUri> {
-        let folded = user_name.to_lowercase();
-        if folded.starts_with("mimi://") {
-            return UserUri::parse(&folded).ok().filter(|user| self.domains.contains(&user.domain()));
+        if user_name.get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case("mimi://")) {
+            let (host, path) = user_name.get(7..)?.split_once('/')?;
+            let user = UserUri::parse(&format!("mimi://{}/{path}", host.to_ascii_lowercase())).ok()?;
+            let is_ours = !user.is_provider() && !user.is_pseudonym() && self.domains.contains(&user.domain());
+            return is_ours.then(|| user.folded());
         }
-        let (local, domain) = match folded.rsplit_once('@') {
+        let (local, domain) = match user_name.rsplit_once('@') {
             Some((local, domain)) => {
+                let domain = domain.to_lowercase();
                 let own = self.domains.iter().find(|own| own.as_str() == domain);
-                (local, own.or_else(|| self.mail_domains.get(domain))?)
+                (local, own.or_else(|| self.mail_domains.get(&domain))?)
             }
-            None => (folded.as_str(), self.domains.first()?),
+            None => (user_name, self.domains.first()?),
         };
-        UserUri::parse(&format!("mimi://{domain}/u/{}", segment(local))).ok()
+        UserUri::named(domain, local).ok().map(|user| user.folded())
     }
 
     fn location(&self, of: &ResourceType, id: Uuid) -> String {
         format!("{}/{}/{id}", self.base, of.endpoint)
     }
-}
-
-/// A segment of an identifier, with everything escaped that must be (RFC 3986, section 3.3).
-fn segment(text: &str) -> String {
-    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@".contains(byte);
-    text.bytes().map(|byte| if plain(&byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
 }
 
 /// Checks what the request was to find (RFC 7644, section 3.14): one of several tags, or anything.
@@ -164,8 +167,9 @@ fn parsed(content: &str) -> Result<Map<String, Value>, StoreError> {
     serde_json::from_str(content).map_err(|_| StoreError::Corrupt("person"))
 }
 
-/// The record of a change, with what was before and what is then.
-fn record(by: &Provisioner, kind: &str, reason: &str, detail: Value, now: Millis) -> AuditRecord {
+/// The record of a change, with what was before and what is then, and by which token it was made.
+fn record(by: &Provisioner, kind: &str, reason: &str, mut detail: Value, now: Millis) -> AuditRecord {
+    detail["token"] = json!(by.token);
     AuditRecord {
         actor: Some(format!("directory:{}", by.name)),
         reason: reason.to_owned(),
@@ -187,6 +191,15 @@ impl Gateway {
         refreshed.unwrap_or_else(|panic| Err(GatewayError::internal(panic)))
     }
 
+    /// Refuses a request of somebody whom the identity provider has deactivated or deleted, with its record.
+    ///
+    /// # Errors
+    ///
+    /// [`GatewayError::Refused`], and [`GatewayError`] when that cannot be recorded.
+    pub async fn refuse_deactivated(&self, user: UserUri, asked: String) -> Result<(), GatewayError> {
+        self.0.blocking(vec![Of::User(user.clone())], move |inner| refuse(inner, &user, &asked)).await
+    }
+
     /// Whether the identity provider has deactivated or deleted a user of ours, as far as this process has heard.
     pub fn is_out(&self, user: &UserUri) -> bool {
         is_out(&self.0, user)
@@ -203,7 +216,28 @@ impl Gateway {
 }
 
 pub(super) fn is_out(inner: &Inner, user: &UserUri) -> bool {
-    inner.policy.active().engine.people().get(user).is_some_and(|person| !person.facts().active)
+    let active = inner.policy.active();
+    let people = active.engine.people();
+    !people.is_empty() && people.get(&user.folded()).is_some_and(|person| !person.facts().active)
+}
+
+/// Refuses a request of somebody whom the identity provider has deactivated or deleted, with its record.
+///
+/// # Errors
+///
+/// [`GatewayError::Refused`], and [`GatewayError`] when that cannot be recorded.
+pub(super) fn refuse<T>(inner: &Inner, user: &UserUri, asked: &str) -> Result<T, GatewayError> {
+    let case = Case {
+        kind: "decision.deactivated",
+        room: None,
+        actor: Some(user.to_string()),
+        peer: user.domain(),
+        epoch: None,
+        exchange: None,
+        now: inner.clock.now(),
+    };
+    let refused = case.refuse("user_deactivated", "deactivated_by_the_directory", json!({ "asked": asked }));
+    inner.refuse(Once::unnamed(), user.as_str(), &refused)
 }
 
 /// Keeps what the identity provider says in force, whichever replica it says it to, until `closing` becomes true.
@@ -223,60 +257,102 @@ pub async fn watch(gateway: Gateway, mut closing: channel::Receiver<bool>) {
     }
 }
 
-/// Reads and puts in force one after the other, so that what was read first never stands last.
+/// What this process has heard of.
+#[derive(Default)]
+pub(super) struct Heard {
+    /// The last change.
+    revision: u64,
+    /// How often each person had been changed by then.
+    versions: HashMap<UserUri, u64>,
+}
+
+/// Reads and puts in force one after the other, so that what was read first never stands last. Of whom nothing can be read has no
+/// rights, with an alarm, and the others go on.
 fn refresh(inner: &Arc<Inner>) -> Result<(), GatewayError> {
-    let mut seen = inner.people_seen.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut came: Vec<(u64, UserUri, Person)> = Vec::new();
+    let mut heard = inner.people_heard.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut came: Vec<Changed> = Vec::new();
     loop {
-        let after = came.last().map(|(revision, user, _)| (*revision, user));
-        let page = inner.store.read(|conn| people::changed(conn, *seen, after, PAGE));
+        let after = came.last().map(|last| (last.revision, last.uri.as_str()));
+        let page = inner.store.read(|conn| people::changed(conn, heard.revision, after, PAGE));
         let page = page.map_err(|error: StoreError| GatewayError::from(error))?;
         let last = page.len() < PAGE as usize;
-        for (revision, stored) in page {
-            let person = Person::decode(stored.facts.as_bytes()).ok_or(StoreError::Corrupt("facts of a person"))?;
-            came.push((revision, stored.uri, person));
-        }
+        came.extend(page);
         if last {
             break;
         }
     }
-    let Some((newest, ..)) = came.last() else { return Ok(()) };
-    let newest = *newest;
+    let Some(newest) = came.last().map(|last| last.revision) else { return Ok(()) };
     let mut all: HashMap<UserUri, Person> = HashMap::clone(inner.policy.active().engine.people());
-    let mut concerned = Vec::new();
-    for (_, user, person) in came {
-        if all.get(&user) != Some(&person) {
-            let active = person.facts().active;
-            all.insert(user.clone(), person);
-            concerned.push((user, active));
+    let (mut concerned, mut unreadable, mut versions) = (Vec::new(), Vec::new(), Vec::new());
+    for Changed { uri, version, facts, .. } in came {
+        let person = Person::decode(facts.as_bytes());
+        let user = UserUri::parse(&uri).ok();
+        if person.is_none() || user.is_none() {
+            unreadable.push(uri);
         }
+        let Some(user) = user else { continue };
+        let person = person.unwrap_or_else(|| Person::from(facts::closed()));
+        // Rights that have ended and begun again have ended in between.
+        let missed = heard.versions.get(&user).is_some_and(|known| version > known + 1);
+        if missed || all.get(&user) != Some(&person) {
+            all.insert(user.clone(), person);
+            concerned.push(user.clone());
+        }
+        versions.push((user, version));
     }
     inner.policy.set_people(Arc::new(all));
-    *seen = newest;
     let mut asked_again = false;
-    for (user, active) in concerned {
-        if active {
-            asked_again |= inner.streams.has(&user);
-        } else {
-            inner.streams.end_all(&user);
+    for user in concerned {
+        for device in inner.streams.of(&user) {
+            asked_again = true;
+            let there = inner.store.read(|conn| devices::standing(conn, &device));
+            if there.map_err(|error: StoreError| GatewayError::from(error))?.is_none() {
+                inner.streams.end(&user, &device);
+            }
         }
     }
     if asked_again {
         inner.policy.ask_again();
     }
+    if !unreadable.is_empty() {
+        tell_unreadable(inner, unreadable)?;
+    }
+    heard.revision = newest;
+    heard.versions.extend(versions);
     Ok(())
 }
 
-/// Whether the identity provider lets a user be registered, until the transaction has ended.
+/// Calls people: somebody cannot do anything until the identity provider says anew who it is.
+fn tell_unreadable(inner: &Inner, unreadable: Vec<String>) -> Result<(), GatewayError> {
+    metrics::people_unreadable(unreadable.len() as u64);
+    let now = inner.clock.now();
+    Ok(inner.store.write(LANE, move |tx: &mut Tx<'_>| {
+        // Decisions name it from now on.
+        facts::keep_closed(tx)?;
+        unreadable.iter().try_for_each(|user| {
+            tracing::error!("what is said of a user cannot be read: it has no rights");
+            tx.stage(&AuditRecord {
+                reason: "has_no_rights_until_it_is_written_anew".to_owned(),
+                detail: json!({ "user": user }),
+                ..AuditRecord::new(Uuid::now_v7(), now, "directory.unreadable", Outcome::Alarm)
+            })
+        })
+    })?)
+}
+
+/// Whether the identity provider lets a user be registered, until the transaction has ended: not one whom it has deactivated or
+/// deleted.
 ///
 /// # Errors
 ///
-/// [`GatewayError::Conflict`] for one whom it has deactivated or deleted.
-pub(super) fn hold_admitted(tx: &mut Tx<'_>, user: &UserUri) -> Result<(), GatewayError> {
-    match people::hold_state(tx, user)? {
-        None | Some(PersonState::Active) => Ok(()),
-        Some(PersonState::Inactive | PersonState::Gone) => Err(GatewayError::Conflict),
-    }
+/// [`StoreError`] of the database.
+pub(super) fn hold_admitted(tx: &mut Tx<'_>, user: &UserUri) -> Result<bool, StoreError> {
+    let folded = user.folded();
+    people::hold_name(tx, &folded)?;
+    Ok(match people::state(tx, &folded)? {
+        None | Some(PersonState::Active) => true,
+        Some(PersonState::Inactive | PersonState::Gone) => false,
+    })
 }
 
 #[cfg(test)]
@@ -301,6 +377,11 @@ mod tests {
             ("alice@c.example", None),
             ("a/b", Some("mimi://a.example/u/a%2Fb")),
             ("@a.example", None),
+            ("MIMI://b.example/u/Bob", Some("mimi://b.example/u/bob")),
+            ("mimi://b.example/u/%C3%84nne", Some("mimi://b.example/u/%C3%A4nne")),
+            ("Änne@b.example", Some("mimi://b.example/u/%C3%A4nne")),
+            ("mimi://b.example", None),
+            ("mimi://b.example/p/x", None),
         ] {
             assert_eq!(place.user(name).as_ref().map(UserUri::as_str), user, "{name}");
         }

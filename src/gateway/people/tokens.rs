@@ -99,12 +99,12 @@ fn record(kind: &'static str, token: &Token, (by, reason): (&str, &str), now: Mi
 }
 
 impl Gateway {
-    /// The name of the identity provider that a token is of; `None` for one that opens nothing.
+    /// What is kept of a token of an identity provider; `None` for one that opens nothing.
     ///
     /// # Errors
     ///
     /// [`GatewayError`] when the database does not tell.
-    pub async fn directory_token(&self, token: &str) -> Result<Option<String>, GatewayError> {
+    pub async fn directory_token(&self, token: &str) -> Result<Option<Token>, GatewayError> {
         if !token.starts_with(PREFIX) || token.len() > LONGEST {
             return Ok(None);
         }
@@ -113,6 +113,6 @@ impl Gateway {
             let now = inner.clock.now();
             Ok(inner.store.read(move |conn| people::find_token(conn, &hash, now))?)
         };
-        Ok(self.0.blocking(Vec::new(), found).await?.map(|token| token.name))
+        self.0.blocking(Vec::new(), found).await
     }
 }

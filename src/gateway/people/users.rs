@@ -6,10 +6,11 @@ use portcullis_core::time::Millis;
 use portcullis_core::wire::uri::UserUri;
 use portcullis_store::people::{self, PersonState, StoredPerson};
 use portcullis_store::restrictions::Grounds;
-use portcullis_store::{StoreError, Tx};
+use portcullis_store::{StoreError, Tx, devices as known_devices};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
+use super::facts::Kept;
 use super::{
     LANE, PeopleError, Provisioner, Resource, check_tag, dress, facts, parsed, record, refresh, tag, taken, text,
 };
@@ -109,9 +110,11 @@ pub(super) fn told(by: &Provisioner, person: &StoredPerson, groups: &[(Uuid, Str
     Ok(dress(told, (&USER, &by.place), (person.id, person.version), times))
 }
 
-/// What is to be kept, and whether that is somebody with rights.
-fn ready(mut content: Map<String, Value>) -> (Map<String, Value>, PersonState) {
-    let active = content.get("active").and_then(Value::as_bool).unwrap_or(true);
+/// What is to be kept, and whether that is somebody with rights. Where `active` does not say it, nothing changes: of what a PUT
+/// leaves out the server may assume anything (RFC 7644, section 3.5.1), an attribute that was removed is unassigned (section
+/// 3.5.2.2), and nobody gets rights back by what was not said.
+fn ready(mut content: Map<String, Value>, was: PersonState) -> (Map<String, Value>, PersonState) {
+    let active = content.get("active").and_then(Value::as_bool).unwrap_or(was == PersonState::Active);
     content.insert("active".to_owned(), active.into());
     (content, if active { PersonState::Active } else { PersonState::Inactive })
 }
@@ -142,11 +145,14 @@ fn named(
 }
 
 fn create(inner: &Arc<Inner>, by: &Provisioner, content: Map<String, Value>) -> Result<Resource, PeopleError> {
-    let (content, state) = ready(content);
+    let (content, state) = ready(content, PersonState::Active);
     let (by, now) = (by.clone(), inner.clock.now());
     let written = inner.store.write(LANE, move |tx: &mut Tx<'_>| {
         let revision = people::hold(tx)?;
         let (uri, user_name, former) = named(tx, &by, &content, None)?;
+        people::hold_name(tx, &uri)?;
+        let Kept { facts, manager } = facts::keep(tx, &content, state, BTreeSet::new())?;
+        let is_back = former.is_some();
         let person = StoredPerson {
             uri,
             id: Uuid::now_v7(),
@@ -154,12 +160,16 @@ fn create(inner: &Arc<Inner>, by: &Provisioner, content: Map<String, Value>) -> 
             external_id: text(&content, "externalId"),
             state,
             content: Value::Object(content.clone()).to_string(),
-            facts: facts::keep(tx, &content, state, BTreeSet::new())?,
+            facts,
+            manager,
             version: former.map_or(1, |former| former.version + 1),
             created_at: now,
             changed_at: now,
         };
         people::put(tx, &person, revision)?;
+        if state == PersonState::Active && is_back {
+            forget_retired(tx, &person.uri)?;
+        }
         let detail = json!({ "id": person.id, "user": person.uri, "before": null, "after": shown(&content) });
         let record = record(&by, KIND, "created", detail, now);
         if state == PersonState::Inactive {
@@ -184,16 +194,21 @@ fn modify(
         let revision = people::hold(tx)?;
         let before = people::load(tx, id)?.ok_or(GatewayError::NotFound)?;
         check_tag(wanted.as_deref(), &tag(before.version))?;
-        let former = parsed(&before.content)?;
         let groups = people::groups_of(tx, &[id])?.remove(&id).unwrap_or_default();
-        let (content, state) = ready(match change.clone() {
-            Change::Replace(content) => content,
-            Change::Patch(patch) => patch.apply(&USER, former.clone())?,
-        });
+        let (former, content) = match change.clone() {
+            // Whatever stood there, even if it cannot be read.
+            Change::Replace(content) => (parsed(&before.content).unwrap_or_default(), content),
+            Change::Patch(patch) => {
+                let former = parsed(&before.content)?;
+                (former.clone(), patch.apply(&USER, former)?)
+            }
+        };
+        let (content, state) = ready(content, before.state);
         let (uri, user_name, gone) = named(tx, &by, &content, Some(id))?;
         if content == former && uri == before.uri {
             return Ok(told(&by, &before, &groups)?);
         }
+        people::hold_name(tx, &uri)?;
         let detail = json!({ "id": id, "user": uri, "before": shown(&former), "after": shown(&content) });
         let record = record(&by, KIND, "changed", detail, now);
         if uri != before.uri {
@@ -202,10 +217,12 @@ fn modify(
             end_rights(tx, &before.uri, &by, record.event, now)?;
         }
         let names = groups.iter().map(|(_, name)| name.clone()).collect();
+        let Kept { facts, manager } = facts::keep(tx, &content, state, names)?;
         let person = StoredPerson {
             external_id: text(&content, "externalId"),
             content: Value::Object(content.clone()).to_string(),
-            facts: facts::keep(tx, &content, state, names)?,
+            facts,
+            manager,
             version: before.version.max(gone.map_or(0, |gone| gone.version)) + 1,
             changed_at: now,
             uri,
@@ -214,6 +231,12 @@ fn modify(
             ..before.clone()
         };
         people::put(tx, &person, revision)?;
+        if person.uri != before.uri {
+            facts::follow_manager(tx, id, revision)?;
+        }
+        if state == PersonState::Active && before.state == PersonState::Inactive {
+            forget_retired(tx, &person.uri)?;
+        }
         if state == PersonState::Inactive && (before.state == PersonState::Active || person.uri != before.uri) {
             end_rights(tx, &person.uri, &by, record.event, now)?;
         }
@@ -232,7 +255,9 @@ fn delete(inner: &Arc<Inner>, by: &Provisioner, id: Uuid, wanted: Option<String>
         check_tag(wanted.as_deref(), &tag(before.version))?;
         people::remove_members(tx, None, &[id])?;
         vacate(tx, &before, revision, now)?;
-        let detail = json!({ "id": id, "user": before.uri, "before": shown(&parsed(&before.content)?), "after": null });
+        facts::follow_manager(tx, id, revision)?;
+        let former = parsed(&before.content).unwrap_or_default();
+        let detail = json!({ "id": id, "user": before.uri, "before": shown(&former), "after": null });
         let record = record(&by, KIND, "deleted", detail, now);
         end_rights(tx, &before.uri, &by, record.event, now)?;
         Ok::<_, PeopleError>(tx.stage(&record)?)
@@ -242,13 +267,15 @@ fn delete(inner: &Arc<Inner>, by: &Provisioner, id: Uuid, wanted: Option<String>
 
 /// Leaves of a person its name, which has no rights.
 fn vacate(tx: &mut Tx<'_>, person: &StoredPerson, revision: u64, now: Millis) -> Result<(), PeopleError> {
+    people::hold_name(tx, &person.uri)?;
     let gone = StoredPerson {
         id: Uuid::now_v7(),
         user_name: String::new(),
         external_id: String::new(),
         state: PersonState::Gone,
         content: String::new(),
-        facts: facts::keep_gone(tx)?,
+        facts: facts::keep_closed(tx)?,
+        manager: None,
         version: person.version + 1,
         changed_at: now,
         ..person.clone()
@@ -256,7 +283,8 @@ fn vacate(tx: &mut Tx<'_>, person: &StoredPerson, revision: u64, now: Millis) ->
     Ok(people::put(tx, &gone, revision)?)
 }
 
-/// Ends the rights of a user of ours in every room, as when its backend deletes it.
+/// Ends the rights of a user of ours in every room, as when its backend deletes it, under whatever spelling of its name it is
+/// registered. Nobody registers it meanwhile: [`people::hold_name`] comes before.
 fn end_rights(
     tx: &mut Tx<'_>,
     user: &UserUri,
@@ -271,7 +299,17 @@ fn end_rights(
         policies: Vec::new(),
         decision: Some(decision),
     };
-    Ok(devices::end(tx, user, &grounds, now)?)
+    let registered = known_devices::alike(tx, user)?;
+    let others = registered.iter().filter(|other| *other != user);
+    for user in others.chain([user]) {
+        devices::retire(tx, user, &grounds, now)?;
+    }
+    Ok(())
+}
+
+/// Whoever comes back comes as new: what was there only to leave rooms is forgotten.
+fn forget_retired(tx: &mut Tx<'_>, user: &UserUri) -> Result<(), StoreError> {
+    known_devices::alike(tx, user)?.iter().try_for_each(|user| known_devices::forget_user(tx, user))
 }
 
 /// What a record tells of a person: what policies know of it, and which others there are of its attributes.

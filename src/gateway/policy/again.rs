@@ -231,7 +231,7 @@ impl Replayer {
                 Ok::<_, StoreError>(kept.and_then(|kept| Person::decode(&kept)).filter(|person| person.id() == id))
             });
             let Some(person) = found? else { return Ok(None) };
-            people.insert(user.clone(), person.clone());
+            people.insert(user.folded(), person.clone());
         }
         Ok(Some(Arc::new(people)))
     }

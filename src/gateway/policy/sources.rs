@@ -61,7 +61,7 @@ fn of_record(
         let mut known = HashMap::new();
         for (user, id) in recalled.people() {
             let kept = people::facts(conn, id)?.and_then(|kept| Person::decode(&kept));
-            known.extend(kept.map(|person| (user.clone(), person)));
+            known.extend(kept.map(|person| (user.folded(), person)));
         }
         let engine = engine.with_people(Arc::new(known));
         for user in recalled.concerned() {

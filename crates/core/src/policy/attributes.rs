@@ -1,6 +1,6 @@
-//! What holds for a user, and who says so. Of each attribute the highest source counts that says anything: what the company's
-//! identity provider says by the rules of `directory`, what stands under `users`, what `rules` say of its identifier, what
-//! stands with its provider, and what holds for everybody.
+//! What holds for a user, and who says so. Of each attribute the highest source counts that says anything: what stands under
+//! `users`, which is about nobody else, what the company's identity provider says by the rules of `directory`, what `rules` say of
+//! its identifier, what stands with its provider, and what holds for everybody.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -24,6 +24,8 @@ pub struct Given {
     pub segments: BTreeSet<String>,
     /// Whose law they are under, such as `EU`.
     pub jurisdiction: Option<String>,
+    /// Whether all their devices are under the control of whom they work for.
+    pub managed: Option<bool>,
 }
 
 /// Something that holds for users by their identifiers; without a condition for everybody.
@@ -42,6 +44,8 @@ pub struct UserRule {
     pub segments: BTreeSet<String>,
     /// Whose law they are under, such as `EU`.
     pub jurisdiction: Option<String>,
+    /// Whether all their devices are under the control of whom they work for.
+    pub managed: Option<bool>,
 }
 
 impl UserRule {
@@ -119,6 +123,8 @@ pub struct DirectoryRule {
     pub clearance: Option<u8>,
     /// Parts of the company that they are in.
     pub segments: BTreeSet<String>,
+    /// Whether all their devices are under the company's control.
+    pub managed: Option<bool>,
 }
 
 impl DirectoryRule {
@@ -196,6 +202,7 @@ pub(super) struct Attributes<'a> {
     pub(super) segments: Vec<Said<&'a str>>,
     pub(super) suspended: Said<bool>,
     pub(super) jurisdiction: Option<Said<&'a str>>,
+    pub(super) managed: Option<Said<bool>>,
     pub(super) department: Option<Said<&'a str>>,
     pub(super) organization: Option<Said<&'a str>>,
     pub(super) manager: Option<Said<&'a UserUri>>,
@@ -211,6 +218,7 @@ impl<'a> Attributes<'a> {
             segments: Vec::new(),
             suspended: (false, Origin::Defaults),
             jurisdiction: None,
+            managed: None,
             department: None,
             organization: None,
             manager: None,
@@ -219,29 +227,39 @@ impl<'a> Attributes<'a> {
             let law = Some(&provider.jurisdiction).filter(|law| !law.is_empty());
             all.put_law(Origin::Provider, law);
             let given = &provider.users;
-            all.put(Origin::Provider, given.employment, given.clearance);
+            all.put(Origin::Provider, (given.employment, given.clearance, given.managed));
             all.put_law(Origin::Provider, given.jurisdiction.as_ref());
             all.put_segments(given.segments.iter().map(|name| (name.as_str(), Origin::Provider)).collect());
         }
         all.put_rules(directory.rules(), user);
-        if let Some(entry) = directory.user(user) {
-            all.put(Origin::User, entry.employment, entry.clearance);
-            all.put_law(Origin::User, entry.jurisdiction.as_ref());
-            all.put_segments(entry.segments.iter().map(|name| (name.as_str(), Origin::User)).collect());
-            all.suspended = (entry.suspended, Origin::User);
-        }
         if let Some(person) = directory.person(user) {
             all.put_person(directory.directory_rules(), person);
+        }
+        if let Some(entry) = directory.user(user) {
+            all.put(Origin::User, (entry.employment, entry.clearance, entry.managed));
+            all.put_law(Origin::User, entry.jurisdiction.as_ref());
+            all.put_segments(entry.segments.iter().map(|name| (name.as_str(), Origin::User)).collect());
+            // Whoever says that somebody is suspended is believed.
+            if !all.suspended.0 {
+                all.suspended = (entry.suspended, Origin::User);
+            }
         }
         all
     }
 
-    fn put(&mut self, origin: Origin, employment: Option<Employment>, clearance: Option<u8>) {
+    fn put(
+        &mut self,
+        origin: Origin,
+        (employment, clearance, managed): (Option<Employment>, Option<u8>, Option<bool>),
+    ) {
         if let Some(employment) = employment {
             self.employment = (employment, origin);
         }
         if let Some(clearance) = clearance {
             self.clearance = (clearance, origin);
+        }
+        if let Some(managed) = managed {
+            self.managed = Some((managed, origin));
         }
     }
 
@@ -265,7 +283,7 @@ impl<'a> Attributes<'a> {
         let mut segments = Vec::new();
         for (number, rule) in rules.iter().enumerate().filter(|(_, rule)| rule.fits(user)) {
             let origin = Origin::Rule(number);
-            self.put(origin, rule.employment, rule.clearance);
+            self.put(origin, (rule.employment, rule.clearance, rule.managed));
             self.put_law(origin, rule.jurisdiction.as_ref());
             segments.extend(rule.segments.iter().map(|name| (name.as_str(), origin)));
         }
@@ -278,7 +296,7 @@ impl<'a> Attributes<'a> {
         let mut segments: Vec<Said<&'a str>> = Vec::new();
         for (number, rule) in rules.iter().enumerate().filter(|(_, rule)| rule.fits(facts)) {
             let origin = Origin::DirectoryRule(number);
-            self.put(origin, rule.employment, rule.clearance);
+            self.put(origin, (rule.employment, rule.clearance, rule.managed));
             segments.extend(rule.segments.iter().map(|name| (name.as_str(), origin)));
         }
         self.put_segments(segments);
@@ -286,7 +304,6 @@ impl<'a> Attributes<'a> {
         self.department = said(&facts.department);
         self.organization = said(&facts.organization);
         self.manager = facts.manager.as_ref().map(|manager| (manager, Origin::Directory));
-        // Whoever says that somebody is suspended is believed.
         if !facts.active {
             self.suspended = (true, Origin::Directory);
         }
@@ -311,6 +328,7 @@ impl<'a> Attributes<'a> {
         listed
             .extend(texts.into_iter().filter_map(|(name, said)| said.map(|(text, of)| one(name, text.to_owned(), of))));
         listed.extend(self.manager.map(|(manager, of)| one("manager", manager.to_string(), of)));
+        listed.extend(self.managed.map(|(managed, of)| one("managed", managed.to_string(), of)));
         listed
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use aws_lc_rs::digest;
 use cedar_policy::ffi::DetailedError;
 use cedar_policy::{PolicyId, Schema, SchemaFragment};
+use serde_json::Value;
 
 use crate::room::{Template, TemplateError};
 
@@ -245,8 +246,9 @@ impl<'a> Texts<'a> {
         }
         let mut found = policies::unique(found, wrong);
         policies::check(&found, wrong);
-        let schema = self.schema(wrong);
-        let vocabulary = schema.as_ref().and_then(|schema| self.vocabulary(schema, wrong));
+        let (schema, written) = self.schema(wrong).unzip();
+        let vocabulary =
+            schema.as_ref().and_then(|schema| self.vocabulary(schema, &written.unwrap_or_default(), wrong));
         let promised: Vec<Found<'_>> =
             self.invariants.iter().flat_map(|source| invariants::parse(*source, wrong)).collect();
         let promised = policies::unique(promised, wrong);
@@ -314,7 +316,8 @@ impl<'a> Texts<'a> {
         }
     }
 
-    fn schema(&self, wrong: &mut Vec<Diagnostic>) -> Option<Schema> {
+    /// The schema, and that part of it as JSON which declares users.
+    fn schema(&self, wrong: &mut Vec<Diagnostic>) -> Option<(Schema, Value)> {
         if self.schema.is_empty() {
             let help = "copy `schema/mimi.cedarschema` of the shipped bundle".to_owned();
             let place = Source { file: "schema/mimi.cedarschema", text: "" };
@@ -331,8 +334,10 @@ impl<'a> Texts<'a> {
         if fragments.len() != self.schema.len() {
             return None;
         }
+        let mut all = fragments.iter().filter_map(|fragment| fragment.clone().to_json_value().ok());
+        let written = all.find(Vocabulary::has_users).unwrap_or_default();
         match Schema::from_schema_fragments(fragments) {
-            Ok(schema) => Some(schema),
+            Ok(schema) => Some((schema, written)),
             Err(error) => {
                 wrong.extend(schema_errors(self.schema_place(), DetailedError::from(&error)));
                 None
@@ -344,8 +349,8 @@ impl<'a> Texts<'a> {
         self.schema.first().copied().unwrap_or(Source { file: "schema", text: "" })
     }
 
-    fn vocabulary(&self, schema: &Schema, wrong: &mut Vec<Diagnostic>) -> Option<Vocabulary> {
-        match Vocabulary::of(schema) {
+    fn vocabulary(&self, schema: &Schema, written: &Value, wrong: &mut Vec<Diagnostic>) -> Option<Vocabulary> {
+        match Vocabulary::of(schema, written) {
             Ok(vocabulary) => Some(vocabulary),
             Err(missing) => {
                 let help = "the gateway itself asks with this name: keep the shipped schema and add to it";

@@ -155,7 +155,8 @@ impl Suite {
             let asked = row.ask(written.now);
             cases.extend(place.ready(&row.it, asked, row.expect, reading, &mut wrong));
         }
-        let people = Arc::new(written.people.into_iter().collect());
+        let people = written.people.into_iter().map(|(user, person)| (user.folded(), person));
+        let people = Arc::new(people.collect());
         if wrong.is_empty() { Ok(Self { settings: written.settings, people, rooms, cases }) } else { Err(wrong) }
     }
 

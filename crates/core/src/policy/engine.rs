@@ -86,7 +86,8 @@ impl Engine {
 
     /// What holds for a user, with where each of it comes from.
     pub fn attributes(&self, user: &UserUri) -> Vec<Attribute> {
-        Attributes::of(&self.directory, user).listed()
+        let all = Attributes::of(&self.directory, user).listed();
+        all.into_iter().filter(|attribute| self.vocabulary.has(attribute.name)).collect()
     }
 
     /// Has what is recorded of a question name what is said of those whom it concerns, under `people`.

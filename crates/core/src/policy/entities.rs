@@ -124,7 +124,7 @@ pub(super) fn conform(vocabulary: &Vocabulary, directory: &Directory, schema: &S
         manager: Some(target.clone()),
         ..PersonFacts::default()
     };
-    let directory = &directory.with_people(Arc::new(HashMap::from([(user.clone(), said.into())])));
+    let directory = &directory.with_sample(&user, said.into());
     let actor = Actor::User(user.clone());
     for (capability, act) in vocabulary.capabilities() {
         let question = Question {

@@ -13,7 +13,7 @@ use crate::wire::uri::UserUri;
 /// How many octets of a SHA-256 name what is said of a person.
 const ID_BYTES: usize = 16;
 
-/// What is said of whom.
+/// What is said of whom, by the name in small letters ([`UserUri::folded`]).
 pub type People = Arc<HashMap<UserUri, Person>>;
 
 /// What an identity provider says of a person, as far as policy is concerned (RFC 7643, sections 4.1 and 4.3).

@@ -1,6 +1,6 @@
 //! `settings.yaml`: what the company says about providers, users and rooms.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use serde::Deserialize;
@@ -221,6 +221,8 @@ pub struct UserSettings {
     pub employment: Option<Employment>,
     /// Whose law it is under, such as `EU`.
     pub jurisdiction: Option<String>,
+    /// Whether all its devices are under the control of whom it works for.
+    pub managed: Option<bool>,
 }
 
 /// A room, of ours or of another hub.
@@ -361,13 +363,30 @@ impl Directory {
         Self { people, ..self.clone() }
     }
 
+    /// The same, where everything is known of a user that there is to know.
+    pub(super) fn with_sample(&self, user: &UserUri, said: Person) -> Self {
+        let mut users = BTreeMap::clone(&self.users);
+        let entry = UserSettings {
+            uri: user.clone(),
+            suspended: false,
+            clearance: None,
+            segments: BTreeSet::new(),
+            employment: None,
+            jurisdiction: Some("sample".to_owned()),
+            managed: Some(true),
+        };
+        users.insert(user.clone(), entry);
+        let people = Arc::new(HashMap::from([(user.clone(), said)]));
+        Self { users: Arc::new(users), people, ..self.clone() }
+    }
+
     pub(super) fn people(&self) -> &People {
         &self.people
     }
 
-    /// What the company's identity provider says of a user; `None` for one that it does not know.
+    /// What the company's identity provider says of a user, however it spells the name; `None` for one that it does not know.
     pub(super) fn person(&self, user: &UserUri) -> Option<&Person> {
-        self.people.get(user)
+        if self.people.is_empty() { None } else { self.people.get(&user.folded()) }
     }
 
     /// What follows from what it says.

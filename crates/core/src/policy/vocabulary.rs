@@ -1,8 +1,9 @@
 //! The names of the schema that the gateway itself uses, found in the bundle's schema when it is loaded.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use cedar_policy::{Entity, EntityId, EntityTypeName, EntityUid, Schema};
+use serde_json::Value;
 
 use crate::wire::components::Capability;
 use crate::wire::uri::UserUri;
@@ -22,6 +23,8 @@ pub(super) struct Vocabulary {
     pub(super) room: EntityTypeName,
     pub(super) operator: EntityTypeName,
     pub(super) operator_role: EntityTypeName,
+    /// Those of [`OPTIONAL`] that users have here.
+    told: BTreeSet<&'static str>,
     capabilities: BTreeMap<Capability, Act>,
     doors: BTreeMap<&'static str, Act>,
     admin: BTreeMap<&'static str, Act>,
@@ -36,13 +39,28 @@ pub(super) struct Act {
     pub(super) lineage: Vec<EntityUid>,
 }
 
+/// What users have where it is known. A bundle that was kept before one of these came to be does not declare it, and goes on
+/// without it.
+const OPTIONAL: [&str; 5] = ["jurisdiction", "department", "organization", "manager", "managed"];
+
+/// Whether a schema, as JSON, declares an attribute of users. Where that cannot be told it does: what does not fit is found when
+/// sample questions are held against it.
+fn declares(schema: &Value, attribute: &str) -> bool {
+    let declared = schema.pointer(USERS).and_then(|users| users.pointer("/shape/attributes")?.as_object());
+    declared.is_none_or(|declared| declared.contains_key(attribute))
+}
+
+/// Where the JSON of a schema declares users.
+const USERS: &str = "/Mimi/entityTypes/User";
+
 impl Vocabulary {
-    /// Looks everything up.
+    /// Looks everything up in a schema and its JSON.
     ///
     /// # Errors
     ///
     /// One sentence for each name that the schema does not declare.
-    pub(super) fn of(schema: &Schema) -> Result<Self, Vec<String>> {
+    pub(super) fn of(schema: &Schema, written: &Value) -> Result<Self, Vec<String>> {
+        let told = OPTIONAL.into_iter().filter(|name| declares(written, name)).collect();
         let mut missing = Vec::new();
         let acts = Acts::of(schema, &mut missing);
         let types: BTreeMap<String, EntityTypeName> =
@@ -84,6 +102,7 @@ impl Vocabulary {
                 room: room?,
                 operator: operator?,
                 operator_role: operator_role?,
+                told,
                 capabilities,
                 doors,
                 admin,
@@ -96,6 +115,11 @@ impl Vocabulary {
                 Err(missing)
             }
         }
+    }
+
+    /// Whether users are declared in this part of a schema, as JSON.
+    pub(super) fn has_users(written: &Value) -> bool {
+        written.pointer(USERS).is_some()
     }
 
     pub(super) fn capability(&self, capability: Capability) -> Option<&Act> {
@@ -112,6 +136,11 @@ impl Vocabulary {
 
     pub(super) fn admin(&self, act: AdminAct) -> Option<&Act> {
         self.admin.get(act.name())
+    }
+
+    /// Whether policies can ask for this attribute of a user.
+    pub(super) fn has(&self, attribute: &str) -> bool {
+        !OPTIONAL.contains(&attribute) || self.told.contains(attribute)
     }
 
     pub(super) fn user(&self, user: &UserUri) -> EntityUid {

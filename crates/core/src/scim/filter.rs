@@ -139,16 +139,23 @@ impl Filter {
     /// What the attribute of this name must be for a resource to fit, if it says so: whoever has an index of it need look at
     /// nothing else.
     pub fn wants(&self, name: &str) -> Option<&str> {
+        let (name, sub) = name.split_once('.').map_or((name, None), |(name, sub)| (name, Some(sub)));
         let whole = [&self.0];
         let all = if let Expression::All(all) = &self.0 { all.iter().collect() } else { whole.to_vec() };
         all.into_iter().find_map(|expression| match expression {
             Expression::Compare(path, Operator::Equal, Value::String(wanted))
-                if path.urn.is_none() && path.sub.is_none() && path.name.eq_ignore_ascii_case(name) =>
+                if path.urn.is_none() && path.sub.as_deref() == sub && path.name.eq_ignore_ascii_case(name) =>
             {
                 Some(wanted.as_str())
             }
             _ => None,
         })
+    }
+
+    /// The values with which it compares this attribute, where that is all that it wants to know of it.
+    pub fn compares(&self, name: &str) -> Option<Vec<&str>> {
+        let mut values = Vec::new();
+        self.0.compares(name, &mut values).then_some(values)
     }
 
     /// What it says of a value of an attribute that is to be made because there is none: `type eq "work"`.
@@ -163,6 +170,19 @@ impl Filter {
 }
 
 impl Expression {
+    fn compares<'a>(&'a self, name: &str, values: &mut Vec<&'a str>) -> bool {
+        let is_of = |path: &AttributePath| path.urn.is_none() && path.name.eq_ignore_ascii_case(name);
+        match self {
+            Self::Any(several) | Self::All(several) => several.iter().all(|one| one.compares(name, values)),
+            Self::Not(inner) => inner.compares(name, values),
+            Self::Compare(path, Operator::Equal | Operator::NotEqual, Value::String(value)) if is_of(path) => {
+                values.push(value);
+                path.sub.as_deref().is_none_or(|sub| sub.eq_ignore_ascii_case("value"))
+            }
+            Self::Present(path) | Self::Compare(path, ..) | Self::Within(path, _) => !is_of(path),
+        }
+    }
+
     /// `outer` is the attribute whose single value `resource` is, in the brackets of a filter.
     fn fits(&self, of: &ResourceType, outer: Option<&AttributePath>, resource: &Map<String, Value>) -> bool {
         match self {

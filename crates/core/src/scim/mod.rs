@@ -3,12 +3,14 @@
 //! a list of one is meant.
 
 mod filter;
+mod members;
 mod patch;
 mod path;
 mod schema;
 mod values;
 
 pub use filter::{Filter, MAX_DEPTH, MAX_FILTER_BYTES};
+pub use members::{MembersChange, MembersFilter};
 pub use patch::{MAX_OPERATIONS, Patch};
 pub use path::AttributePath;
 pub use schema::{

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::filter::Filter;
 use super::path::{AttributePath, part};
 use super::schema::{Attribute, Kind, ResourceType, named};
-use super::values::{check, one, parts, put, taken};
+use super::values::{check, merge_parts, one, put, taken};
 use super::{ScimError, ScimType};
 
 /// Most operations of one request.
@@ -13,17 +13,17 @@ pub const MAX_OPERATIONS: usize = 1000;
 
 /// What is to be changed, in this order; all of it or nothing.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Patch(Vec<Operation>);
+pub struct Patch(pub(super) Vec<Operation>);
 
 #[derive(Clone, Debug, PartialEq)]
-struct Operation {
-    verb: Verb,
-    path: Option<Path>,
-    value: Value,
+pub(super) struct Operation {
+    pub(super) verb: Verb,
+    pub(super) path: Option<Path>,
+    pub(super) value: Value,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verb {
+pub(super) enum Verb {
     Add,
     Replace,
     Remove,
@@ -31,12 +31,12 @@ enum Verb {
 
 /// Where something is to be changed.
 #[derive(Clone, Debug, PartialEq)]
-struct Path {
-    attribute: AttributePath,
+pub(super) struct Path {
+    pub(super) attribute: AttributePath,
     /// Which of its values.
-    filter: Option<Filter>,
+    pub(super) filter: Option<Filter>,
     /// Which part of those.
-    sub: Option<String>,
+    pub(super) sub: Option<String>,
 }
 
 impl Patch {
@@ -107,7 +107,7 @@ fn whole(of: &ResourceType, verb: Verb, value: &Value, kept: &mut Map<String, Va
 }
 
 impl Path {
-    fn parse(text: &str) -> Result<Self, ScimError> {
+    pub(super) fn parse(text: &str) -> Result<Self, ScimError> {
         let invalid = || ScimError::new(ScimType::InvalidPath, "the path of an operation cannot be read");
         let (mut attribute, rest) = AttributePath::read(text.trim()).ok_or_else(invalid)?;
         let Some(inside) = rest.strip_prefix('[') else {
@@ -135,6 +135,11 @@ impl Path {
             Some(urn) => named(of.extension(urn)?.attributes, &self.attribute.name),
             None => of.own(&self.attribute.name),
         }
+    }
+
+    /// Whether it leads to this attribute of the resource's own, or into it.
+    pub(super) fn is_of(&self, name: &str) -> bool {
+        self.attribute.urn.is_none() && self.attribute.name.eq_ignore_ascii_case(name)
     }
 
     fn is_known(&self, of: &ResourceType) -> bool {
@@ -187,14 +192,15 @@ impl Path {
         kept: &mut Map<String, Value>,
     ) -> Result<(), ScimError> {
         let Some(schema) = self.attribute.urn.and_then(|urn| of.extension(urn)) else { return Ok(()) };
-        if verb == Verb::Remove {
+        if verb == Verb::Remove || value.is_null() {
             kept.remove(schema.urn);
             return Ok(());
         }
-        let said = parts(schema.attributes, value)?;
         let mut merged = kept.get(schema.urn).and_then(Value::as_object).cloned().unwrap_or_default();
-        merged.extend(said);
-        if !merged.is_empty() {
+        merge_parts(&mut merged, schema.attributes, value)?;
+        if merged.is_empty() {
+            kept.remove(schema.urn);
+        } else {
             kept.insert(schema.urn.to_owned(), merged.into());
         }
         Ok(())
@@ -219,18 +225,16 @@ impl Path {
                     holder.remove(attribute.name);
                     Ok(())
                 }
-                Verb::Add | Verb::Replace if matches!(attribute.kind, Kind::Complex(_)) => {
-                    let said = one(attribute, value)?;
-                    let Some(Value::Object(said)) = said else {
-                        holder.remove(attribute.name);
-                        return Ok(());
-                    };
-                    let before = holder.get(attribute.name).and_then(Value::as_object).cloned().unwrap_or_default();
-                    let merged: Map<String, Value> = before.into_iter().chain(said).collect();
-                    holder.insert(attribute.name.to_owned(), merged.into());
-                    Ok(())
-                }
-                Verb::Add | Verb::Replace => put(holder, attribute, value),
+                Verb::Add | Verb::Replace => match (attribute.kind, value, holder.get_mut(attribute.name)) {
+                    (Kind::Complex(sub), Value::Object(_), Some(Value::Object(before))) => {
+                        merge_parts(before, sub, value)?;
+                        if before.is_empty() {
+                            holder.remove(attribute.name);
+                        }
+                        Ok(())
+                    }
+                    _ => put(holder, attribute, value),
+                },
             },
             (None, Some(sub), None) => {
                 let mut parts = holder.get(attribute.name).and_then(Value::as_object).cloned().unwrap_or_default();

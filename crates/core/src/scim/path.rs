@@ -66,7 +66,7 @@ impl AttributePath {
     }
 
     /// Whether it is about the attribute of this name: as a whole (`Some(None)`), or which part.
-    pub(super) fn concerns(&self, name: &str, of_extension: bool) -> Option<Option<String>> {
+    pub fn concerns(&self, name: &str, of_extension: bool) -> Option<Option<String>> {
         match self.urn {
             Some(urn) if of_extension && urn == name => Some((!self.name.is_empty()).then(|| self.name.clone())),
             None if !of_extension && self.name.eq_ignore_ascii_case(name) => Some(self.sub.clone()),

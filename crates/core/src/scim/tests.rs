@@ -108,6 +108,19 @@ fn a_filter_tells_what_an_index_can_find() {
     assert_eq!(filter(r#"userName eq "x" and active eq true"#).wants("username"), Some("x"));
     assert_eq!(filter(r#"userName eq "x" or active eq true"#).wants("username"), None);
     assert_eq!(filter(r#"not (userName eq "x")"#).wants("username"), None);
+    assert_eq!(filter(r#"id eq "1" and members eq "x""#).wants("members"), Some("x"));
+    assert_eq!(filter(r#"members.value eq "x""#).wants("members.value"), Some("x"));
+    assert_eq!(filter(r#"members.value eq "x""#).wants("members"), None);
+    assert_eq!(
+        filter(r#"members.value eq "x" or not (Members ne "y" and id pr)"#).compares("members"),
+        Some(vec!["x", "y"])
+    );
+    assert_eq!(filter("id pr").compares("members"), Some(Vec::new()));
+    for more in
+        ["members pr", r#"members sw "x""#, r#"members[value eq "x"]"#, r#"members.display eq "x""#, "members eq null"]
+    {
+        assert_eq!(filter(more).compares("members"), None, "{more}");
+    }
 }
 
 fn patched(of: &ResourceType, resource: Value, operations: Value) -> Result<Value, ScimError> {
@@ -217,32 +230,96 @@ fn of_several_primary_addresses_the_new_one_is_primary() {
 }
 
 #[test]
-fn members_come_and_go_one_by_one_or_together() {
-    let before = json!({ "displayName": "G", "members": [{ "value": "1" }, { "value": "2" }, { "value": "3" }] });
-    let left = |operations: Value| -> Vec<String> {
-        let after = patched(&GROUP, before.clone(), operations).unwrap();
-        let members = after["members"].as_array().cloned().unwrap_or_default();
-        members.iter().map(|member| member["value"].as_str().unwrap().to_owned()).collect()
+fn a_null_takes_away_what_it_stands_for_however_deep_it_stands() {
+    let before = json!({
+        "userName": "alice", "name": { "givenName": "Al", "familyName": "F" },
+        ENTERPRISE_URN: { "department": "R", "division": "D", "manager": { "value": "26" } },
+    });
+    let enterprise = |operation: Value| {
+        let after = patched(&USER, before.clone(), json!([operation])).unwrap();
+        after.get(ENTERPRISE_URN).cloned().unwrap_or_default()
     };
-    assert_eq!(left(json!([{ "op": "remove", "path": "members[value eq \"2\"]" }])), ["1", "3"]);
-    assert_eq!(
-        left(json!([{ "op": "Remove", "path": "members", "value": [{ "value": "1" }, { "value": "3" }] }])),
-        ["2"]
-    );
-    assert_eq!(
-        left(
-            json!([{ "op": "Add", "path": "members", "value": [{ "value": "4", "display": "x" }, { "value": "1" }] }])
+    let rest = json!({ "division": "D", "manager": { "value": "26" } });
+    for operation in [
+        json!({ "op": "replace", "path": ENTERPRISE_URN, "value": { "department": null } }),
+        json!({ "op": "replace", "value": { ENTERPRISE_URN: { "Department": null } } }),
+        json!({ "op": "add", "value": { ENTERPRISE_URN: { "department": null, "division": "D" } } }),
+        json!({ "op": "replace", "value": { format!("{ENTERPRISE_URN}:department"): null } }),
+        json!({ "op": "replace", "path": ENTERPRISE_URN, "value": { "department": "" } }),
+    ] {
+        assert_eq!(enterprise(operation.clone()), rest, "{operation}");
+    }
+    let no_manager = json!({ "department": "R", "division": "D" });
+    for gone in [json!(null), json!({ "value": null }), json!("")] {
+        let operation = json!({ "op": "replace", "path": ENTERPRISE_URN, "value": { "manager": gone } });
+        assert_eq!(enterprise(operation.clone()), no_manager, "{operation}");
+    }
+    for gone in [json!(null), json!({ "department": null, "division": null, "manager": null })] {
+        let operation = json!({ "op": "replace", "value": { ENTERPRISE_URN: gone } });
+        assert_eq!(enterprise(operation.clone()), Value::Null, "{operation}");
+    }
+    let after = patched(&USER, before, json!([{ "op": "replace", "value": { "name": { "familyName": null } } }]));
+    assert_eq!(after.unwrap()["name"], json!({ "givenName": "Al" }));
+    assert!(canonical(&USER, &json!({ "userName": "a", ENTERPRISE_URN: null })).unwrap().get(ENTERPRISE_URN).is_none());
+}
+
+/// What is said of members, and what is left of the change.
+fn apart(operations: Value) -> Result<(Patch, Vec<MembersChange>), ScimError> {
+    Patch::parse(&json!({ "Operations": operations })).unwrap().apart(&GROUP)
+}
+
+#[test]
+fn what_is_said_of_members_stands_apart_in_its_order() {
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    let (add, remove, replace) = (MembersChange::Add, MembersChange::Remove, MembersChange::Replace);
+    for (operation, change) in [
+        (json!({ "op": "remove", "path": "members[value eq \"2\"]" }), remove(names(&["2"]))),
+        (json!({ "op": "remove", "path": "members[value eq \"2\" and value eq \"3\"]" }), remove(names(&[]))),
+        (
+            json!({ "op": "Remove", "path": "Members", "value": [{ "value": "1" }, { "value": "3" }] }),
+            remove(names(&["1", "3"])),
         ),
-        ["1", "2", "3", "4"]
-    );
-    assert_eq!(left(json!([{ "op": "add", "value": { "members": ["5"] } }])), ["1", "2", "3", "5"]);
-    assert_eq!(
-        left(json!([{ "op": "replace", "path": "members", "value": [{ "value": "9" }, { "value": "9" }] }])),
-        ["9"]
-    );
-    assert!(left(json!([{ "op": "remove", "path": "members" }])).is_empty());
-    assert!(left(json!([{ "op": "replace", "path": "members", "value": [] }])).is_empty());
-    assert_eq!(left(json!([{ "op": "remove", "path": "members[value eq \"7\"]" }])), ["1", "2", "3"]);
+        (
+            json!({ "op": "Add", "path": "members", "value": [{ "value": "4", "display": "x" }, { "value": "4" }] }),
+            add(names(&["4"])),
+        ),
+        (json!({ "op": "add", "value": { "members": ["5"] } }), add(names(&["5"]))),
+        (json!({ "op": "add", "path": "members[value eq \"5\"]", "value": {} }), add(names(&["5"]))),
+        (json!({ "op": "replace", "path": "members", "value": [{ "value": "9" }] }), replace(names(&["9"]))),
+        (
+            json!({ "op": "replace", "value": { "members": { "value": "9" }, "displayName": "G" } }),
+            replace(names(&["9"])),
+        ),
+        (json!({ "op": "remove", "path": "members" }), replace(names(&[]))),
+        (json!({ "op": "replace", "path": "members", "value": [] }), replace(names(&[]))),
+        (json!({ "op": "replace", "path": "members", "value": null }), replace(names(&[]))),
+    ] {
+        let (rest, changes) = apart(json!([operation])).unwrap();
+        assert_eq!(changes, [change], "{operation}");
+        let kept = rest.apply(&GROUP, object(json!({ "displayName": "G" }))).unwrap();
+        assert_eq!(kept, object(json!({ "displayName": "G" })), "{operation}");
+    }
+    let (_, changes) = apart(json!([{ "op": "remove", "path": "members[value sw \"a\" or value eq \"b\"]" }])).unwrap();
+    let [MembersChange::RemoveThose(those)] = &changes[..] else { panic!("{changes:?}") };
+    assert!(those.fits(&GROUP, "a1") && those.fits(&GROUP, "b") && !those.fits(&GROUP, "c"));
+    let (rest, changes) = apart(json!([
+        { "op": "add", "path": "members", "value": "1" }, { "op": "replace", "path": "displayName", "value": "H" },
+        { "op": "remove", "path": "members" },
+    ]))
+    .unwrap();
+    assert_eq!(changes, [MembersChange::Add(names(&["1"])), MembersChange::Replace(Vec::new())]);
+    assert_eq!(rest.apply(&GROUP, object(json!({ "displayName": "G" }))).unwrap()["displayName"], "H");
+    for (operation, kind) in [
+        (
+            json!({ "op": "replace", "path": "members[value eq \"1\"]", "value": { "value": "2" } }),
+            ScimType::Mutability,
+        ),
+        (json!({ "op": "replace", "path": "members[value eq \"1\"].value", "value": "2" }), ScimType::Mutability),
+        (json!({ "op": "remove", "path": "members.wings" }), ScimType::InvalidPath),
+        (json!({ "op": "add", "path": "members", "value": [7, { "display": "x" }] }), ScimType::InvalidValue),
+    ] {
+        assert_eq!(apart(json!([operation])).unwrap_err().kind, kind, "{operation}");
+    }
 }
 
 #[test]

@@ -21,7 +21,7 @@ pub fn canonical(of: &ResourceType, sent: &Value) -> Result<Map<String, Value>, 
     let mut kept = Map::new();
     for (name, value) in sent {
         if let Some(extension) = of.extension(name) {
-            let parts = parts(extension.attributes, value)?;
+            let parts = if value.is_null() { Map::new() } else { parts(extension.attributes, value)? };
             if !parts.is_empty() {
                 kept.insert(extension.urn.to_owned(), parts.into());
             }
@@ -118,16 +118,34 @@ pub(super) fn boolean(text: &str) -> Option<bool> {
 }
 
 pub(super) fn parts(attributes: &'static [Attribute], value: &Value) -> Result<Map<String, Value>, ScimError> {
+    let mut kept = Map::new();
+    merge_parts(&mut kept, attributes, value)?;
+    Ok(kept)
+}
+
+/// Puts the parts that are said into those that are there. What is `null` goes, for that and nothing are the same (RFC 7643,
+/// section 2.5), wherever it stands.
+pub(super) fn merge_parts(
+    into: &mut Map<String, Value>,
+    attributes: &'static [Attribute],
+    value: &Value,
+) -> Result<(), ScimError> {
     let Value::Object(sent) = value else {
         return Err(ScimError::new(ScimType::InvalidValue, "an attribute with parts takes an object"));
     };
-    let mut kept = Map::new();
     for (name, value) in sent {
-        if let Some(attribute) = named(attributes, name).filter(|attribute| !attribute.read_only) {
-            put(&mut kept, attribute, value)?;
+        let Some(attribute) = named(attributes, name).filter(|attribute| !attribute.read_only) else { continue };
+        match (attribute.kind, value, into.get_mut(attribute.name)) {
+            (Kind::Complex(sub), Value::Object(_), Some(Value::Object(before))) => {
+                merge_parts(before, sub, value)?;
+                if before.is_empty() {
+                    into.remove(attribute.name);
+                }
+            }
+            _ => put(into, attribute, value)?,
         }
     }
-    Ok(kept)
+    Ok(())
 }
 
 /// What is told of a resource to who wants only these attributes, or all but those (RFC 7644, section 3.9).

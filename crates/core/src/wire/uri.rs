@@ -133,6 +133,31 @@ fn canonical(bytes: &[u8]) -> bool {
     !bytes.is_empty()
 }
 
+fn escaped(bytes: &[u8]) -> String {
+    let plain = |byte: u8| unreserved(byte) || b"!$&'()*+,;=:@".contains(&byte);
+    bytes.iter().map(|&byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+}
+
+/// The octets that a canonical segment stands for.
+fn unescaped(segment: &[u8]) -> Vec<u8> {
+    let mut octets = Vec::with_capacity(segment.len());
+    let mut rest = segment;
+    while let Some((&byte, behind)) = rest.split_first() {
+        let escape = behind.first_chunk::<2>().filter(|_| byte == b'%');
+        match escape.and_then(|[high, low]| Some(hex(*high)? << 4 | hex(*low)?)) {
+            Some(octet) => {
+                octets.push(octet);
+                rest = behind.get(2..).unwrap_or_default();
+            }
+            None => {
+                octets.push(byte);
+                rest = behind;
+            }
+        }
+    }
+    octets
+}
+
 fn hex(digit: u8) -> Option<u8> {
     match digit {
         b'0'..=b'9' => Some(digit - b'0'),
@@ -274,6 +299,31 @@ identifier!(
 );
 
 impl UserUri {
+    /// The user of `domain` whose segment stands for `local`, with everything escaped that must be (RFC 3986, section 3.3).
+    ///
+    /// # Errors
+    ///
+    /// [`UriError`] when `local` is empty or too long.
+    pub fn named(domain: &Domain, local: &str) -> Result<Self, UriError> {
+        Self::parse(&format!("mimi://{domain}/u/{}", escaped(local.as_bytes())))
+    }
+
+    /// The same user in small letters, as identity providers tell users apart (RFC 7643, section 4.1.1: `userName` is not
+    /// `caseExact`). MIMI itself tells `Alice` from `alice` (reading D-6), so this names a user for nothing but a look-up.
+    pub fn folded(&self) -> Self {
+        let text = &self.0["mimi://".len()..];
+        let Some((domain, segment)) = text.split_once("/u/") else { return self.clone() };
+        if !segment.bytes().any(|byte| byte.is_ascii_uppercase() || byte == b'%') {
+            return self.clone();
+        }
+        let folded = match String::from_utf8(unescaped(segment.as_bytes())) {
+            // Letter by letter: the end of a word makes no difference.
+            Ok(text) => text.chars().flat_map(char::to_lowercase).collect::<String>().into_bytes(),
+            Err(other) => other.into_bytes().to_ascii_lowercase(),
+        };
+        Self::parse(&format!("mimi://{domain}/u/{}", escaped(&folded))).unwrap_or_else(|_| self.clone())
+    }
+
     /// The identifier under which the provider `domain` itself is listed.
     pub fn provider(domain: &Domain) -> Self {
         Self(format!("mimi://{domain}").into())
@@ -312,6 +362,29 @@ mod tests {
         assert!(ClientUri::parse("mimi://b.example/d/bob/phone").is_ok());
         assert!(ClientUri::parse("mimi://b.example/d/ClientA1").is_ok());
         assert!(RoomUri::parse("mimi://hub.example/r/Rl33FWLCYWOwxHrYnpWDQg").is_ok());
+    }
+
+    #[test]
+    fn users_are_folded_as_identity_providers_tell_them_apart() {
+        for (user, folded) in [
+            ("a.example/u/alice", "a.example/u/alice"),
+            ("a.example/u/ALice", "a.example/u/alice"),
+            ("a.example/u/%C3%84nne%2FX", "a.example/u/%C3%A4nne%2Fx"),
+            ("a.example/u/%C3%A4nne", "a.example/u/%C3%A4nne"),
+            ("a.example/u/o%27Hara", "a.example/u/o'hara"),
+            ("a.example/u/A%FF", "a.example/u/a%FF"),
+            ("a.example/p/X", "a.example/p/X"),
+            ("a.example", "a.example"),
+        ] {
+            let (user, folded) = (format!("mimi://{user}"), format!("mimi://{folded}"));
+            let of = UserUri::parse(&user).unwrap().folded();
+            assert_eq!((of.as_str(), of.folded().as_str()), (folded.as_str(), folded.as_str()), "{user}");
+        }
+        let long = UserUri::parse(&format!("mimi://a.example/u/A{}", "%C4%B0".repeat(160))).unwrap();
+        assert!(long.folded().as_str().len() <= MAX_URI_BYTES);
+        let domain = Domain::parse("a.example").unwrap();
+        assert_eq!(UserUri::named(&domain, "Ann o'Hara").unwrap().folded().as_str(), "mimi://a.example/u/ann%20o'hara");
+        assert_eq!(UserUri::named(&domain, ""), Err(UriError::Segment));
     }
 
     #[test]

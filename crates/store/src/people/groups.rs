@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use diesel::prelude::*;
 use portcullis_core::time::Millis;
@@ -128,15 +128,79 @@ pub fn groups_with_external_id(conn: &mut Conn, external_id: &str, limit: u32) -
     db!(conn, |c| query.load::<Row>(c))?.into_iter().map(of_row).collect()
 }
 
-/// All groups in the order of identifiers, behind `after`; at most `limit`.
+/// How many groups there are.
 ///
 /// # Errors
 ///
 /// [`StoreError`] of the database.
-pub fn groups(conn: &mut Conn, after: Option<Uuid>, limit: u32) -> Result<Vec<StoredGroup>, StoreError> {
+pub fn count_groups(conn: &mut Conn) -> Result<u64, StoreError> {
+    number(db!(conn, |c| table::table.count().get_result::<i64>(c))?)
+}
+
+/// All groups in the order of identifiers, behind `after` and `skip` more; at most `limit`.
+///
+/// # Errors
+///
+/// [`StoreError`] of the database.
+pub fn groups(conn: &mut Conn, after: Option<Uuid>, skip: u64, limit: u32) -> Result<Vec<StoredGroup>, StoreError> {
     let after = after.map(bytes).unwrap_or_default();
-    let query = table::table.filter(dsl::id.gt(after)).order(dsl::id).limit(limit.into()).select(COLUMNS);
+    let all = table::table.filter(dsl::id.gt(after)).order(dsl::id);
+    let query = all.offset(to_db(skip)?).limit(limit.into()).select(COLUMNS);
     db!(conn, |c| query.load::<Row>(c))?.into_iter().map(of_row).collect()
+}
+
+/// The groups that a person is in.
+///
+/// # Errors
+///
+/// [`StoreError`] of the database.
+pub fn groups_with_member(conn: &mut Conn, person: Uuid) -> Result<Vec<StoredGroup>, StoreError> {
+    let query = people_members::table
+        .inner_join(table::table.on(dsl::id.eq(people_members::in_group)))
+        .filter(people_members::person.eq(bytes(person)))
+        .order(dsl::id)
+        .select(COLUMNS);
+    db!(conn, |c| query.load::<Row>(c))?.into_iter().map(of_row).collect()
+}
+
+/// How many are in a group.
+///
+/// # Errors
+///
+/// [`StoreError`] of the database.
+pub fn count_members(conn: &mut Conn, group: Uuid) -> Result<u64, StoreError> {
+    let query = people_members::table.filter(people_members::in_group.eq(bytes(group))).count();
+    number(db!(conn, |c| query.get_result::<i64>(c))?)
+}
+
+/// Who is in a group.
+///
+/// # Errors
+///
+/// [`StoreError`] of the database.
+pub fn member_ids(conn: &mut Conn, group: Uuid) -> Result<Vec<Uuid>, StoreError> {
+    let query = people_members::table.filter(people_members::in_group.eq(bytes(group))).select(people_members::person);
+    db!(conn, |c| query.load::<Vec<u8>>(c))?.iter().map(|id| uuid(id)).collect()
+}
+
+/// Those of `people` who are in a group.
+///
+/// # Errors
+///
+/// [`StoreError`] of the database.
+pub fn members_among(conn: &mut Conn, group: Uuid, people: &[Uuid]) -> Result<BTreeSet<Uuid>, StoreError> {
+    let mut found = BTreeSet::new();
+    for some in people.chunks(MOST_NAMES) {
+        let some: Vec<Vec<u8>> = some.iter().copied().map(bytes).collect();
+        let query = people_members::table
+            .filter(people_members::in_group.eq(bytes(group)))
+            .filter(people_members::person.eq_any(some))
+            .select(people_members::person);
+        for id in db!(conn, |c| query.load::<Vec<u8>>(c))? {
+            found.insert(uuid(&id)?);
+        }
+    }
+    Ok(found)
 }
 
 /// Who is in a group, each with the `userName`, in the order of identifiers.

@@ -5,16 +5,18 @@ mod groups;
 mod tokens;
 
 pub use groups::{
-    StoredGroup, add_members, delete_group, group, group_named, groups, groups_of, groups_with_external_id, members,
-    put_group, remove_members,
+    StoredGroup, add_members, count_groups, count_members, delete_group, group, group_named, groups, groups_of,
+    groups_with_external_id, groups_with_member, member_ids, members, members_among, put_group, remove_members,
 };
 pub use tokens::{Token, create as create_token, find as find_token, revoke as revoke_token, tokens};
 
 use diesel::prelude::*;
+use diesel::sql_types::{Integer, Text};
 use portcullis_core::time::Millis;
 use portcullis_core::wire::uri::UserUri;
 use uuid::Uuid;
 
+use crate::conn::Kind;
 use crate::convert::{millis, number, time, to_db, user, uuid};
 use crate::schema::people::{self as table, dsl};
 use crate::schema::{people_head, person_facts};
@@ -69,6 +71,26 @@ pub struct StoredPerson {
     pub created_at: Millis,
     /// When it was changed last.
     pub changed_at: Millis,
+    /// The identifier of its manager, who may be nobody that is there.
+    pub manager: Option<Uuid>,
+}
+
+/// First key of the advisory locks on names of users; the second is the hash of the name.
+const NAMES: i32 = 0x7065_6f70;
+
+/// Lets nobody else register or end the user of this name in small letters before the transaction has ended, on any replica: where
+/// there is no row yet, there is nothing else that both could hold. SQLite has one writer at a time.
+///
+/// # Errors
+///
+/// [`StoreError`] of the database.
+pub fn hold_name(tx: &mut Tx<'_>, folded: &UserUri) -> Result<(), StoreError> {
+    if matches!(tx.kind, Kind::Postgres(_)) {
+        let lock = diesel::sql_query("SELECT pg_advisory_xact_lock($1, hashtext($2))");
+        let lock = lock.bind::<Integer, _>(NAMES).bind::<Text, _>(folded.as_str());
+        db!(tx, |c| lock.execute(c))?;
+    }
+    Ok(())
 }
 
 /// Lets nobody else change anything here before the transaction has ended, and gives the number of this change.
@@ -109,6 +131,7 @@ pub fn put(tx: &mut Tx<'_>, person: &StoredPerson, revision: u64) -> Result<(), 
         dsl::version.eq(to_db(person.version)?),
         dsl::created_at.eq(time(person.created_at)?),
         dsl::changed_at.eq(time(person.changed_at)?),
+        dsl::manager.eq(person.manager.map(|id| id.to_string()).unwrap_or_default()),
     );
     let row = (dsl::uri.eq(person.uri.as_str()), values.clone());
     db!(tx, |c| {
@@ -139,7 +162,7 @@ pub fn facts(conn: &mut Conn, id: &str) -> Result<Option<Vec<u8>>, StoreError> {
     Ok(db!(conn, |c| query.first::<Vec<u8>>(c).optional())?)
 }
 
-type Row = (String, Vec<u8>, String, String, i64, String, String, i64, i64, i64);
+type Row = (String, Vec<u8>, String, String, i64, String, String, i64, i64, i64, String);
 
 type Columns = (
     dsl::uri,
@@ -152,6 +175,7 @@ type Columns = (
     dsl::version,
     dsl::created_at,
     dsl::changed_at,
+    dsl::manager,
 );
 
 const COLUMNS: Columns = (
@@ -165,10 +189,11 @@ const COLUMNS: Columns = (
     dsl::version,
     dsl::created_at,
     dsl::changed_at,
+    dsl::manager,
 );
 
 fn person(row: Row) -> Result<StoredPerson, StoreError> {
-    let (uri, id, user_name, external_id, state, content, facts, version, created_at, changed_at) = row;
+    let (uri, id, user_name, external_id, state, content, facts, version, created_at, changed_at, manager) = row;
     Ok(StoredPerson {
         uri: user(&uri)?,
         id: uuid(&id)?,
@@ -180,6 +205,7 @@ fn person(row: Row) -> Result<StoredPerson, StoreError> {
         version: number(version)?,
         created_at: millis(created_at)?,
         changed_at: millis(changed_at)?,
+        manager: manager.parse().ok(),
     })
 }
 
@@ -200,17 +226,24 @@ pub fn of_user(conn: &mut Conn, uri: &UserUri) -> Result<Option<StoredPerson>, S
     db!(conn, |c| query.first::<Row>(c).optional())?.map(person).transpose()
 }
 
-/// The state of a user, which stays as it is until the transaction has ended; `None` for one that the identity provider has never
-/// known.
+/// The state of the user of this name in small letters; `None` for one that the identity provider has never known.
 ///
 /// # Errors
 ///
 /// [`StoreError`] of the database.
-pub fn hold_state(tx: &mut Tx<'_>, uri: &UserUri) -> Result<Option<PersonState>, StoreError> {
-    let row = table::table.filter(dsl::uri.eq(uri.as_str()));
-    db!(tx, |c| diesel::update(row).set(dsl::version.eq(dsl::version)).execute(c))?;
-    let query = table::table.filter(dsl::uri.eq(uri.as_str())).select(dsl::state);
-    db!(tx, |c| query.first::<i64>(c).optional())?.map(PersonState::from_code).transpose()
+pub fn state(conn: &mut Conn, folded: &UserUri) -> Result<Option<PersonState>, StoreError> {
+    let query = table::table.filter(dsl::uri.eq(folded.as_str())).select(dsl::state);
+    db!(conn, |c| query.first::<i64>(c).optional())?.map(PersonState::from_code).transpose()
+}
+
+/// Those whose manager has this identifier.
+///
+/// # Errors
+///
+/// [`StoreError`] of the database.
+pub fn managed_by(conn: &mut Conn, manager: Uuid) -> Result<Vec<Uuid>, StoreError> {
+    let query = present().filter(dsl::manager.eq(manager.to_string())).order(dsl::id).select(dsl::id);
+    db!(conn, |c| query.load::<Vec<u8>>(c))?.iter().map(|id| uuid(id)).collect()
 }
 
 /// The person with this identifier who is not gone.
@@ -284,8 +317,21 @@ pub fn all(conn: &mut Conn, after: Option<Uuid>, skip: u64, limit: u32) -> Resul
     db!(conn, |c| query.load::<Row>(c))?.into_iter().map(person).collect()
 }
 
+/// What a change has made of somebody.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Changed {
+    /// The number of the change.
+    pub revision: u64,
+    /// The name in small letters, as it stands there.
+    pub uri: String,
+    /// How often the person was changed.
+    pub version: u64,
+    /// What policies know of the person, as JSON.
+    pub facts: String,
+}
+
 /// Everybody whom a later change than `revision` was about, those who are gone included, behind `after` in the order of changes
-/// and URIs; each with the number of the change. At most `limit`.
+/// and URIs. At most `limit`. Nothing of a row is read but what it takes to go on behind it.
 ///
 /// # Errors
 ///
@@ -293,24 +339,27 @@ pub fn all(conn: &mut Conn, after: Option<Uuid>, skip: u64, limit: u32) -> Resul
 pub fn changed(
     conn: &mut Conn,
     revision: u64,
-    after: Option<(u64, &UserUri)>,
+    after: Option<(u64, &str)>,
     limit: u32,
-) -> Result<Vec<(u64, StoredPerson)>, StoreError> {
-    let (at, behind) = after.map_or((to_db(revision)?, ""), |(at, uri)| (to_db(at).unwrap_or(i64::MAX), uri.as_str()));
+) -> Result<Vec<Changed>, StoreError> {
+    let (at, behind) = after.map_or((to_db(revision)?, ""), |(at, uri)| (to_db(at).unwrap_or(i64::MAX), uri));
     // Behind nobody the whole change counts as seen.
     let same = dsl::revision.eq(at).and(dsl::uri.gt(behind));
     let later = dsl::revision.gt(at);
-    let columns = (dsl::revision, COLUMNS);
+    let columns = (dsl::revision, dsl::uri, dsl::version, dsl::facts);
     let order = (dsl::revision, dsl::uri);
     let rows = match after {
         Some(_) => {
             let query = table::table.filter(later.or(same)).order(order).limit(limit.into()).select(columns);
-            db!(conn, |c| query.load::<(i64, Row)>(c))?
+            db!(conn, |c| query.load::<(i64, String, i64, String)>(c))?
         }
         None => {
             let query = table::table.filter(later).order(order).limit(limit.into()).select(columns);
-            db!(conn, |c| query.load::<(i64, Row)>(c))?
+            db!(conn, |c| query.load::<(i64, String, i64, String)>(c))?
         }
     };
-    rows.into_iter().map(|(at, row)| Ok((number(at)?, person(row)?))).collect()
+    let read = |(revision, uri, version, facts)| {
+        Ok(Changed { revision: number(revision)?, uri, version: number(version)?, facts })
+    };
+    rows.into_iter().map(read).collect()
 }

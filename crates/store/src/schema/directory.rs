@@ -20,6 +20,7 @@ diesel::table! {
         version -> BigInt,
         created_at -> BigInt,
         changed_at -> BigInt,
+        manager -> Text,
     }
 }
 

@@ -1,4 +1,4 @@
-use portcullis_store::people::{self, PersonState, StoredGroup, StoredPerson};
+use portcullis_store::people::{self, Changed, PersonState, StoredGroup, StoredPerson};
 use portcullis_store::{Store, StoreError, Tx};
 use uuid::Uuid;
 
@@ -16,6 +16,7 @@ fn person(name: &str, number: u128) -> StoredPerson {
         version: 1,
         created_at: NOW,
         changed_at: NOW,
+        manager: (name == "b").then(|| Uuid::from_u128(1)),
     }
 }
 
@@ -29,12 +30,12 @@ fn put(store: &Store, people: Vec<StoredPerson>) -> Result<u64, StoreError> {
 }
 
 fn changed(store: &Store, since: u64) -> Vec<String> {
-    let mut found: Vec<(u64, StoredPerson)> = Vec::new();
+    let mut found: Vec<Changed> = Vec::new();
     loop {
-        let after = found.last().map(|(revision, person)| (*revision, &person.uri));
+        let after = found.last().map(|last| (last.revision, last.uri.as_str()));
         let page: Vec<_> = store.read(|conn| people::changed(conn, since, after, 2)).unwrap();
         if page.is_empty() {
-            return found.into_iter().map(|(_, person)| person.user_name).collect();
+            return found.into_iter().map(|changed| changed.uri.rsplit('/').next().unwrap().to_owned()).collect();
         }
         found.extend(page);
     }
@@ -60,6 +61,7 @@ on_both! {
         };
         assert_eq!(store.read(read).unwrap(), ((None, None), 4, PersonState::Gone));
         assert_eq!(store.read(|conn| people::with_external_id(conn, "x-c", 9)).unwrap(), [person("c", 3)]);
+        assert_eq!(store.read(|conn| people::managed_by(conn, Uuid::from_u128(1))).unwrap(), [Uuid::from_u128(2)]);
         let page: Vec<StoredPerson> = store.read(|conn| people::all(conn, None, 1, 2)).unwrap();
         assert_eq!(page.iter().map(|person| person.user_name.as_str()).collect::<Vec<_>>(), ["c", "d"]);
     }
@@ -93,6 +95,15 @@ on_both! {
         };
         assert_eq!(members(10), ["a", "b"]);
         assert_eq!(store.read(|conn| people::group_named(conn, "traders")).unwrap(), Some(group(10, "Traders")));
+        let read = |conn: &mut _| {
+            let ids = people::member_ids(conn, Uuid::from_u128(10))?;
+            let among = people::members_among(conn, Uuid::from_u128(10), &[two, Uuid::from_u128(9)])?;
+            let page: Vec<Uuid> = people::groups(conn, None, 1, 9)?.into_iter().map(|group| group.id).collect();
+            let of_one = people::groups_with_member(conn, one)?.len();
+            Ok::<_, StoreError>((ids, among, page, of_one, people::count_members(conn, Uuid::from_u128(10))?, people::count_groups(conn)?))
+        };
+        let expected = (vec![one, two], [two].into(), vec![Uuid::from_u128(11)], 2, 2, 2);
+        assert_eq!(store.read(read).unwrap(), expected);
         store.write("people", move |tx| people::remove_members(tx, Some(Uuid::from_u128(10)), &[one])).unwrap();
         assert_eq!((members(10), members(11).len()), (vec!["b".to_owned()], 2));
         let groups = |id: Uuid| store.read(|conn| people::groups_of(conn, &[id])).unwrap().remove(&id).unwrap_or_default();

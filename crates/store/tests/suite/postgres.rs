@@ -4,7 +4,8 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use portcullis_store::bundles::{self, Activation, How};
-use portcullis_store::devices::{forget_device, register_device, register_user, user_exists};
+use portcullis_store::devices::{forget_device, forget_user, register_device, register_user, user_exists};
+use portcullis_store::people;
 use portcullis_store::restrictions::{self, Grounds, Place, Restriction};
 use portcullis_store::streams::{self, StreamItem};
 use portcullis_store::{Options, Store, StoreError, Topic, Tx, rooms};
@@ -352,4 +353,78 @@ fn nothing_comes_into_the_stream_of_a_device_that_is_forgotten_meanwhile() {
     });
     sequence_all(&store);
     assert_eq!(store.read(|conn| streams::read(conn, &bob().1, 0, 9)).unwrap(), []);
+}
+
+/// Does one thing in a transaction that stays open until the other one waits for it.
+fn one_before_the_other<T: Send + 'static>(
+    one: impl Fn(&mut Tx<'_>) -> Result<(), StoreError> + Send + Sync + 'static,
+    other: impl Fn(&mut Tx<'_>) -> Result<T, StoreError> + Send + Sync + 'static,
+    start: impl FnOnce(&Store),
+) -> Result<T, StoreError> {
+    let db = Db::postgres();
+    let stores = [db.open(), db.open()];
+    start(&stores[0]);
+    std::thread::scope(|scope| {
+        let (done, is_done) = std::sync::mpsc::channel();
+        let (go, wait) = std::sync::mpsc::channel::<()>();
+        let first = scope.spawn(|| {
+            let first = move |tx: &mut Tx<'_>| {
+                one(tx)?;
+                let _ = done.send(());
+                let _ = wait.recv();
+                Ok::<_, StoreError>(())
+            };
+            stores[0].write("x", first).unwrap();
+        });
+        is_done.recv().unwrap();
+        let second = scope.spawn(|| stores[1].write("x", other));
+        until_one_waits(&db, &second);
+        drop(go);
+        first.join().unwrap();
+        second.join().unwrap()
+    })
+}
+
+#[test]
+fn a_user_is_forgotten_although_its_device_is_deleted_meanwhile() {
+    let bob = || (user("bob"), device("bob", "phone"));
+    let forgotten = one_before_the_other(
+        move |tx| forget_device(tx, &bob().1),
+        move |tx| forget_user(tx, &bob().0),
+        |store| {
+            let start = move |tx: &mut Tx<'_>| {
+                register_user(tx, &bob().0, NOW)?;
+                register_device(tx, &bob().1, &bob().0, NOW)
+            };
+            store.write("x", start).unwrap();
+        },
+    );
+    assert!(forgotten.is_ok(), "{forgotten:?}");
+}
+
+#[test]
+fn no_device_comes_to_a_user_who_is_forgotten_meanwhile() {
+    let bob = || (user("bob"), device("bob", "phone"));
+    let registered = one_before_the_other(
+        move |tx| forget_user(tx, &bob().0),
+        move |tx| register_device(tx, &bob().1, &bob().0, NOW),
+        |store| store.write("x", move |tx| register_user(tx, &bob().0, NOW)).unwrap(),
+    );
+    assert!(matches!(registered, Err(StoreError::Missing)), "{registered:?}");
+}
+
+#[test]
+fn whoever_holds_a_name_that_nobody_has_yet_sees_what_another_has_made_of_it() {
+    let seen = one_before_the_other(
+        |tx| {
+            people::hold_name(tx, &user("bob"))?;
+            register_user(tx, &user("bob"), NOW)
+        },
+        |tx| {
+            people::hold_name(tx, &user("bob"))?;
+            user_exists(tx, &user("bob"))
+        },
+        |_| {},
+    );
+    assert!(seen.unwrap());
 }

@@ -30,6 +30,9 @@ impl Slice<'_> {
             attributes.extend(known.department.map(|(name, _)| ("department", text(name))));
             attributes.extend(known.organization.map(|(name, _)| ("organization", text(name))));
             attributes.extend(known.manager.map(|(manager, _)| ("manager", text(manager.as_str()))));
+            attributes.extend(known.managed.map(|(managed, _)| ("managed", boolean(managed))));
+            // An older schema may not declare what is not always known: its policies cannot ask for it.
+            attributes.retain(|(name, _)| self.vocabulary.has(name));
             let parents = segments.into_iter().chain([provider]).collect();
             self.insert(&uid, attributes, parents, Vec::new())?;
         }

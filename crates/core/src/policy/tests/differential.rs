@@ -143,7 +143,7 @@ impl Plain {
             obligations.add(policy.new_id(policy.annotation("id").unwrap().parse().unwrap())).unwrap();
         }
         let (schema, _) = Schema::from_cedarschema_str(text("schema/mimi.cedarschema")).unwrap();
-        let vocabulary = Vocabulary::of(&schema).unwrap();
+        let vocabulary = Vocabulary::of(&schema, &serde_json::Value::Null).unwrap();
         let settings: Settings = crate::yaml::parse(text("settings.yaml")).unwrap();
         Self { policies, obligations, schema, vocabulary, directory: Directory::new(settings) }
     }

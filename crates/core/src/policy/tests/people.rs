@@ -17,13 +17,14 @@ rules:
 - { provider: b.example, clearance: 2 }
 - { user: 'mimi://b.example/u/ext-*', employment: guest, clearance: 0, segments: [outside], jurisdiction: UK }
 - { user: 'mimi://b.example/u/*-x', segments: [x] }
+- { user: 'mimi://a.example/u/dora', segments: [other], clearance: 3 }
 users:
 - { uri: 'mimi://b.example/u/ext-boss', clearance: 3 }
-- { uri: 'mimi://a.example/u/dora', employment: guest, segments: [research], clearance: 1 }
+- { uri: 'mimi://a.example/u/boss', employment: guest, segments: [board], clearance: 1, suspended: false }
 directory:
   rules:
   - { employment: employee }
-  - { group: traders, segments: [trading], clearance: 2 }
+  - { group: traders, segments: [trading], clearance: 2, managed: true }
   - { department: research, division: D, segments: [lab] }
   - { user_type: contractor, employment: contractor }
 ";
@@ -32,6 +33,37 @@ directory:
         ("tests/company.yaml", "cases: []"),
         ("tests/implied.yaml", "cases: []"),
     ])
+}
+
+/// Of somebody who is out, too.
+fn facts_of_a_trader() -> PersonFacts {
+    PersonFacts { active: false, groups: BTreeSet::from(["Traders".to_owned()]), ..PersonFacts::default() }
+}
+
+#[test]
+fn a_bundle_whose_schema_was_kept_before_an_attribute_came_to_be_goes_on_without_it() {
+    let schema = String::from_utf8(shipped_files().remove("schema/mimi.cedarschema").unwrap()).unwrap();
+    let all = ["jurisdiction", "department", "organization", "manager", "managed"];
+    let is_new = |line: &&str| !all.iter().any(|name| line.trim_start().starts_with(&format!("{name}?:")));
+    let old: String = schema.lines().filter(is_new).map(|line| format!("{line}\n")).collect();
+    assert_eq!(schema.lines().count(), old.lines().count() + all.len());
+    let engine = engine_with(&[
+        ("schema/mimi.cedarschema", &old),
+        ("settings.yaml", "directory: { rules: [{ clearance: 2, managed: true }] }"),
+    ]);
+    let facts = PersonFacts { department: Some("Research".to_owned()), ..PersonFacts::default() };
+    let engine = engine.with_people(Arc::new([(user("b.example/u/bob"), facts.into())].into_iter().collect()));
+    let (room, actor, source) = (clubhouse(), Actor::User(user("b.example/u/bob")), domain("b.example"));
+    let verdict = engine.decide(&question(&room, &actor, Capability::SEND_MESSAGE, None, &source));
+    assert!(verdict.allow, "{verdict:?}");
+    assert_eq!(said(&engine, "b.example/u/bob", "clearance"), pair("2", "directory.rules[0]"));
+    assert_eq!(
+        (said(&engine, "b.example/u/bob", "department"), said(&engine, "b.example/u/bob", "managed")),
+        (None, None)
+    );
+    // What is declared must be what the gateway builds.
+    let wrong = schema.replace("managed?: Bool", "managed?: Long");
+    assert!(diagnostics_with(&[("schema/mimi.cedarschema", &wrong)])[0].contains("managed"));
 }
 
 fn pair(value: &str, source: &str) -> Option<(String, String)> {
@@ -62,7 +94,7 @@ fn users_of_other_providers_have_what_stands_with_their_provider_unless_a_rule_s
 }
 
 #[test]
-fn what_the_identity_provider_says_stands_above_the_settings_and_holds_for_those_it_knows() {
+fn what_the_identity_provider_says_stands_above_rules_and_below_what_is_said_of_one_user_alone() {
     let facts = PersonFacts {
         department: Some("Research".to_owned()),
         division: Some("d".to_owned()),
@@ -76,19 +108,26 @@ fn what_the_identity_provider_says_stands_above_the_settings_and_holds_for_those
     };
     let with = known(facts.clone());
     let dora = |engine: &Engine, name| said(engine, "a.example/u/dora", name);
-    assert_eq!(dora(&engine(), "segments"), pair("research", "users"));
+    assert_eq!(dora(&engine(), "segments"), pair("other", "rules[3]"));
     assert_eq!(dora(&with, "segments"), pair("lab, trading", "directory.rules[1], directory.rules[2]"));
     assert_eq!(dora(&with, "employment"), pair("employee", "directory.rules[0]"));
     assert_eq!(dora(&with, "clearance"), pair("2", "directory.rules[1]"));
     assert_eq!(dora(&with, "department"), pair("Research", "directory"));
     assert_eq!(dora(&with, "manager"), pair("mimi://a.example/u/ann", "directory"));
-    assert_eq!(dora(&with, "suspended"), pair("false", "users"));
+    assert_eq!(dora(&with, "managed"), pair("true", "directory.rules[1]"));
+    assert_eq!(said(&with, "a.example/u/DOra", "clearance"), pair("2", "directory.rules[1]"), "however it is spelt");
     assert_eq!(said(&with, "a.example/u/eve", "employment"), pair("guest", "defaults.user"), "whom it does not know");
     let contractor = known(PersonFacts { user_type: Some("Contractor".to_owned()), active: false, ..facts });
     assert_eq!(dora(&contractor, "employment"), pair("contractor", "directory.rules[3]"), "the last rule counts");
     assert_eq!(dora(&contractor, "suspended"), pair("true", "directory"));
     let nothing = known(PersonFacts { groups: BTreeSet::new(), department: None, ..PersonFacts::default() });
-    assert_eq!(dora(&nothing, "segments"), pair("research", "users"), "where it says nothing the settings count");
+    assert_eq!(dora(&nothing, "segments"), pair("other", "rules[3]"), "where it says nothing the settings count");
+    let both = [user("a.example/u/boss"), user("a.example/u/dora")].map(|of| (of, facts_of_a_trader().into()));
+    let with = engine().with_people(Arc::new(both.into_iter().collect()));
+    let boss = |name| said(&with, "a.example/u/boss", name);
+    assert_eq!(boss("segments"), pair("board", "users"));
+    assert_eq!((boss("employment"), boss("clearance")), (pair("guest", "users"), pair("1", "users")));
+    assert_eq!((boss("managed"), boss("suspended")), (pair("true", "directory.rules[1]"), pair("true", "directory")));
 }
 
 #[test]

@@ -1,0 +1,8 @@
+-- An older build knows no devices that may only leave.
+DELETE FROM followed WHERE device IN (SELECT client FROM devices WHERE retired = 1);
+DELETE FROM devices WHERE retired = 1;
+ALTER TABLE devices DROP COLUMN retired;
+DROP INDEX people_by_manager;
+ALTER TABLE people DROP COLUMN manager;
+DROP INDEX users_by_folded;
+ALTER TABLE users DROP COLUMN folded;
