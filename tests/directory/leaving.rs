@@ -59,17 +59,17 @@ async fn whoever_is_deactivated_leaves_and_reports_and_everything_else_is_refuse
         extensions: Default::default(),
     };
     assert!(door.report(&room(), report.encode()).await.unwrap().is_some(), "it names the decision");
-    // The hub has proposed already that she goes, which is what leaving is; she renews nothing and brings nobody in.
-    let committed = dora.commit_pending(&room()).await.unwrap();
-    assert_ne!(committed.answer.unwrap_err().code, "user_deactivated", "the room decides, not the door");
-    assert_accepted(&dora.leave(&room()).await.unwrap());
+    // The door lets her ask to go, which the hub has proposed already; nothing else is taken from her.
     alice.until_proposed(&room(), 1).await.unwrap();
+    assert_eq!(dora.leave(&room()).await.unwrap().answer.unwrap_err().code, "not_allowed");
+    assert_eq!(dora.commit_pending(&room()).await.unwrap().answer.unwrap_err().code, "not_allowed");
     assert_accepted(&alice.commit_pending(&room()).await.unwrap());
     assert!(!clients(&alice, &room()).contains(&dora.client().to_string()));
     // Her device is gone with her rights.
     let gone = door.deregister_device(dora.client()).await.unwrap_err();
     assert_eq!(gone.problem().unwrap().status, 404);
     lab.quiet().await;
+    assert_eq!(recorded(a, "decision.proposal").pop().unwrap().record.reason, "room.blocked");
     let told = recorded(a, "decision.deactivated");
     let asked: Vec<&str> = told.iter().map(|entry| entry.record.detail["asked"].as_str().unwrap()).collect();
     assert_eq!(asked, ["POST /v1/rooms/{room}/messages", "POST /v1/devices/{device}/key-packages"]);

@@ -2,12 +2,13 @@
 
 use super::*;
 
-const NAMES: [&str; 10] = [
+const NAMES: [&str; 11] = [
     "provider-tiers",
     "information-barrier",
     "clearance",
     "ciphersuite-floor",
     "contractor-hours",
+    "managed-devices",
     "guests",
     "jurisdiction",
     "sector-banking",
