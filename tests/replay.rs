@@ -78,7 +78,7 @@ impl House {
     fn register(&self, client: &ClientUri) {
         let user = client.user().unwrap();
         if user.domain().as_str() == "a.example" {
-            self.runtime.block_on(self.gateway.register_user(user.clone())).unwrap();
+            self.runtime.block_on(self.gateway.register_user(user.clone(), None)).unwrap();
             self.runtime.block_on(self.gateway.register_device(user, client.clone())).unwrap();
         }
     }

@@ -16,12 +16,14 @@ mod directory;
 mod error;
 mod peers;
 mod policies;
+mod provider;
 
 pub use assets::Assets;
 pub use directory::DirectoryListener;
 pub use error::{ConfigError, Source};
 pub use peers::{Card, Peer};
 pub use policies::{Activate, Policies, PolicySource, Signer};
+pub use provider::ProviderListener;
 
 /// Everything one gateway process needs to know before it opens a door.
 #[derive(Clone, Debug, Deserialize)]
@@ -124,19 +126,6 @@ pub struct FederationListener {
     pub bind: SocketAddr,
     /// Origin other providers use, such as `https://a.example:8443`; stands in the directory.
     pub url: String,
-}
-
-/// The provider door: HTTP with bearer tokens. Put it behind the company's own TLS when it leaves the host.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ProviderListener {
-    /// Address to listen on.
-    pub bind: SocketAddr,
-    /// Keys that sign the tokens: a JWKS file, or an `https:`/`http:` URL.
-    pub jwks: String,
-    /// Required `iss` of tokens, when set.
-    #[serde(default)]
-    pub issuer: Option<String>,
 }
 
 /// The admin door: HTTP with bearer tokens, for the company's people. Put it behind the company's own TLS when it
@@ -345,6 +334,12 @@ impl Config {
         }
         if !(1..=2).contains(&config.policies.approvals) {
             return expected("policies.approvals", "1, or 2 for two people");
+        }
+        if config.listeners.provider.claims.len() > provider::MOST_CLAIMS {
+            return expected(
+                "listeners.provider.claims",
+                &format!("at most {} names of claims", provider::MOST_CLAIMS),
+            );
         }
         if config.keys.sealing.is_empty() {
             return expected("keys.sealing", "at least one key file");

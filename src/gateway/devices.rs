@@ -15,7 +15,7 @@ use portcullis_store::key_packages::StoredKeyPackage;
 use portcullis_store::leaves::Whose;
 use portcullis_store::restrictions::{self, Grounds, Place, Restriction};
 use portcullis_store::streams::{self, StreamItem};
-use portcullis_store::{StoreError, Tx, admission, devices, follower, key_packages};
+use portcullis_store::{self as store, StoreError, Tx, admission, devices, follower, key_packages};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -23,6 +23,7 @@ use super::decide::{Case, Decision};
 use super::follow::LEAVE;
 use super::group_info::bearer;
 use super::once::{Kept, Once};
+use super::people::{Claims, PeopleError};
 use super::places::Of;
 use super::{Gateway, GatewayError, Inner, people};
 use crate::config::Rate;
@@ -45,13 +46,14 @@ pub(super) const DELETIONS: Rate =
 pub struct Unclaimed(pub u64);
 
 impl Gateway {
-    /// Registers a user of ours; doing it again changes nothing.
+    /// Registers a user of ours, with what its own token says of it where that is to be kept; doing it again changes nothing else.
     ///
     /// # Errors
     ///
     /// [`GatewayError::WrongIdentity`] for a user of another provider.
-    pub async fn register_user(&self, user: UserUri) -> Result<(), GatewayError> {
-        self.0.blocking(vec![Of::User(user.clone())], move |inner| register_user(inner, &user)).await
+    pub async fn register_user(&self, user: UserUri, claims: Option<Claims>) -> Result<(), GatewayError> {
+        let of = vec![Of::User(user.clone())];
+        self.0.blocking(of, move |inner| register_user(inner, &user, claims.as_ref())).await
     }
 
     /// Registers a device of a registered user; doing it again changes nothing.
@@ -113,15 +115,27 @@ impl Gateway {
     }
 }
 
-fn register_user(inner: &Inner, user: &UserUri) -> Result<(), GatewayError> {
+fn register_user(inner: &Inner, user: &UserUri, claims: Option<&Claims>) -> Result<(), GatewayError> {
     if !inner.is_ours(&user.domain()) {
         return Err(GatewayError::WrongIdentity);
     }
-    let (owner, now) = (user.clone(), inner.clock.now());
+    let (owner, now, claims) = (user.clone(), inner.clock.now(), claims.map(Claims::encode));
+    let told = claims.clone();
     let written = inner.store.write(user.as_str(), move |tx: &mut Tx<'_>| {
         let user = owner.clone();
+        let folded = user.folded();
+        // The head before the name, as whoever writes what the identity provider says has it.
+        let new = match &claims {
+            Some(claims) if people::claims::differ(tx, &folded, claims)? => {
+                Some((claims.clone(), store::people::hold(tx)?))
+            }
+            _ => None,
+        };
         if !people::hold_admitted(tx, &user)? {
             return Ok(false);
+        }
+        if let Some((claims, revision)) = new {
+            people::claims::keep(tx, &folded, claims, revision, now)?;
         }
         devices::register_user(tx, &user, now)?;
         welcome_back(tx, &Restriction::Deprovisioned(user.clone()), now)?;
@@ -129,12 +143,17 @@ fn register_user(inner: &Inner, user: &UserUri) -> Result<(), GatewayError> {
             actor: Some(user.to_string()),
             peer: Some(user.domain()),
             reason: "registered_by_the_backend".to_owned(),
+            detail: claims.as_deref().map_or(json!({}), |claims| json!({ "claims": claims })),
             ..AuditRecord::new(Uuid::now_v7(), now, "user.registered", Outcome::Info)
         })?;
-        Ok::<_, StoreError>(true)
+        Ok::<_, PeopleError>(true)
     });
+    let written = written.map_err(GatewayError::from)?;
+    if told.is_some() {
+        people::refresh(inner)?;
+    }
     // This process may not have heard of it yet.
-    if written? { Ok(()) } else { people::refuse(inner, user, "PUT /v1/users/{user}") }
+    if written { Ok(()) } else { people::refuse(inner, user, "PUT /v1/users/{user}") }
 }
 
 fn register_device(inner: &Inner, user: &UserUri, device: &ClientUri) -> Result<(), GatewayError> {

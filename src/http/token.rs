@@ -12,6 +12,7 @@ use jsonwebtoken::jwk::{
 };
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 /// Audience of tokens for the provider door.
 pub const AUDIENCE: &str = "portcullis-provider";
@@ -22,7 +23,7 @@ pub const ADMIN_AUDIENCE: &str = "portcullis-admin";
 /// The word in `scope` that lets a service act for users of the company.
 pub const ACT: &str = "act";
 
-/// The claims the provider door reads. Further claims are ignored.
+/// The claims the provider door reads. Of further ones it keeps those that its configuration names.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claims {
     /// A user identifier of our domains, or the name of a service.
@@ -32,6 +33,9 @@ pub struct Claims {
     /// Words separated by spaces; [`ACT`] makes a service token.
     #[serde(default)]
     pub scope: String,
+    /// All others.
+    #[serde(flatten)]
+    pub more: Map<String, Value>,
 }
 
 impl Claims {

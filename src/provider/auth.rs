@@ -9,7 +9,7 @@ use actix_web::{FromRequest, HttpRequest, dev::Payload};
 use portcullis_core::wire::uri::{Domain, UserUri};
 
 use super::token::{AUDIENCE, Claims};
-use crate::gateway::{Gateway, GatewayError};
+use crate::gateway::{Gateway, GatewayError, people};
 use crate::http::auth::LEEWAY_SECONDS;
 use crate::http::{AuthError, Caller, KeysError, Problem, Verifier};
 use crate::limits::Limiter;
@@ -23,6 +23,8 @@ pub struct Tokens {
     domains: Vec<Domain>,
     /// Knows whom the identity provider has deactivated or deleted.
     people: Option<Gateway>,
+    /// The claims that are kept of users.
+    kept: Vec<String>,
 }
 
 /// A user of ours, authenticated for one request, whom the identity provider has not deactivated or deleted.
@@ -32,6 +34,8 @@ pub struct User {
     pub uri: UserUri,
     /// Seconds since the UNIX epoch at which the token ends, with the allowed clock difference.
     pub until: u64,
+    /// What its token says of it; `None` where nothing is to be kept, or a service speaks for it.
+    pub claims: Option<people::Claims>,
 }
 
 impl Tokens {
@@ -41,12 +45,18 @@ impl Tokens {
     ///
     /// [`KeysError`] when a key set in a file is not readable. One behind a URL is asked for again with the next token.
     pub async fn open(jwks: &str, issuer: Option<String>, domains: Vec<Domain>) -> Result<Self, KeysError> {
-        Ok(Self { verifier: Verifier::open(jwks, issuer, AUDIENCE).await?, domains, people: None })
+        Ok(Self { verifier: Verifier::open(jwks, issuer, AUDIENCE).await?, domains, people: None, kept: Vec::new() })
     }
 
     /// The same, and knows whom the identity provider has deactivated or deleted.
     pub(super) fn but_for(self, people: Gateway) -> Self {
         Self { people: Some(people), ..self }
+    }
+
+    /// The same, and keeps these claims of users who are registered by tokens of their own.
+    #[must_use]
+    pub fn keeping(self, claims: Vec<String>) -> Self {
+        Self { kept: claims, ..self }
     }
 
     /// The user that a request's headers speak for.
@@ -70,7 +80,10 @@ impl Tokens {
             (None, None) if claims.may_act() => return Err(AuthError::ActingUserMissing),
             (None, None) => return Err(AuthError::Subject),
         };
-        Ok(User { uri, until })
+        // What a service says of itself holds for nobody else.
+        let own = !self.kept.is_empty() && self.own(&claims.sub).as_ref() == Some(&uri);
+        let claims = own.then(|| people::Claims::of(&self.kept, &claims.more));
+        Ok(User { uri, until, claims })
     }
 
     /// A user of our domains.

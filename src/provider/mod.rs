@@ -76,9 +76,9 @@ pub async fn open(
     listener: TcpListener,
     closing: watch::Receiver<bool>,
 ) -> Result<Server, OpenError> {
-    let ProviderListener { jwks, issuer, .. } = &config.listeners.provider;
+    let ProviderListener { jwks, issuer, claims, .. } = &config.listeners.provider;
     let tokens = Tokens::open(jwks, issuer.clone(), config.domains.clone()).await?;
-    let tokens = tokens.but_for(gateway.clone());
+    let tokens = tokens.but_for(gateway.clone()).keeping(claims.clone());
     let door = Door::new(gateway, tokens, config.limits.user, closing);
     let intake = Intake::new(config.limits.body());
     let head = config.limits.head();

@@ -46,6 +46,6 @@ pub(super) async fn register(caller: User, user: Id<UserUri>, gateway: Data<Gate
     if caller.uri != user.0 {
         return Err(GatewayError::WrongIdentity.into());
     }
-    gateway.register_user(user.0).await?;
+    gateway.register_user(user.0, caller.claims).await?;
     Ok(HttpResponse::NoContent().finish())
 }

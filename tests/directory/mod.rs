@@ -1,5 +1,6 @@
 //! The directory door: what an identity provider says of people, and what becomes of their rights, at real gateways.
 
+mod claims;
 mod doors;
 mod leaving;
 mod meaning;

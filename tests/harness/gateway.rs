@@ -163,7 +163,7 @@ impl Gateway {
         self.client_with(self.token(user))
     }
 
-    fn client_with(&self, token: String) -> Client {
+    pub(crate) fn client_with(&self, token: String) -> Client {
         Client::new(&format!("http://{}", self.provider), token).unwrap()
     }
 

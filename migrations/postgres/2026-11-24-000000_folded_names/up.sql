@@ -11,3 +11,6 @@ CREATE INDEX people_by_manager ON people (manager);
 
 -- Of somebody whose rights have ended: there only to take itself out of rooms of other hubs.
 ALTER TABLE devices ADD COLUMN retired INTEGER NOT NULL DEFAULT 0;
+
+-- What a user's own token said when it was registered, as JSON. State 3: whom the identity provider has never named.
+ALTER TABLE people ADD COLUMN claims TEXT NOT NULL DEFAULT '';

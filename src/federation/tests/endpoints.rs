@@ -104,7 +104,7 @@ impl Running {
         let alice = UserUri::parse("mimi://a.example/u/alice").unwrap();
         let packages = Member::new(device.clone()).unwrap().key_packages(3, LIFETIME).unwrap();
         let packages = packages.iter().map(Wire::encode).collect();
-        self.gateway.register_user(alice.clone()).await.unwrap();
+        self.gateway.register_user(alice.clone(), None).await.unwrap();
         self.gateway.register_device(alice.clone(), device.clone()).await.unwrap();
         self.gateway.upload_key_packages(Once::unnamed(), alice.clone(), device, packages).await.unwrap();
         let bob = Member::new(ClientUri::parse("mimi://b.example/d/bob/phone").unwrap()).unwrap();

@@ -1,6 +1,6 @@
 //! What policies know of a person, from what the identity provider says of it, of its groups and of its manager.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use portcullis_core::policy::{Person, PersonFacts};
 use portcullis_core::scim::{ENTERPRISE_URN, ScimError, ScimType};
@@ -29,6 +29,7 @@ pub(super) fn keep(
     content: &Map<String, Value>,
     state: PersonState,
     groups: BTreeSet<String>,
+    claims: &str,
 ) -> Result<Kept, PeopleError> {
     if groups.len() > MOST_GROUPS {
         let detail = format!("a user is in at most {MOST_GROUPS} groups");
@@ -49,9 +50,20 @@ pub(super) fn keep(
             cost_center: of_enterprise("costCenter"),
             manager: named,
             groups,
+            claims: read(claims),
+            ..PersonFacts::default()
         },
     )?;
     Ok(Kept { facts, manager })
+}
+
+/// The facts of somebody whom the identity provider has never named, kept under their name.
+pub(super) fn keep_unlisted(tx: &mut Tx<'_>, claims: &str) -> Result<String, StoreError> {
+    put(tx, PersonFacts { listed: false, claims: read(claims), ..PersonFacts::default() })
+}
+
+fn read(claims: &str) -> BTreeMap<String, BTreeSet<String>> {
+    serde_json::from_str(claims).unwrap_or_default()
 }
 
 fn put(tx: &mut Tx<'_>, facts: PersonFacts) -> Result<String, StoreError> {
@@ -92,7 +104,7 @@ fn follow(
     for before in people::load_all(tx, ids)? {
         let names = groups.remove(&before.id).unwrap_or_default().into_iter().map(|(_, name)| name).collect();
         let facts = match parsed(&before.content) {
-            Ok(content) => keep(tx, &content, before.state, names)?.facts,
+            Ok(content) => keep(tx, &content, before.state, names, &before.claims)?.facts,
             Err(_) => keep_closed(tx)?,
         };
         people::put(tx, &noted(StoredPerson { facts, ..before }), revision)?;

@@ -2,12 +2,14 @@
 //! when the answer is given; on every other replica as soon as it hears of the commit. Who is deactivated or deleted there has
 //! no rights from that transaction on.
 
+pub(super) mod claims;
 mod facts;
 mod groups;
 mod lists;
 mod tokens;
 mod users;
 
+pub use claims::Claims;
 pub use groups::Members;
 pub use lists::{Listed, Wanted};
 pub use tokens::{MadeToken, NewToken, keep as keep_token, make as make_token, revoke as revoke_token};
@@ -86,6 +88,15 @@ pub enum PeopleError {
     /// Everything else.
     #[error(transparent)]
     Gateway(#[from] GatewayError),
+}
+
+impl From<PeopleError> for GatewayError {
+    fn from(error: PeopleError) -> Self {
+        match error {
+            PeopleError::Gateway(error) => error,
+            PeopleError::Scim(_) | PeopleError::Version => Self::internal(error),
+        }
+    }
 }
 
 impl From<StoreError> for PeopleError {
@@ -268,7 +279,7 @@ pub(super) struct Heard {
 
 /// Reads and puts in force one after the other, so that what was read first never stands last. Of whom nothing can be read has no
 /// rights, with an alarm, and the others go on.
-fn refresh(inner: &Arc<Inner>) -> Result<(), GatewayError> {
+pub(super) fn refresh(inner: &Inner) -> Result<(), GatewayError> {
     let mut heard = inner.people_heard.lock().unwrap_or_else(PoisonError::into_inner);
     let mut came: Vec<Changed> = Vec::new();
     loop {
@@ -350,7 +361,7 @@ pub(super) fn hold_admitted(tx: &mut Tx<'_>, user: &UserUri) -> Result<bool, Sto
     let folded = user.folded();
     people::hold_name(tx, &folded)?;
     Ok(match people::state(tx, &folded)? {
-        None | Some(PersonState::Active) => true,
+        None | Some(PersonState::Active | PersonState::Unlisted) => true,
         Some(PersonState::Inactive | PersonState::Gone) => false,
     })
 }

@@ -138,7 +138,8 @@ fn named(
         return Err(taken("userName"));
     }
     let former = people::of_user(tx, &uri)?;
-    if former.as_ref().is_some_and(|found| found.state != PersonState::Gone && is_other(found)) {
+    let is_free = |found: &StoredPerson| matches!(found.state, PersonState::Gone | PersonState::Unlisted);
+    if former.as_ref().is_some_and(|found| !is_free(found) && is_other(found)) {
         return Err(taken("userName"));
     }
     Ok((uri, folded, former))
@@ -151,8 +152,9 @@ fn create(inner: &Arc<Inner>, by: &Provisioner, content: Map<String, Value>) -> 
         let revision = people::hold(tx)?;
         let (uri, user_name, former) = named(tx, &by, &content, None)?;
         people::hold_name(tx, &uri)?;
-        let Kept { facts, manager } = facts::keep(tx, &content, state, BTreeSet::new())?;
-        let is_back = former.is_some();
+        let claims = former.as_ref().map(|former| former.claims.clone()).unwrap_or_default();
+        let Kept { facts, manager } = facts::keep(tx, &content, state, BTreeSet::new(), &claims)?;
+        let is_back = former.as_ref().is_some_and(|former| former.state == PersonState::Gone);
         let person = StoredPerson {
             uri,
             id: Uuid::now_v7(),
@@ -162,6 +164,7 @@ fn create(inner: &Arc<Inner>, by: &Provisioner, content: Map<String, Value>) -> 
             content: Value::Object(content.clone()).to_string(),
             facts,
             manager,
+            claims,
             version: former.map_or(1, |former| former.version + 1),
             created_at: now,
             changed_at: now,
@@ -217,12 +220,17 @@ fn modify(
             end_rights(tx, &before.uri, &by, record.event, now)?;
         }
         let names = groups.iter().map(|(_, name)| name.clone()).collect();
-        let Kept { facts, manager } = facts::keep(tx, &content, state, names)?;
+        // They are those of the user who is meant by now.
+        let claims =
+            if uri == before.uri { Some(before.claims.clone()) } else { gone.as_ref().map(|gone| gone.claims.clone()) };
+        let claims = claims.unwrap_or_default();
+        let Kept { facts, manager } = facts::keep(tx, &content, state, names, &claims)?;
         let person = StoredPerson {
             external_id: text(&content, "externalId"),
             content: Value::Object(content.clone()).to_string(),
             facts,
             manager,
+            claims,
             version: before.version.max(gone.map_or(0, |gone| gone.version)) + 1,
             changed_at: now,
             uri,
@@ -276,6 +284,7 @@ fn vacate(tx: &mut Tx<'_>, person: &StoredPerson, revision: u64, now: Millis) ->
         content: String::new(),
         facts: facts::keep_closed(tx)?,
         manager: None,
+        claims: String::new(),
         version: person.version + 1,
         changed_at: now,
         ..person.clone()

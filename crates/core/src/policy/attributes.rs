@@ -2,7 +2,7 @@
 //! `users`, which is about nobody else, what the company's identity provider says by the rules of `directory`, what `rules` say of
 //! its identifier, what stands with its provider, and what holds for everybody.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -28,7 +28,7 @@ pub struct Given {
     pub managed: Option<bool>,
 }
 
-/// Something that holds for users by their identifiers; without a condition for everybody.
+/// Something that holds for users by their identifiers, or by claims of their tokens; without a condition for everybody.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct UserRule {
@@ -36,6 +36,9 @@ pub struct UserRule {
     pub user: Option<UserPattern>,
     /// Their provider.
     pub provider: Option<Domain>,
+    /// What the token says by which they were registered: of each of these claims this value, or one of its values. Only users of
+    /// ours have any: of those of other providers nothing is verified here but provider and URI.
+    pub claims: BTreeMap<String, String>,
     /// How the company employs them.
     pub employment: Option<Employment>,
     /// From 0, public, to 3, secret.
@@ -49,8 +52,12 @@ pub struct UserRule {
 }
 
 impl UserRule {
-    fn fits(&self, user: &UserUri) -> bool {
-        self.user.as_ref().is_none_or(|pattern| pattern.fits(user.as_str()))
+    fn fits(&self, user: &UserUri, person: Option<&Person>) -> bool {
+        let said = |name: &String, wanted: &String| {
+            person.and_then(|person| person.facts().claims.get(name)).is_some_and(|values| values.contains(wanted))
+        };
+        self.claims.iter().all(|(name, wanted)| said(name, wanted))
+            && self.user.as_ref().is_none_or(|pattern| pattern.fits(user.as_str()))
             && self.provider.as_ref().is_none_or(|provider| *provider == user.domain())
     }
 }
@@ -231,8 +238,9 @@ impl<'a> Attributes<'a> {
             all.put_law(Origin::Provider, given.jurisdiction.as_ref());
             all.put_segments(given.segments.iter().map(|name| (name.as_str(), Origin::Provider)).collect());
         }
-        all.put_rules(directory.rules(), user);
-        if let Some(person) = directory.person(user) {
+        let person = directory.person(user);
+        all.put_rules(directory.rules(), user, person);
+        if let Some(person) = person.filter(|person| person.facts().listed) {
             all.put_person(directory.directory_rules(), person);
         }
         if let Some(entry) = directory.user(user) {
@@ -279,9 +287,9 @@ impl<'a> Attributes<'a> {
     }
 
     /// Of several rules that say something the last counts; segments add up.
-    fn put_rules(&mut self, rules: &'a [UserRule], user: &UserUri) {
+    fn put_rules(&mut self, rules: &'a [UserRule], user: &UserUri, person: Option<&Person>) {
         let mut segments = Vec::new();
-        for (number, rule) in rules.iter().enumerate().filter(|(_, rule)| rule.fits(user)) {
+        for (number, rule) in rules.iter().enumerate().filter(|(_, rule)| rule.fits(user, person)) {
             let origin = Origin::Rule(number);
             self.put(origin, (rule.employment, rule.clearance, rule.managed));
             self.put_law(origin, rule.jurisdiction.as_ref());

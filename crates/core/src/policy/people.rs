@@ -1,7 +1,7 @@
 //! What the company's identity provider says of our users, under a name that follows from it: a record names it, and it is kept
 //! once for all who are alike.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
@@ -20,6 +20,9 @@ pub type People = Arc<HashMap<UserUri, Person>>;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PersonFacts {
+    /// Whether the identity provider says any of this. Of others nothing is known but claims.
+    #[serde(skip_serializing_if = "is_true")]
+    pub listed: bool,
     /// Whether the person may still use anything.
     pub active: bool,
     /// `userType`.
@@ -43,11 +46,19 @@ pub struct PersonFacts {
     /// Display names of the groups that the person is in.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub groups: BTreeSet<String>,
+    /// Claims of the token by which the person was registered as a user, with their values.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub claims: BTreeMap<String, BTreeSet<String>>,
+}
+
+fn is_true(value: &bool) -> bool {
+    *value
 }
 
 impl Default for PersonFacts {
     fn default() -> Self {
         Self {
+            listed: true,
             active: true,
             user_type: None,
             department: None,
@@ -56,6 +67,7 @@ impl Default for PersonFacts {
             cost_center: None,
             manager: None,
             groups: BTreeSet::new(),
+            claims: BTreeMap::new(),
         }
     }
 }

@@ -31,6 +31,8 @@ pub enum PersonState {
     Inactive,
     /// None, until it is created again: what is left is the name.
     Gone,
+    /// As far as policy says: the identity provider has never named it, and only its token has said something.
+    Unlisted,
 }
 
 impl PersonState {
@@ -39,11 +41,12 @@ impl PersonState {
             Self::Active => 0,
             Self::Inactive => 1,
             Self::Gone => 2,
+            Self::Unlisted => 3,
         }
     }
 
     fn from_code(code: i64) -> Result<Self, StoreError> {
-        let all = [Self::Active, Self::Inactive, Self::Gone];
+        let all = [Self::Active, Self::Inactive, Self::Gone, Self::Unlisted];
         all.into_iter().find(|state| state.code() == code).ok_or(StoreError::Corrupt("state of a person"))
     }
 }
@@ -73,6 +76,8 @@ pub struct StoredPerson {
     pub changed_at: Millis,
     /// The identifier of its manager, who may be nobody that is there.
     pub manager: Option<Uuid>,
+    /// What its own token has said, as JSON; empty for nothing.
+    pub claims: String,
 }
 
 /// First key of the advisory locks on names of users; the second is the hash of the name.
@@ -132,6 +137,7 @@ pub fn put(tx: &mut Tx<'_>, person: &StoredPerson, revision: u64) -> Result<(), 
         dsl::created_at.eq(time(person.created_at)?),
         dsl::changed_at.eq(time(person.changed_at)?),
         dsl::manager.eq(person.manager.map(|id| id.to_string()).unwrap_or_default()),
+        dsl::claims.eq(person.claims.as_str()),
     );
     let row = (dsl::uri.eq(person.uri.as_str()), values.clone());
     db!(tx, |c| {
@@ -162,7 +168,7 @@ pub fn facts(conn: &mut Conn, id: &str) -> Result<Option<Vec<u8>>, StoreError> {
     Ok(db!(conn, |c| query.first::<Vec<u8>>(c).optional())?)
 }
 
-type Row = (String, Vec<u8>, String, String, i64, String, String, i64, i64, i64, String);
+type Row = (String, Vec<u8>, String, String, i64, String, String, i64, i64, i64, String, String);
 
 type Columns = (
     dsl::uri,
@@ -176,6 +182,7 @@ type Columns = (
     dsl::created_at,
     dsl::changed_at,
     dsl::manager,
+    dsl::claims,
 );
 
 const COLUMNS: Columns = (
@@ -190,10 +197,12 @@ const COLUMNS: Columns = (
     dsl::created_at,
     dsl::changed_at,
     dsl::manager,
+    dsl::claims,
 );
 
 fn person(row: Row) -> Result<StoredPerson, StoreError> {
-    let (uri, id, user_name, external_id, state, content, facts, version, created_at, changed_at, manager) = row;
+    let (uri, id, user_name, external_id, state, content, facts, version, created_at, changed_at, manager, claims) =
+        row;
     Ok(StoredPerson {
         uri: user(&uri)?,
         id: uuid(&id)?,
@@ -206,14 +215,16 @@ fn person(row: Row) -> Result<StoredPerson, StoreError> {
         created_at: millis(created_at)?,
         changed_at: millis(changed_at)?,
         manager: manager.parse().ok(),
+        claims,
     })
 }
 
-/// Everybody who is not gone.
+/// Everybody whom the identity provider has named and who is not gone.
 #[diesel::dsl::auto_type(no_type_alias)]
 fn present() -> _ {
     let gone: i64 = PersonState::Gone.code();
-    table::table.filter(dsl::state.ne(gone))
+    let unlisted: i64 = PersonState::Unlisted.code();
+    table::table.filter(dsl::state.ne(gone)).filter(dsl::state.ne(unlisted))
 }
 
 /// What is kept under a URI, gone or not.

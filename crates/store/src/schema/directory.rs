@@ -21,6 +21,7 @@ diesel::table! {
         created_at -> BigInt,
         changed_at -> BigInt,
         manager -> Text,
+        claims -> Text,
     }
 }
 

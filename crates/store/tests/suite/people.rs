@@ -17,6 +17,7 @@ fn person(name: &str, number: u128) -> StoredPerson {
         created_at: NOW,
         changed_at: NOW,
         manager: (name == "b").then(|| Uuid::from_u128(1)),
+        claims: String::new(),
     }
 }
 

@@ -41,6 +41,36 @@ fn facts_of_a_trader() -> PersonFacts {
 }
 
 #[test]
+fn a_rule_may_ask_what_the_token_of_a_user_of_ours_says() {
+    let settings = "
+rules:
+- { claims: { acr: high }, clearance: 2 }
+- { claims: { acr: high, devices: managed }, provider: a.example, managed: true, clearance: 3 }
+directory: { rules: [{ clearance: 1, employment: employee }] }
+";
+    let engine = engine_with(&[("settings.yaml", settings)]);
+    let claims = |pairs: &[(&str, &str)]| -> BTreeMap<String, BTreeSet<String>> {
+        pairs
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), BTreeSet::from([(*value).to_owned(), "x".to_owned()])))
+            .collect()
+    };
+    let of = |listed: bool, pairs: &[(&str, &str)]| {
+        let facts = PersonFacts { listed, claims: claims(pairs), ..PersonFacts::default() };
+        let engine = engine.with_people(Arc::new([(user("a.example/u/dora"), facts.into())].into_iter().collect()));
+        ["clearance", "managed", "employment"].map(|name| said(&engine, "a.example/u/dora", name))
+    };
+    let guest = pair("guest", "defaults.user");
+    assert_eq!(of(false, &[]), [pair("0", "defaults.user"), None, guest.clone()]);
+    assert_eq!(of(false, &[("acr", "low")]), [pair("0", "defaults.user"), None, guest.clone()]);
+    assert_eq!(of(false, &[("acr", "high")]), [pair("2", "rules[0]"), None, guest.clone()]);
+    let both = [("acr", "high"), ("devices", "managed")];
+    assert_eq!(of(false, &both), [pair("3", "rules[1]"), pair("true", "rules[1]"), guest]);
+    let employee = pair("employee", "directory.rules[0]");
+    assert_eq!(of(true, &both), [pair("1", "directory.rules[0]"), pair("true", "rules[1]"), employee]);
+}
+
+#[test]
 fn a_bundle_whose_schema_was_kept_before_an_attribute_came_to_be_goes_on_without_it() {
     let schema = String::from_utf8(shipped_files().remove("schema/mimi.cedarschema").unwrap()).unwrap();
     let all = ["jurisdiction", "department", "organization", "manager", "managed"];
