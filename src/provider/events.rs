@@ -79,7 +79,9 @@ pub(super) struct From {
 /// with the token, and when policy no longer lets the user read. A device has one stream: a newer one ends the older,
 /// whose last event is `superseded`, without `id`; it does not connect again. A user has at most 32 streams at once in
 /// each process of the gateway, and more get 429; so do more than 64 with those that were replaced and whose
-/// connections are not closed yet. At most 16 events or 1 MiB are sent together; one event may be larger.
+/// connections are not closed yet. Of a user who is deactivated only a device with rooms of other providers to leave is
+/// sent anything: `leave`, and their commits and proposals. At most 16 events or 1 MiB are sent together; one event may
+/// be larger.
 #[utoipa::path(
     get,
     path = "/v1/devices/{device}/events",

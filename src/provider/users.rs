@@ -34,7 +34,8 @@ pub(super) async fn deregister(
 
 /// Register a user
 ///
-/// The user must be known before its devices are. Doing it again changes nothing.
+/// The user must be known before its devices are. Doing it again changes nothing, but for claims of the user's own token that
+/// the gateway is told to keep (`listeners.provider.claims`).
 #[utoipa::path(
     put,
     path = "/v1/users/{user}",

@@ -145,6 +145,15 @@ async fn of_whom_nothing_can_be_read_has_no_rights_and_the_others_go_on() {
     idp.put(&format!("Users/{dora}"), json!({ "userName": "dora" })).await.good();
     let user = crate::harness::user("a.example/u/dora");
     a.client(&user).register_user(&user).await.unwrap();
+    // The same again, where nothing but what policies know is damaged.
+    a.database().sql(&broken.replace("content = '{', ", ""));
+    eventually("she has no rights once more", async || {
+        let error = a.client(&user).register_user(&user).await.err()?;
+        (error.problem().unwrap().code == "user_deactivated").then_some(())
+    })
+    .await;
+    idp.put(&format!("Users/{dora}"), json!({ "userName": "dora" })).await.good();
+    a.client(&user).register_user(&user).await.unwrap();
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use portcullis_core::policy::Person;
 use portcullis_core::scim::{ENTERPRISE_URN, GROUP, Patch, ScimError, ScimType, USER, canonical};
 use portcullis_core::time::Millis;
 use portcullis_core::wire::uri::UserUri;
@@ -208,7 +209,8 @@ fn modify(
         };
         let (content, state) = ready(content, before.state);
         let (uri, user_name, gone) = named(tx, &by, &content, Some(id))?;
-        if content == former && uri == before.uri {
+        let is_known = Person::decode(before.facts.as_bytes()).is_some();
+        if content == former && uri == before.uri && is_known {
             return Ok(told(&by, &before, &groups)?);
         }
         people::hold_name(tx, &uri)?;
@@ -221,9 +223,9 @@ fn modify(
         }
         let names = groups.iter().map(|(_, name)| name.clone()).collect();
         // They are those of the user who is meant by now.
-        let claims =
-            if uri == before.uri { Some(before.claims.clone()) } else { gone.as_ref().map(|gone| gone.claims.clone()) };
-        let claims = claims.unwrap_or_default();
+        let stood = if uri == before.uri { Some(&before) } else { gone.as_ref() };
+        let is_back = stood.is_some_and(|stood| matches!(stood.state, PersonState::Inactive | PersonState::Gone));
+        let claims = stood.map(|stood| stood.claims.clone()).unwrap_or_default();
         let Kept { facts, manager } = facts::keep(tx, &content, state, names, &claims)?;
         let person = StoredPerson {
             external_id: text(&content, "externalId"),
@@ -242,7 +244,7 @@ fn modify(
         if person.uri != before.uri {
             facts::follow_manager(tx, id, revision)?;
         }
-        if state == PersonState::Active && before.state == PersonState::Inactive {
+        if state == PersonState::Active && is_back {
             forget_retired(tx, &person.uri)?;
         }
         if state == PersonState::Inactive && (before.state == PersonState::Active || person.uri != before.uri) {
