@@ -69,7 +69,7 @@ async fn whoever_is_deactivated_leaves_and_reports_and_everything_else_is_refuse
     let gone = door.deregister_device(dora.client()).await.unwrap_err();
     assert_eq!(gone.problem().unwrap().status, 404);
     lab.quiet().await;
-    assert_eq!(recorded(a, "decision.proposal").pop().unwrap().record.reason, "room.blocked");
+    assert_eq!(recorded(a, "decision.proposal").pop().unwrap().record.reason, "device_is_gone");
     let told = recorded(a, "decision.deactivated");
     let asked: Vec<&str> = told.iter().map(|entry| entry.record.detail["asked"].as_str().unwrap()).collect();
     assert_eq!(asked, ["POST /v1/rooms/{room}/messages", "POST /v1/devices/{device}/key-packages"]);
