@@ -6,7 +6,7 @@ use portcullis_core::identity::credential::provider_credential;
 use portcullis_core::member::Member;
 use portcullis_core::mls::{Change, Group};
 use portcullis_core::policy::{Bundle, Engine, Membership, Question, RoomFacts, Side};
-use portcullis_core::room::{self, Action, RoomState, Template, TemplateInput};
+use portcullis_core::room::{self, About, Action, RoomState, Template, TemplateInput};
 use portcullis_core::time::Millis;
 use portcullis_core::wire::components::FrankingAgent;
 use portcullis_core::wire::external_sender::ExternalSender;
@@ -42,7 +42,7 @@ fn founder(room: &RoomUri) -> Member {
     let creator = alice.user().clone();
     let input = TemplateInput {
         room,
-        name: "Arena",
+        about: &About::named("Arena"),
         creator: &creator,
         participants: &[],
         parent: None,

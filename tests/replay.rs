@@ -19,6 +19,7 @@ use portcullis::server::store_options;
 use portcullis_core::member::{Draft, Member};
 use portcullis_core::mls::crypto::HubCrypto;
 use portcullis_core::mls::key_package;
+use portcullis_core::room::About;
 use portcullis_core::wire::Wire;
 use portcullis_core::wire::components::{ComponentId, RoomMetadata};
 use portcullis_core::wire::group_info::GroupInfoResponse;
@@ -158,7 +159,7 @@ impl<'a> Play<'a> {
         let new = NewRoom {
             room: room.clone(),
             template: "strict".to_owned(),
-            name: "Lobby".to_owned(),
+            about: About::named("Lobby"),
             participants: Vec::new(),
             parent: None,
         };

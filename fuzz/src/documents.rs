@@ -8,7 +8,7 @@ use portcullis::config::{Activate, Policies, PolicySource, Signer};
 use portcullis::gateway::{Active, PolicyError};
 use portcullis_core::identity::credential::provider_credential;
 use portcullis_core::policy::{Bundle, run_cases};
-use portcullis_core::room::{Template, TemplateInput};
+use portcullis_core::room::{About, Template, TemplateInput};
 use portcullis_core::wire::Wire;
 use portcullis_core::wire::components::FrankingAgent;
 use portcullis_core::wire::external_sender::ExternalSender;
@@ -60,7 +60,7 @@ fn printed(bytes: &[u8]) -> bool {
 fn print(template: &str) -> Option<String> {
     let creator = UserUri::parse("mimi://a.example/u/alice").ok()?;
     let room = RoomUri::parse("mimi://a.example/r/lobby").ok()?;
-    let components = Template::parse(template).ok()?.room_components(&room, "Lobby", &creator);
+    let components = Template::parse(template).ok()?.room_components(&room, &About::named("Lobby"), &creator);
     serde_json::to_string(&Printed::from(&components)).ok()
 }
 
@@ -74,7 +74,7 @@ pub(super) fn extensions(template: &Template) -> Option<Vec<u8>> {
         (RoomUri::parse("mimi://a.example/r/lobby").ok()?, UserUri::parse("mimi://a.example/u/alice").ok()?);
     let input = TemplateInput {
         room: &room,
-        name: "Lobby",
+        about: &About::named("Lobby"),
         creator: &creator,
         participants: &[],
         parent: None,
@@ -142,7 +142,8 @@ fn invariants(bytes: &[u8]) -> bool {
 fn kept(bytes: &[u8]) -> bool {
     let of = |digest: &[u8; 32], signers| {
         let (source, activate) = (PolicySource::default(), Activate::default());
-        let config = Policies { source, folder: PathBuf::new(), activate, approvals: 1, signers };
+        let question_seconds = std::num::NonZeroU32::MIN;
+        let config = Policies { source, folder: PathBuf::new(), activate, approvals: 1, signers, question_seconds };
         Active::of_kept(bytes, digest, &config).map(|active| active.bundle.digest())
     };
     let Ok(texts) = serde_json::from_slice::<BTreeMap<String, String>>(bytes) else {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use clap::Subcommand;
 use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
-use portcullis_core::room::{Template, TemplateError};
+use portcullis_core::room::{About, Template, TemplateError};
 use portcullis_core::wire::components::{ComponentId, Dictionary};
 use portcullis_core::wire::uri::{RoomUri, UserUri};
 use portcullis_core::yaml;
@@ -120,7 +120,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
 fn compile(args: &Compile) -> Result<(), Failure> {
     let (path, text) = args.which.read()?;
     let template = parse(&path, &text)?;
-    let components = template.room_components(&args.room, template.title(), &args.creator);
+    let components = template.room_components(&args.room, &About::named(template.title()), &args.creator);
     output::line(serde_json::to_string_pretty(&Printed::from(&components)).context("components cannot be printed")?);
     Ok(())
 }

@@ -1,4 +1,5 @@
 use std::fmt;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use base64::Engine as _;
@@ -20,6 +21,8 @@ pub struct Policies {
     pub approvals: u8,
     /// Who may sign bundles. Unless it is empty, one that none of them has signed is refused.
     pub signers: Vec<Signer>,
+    /// How long what people ask of a bundle at the admin door may take, in seconds; where the solver is asked, a minute more.
+    pub question_seconds: NonZeroU32,
 }
 
 /// Where bundles come from.
@@ -70,6 +73,13 @@ struct Section {
     approvals: u8,
     #[serde(default)]
     signers: Vec<Signer>,
+    #[serde(default = "half_a_minute")]
+    question_seconds: NonZeroU32,
+}
+
+fn half_a_minute() -> NonZeroU32 {
+    const SECONDS: NonZeroU32 = NonZeroU32::new(30).unwrap();
+    SECONDS
 }
 
 fn one() -> u8 {
@@ -88,13 +98,14 @@ impl<'de> Deserialize<'de> for Policies {
 
             fn visit_str<E: Error>(self, folder: &str) -> Result<Policies, E> {
                 let (source, activate) = (PolicySource::default(), Activate::default());
-                Ok(Policies { source, folder: folder.into(), activate, approvals: 1, signers: Vec::new() })
+                let (folder, signers, question_seconds) = (folder.into(), Vec::new(), half_a_minute());
+                Ok(Policies { source, folder, activate, approvals: 1, signers, question_seconds })
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Policies, A::Error> {
                 let section = Section::deserialize(MapAccessDeserializer::new(map))?;
-                let Section { source, folder, activate, approvals, signers } = section;
-                Ok(Policies { source, folder, activate, approvals, signers })
+                let Section { source, folder, activate, approvals, signers, question_seconds } = section;
+                Ok(Policies { source, folder, activate, approvals, signers, question_seconds })
             }
         }
         deserializer.deserialize_any(Written)

@@ -49,7 +49,8 @@ pub(super) fn directory(app: &mut ServiceConfig) {
     app.service(resource(DIRECTORY_PATH).route(get().to(read_directory)).default_service(to(other_method)));
 }
 
-/// What only peers may call, and the envelope: who is about to join need not be a peer yet.
+/// What only peers may call. Whose users join our rooms is a peer, and asks for them; a stranger learns nothing of what is
+/// accepted.
 pub(super) fn endpoints(app: &mut ServiceConfig) {
     app.service(resource(ENVELOPE_PATH).route(get().to(read_envelope)).default_service(to(other_method)));
     for (at, (_, path, _)) in ENDPOINTS.iter().enumerate() {
@@ -77,10 +78,10 @@ async fn read_directory(_for_us: ForUs, door: Data<Door>) -> impl Responder {
         .body(directory_json(&door.origin).to_string())
 }
 
-async fn read_envelope(_for_us: ForUs, gateway: Data<Gateway>) -> Result<HttpResponse, FederationError> {
+async fn read_envelope(_peer: Peer, gateway: Data<Gateway>) -> Result<HttpResponse, FederationError> {
     let note = gateway.envelope().await?;
     let mut answer = HttpResponse::Ok();
-    answer.insert_header((CACHE_CONTROL, "public, max-age=300")).insert_header(ContentType::plaintext());
+    answer.insert_header((CACHE_CONTROL, "private, max-age=300")).insert_header(ContentType::plaintext());
     Ok(answer.body(note))
 }
 

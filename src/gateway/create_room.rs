@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use portcullis_core::mls::Group;
 use portcullis_core::policy::{GrantedInVain, NEUTRAL_SENTENCE, Question, Side};
-use portcullis_core::room::{self, Actor, RoomState, Template, TemplateInput, asset_hosts};
+use portcullis_core::room::{self, About, Actor, RoomState, Template, TemplateInput, asset_hosts};
 use portcullis_core::wire::Wire;
 use portcullis_core::wire::components::{Capability, FrankingAgent, ParticipantList};
 use portcullis_core::wire::external_sender::ExternalSender;
@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use super::decide::{Case, Decision, bare_facts, bare_question};
 use super::once::{Kept, Once};
-use super::policy::envelope;
+use super::policy::{Active, envelope};
 use super::rooms::Hosted;
 use super::{Answer, GatewayError, Inner, next_group, ties};
 
@@ -39,8 +39,8 @@ pub struct NewRoom {
     pub room: RoomUri,
     /// The template's name, such as `strict`.
     pub template: String,
-    /// Display name put into the room metadata.
-    pub name: String,
+    /// What its metadata say of it.
+    pub about: About,
     /// Who else takes part from the start; for templates of fixed membership only.
     pub participants: Vec<UserUri>,
     /// The room of ours that it depends on.
@@ -82,9 +82,7 @@ pub(super) fn create(inner: &Inner, once: Once, creator: &UserUri, new: &NewRoom
     people(creator, new, template).map_err(GatewayError::decode)?;
     let input = Founding::of(inner, new, creator);
     let (extensions, components) = (template.compile(&input.input()), template.components(&input.input()));
-    let outside = active.bundle.envelope().outside_at_start(&components, &domain).map_err(GatewayError::internal)?;
-    if !outside.is_empty() {
-        let decision = envelope::refusal(&case, outside);
+    if let Some(decision) = envelope::starts_outside(&active, &case, &components, &domain) {
         return inner.refuse(once, new.room.as_str(), &decision);
     }
     // Who is out of all rooms is out of those to come.
@@ -289,13 +287,19 @@ pub(super) fn start_group(
         let decision = case.refuse("not_allowed", "room.barred", json!({ "user": user }));
         return inner.refuse(Once::unnamed(), room.as_str(), &decision);
     }
-    let group = match agreed(inner, &head, group_info, ratchet_tree) {
+    let active = inner.policy.active();
+    let group = match agreed((inner, &active), &head, group_info, ratchet_tree) {
         Ok(group) => group,
         Err(reason) => {
             let decision = case.refuse("not_the_created_room", reason, json!({ "template": head.template }));
             return inner.refuse(Once::unnamed(), room.as_str(), &decision);
         }
     };
+    // What the company accepts may have changed since it was created, and only now it says what it is called.
+    let (components, hub) = (&group.view().components, room.domain());
+    if let Some(decision) = envelope::starts_outside(&active, &case, components, &hub) {
+        return inner.refuse(Once::unnamed(), room.as_str(), &decision);
+    }
     let first = GroupState {
         epoch: group.view().epoch,
         snapshot: group.snapshot().map_err(GatewayError::internal)?,
@@ -355,14 +359,18 @@ fn imposed_on(inner: &Inner, room: &RoomUri, creator: &UserUri) -> Result<Restri
 }
 
 /// The group, if it is exactly what the template makes of this room, with its creator's client and nobody else's.
-fn agreed(inner: &Inner, head: &RoomHead, group_info: &[u8], ratchet_tree: &[u8]) -> Result<Group, String> {
+fn agreed(
+    (inner, active): (&Inner, &Active),
+    head: &RoomHead,
+    group_info: &[u8],
+    ratchet_tree: &[u8],
+) -> Result<Group, String> {
     let group = Group::found(group_info, ratchet_tree).map_err(|error| format!("mls.{}", error.reason()))?;
     let view = group.view();
     if view.group != head.group || view.suite != SUITE || view.epoch != 0 {
         return Err("group_id_suite_or_epoch_differs".to_owned());
     }
     let state = room::found(view, &head.room, &head.creator).map_err(|error| format!("room.{}", error.code()))?;
-    let active = inner.policy.active();
     let template = active.bundle.template(&head.template).ok_or_else(|| "template_is_gone".to_owned())?;
     let read = inner.store.read(|conn| {
         let fixed = ties::members(&state).map(|members| stored::fixed_room(conn, &members)).transpose()?;
@@ -374,8 +382,8 @@ fn agreed(inner: &Inner, head: &RoomHead, group_info: &[u8], ratchet_tree: &[u8]
         return Err("participants_differ".to_owned());
     }
     let participants = if template.is_fixed() { founding(&group, &head.creator) } else { Vec::new() };
-    let name = state.metadata().map(|metadata| metadata.name.clone()).unwrap_or_default();
-    let new = NewRoom { room: head.room.clone(), template: head.template.clone(), name, participants, parent };
+    let about = state.metadata().and_then(About::of).ok_or_else(|| "metadata_differ_from_template".to_owned())?;
+    let new = NewRoom { room: head.room.clone(), template: head.template.clone(), about, participants, parent };
     let expected = template.compile(&Founding::of(inner, &new, &head.creator).input());
     if by_type(&group.extensions().map_err(|error| format!("mls.{}", error.reason()))?) != by_type(&expected) {
         return Err("group_differs_from_template".to_owned());
@@ -407,7 +415,7 @@ impl<'a> Founding<'a> {
     fn input(&self) -> TemplateInput<'_> {
         TemplateInput {
             room: &self.new.room,
-            name: &self.new.name,
+            about: &self.new.about,
             creator: self.creator,
             participants: &self.new.participants,
             parent: self.new.parent.as_ref(),

@@ -5,10 +5,10 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use portcullis_core::identity::credential::{bound_client, provider_credential};
+use portcullis_core::identity::credential::{bound_client, certified, provider_credential};
 use portcullis_core::mls::crypto::HubCrypto;
 use portcullis_core::mls::labels;
-use portcullis_core::room::Admission;
+use portcullis_core::room::{Admission, Applicant};
 use portcullis_core::time::Millis;
 use portcullis_core::wire::external_sender::ExternalSender;
 use portcullis_core::wire::group_info::{
@@ -160,7 +160,9 @@ fn admission(
         None => None,
     };
     let (code, role) = (code.as_ref().map(|code| code.id), code.map(|code| code.role));
-    Ok(match Admission::of(&hosted.state, &client, &user, &request.signature_key, role) {
+    let certified = certified(&request.credential);
+    let applicant = Applicant { client: &client, user: &user, certified: &certified };
+    Ok(match Admission::of(&hosted.state, applicant, &request.signature_key, role) {
         Ok(admission) if hosted.effective.takes_away(&hosted.state, &admission.action()) => {
             Err("room.demoted".to_owned())
         }

@@ -253,7 +253,7 @@ impl Claim<'_> {
         Ok(match key_package::validate(&crypto, &bytes, key_package::MINIMUM_REMAINING, self.now) {
             Err(_) => Fit::Withheld,
             Ok(info) if info.last_resort => Fit::Withheld, // Not given out over MIMI (reading D-22).
-            Ok(info) if info.capabilities.satisfy(&self.request.required_capabilities) => Fit::Fits(bytes),
+            Ok(info) if info.says.capabilities.satisfy(&self.request.required_capabilities) => Fit::Fits(bytes),
             Ok(_) => Fit::Incompatible,
         })
     }

@@ -14,6 +14,7 @@ use super::create_room::{CreatedRoom, SUITE, by_type, case};
 use super::decide::question;
 use super::once::{Kept, Once};
 use super::places::Of;
+use super::policy::envelope;
 use super::rooms::Hosted;
 use super::{Answer, Gateway, GatewayError, Inner, moderation};
 
@@ -96,6 +97,10 @@ pub(super) fn start(
             return inner.refuse(Once::unnamed(), room.as_str(), &decision);
         }
     };
+    let after = group.view();
+    if let Some(decision) = envelope::leads_out(&inner.policy.active(), &case, hosted.view(), after) {
+        return inner.refuse(Once::unnamed(), room.as_str(), &decision);
+    }
     let first = GroupState {
         epoch: group.view().epoch,
         snapshot: group.snapshot().map_err(GatewayError::internal)?,

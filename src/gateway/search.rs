@@ -35,8 +35,10 @@ const MOST_FIELDS: usize = 64;
 /// Longest value of a field, in bytes.
 const LONGEST_VALUE: usize = 1024;
 
-/// Users that are looked at together.
+/// Users that are looked at together, and for one query at most: a query that fits more is ambiguous, however few of them may be
+/// shown.
 const PAGE: u32 = 64;
+const MOST_LOOKED_AT: usize = 1024;
 
 impl Gateway {
     /// Puts a profile in the place of what a user of ours has said of itself before. Gives the decision.
@@ -214,6 +216,9 @@ impl<'a> Query<'a> {
             let page = page.map_err(|error: StoreError| GatewayError::from(error))?;
             let last = page.last().map(|(user, _)| user.clone());
             for (user, profile) in page {
+                if found.asked == MOST_LOOKED_AT {
+                    return Ok(Found { more: true, profiles: Vec::new(), ..found });
+                }
                 let allowed = self.may_be_found(&user, &mut found);
                 let visible = allowed && !profile.hidden;
                 let shown = shown(user, profile, fields);

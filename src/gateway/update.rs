@@ -119,26 +119,27 @@ impl Update<'_> {
         let code = self.code_of(ticket.as_ref(), sender)?;
         let admission = ticket.as_ref().zip(change.joiner()).and_then(|(_, leaf)| {
             let role = code.as_ref().map(|code| code.role);
-            Admission::of(&self.hosted.state, &leaf.client, &leaf.user, &leaf.signature_key, role).ok()
+            Admission::of(&self.hosted.state, leaf.into(), &leaf.signature_key, role).ok()
         });
         let read = || room::actions(change, &self.hosted.state, admission.as_ref());
         let Consequences { actions, room: state } = match info_span!("room.actions").in_scope(read) {
             Ok(consequences) => consequences,
             Err(violation) => return self.refuse_violation(&case, &violation),
         };
-        // What is cited was held against the envelope when it was accepted.
-        if change.parts.iter().any(|part| part.reference.is_none())
-            && let Some(refusal) = envelope::leads_out(self.inner, &case, &change.before, &change.after)
-        {
-            return self.refuse(refusal, not_allowed);
-        }
         let spent = code.filter(|_| actions.iter().any(|action| action.rule == Rule::JoinByCode));
         let new: Vec<&Action> = actions.iter().filter(|action| action.reference.is_none()).collect();
         if let Some(refusal) = self.demoted(&case, &new).or_else(|| self.escapes(&case, change)) {
             return self.refuse(refusal, not_allowed);
         }
-        if let Some(kept) = self.withdraw_denied(&case, &actions, &change.parts)? {
+        let active = self.inner.policy.active();
+        let out = envelope::leads_out(&active, &case, &change.before, &change.after);
+        if let Some(kept) =
+            self.withdraw_denied(&active, &case, &actions, (&change.parts, out.is_some().then_some(&change.after)))?
+        {
             return Ok(Some(kept));
+        }
+        if let Some(refusal) = out {
+            return self.refuse(refusal, not_allowed);
         }
         let decision = self.decide(&case, new.into_iter());
         if !decision.allow {
@@ -234,7 +235,7 @@ impl Update<'_> {
             Ok(prospect) => prospect,
             Err(violation) => return self.refuse_violation(&case, &violation),
         };
-        if let Some(refusal) = envelope::leads_out(self.inner, &case, self.hosted.view(), &after) {
+        if let Some(refusal) = envelope::leads_out(&self.inner.policy.active(), &case, self.hosted.view(), &after) {
             return self.refuse(refusal, not_allowed);
         }
         if let Some(refusal) = self.demoted(&case, &actions.iter().collect::<Vec<_>>()) {

@@ -4,6 +4,7 @@ use actix_web::http::StatusCode;
 use actix_web::web::{Bytes, Data};
 use actix_web::{HttpRequest, HttpResponse, web};
 use portcullis_core::policy::GrantedInVain;
+use portcullis_core::room::About;
 use portcullis_core::wire::uri::{GroupUri, RoomUri, UserUri};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -29,6 +30,15 @@ pub struct CreateRoom {
     /// Display name for the room's metadata.
     #[schema(example = "Clubhouse")]
     pub name: String,
+    /// What it is for, in plain text, for its metadata.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub description: String,
+    /// An https URL of its picture, for its metadata.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub avatar: String,
+    /// What is talked about, for its metadata.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub subject: String,
     /// Who else takes part from the start; for templates of fixed membership only, whose rooms nobody comes to later and the same
     /// users have one of.
     #[schema(value_type = Vec<String>)]
@@ -44,7 +54,8 @@ impl CreateRoom {
     /// A room that starts with its creator alone and depends on no other.
     pub fn new(room: RoomUri, template: &str, name: &str) -> Self {
         let (template, name) = (template.to_owned(), name.to_owned());
-        Self { room, template, name, participants: Vec::new(), parent: None }
+        let [description, avatar, subject] = [const { String::new() }; 3];
+        Self { room, template, name, description, avatar, subject, participants: Vec::new(), parent: None }
     }
 }
 
@@ -113,8 +124,9 @@ impl Shown for CreatedRoom {
 )]
 pub(super) async fn create(post: Post, gateway: Data<Gateway>) -> Result<HttpResponse, Problem> {
     post.once(async move |once, user, body| {
-        let CreateRoom { room, template, name, participants, parent } = json(&body)?;
-        let new = NewRoom { room, template, name, participants, parent };
+        let CreateRoom { room, template, name, description, avatar, subject, participants, parent } = json(&body)?;
+        let about = About { name, description, avatar, subject };
+        let new = NewRoom { room, template, about, participants, parent };
         Ok(gateway.create_room(once, user, new).await?)
     })
     .await
@@ -185,14 +197,14 @@ pub(super) async fn start(
 /// Show the envelope
 ///
 /// Which room policies the company accepts, for people and programs, as a note that the hub's key has signed
-/// (`portcullis policy envelope --verify`). Everybody may read it.
+/// (`portcullis policy envelope verify`). Whoever has a token of this door may read it, for it is about the rooms that people join.
 #[utoipa::path(
     get,
     path = "/v1/envelope",
     tag = "rooms",
     responses((status = 200, description = "The note", body = String, content_type = "text/plain"))
 )]
-pub(super) async fn envelope(gateway: Data<Gateway>) -> Result<HttpResponse, Problem> {
+pub(super) async fn envelope(_caller: User, gateway: Data<Gateway>) -> Result<HttpResponse, Problem> {
     let note = gateway.envelope().await?;
     Ok(HttpResponse::Ok().content_type("text/plain; charset=utf-8").body(note))
 }

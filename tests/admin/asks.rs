@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::policies::{QUIET, TWO, candidate, files, person, records};
 use super::{Person, recorded};
-use crate::harness::{Lab, portcullis, room};
+use crate::harness::{Gateway, Lab, edit, portcullis, room};
 
 /// What a command prints for programs, an object a line.
 fn command(arguments: &[&str]) -> Vec<Value> {
@@ -137,6 +137,48 @@ async fn what_is_wrong_is_told_with_its_place_and_what_is_asked_is_on_the_record
     }
 }
 
+/// A bundle that is good, and takes long to be looked into.
+fn endless(hub: &Gateway) -> Value {
+    let policy = |number: usize| {
+        let clauses: Vec<String> = (0..9).map(|part| format!("context.epoch != {}", 9 * number + part)).collect();
+        format!(
+            "@id(\"company.n{number}\")\n@reason(\"N\")\nforbid (principal, action in Mimi::Action::\"RoomActs\", resource is \
+             Mimi::Room)\nunless {{ {} }};\n",
+            clauses.join(" && ")
+        )
+    };
+    let mut files = files(&hub.folder.join("policies"));
+    for file in 0..4 {
+        let all: Vec<String> = (0..700).map(|number| policy(700 * file + number)).collect();
+        files[format!("ceiling/n{file}.cedar")] = all.concat().into();
+    }
+    files
+}
+
+#[tokio::test]
+async fn what_takes_too_long_ends_is_on_the_record_and_leaves_its_place_to_others() {
+    let mut lab = Lab::new(&["a.example"]);
+    let config = lab.gateways[0].folder.join("gateway.yaml");
+    edit(&config, "policies: policies", "policies: { folder: policies, question_seconds: 1 }");
+    lab.gateways[0].restart().await;
+    let hub = &lab.gateways[0];
+    let ann = person(hub, "ann", &["admin"]);
+    for what in ["check", "test"] {
+        let told = ann.post(&format!("policies/{what}"), json!({ "bundle": { "files": endless(hub) } })).await;
+        assert_eq!(told.refusal(), (400, "malformed"), "{told:?}");
+        assert!(told.body.to_string().contains("takes more than the 1 seconds"), "{told:?}");
+    }
+    let files = json!({ "ceiling/mine.cedar": "permit(principal,action,resource);" });
+    let good = ann.post("policies/format", json!({ "bundle": { "files": files } })).await.good();
+    assert_eq!(good.body["files"].as_object().unwrap().len(), 1);
+    let failed: Vec<Value> =
+        records(hub, "decision.admin").iter().map(|it| it.record.detail["policy"].clone()).collect();
+    let [check, test, format] = &failed[..] else { panic!("{failed:?}") };
+    assert!(check["failed"].as_str().unwrap().contains("1 seconds") && test["ask"] == "test", "{failed:?}");
+    assert_eq!((&format["bundles"][0]["files"], &format["failed"]), (&json!(1), &Value::Null));
+    assert_eq!(format["bundles"][0]["digest"].as_str().unwrap().len(), 64);
+}
+
 #[tokio::test]
 async fn a_simulation_takes_both_rights_and_is_kept_for_the_activation_where_it_is_to_be() {
     let lab = Lab::open(&TWO).await;
@@ -168,4 +210,5 @@ async fn a_simulation_takes_both_rights_and_is_kept_for_the_activation_where_it_
     ann.post(&format!("policies/{digest}/activate"), json!({ "reason": "CASE-7" })).await.good();
     let [activated] = &records(hub, "policy.activated")[..] else { panic!("one record") };
     assert_eq!(activated.record.detail["simulation"]["report"]["changed"]["newly_denied"], 1, "{activated:#?}");
+    assert_eq!(activated.record.detail["earlier_simulations"], Value::Null);
 }

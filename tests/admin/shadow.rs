@@ -181,13 +181,17 @@ async fn a_simulation_that_is_kept_stands_in_the_record_of_the_activation() {
     assert_eq!(hub.operate(&simulate).status.code(), Some(2), "it is not pushed");
     let digest = push(hub, &folder);
     hub.operated(&simulate);
+    hub.operated(&[&simulate[..], &["--limit", "1"]].concat());
     hub.operated(&["policy", "activate", &digest, "--reason", "CASE-7"]);
     lab.quiet().await;
-    let [simulated] = &records(hub, "policy.simulated")[..] else { panic!("one record") };
+    let [first, simulated] = &records(hub, "policy.simulated")[..] else { panic!("two records") };
     assert_eq!(simulated.record.detail["digest"], digest.as_str());
     let [activated] = &records(hub, "policy.activated")[..] else { panic!("one record") };
     let said = &activated.record.detail["simulation"];
-    assert_eq!(said["report"]["changed"]["newly_denied"], 1);
+    assert_eq!(said["report"]["window"]["limit"], 1, "the latest");
     assert_eq!(said["report"], simulated.record.detail["report"]);
+    let earlier = &activated.record.detail["earlier_simulations"][0];
+    assert_eq!(earlier["changed"], first.record.detail["report"]["changed"], "which one with less does not hide");
+    assert_eq!(earlier["changed"]["newly_denied"], 1);
     assert_eq!(activated.record.detail["shadow"], Value::Null);
 }

@@ -1,13 +1,17 @@
 //! Which room policies a company accepts, at the hub and at a follower, and what it says of them.
 
-use portcullis::provider::RoomCreated;
+use std::time::Duration;
+
+use portcullis::provider::{CreateRoom, RoomCreated};
+use portcullis_core::member::Draft;
 use portcullis_core::wire::uri::RoomUri;
 use portcullis_store::audit::{AuditEntry, Outcome};
 use reqwest::{Certificate, Client};
 use serde_json::json;
 
 use super::{assert_accepted, refusal};
-use crate::harness::{Gateway, Lab, ORDINARY, edit, eventually, portcullis, room};
+use crate::harness::{ADMIN, Gateway, Lab, ORDINARY, edit, eventually, portcullis, room};
+use crate::rights::{caller_of, certificate_until};
 
 const TWO: [&str; 2] = ["a.example", "b.example"];
 
@@ -108,23 +112,77 @@ async fn a_commit_of_another_hub_that_leads_a_room_out_of_the_envelope_raises_th
 }
 
 #[tokio::test]
-async fn everybody_reads_the_envelope_and_verifies_it_and_a_forged_one_is_refused() {
+async fn a_room_that_waits_for_its_group_is_asked_again_and_says_what_a_room_must_have() {
+    let lab = Lab::open(&TWO).await;
+    let a = lab.gateway("a.example");
+    let mut alice = lab.device("a.example/d/alice/phone").await;
+    let room_of = |name: &str| RoomUri::parse(&format!("mimi://a.example/r/{name}")).unwrap();
+    let door = a.client(alice.user());
+    let created = door.create_room(&CreateRoom::new(room_of("early"), "strict", "Early")).await.unwrap().value;
+    accept(a, "{ metadata: [name, description, avatar, subject], never: [pseudonyms] }").await;
+    let first = alice.member_mut().create_room(&created.room, &created.group, &created.extensions.0).unwrap();
+    let (info, tree) = (first.group_info.as_bytes().to_vec(), first.tree.as_bytes().to_vec());
+    assert!(door.start_group(&created.room, info, tree).await.is_err(), "it has no description");
+    assert_eq!(refusal(alice.create_room(&room_of("bare"), "strict", "Bare").await.unwrap()), "not_allowed");
+    let told = CreateRoom {
+        description: "what it is for".to_owned(),
+        avatar: "https://a.example/avatar".to_owned(),
+        subject: "now".to_owned(),
+        ..CreateRoom::new(room_of("told"), "strict", "Told")
+    };
+    assert_accepted(&alice.found_room(&told).await.unwrap());
+    lab.quiet().await;
+    let [group] = &outside(a, "decision.group")[..] else { panic!("one record") };
+    let lacks = ["the room lacks a description", "the room lacks an avatar", "the room lacks a subject"];
+    assert_eq!(group.record.detail["outside"], json!(lacks));
+    assert_eq!(outside(a, "decision.room").len(), 1);
+}
+
+#[tokio::test]
+async fn a_proposal_that_leads_out_by_the_time_it_is_committed_is_withdrawn_and_the_room_goes_on() {
+    let lab = Lab::open(&TWO).await;
+    let (mut alice, mut bob) = lab.alice_and_bob().await;
+    let mut carol = lab.device("b.example/d/carol/phone").await;
+    lab.bring_in(&mut alice, &mut carol, ORDINARY).await;
+    bob.until_epoch(&room(), 2).await.unwrap();
+    let raise = Draft::default().role(carol.user().clone(), ADMIN);
+    let proposals = alice.member_mut().propose(&room(), &raise).unwrap();
+    assert_accepted(&alice.update(&room(), &proposals).await.unwrap());
+    bob.until_proposed(&room(), 1).await.unwrap();
+    let a = lab.gateway("a.example");
+    accept(a, "{ roles: { group_admin: [a.example] } }").await;
+    assert_eq!(refusal(bob.commit_pending(&room()).await.unwrap()), "invalid_proposal");
+    lab.quiet().await;
+    let [withdrawn] = &outside(a, "decision.pending")[..] else { panic!("one record") };
+    let said = ["`mimi://b.example/u/carol` has the role `group_admin`"];
+    assert_eq!(withdrawn.record.detail["outside"], json!(said), "and not that of Bob, who had it before");
+    assert_eq!(withdrawn.record.actor.as_deref(), Some(alice.user().as_str()));
+    assert_accepted(&carol.say(&room(), "I am what I was").await.unwrap());
+}
+
+#[tokio::test]
+async fn peers_and_users_read_the_envelope_and_verify_it_and_strangers_and_forgeries_are_refused() {
     let lab = Lab::open(&TWO).await;
     let a = lab.gateway("a.example");
     let ceiling = "@id(\"company.no-calls\")\n@reason(\"NO_CALLS\")\n@advisory\nforbid (\n  principal,\n  \
         action == Mimi::Action::\"canStartCall\",\n  resource is Mimi::Room\n);\n";
-    let own = async || {
-        Client::new().get(format!("http://{}/v1/envelope", a.provider)).send().await.unwrap().text().await.unwrap()
-    };
+    let alice = lab.device("a.example/d/alice/phone").await;
+    let asked = || Client::new().get(format!("http://{}/v1/envelope", a.provider));
+    let own = async || asked().bearer_auth(a.token(alice.user())).send().await.unwrap().text().await.unwrap();
+    assert_eq!(asked().send().await.unwrap().status().as_u16(), 401);
     let before = own().await;
     assert!(before.contains("# - every room policy\n"));
     assert_eq!(own().await, before, "it is made once");
     std::fs::write(a.folder.join("policies/ceiling/calls.cedar"), ceiling).unwrap();
     accept(a, "{ metadata: [name], never_granted: [canCopyMessage] }").await;
     let trust = Certificate::from_pem(&std::fs::read(a.folder.join("keys/ca.pem")).unwrap()).unwrap();
-    let stranger = Client::builder().tls_certs_only([trust]).no_proxy().resolve("a.example", a.federation);
+    let outside = Client::builder().tls_certs_only([trust]).no_proxy().resolve("a.example", a.federation);
     let url = format!("https://a.example:{}/.well-known/portcullis-envelope", a.federation.port());
-    let note = stranger.build().unwrap().get(url).send().await.unwrap().text().await.unwrap();
+    let stranger = outside.build().unwrap().get(&url).header("from", "mimi@b.example").send().await.unwrap();
+    assert!(stranger.status().is_client_error() && !stranger.text().await.unwrap().contains("a room has a name"));
+    let of_b = certificate_until(&a.folder.with_file_name("ca"), "b.example", Duration::from_secs(3600));
+    let note =
+        caller_of(a, Some(&of_b)).get(url).header("from", "mimi@b.example").send().await.unwrap().text().await.unwrap();
     for said in [
         "# - a room has a name\n",
         "# - no role has canCopyMessage\n",
@@ -150,6 +208,14 @@ async fn everybody_reads_the_envelope_and_verifies_it_and_a_forged_one_is_refuse
     let good = verify(&note, &key);
     assert!(good.status.success(), "{good:?}");
     assert!(note.starts_with(String::from_utf8(good.stdout).unwrap().trim_end()));
+    let whose = String::from_utf8(good.stderr).unwrap();
+    assert!(whose.starts_with("of a.example, signed by a.example/envelope+"), "{whose}");
+    let of = |domain: &str| {
+        let arguments =
+            ["policy", "envelope", "verify", file.to_str().unwrap(), "--key", key.trim(), "--domain", domain];
+        portcullis().args(arguments).output().unwrap().status.code()
+    };
+    assert_eq!((of("a.example"), of("b.example")), (Some(0), Some(2)));
     let forged = verify(&note.replace("no role has", "any role has"), &key);
     assert_eq!((forged.status.code(), forged.stdout.as_slice()), (Some(2), &b""[..]));
     assert_eq!(verify(&note, &other).status.code(), Some(2));

@@ -161,7 +161,6 @@ impl Play<'_> {
 
 /// What a commit does to a room, whose joiner has got in as it was entitled to then.
 fn consequences(change: &Change, state: &RoomState) -> Consequences {
-    let admission =
-        change.joiner().and_then(|leaf| Admission::of(state, &leaf.client, &leaf.user, &leaf.signature_key, None).ok());
+    let admission = change.joiner().and_then(|leaf| Admission::of(state, leaf.into(), &leaf.signature_key, None).ok());
     room::actions(change, state, admission.as_ref()).unwrap()
 }

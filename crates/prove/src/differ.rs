@@ -73,9 +73,11 @@ impl Compared<'_, '_> {
             let why = format!("{links} links that differ are more than the {MOST_LINKS} that are analysed at once");
             return Err(Unproven::Failed(why));
         }
+        self.solver.in_time()?;
         // A policy that fails denies, which Cedar's own semantics does not know. Of those that both have it is the same.
         let fails = changed.iter().try_for_each(|rule| never_fails(rule, &self.kind, self.solver));
         let before = self.kind.compile(old.iter().map(|rule| rule.policy))?;
+        self.solver.in_time()?;
         let after = self.kind.compile(new.iter().map(|rule| rule.policy))?;
         let (mut is_same, mut spurious) = (true, false);
         if let Some(found) = self.solver.not_implied(&after, &before)? {

@@ -84,6 +84,7 @@ fn of_kind(
     kind: &Kind<'_>,
     solver: &mut Solver,
 ) -> Result<Option<Witness>, Unproven> {
+    solver.in_time()?;
     let rules = bundle.rules(kind.env.action());
     let links = rules.iter().filter(|rule| rule.is_link).count();
     let said = permitting(invariant.policy())?;
@@ -96,6 +97,7 @@ fn of_kind(
         for rule in &rules {
             never_fails(rule, kind, solver)?;
         }
+        solver.in_time()?;
         let all = kind.compile(rules.iter().map(|rule| rule.policy))?;
         let Some(found) = solver.not_implied(&said, &all)? else { return Ok(None) };
         return confirmed(Witness::of(&found, bundle), |witness| !witness.verdict.allow);

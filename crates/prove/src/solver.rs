@@ -75,13 +75,16 @@ impl Solver {
         self.ask(async |compiler| compiler.check_never_errors_opt(policy).await)
     }
 
+    /// Whether there is time left: what is compiled for a query takes some, too.
+    pub(crate) fn in_time(&self) -> Result<(), Unproven> {
+        if self.ends.is_some_and(|ends| ends <= Instant::now()) { Err(Unproven::TooLate) } else { Ok(()) }
+    }
+
     fn ask<T>(
         &mut self,
         query: impl AsyncFnOnce(&mut CedarSymCompiler<LocalSolver>) -> Result<T, Error>,
     ) -> Result<T, Unproven> {
-        if self.ends.is_some_and(|ends| ends <= Instant::now()) {
-            return Err(Unproven::TooLate);
-        }
+        self.in_time()?;
         let _entered = self.runtime.enter();
         let mut compiler = match self.running.take() {
             Some(compiler) => compiler,

@@ -180,7 +180,7 @@ mod tests {
     fn leaf(index: u32, of: &str, key: u8) -> Arc<Leaf> {
         let client = ClientUri::parse(&format!("mimi://a.example/d/{of}/phone")).unwrap();
         let user = UserUri::parse(&format!("mimi://a.example/u/{of}")).unwrap();
-        Arc::new(Leaf { index, client, user, signature_key: vec![key] })
+        Arc::new(Leaf { index, client, user, signature_key: vec![key], says: Arc::default() })
     }
 
     #[test]

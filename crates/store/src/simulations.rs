@@ -18,40 +18,45 @@ pub struct Simulation {
     pub report: String,
 }
 
-/// Keeps the latest for a bundle that is kept.
+/// Most that are kept of a bundle; the latest.
+pub const MOST: u32 = 32;
+
+/// Keeps it beside those that are kept of the same bundle, which must be kept itself. Two in the same millisecond follow each
+/// other.
 ///
 /// # Errors
 ///
 /// [`StoreError`] of the database, such as that the bundle is not kept.
 pub fn put(tx: &mut Tx<'_>, digest: &[u8; 32], simulation: &Simulation) -> Result<(), StoreError> {
-    let values = (
-        bundle_simulations::made_by.eq(simulation.by.as_str()),
-        bundle_simulations::made_at.eq(time(simulation.at)?),
-        bundle_simulations::report.eq(simulation.report.as_str()),
+    use bundle_simulations as of;
+    let kept = latest(tx, digest, MOST)?;
+    let at = kept.first().map_or(simulation.at, |last| simulation.at.max(Millis(last.at.0 + 1)));
+    let row = (
+        of::digest.eq(digest.as_slice()),
+        of::made_by.eq(simulation.by.as_str()),
+        of::made_at.eq(time(at)?),
+        of::report.eq(simulation.report.as_str()),
     );
-    let row = (bundle_simulations::digest.eq(digest.as_slice()), values);
-    db!(tx, |c| {
-        diesel::insert_into(bundle_simulations::table)
-            .values(row)
-            .on_conflict(bundle_simulations::digest)
-            .do_update()
-            .set(values)
-            .execute(c)
-    })?;
+    db!(tx, |c| diesel::insert_into(of::table).values(row).execute(c))?;
+    if let Some(oldest) = kept.get(MOST as usize - 1) {
+        let old = of::table.filter(of::digest.eq(digest.as_slice())).filter(of::made_at.le(time(oldest.at)?));
+        db!(tx, |c| diesel::delete(old).execute(c))?;
+    }
     Ok(())
 }
 
-/// The latest of a bundle.
+/// The latest of a bundle, at most `limit`, the last one first.
 ///
 /// # Errors
 ///
 /// [`StoreError`] of the database.
-pub fn find(conn: &mut Conn, digest: &[u8; 32]) -> Result<Option<Simulation>, StoreError> {
-    let query = bundle_simulations::table.filter(bundle_simulations::digest.eq(digest.as_slice())).select((
-        bundle_simulations::made_by,
-        bundle_simulations::made_at,
-        bundle_simulations::report,
-    ));
-    let found = db!(conn, |c| query.first::<(String, i64, String)>(c).optional())?;
-    found.map(|(by, at, report)| Ok(Simulation { by, at: millis(at)?, report })).transpose()
+pub fn latest(conn: &mut Conn, digest: &[u8; 32], limit: u32) -> Result<Vec<Simulation>, StoreError> {
+    use bundle_simulations as of;
+    let query = of::table
+        .filter(of::digest.eq(digest.as_slice()))
+        .order(of::made_at.desc())
+        .limit(limit.into())
+        .select((of::made_by, of::made_at, of::report));
+    let found = db!(conn, |c| query.load::<(String, i64, String)>(c))?;
+    found.into_iter().map(|(by, at, report)| Ok(Simulation { by, at: millis(at)?, report })).collect()
 }

@@ -7,6 +7,7 @@ use clap::{Subcommand, ValueEnum};
 use portcullis_core::policy::{Bundle, Diagnostic};
 
 use super::{Exit, Failure, diagnostics, output};
+use crate::gateway::admin::answer_policy;
 use crate::gateway::{PolicyError, policy_files, shown};
 
 mod check;
@@ -84,6 +85,12 @@ enum Command {
     Rollback(rollout::RollBack),
     /// Sign a bundle.
     Sign(rollout::Sign),
+    /// Answer one question that stands on the standard input; what the gateway asks itself.
+    #[command(hide = true)]
+    Answer {
+        /// After so many seconds it ends
+        seconds: u64,
+    },
 }
 
 /// The bundle that a command is about.
@@ -125,6 +132,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         Command::Activate(args) => rollout::activate(args),
         Command::Rollback(args) => rollout::roll_back(args),
         Command::Sign(args) => rollout::sign(args),
+        Command::Answer { seconds } => std::process::exit(answer_policy(*seconds)),
     }
 }
 

@@ -13,7 +13,7 @@ mod policies;
 mod reports;
 mod rooms;
 
-pub use asks::{AskedBundle, PolicyAsk, PolicyQuestion};
+pub use asks::{AskedBundle, PolicyAsk, PolicyQuestion, answer_policy};
 pub use exports::Records;
 pub use lanes::LaneChange;
 pub use letters::LetterChange;

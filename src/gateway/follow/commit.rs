@@ -120,7 +120,7 @@ impl Plan<'_> {
             (Ok(_), Some(refusal)) => (refusal, None),
             (Ok(all), None) => {
                 let decision = self.decide_actions(&case, tracked, all.actions.iter());
-                let out = envelope::leads_out(self.inner, &case, &change.before, &change.after);
+                let out = envelope::leads_out(&self.active, &case, &change.before, &change.after);
                 (out.filter(|_| decision.allow).unwrap_or(decision), None)
             }
             (Err(violation), _) => {

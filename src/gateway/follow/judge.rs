@@ -11,6 +11,7 @@ use portcullis_core::wire::uri::UserUri;
 use serde_json::json;
 
 use super::super::decide::{Case, Decision, bare_facts, bare_question, question};
+use super::super::policy::envelope;
 use super::super::rooms::Hosted;
 use super::super::{Inner, people};
 use super::arrival::Arrival;
@@ -105,7 +106,7 @@ impl<'a> Plan<'a> {
         messages: impl Iterator<Item = &'m MlsMessage>,
     ) -> Decision {
         let case = self.case(kind, arrival);
-        let Ok(Outline { mut actions, joiner }) = Outline::of_messages(messages) else {
+        let Ok(Outline { mut actions, joiner, components }) = Outline::of_messages(messages) else {
             return case.refuse("not_allowed", "handshake_cannot_be_read", json!({}));
         };
         if actions.is_empty() {
@@ -122,7 +123,9 @@ impl<'a> Plan<'a> {
                 bare_question(&facts, &actor, (*capability, target.as_ref()), &self.hub, self.now)
             })
             .collect();
-        case.decide(&self.active, &questions)
+        let decision = case.decide(&self.active, &questions);
+        let out = envelope::brings_out(&self.active, &case, &components, &self.hub);
+        out.filter(|_| decision.allow).unwrap_or(decision)
     }
 
     /// What the room's own rules forbid, whatever policy says.

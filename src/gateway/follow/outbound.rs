@@ -4,9 +4,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use portcullis_core::identity::credential::certified;
 use portcullis_core::mls::{Change, CheckId, Effect, HandshakeError, Outline, Part, Proposed};
 use portcullis_core::policy::{Question, Side};
-use portcullis_core::room::{self, Action, Actor, Admission, RoomState, Violation};
+use portcullis_core::room::{self, Action, Actor, Admission, Applicant, RoomState, Violation};
 use portcullis_core::wire::components::Capability;
 use portcullis_core::wire::group_info::GroupInfoRequest;
 use portcullis_core::wire::mls::MlsMessage;
@@ -76,7 +77,9 @@ pub(in super::super) fn update(
         // A commit that only changes keys or cites proposals is upkeep of the group.
         actions.push((Capability::SEND_MLS_UPDATE_PROPOSAL, None));
     }
-    Ok(untracked(inner, case, room, &actor, &actions, 0)?.into())
+    let decision = untracked(inner, case, room, &actor, &actions, 0)?;
+    let out = envelope::brings_out(&inner.policy.active(), case, &outline.components, &room.domain());
+    Ok(out.filter(|_| decision.allow).unwrap_or(decision).into())
 }
 
 /// Decides an application message of its sender.
@@ -91,7 +94,7 @@ pub(in super::super) fn message(
     }
     let source = request.sender.domain();
     if let Some(tracked) = inner.tracked(room)? {
-        if let Some(refusal) = envelope::lies_out(inner, case, tracked.view()) {
+        if let Some(refusal) = envelope::lies_out(&inner.policy.active(), case, tracked.view()) {
             return Ok(refusal);
         }
         return Ok(submit::decide(inner, &source, &tracked, request, case));
@@ -118,11 +121,13 @@ pub(in super::super) fn group_info(
     if let Some(tracked) = tracked {
         // Who is in the room must be able to come back to leave it.
         if !tracked.state.is_listed(user)
-            && let Some(refusal) = envelope::lies_out(inner, case, tracked.view())
+            && let Some(refusal) = envelope::lies_out(&inner.policy.active(), case, tracked.view())
         {
             return Ok(refusal);
         }
-        return Ok(match Admission::of(&tracked.state, client, user, &request.signature_key, None) {
+        let certified = certified(&request.credential);
+        let applicant = Applicant { client, user, certified: &certified };
+        return Ok(match Admission::of(&tracked.state, applicant, &request.signature_key, None) {
             Ok(admission) => actions(inner, case, &tracked, [&admission.action()].into_iter()),
             Err(violation) => breach(case, &violation),
         });
@@ -172,7 +177,11 @@ fn commit(
         return Ok(Some(refusal.into()));
     }
     let newcomer = change.joiner().is_some_and(|leaf| !tracked.state.is_listed(&leaf.user));
-    let out = if newcomer { envelope::lies_out(inner, case, &change.after) } else { further_out(inner, case, &change) };
+    let out = if newcomer {
+        envelope::lies_out(&inner.policy.active(), case, &change.after)
+    } else {
+        further_out(inner, case, &change)
+    };
     if let Some(refusal) = out {
         return Ok(Some(refusal.into()));
     }
@@ -192,7 +201,7 @@ fn further_out(inner: &Inner, case: &Case<'_>, change: &Change) -> Option<Decisi
     if change.parts.iter().all(takes_out_or_renews) {
         return None;
     }
-    envelope::leads_out(inner, case, &change.before, &change.after)
+    envelope::leads_out(&inner.policy.active(), case, &change.before, &change.after)
 }
 
 fn takes_out_or_renews(part: &Part) -> bool {
@@ -241,7 +250,7 @@ fn proposals_of(
     Ok(Some(match tracing::info_span!("room.actions").in_scope(read) {
         Ok(prospect) => {
             let takes_out = proposed.parts.iter().all(takes_out_or_renews);
-            let out = || envelope::leads_out(inner, case, tracked.view(), &prospect.after);
+            let out = || envelope::leads_out(&inner.policy.active(), case, tracked.view(), &prospect.after);
             match if takes_out { None } else { out() } {
                 Some(refusal) => refusal.into(),
                 None => actions(inner, case, tracked, prospect.actions.iter()).into(),

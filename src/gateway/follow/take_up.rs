@@ -134,7 +134,7 @@ impl<'a> Upload<'a> {
         let id = record.event;
         plan.effects.push(Effect::Record(record));
         if reason == "group_is_taken_up" {
-            if let Some(out) = envelope::lies_out(self.inner, &case, &view) {
+            if let Some(out) = envelope::lies_out(&plan.active, &case, &view) {
                 plan.effects.push(Effect::Record(AuditRecord { outcome: Outcome::Alarm, ..out.record }));
             }
             self.follow(&mut plan, group, id)?;

@@ -102,9 +102,25 @@ pub(in crate::gateway) fn of_bundle(
         });
         found.push(("shadow", said));
     }
-    if let Some(Simulation { by, at, report }) = simulations::find(conn, digest)? {
+    let mut said = Vec::new();
+    for Simulation { by, at, report } in simulations::latest(conn, digest, simulations::MOST)? {
         let report: Value = serde_json::from_str(&report).map_err(|_| StoreError::Corrupt("report of a simulation"))?;
-        found.push(("simulation", json!({ "by": by, "at": at, "report": report })));
+        said.push(json!({ "by": by, "at": at, "report": report }));
+    }
+    // Of earlier ones what they were about and what they found, or the latest could hide it.
+    let short = |said: &Value| {
+        let report = &said["report"];
+        json!({
+            "by": said["by"], "at": said["at"], "records": report["records"], "changed": report["changed"],
+            "window": report["window"],
+        })
+    };
+    let earlier: Vec<Value> = said.iter().skip(1).map(short).collect();
+    if !earlier.is_empty() {
+        found.push(("earlier_simulations", earlier.into()));
+    }
+    if let Some(latest) = said.into_iter().next() {
+        found.push(("simulation", latest));
     }
     Ok(found)
 }

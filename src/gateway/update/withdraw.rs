@@ -1,7 +1,7 @@
 //! Pending proposals that are denied by the time a commit cites them.
 
-use portcullis_core::mls::Part;
-use portcullis_core::room::Action;
+use portcullis_core::mls::{GroupView, Part};
+use portcullis_core::room::{self, Action};
 use portcullis_core::wire::Wire;
 use portcullis_core::wire::update::UpdateResponse;
 use portcullis_core::wire::uri::Domain;
@@ -11,6 +11,7 @@ use serde_json::json;
 
 use super::super::decide::{Case, Decision, question};
 use super::super::once::Kept;
+use super::super::policy::{Active, envelope};
 use super::super::{Answer, GatewayError, present};
 use super::{Update, gone};
 
@@ -20,9 +21,10 @@ impl Update<'_> {
     /// suspension in between would wedge the room.
     pub(super) fn withdraw_denied(
         &self,
+        active: &Active,
         case: &Case<'_>,
         actions: &[Action],
-        parts: &[Part],
+        (parts, led_out): (&[Part], Option<&GroupView>),
     ) -> Result<Option<Kept>, GatewayError> {
         let again = |actor: Option<String>, peer: Domain| Case {
             kind: "decision.pending",
@@ -37,9 +39,15 @@ impl Update<'_> {
             let proposer = self.proposer(&reference);
             (reference, gone(&again(proposer, self.caller.domain())))
         });
-        let active = self.inner.policy.active();
         let group = (self.hosted.view().suite, self.hosted.view().epoch);
         let mut denied: Vec<(Vec<u8>, Decision)> = void.collect();
+        if let Some(after) = led_out {
+            denied.extend(self.outside(active, parts).into_iter().filter_map(|part| {
+                let reference = part.reference.clone()?;
+                let case = again(self.proposer(&reference), self.caller.domain());
+                Some((reference, envelope::leads_out(active, &case, self.hosted.view(), after)?))
+            }));
+        }
         for action in actions {
             let Some(reference) = &action.reference else { continue };
             let source: Domain = action.actor.domain();
@@ -48,7 +56,7 @@ impl Update<'_> {
             let decision = if self.brings_barred(action) {
                 again.refuse("not_allowed", "room.barred", json!({ "user": action.target }))
             } else {
-                again.decide(&active, &[asked])
+                again.decide(active, &[asked])
             };
             if !decision.allow && denied.iter().all(|(known, _)| known != reference) {
                 denied.push((reference.clone(), decision));
@@ -83,6 +91,24 @@ impl Update<'_> {
         });
         self.inner.rooms.forget(&self.hosted.room);
         Ok(Some(written?))
+    }
+
+    /// The cited proposals that lead the room out of the envelope by themselves, or else those that do together: bundles change
+    /// between a proposal and its commit.
+    fn outside<'p>(&self, active: &Active, parts: &'p [Part]) -> Vec<&'p Part> {
+        let cited: Vec<&Part> = parts.iter().filter(|part| part.reference.is_some()).collect();
+        let out = |parts: &[Part]| {
+            let after = self.prospect(parts);
+            after.is_some_and(|after| envelope::is_led_out(active, self.hosted.view(), &after))
+        };
+        let alone: Vec<&Part> = cited.iter().copied().filter(|part| out(std::slice::from_ref(*part))).collect();
+        let together: Vec<Part> = cited.iter().copied().cloned().collect();
+        if alone.is_empty() && out(&together) { cited } else { alone }
+    }
+
+    /// The group as it would be with these proposals alone.
+    fn prospect(&self, parts: &[Part]) -> Option<GroupView> {
+        room::proposed_actions(self.hosted.view(), &self.hosted.state, &[], parts).ok().map(|prospect| prospect.after)
     }
 
     /// Who has made a pending proposal.

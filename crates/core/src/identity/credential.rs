@@ -59,6 +59,29 @@ pub fn bound_client(credential: &Credential, signature_key: &[u8]) -> Result<(Cl
     Ok(named)
 }
 
+/// Something that a certificate says of whom it is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Certified {
+    /// What: an object identifier's body in DER.
+    pub oid: Vec<u8>,
+    /// The text that it has, in UTF-8.
+    pub value: Vec<u8>,
+}
+
+impl Certified {
+    pub(super) fn new(oid: &[u8], value: &str) -> Self {
+        Self { oid: oid.to_vec(), value: value.as_bytes().to_vec() }
+    }
+}
+
+/// What the certificate of a credential says; nothing for a basic one. Nobody has verified its chain.
+pub fn certified(credential: &Credential) -> Vec<Certified> {
+    if credential.credential_type() == CredentialType::X509 {
+        return x509::certified(credential).unwrap_or_default();
+    }
+    Vec::new()
+}
+
 /// The provider of an external sender or franking agent: a basic credential whose identity is `mimi://host`, or an x509
 /// one whose certificate names one domain (reading D-52). `None` for any other credential.
 pub fn provider_of(credential: &Credential) -> Option<Domain> {

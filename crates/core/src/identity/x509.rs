@@ -8,7 +8,7 @@ use tls_codec::{Deserialize as _, VLBytes};
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::credential::CredentialError;
+use super::credential::{Certified, CredentialError};
 use crate::wire::uri::{ClientUri, Domain, UserUri};
 
 /// The one client and the one user that the certificate names by URI, of one provider (reading D-7). A client whose own
@@ -44,6 +44,24 @@ pub(super) fn provider(credential: &Credential) -> Result<Domain, CredentialErro
             [name] => Domain::parse(&name.to_ascii_lowercase()).map_err(|_| CredentialError::Names),
             _ => Err(CredentialError::Names),
         }
+    })
+}
+
+/// subjectAltName as its object identifier's body in DER (RFC 5280, section 4.2.1.6).
+pub(crate) const SUBJECT_ALT_NAME: &[u8] = &[0x55, 0x1d, 0x11];
+
+/// Each name by URI, domain or address that the certificate has, and each attribute of its subject that is text, under its
+/// object identifier.
+pub(super) fn certified(credential: &Credential) -> Result<Vec<Certified>, CredentialError> {
+    read(credential, |certificate| {
+        let names = names(certificate, |name| match name {
+            GeneralName::URI(name) | GeneralName::DNSName(name) | GeneralName::RFC822Name(name) => Some(*name),
+            _ => None,
+        })?;
+        let names = names.into_iter().map(|name| Certified::new(SUBJECT_ALT_NAME, name));
+        let attributes = certificate.subject().iter_attributes();
+        let attributes = attributes.filter_map(|it| Some(Certified::new(it.attr_type().as_bytes(), it.as_str().ok()?)));
+        Ok(names.chain(attributes).collect())
     })
 }
 
@@ -103,6 +121,26 @@ mod tests {
         let (client, user) = bound_client(&credential, &key).unwrap();
         assert_eq!((client.as_str(), user.as_str()), (PHONE, ALICE));
         assert_eq!(bound_client(&credential, &[7; 32]), Err(CredentialError::Key));
+    }
+
+    #[test]
+    fn a_certificate_says_its_names_and_the_text_of_its_subject() {
+        let key = KeyPair::generate_for(&PKCS_ED25519).unwrap();
+        let mut params = CertificateParams::default();
+        params.subject_alt_names = uris(&[PHONE, ALICE]);
+        params.subject_alt_names.push(SanType::Rfc822Name("alice@a.example".try_into().unwrap()));
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        params.distinguished_name.push(rcgen::DnType::OrganizationalUnitName, "Engineering");
+        let certificate = params.self_signed(&key).unwrap();
+        let chain = VLBytes::new(certificate.der().to_vec()).tls_serialize_detached().unwrap();
+        let credential = Credential::new(openmls::credentials::CredentialType::X509, chain);
+        let said: Vec<(Vec<u8>, Vec<u8>)> =
+            super::super::credential::certified(&credential).into_iter().map(|it| (it.oid, it.value)).collect();
+        let name = |value: &str| (SUBJECT_ALT_NAME.to_vec(), value.as_bytes().to_vec());
+        let unit = (vec![0x55, 0x04, 0x0b], b"Engineering".to_vec());
+        assert_eq!(said, [name(PHONE), name(ALICE), name("alice@a.example"), unit]);
+        let basic = openmls::credentials::BasicCredential::new(PHONE.into()).into();
+        assert_eq!(super::super::credential::certified(&basic), []);
     }
 
     #[test]

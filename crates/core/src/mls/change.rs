@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use crate::wire::components::{Component, ComponentId, Dictionary};
+use crate::identity::credential::Certified;
+use crate::wire::components::{Component, ComponentId, Dictionary, MediaType};
 use crate::wire::uri::{ClientUri, Domain, GroupUri, UserUri};
 
 /// A client in the group.
@@ -17,6 +18,8 @@ pub struct Leaf {
     pub user: UserUri,
     /// Its signature public key.
     pub signature_key: Vec<u8>,
+    /// What it says of its client. Leaves that say the same share it.
+    pub says: Arc<Says>,
 }
 
 /// A group as it stands in one epoch.
@@ -176,8 +179,8 @@ pub enum Effect {
         key_package_ref: Vec<u8>,
         /// `not_after - not_before` of the KeyPackage, in seconds.
         lifetime_s: u64,
-        /// What its leaf says it can do.
-        capabilities: LeafCapabilities,
+        /// What its leaf says of it.
+        says: Arc<Says>,
     },
     /// Removes a client.
     Remove {
@@ -205,6 +208,8 @@ pub enum Effect {
         client: ClientUri,
         /// Its user.
         user: UserUri,
+        /// What the new leaf says of it.
+        says: Arc<Says>,
     },
     /// Changes one component of the GroupContext.
     Component {
@@ -234,6 +239,15 @@ pub enum ComponentOperation {
     Remove,
 }
 
+/// What a leaf says of its client, beside whose it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Says {
+    /// What the client can do.
+    pub capabilities: LeafCapabilities,
+    /// What the certificate of an x509 credential says; nothing for a basic one.
+    pub certified: Vec<Certified>,
+}
+
 /// `Capabilities` of a LeafNode (RFC 9420, section 7.2), without the default types that none lists.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LeafCapabilities {
@@ -247,4 +261,11 @@ pub struct LeafCapabilities {
     pub proposals: Vec<u16>,
     /// Credential types.
     pub credentials: Vec<u16>,
+    /// Components, by app_components in the leaf's app_data_dictionary (draft-ietf-mls-extensions); `None` where that is not
+    /// there.
+    pub components: Option<Vec<ComponentId>>,
+    /// Components in authenticated data, by safe_aad there.
+    pub safe_aad: Option<Vec<ComponentId>>,
+    /// Media types of content, by content_media_types there.
+    pub media_types: Option<Vec<MediaType>>,
 }

@@ -18,6 +18,7 @@ use super::component_updates::dictionary;
 use super::crypto::HubCrypto;
 use super::error::{MlsError, unfounded};
 use super::proposals::Pending;
+use super::says::says;
 use super::snapshot::Shelf;
 use super::{GroupView, Leaf, Part, tree};
 
@@ -219,7 +220,7 @@ pub(super) fn view_after(public: &PublicGroup, kept: &[Arc<Leaf>], last: Option<
     let context = public.group_context();
     let group = GroupUri::from_bytes(context.group_id().as_slice()).map_err(|_| CheckId::Group)?;
     let mut kept = kept.iter().peekable();
-    let mut leaves = Vec::with_capacity(kept.len());
+    let mut leaves: Vec<Arc<Leaf>> = Vec::with_capacity(kept.len());
     for index in last.into_iter().flat_map(|last| 0..=last) {
         let known = kept.next_if(|leaf| leaf.index == index);
         let Some(node) = public.leaf(LeafNodeIndex::new(index)) else { continue };
@@ -229,7 +230,10 @@ pub(super) fn view_after(public: &PublicGroup, kept: &[Arc<Leaf>], last: Option<
             None => {
                 let named = bound_client(node.credential(), signature_key);
                 let (client, user) = named.map_err(|_| CheckId::Credentials)?;
-                Arc::new(Leaf { index, client, user, signature_key: signature_key.to_vec() })
+                let says = says(node);
+                let like = leaves.last().or_else(|| kept.peek().copied()).map(|leaf| &leaf.says);
+                let says = like.filter(|like| ***like == says).map_or_else(|| says.into(), Arc::clone);
+                Arc::new(Leaf { index, client, user, signature_key: signature_key.to_vec(), says })
             }
         });
     }

@@ -3,12 +3,12 @@
 //! openmls checks signatures, keys and that a KeyPackage is valid now; everything about how long it stays valid is
 //! ours to check (RFC 9420, section 7.3: applications must define a maximum lifetime).
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use openmls::extensions::{ExtensionType, Extensions};
 use openmls::key_packages::errors::KeyPackageVerifyError;
 use openmls::key_packages::{KeyPackage, KeyPackageIn, Lifetime};
-use openmls::treesync::LeafNode;
 use openmls::treesync::errors::LifetimeError;
 use openmls::versions::ProtocolVersion;
 use openmls_traits::crypto::OpenMlsCrypto;
@@ -21,8 +21,9 @@ use crate::wire::key_material::RequiredCapabilities;
 use crate::wire::mls::KeyPackage as KeyPackageBytes;
 use crate::wire::uri::{ClientUri, UserUri};
 
-use super::LeafCapabilities;
 use super::crypto::suite;
+use super::says::says;
+use super::{LeafCapabilities, Says};
 
 /// How long a KeyPackage must still be valid when it is uploaded, given away or used: the longest time a member may be
 /// offline before it can no longer process the commit that added it (openmls refuses expired leaves).
@@ -45,8 +46,8 @@ pub struct KeyPackageInfo {
     pub not_after: Millis,
     /// `not_after - not_before`, in seconds.
     pub lifetime_s: u64,
-    /// What its leaf says it can do.
-    pub capabilities: LeafCapabilities,
+    /// What its leaf says of it.
+    pub says: Arc<Says>,
     /// Marked as a last resort, by extension or by component: not to be given away over MIMI (reading D-22).
     pub last_resort: bool,
 }
@@ -149,28 +150,9 @@ pub(super) fn describe(
         signature_key: leaf.signature_key().as_slice().to_vec(),
         not_after: Millis(lifetime.not_after().saturating_mul(1000)),
         lifetime_s: lifetime.not_after().saturating_sub(lifetime.not_before()),
-        capabilities: capabilities(leaf),
+        says: says(leaf).into(),
         last_resort: last_resort(key_package.extensions()),
     })
-}
-
-/// What a leaf says it can do.
-pub(super) fn capabilities(leaf: &LeafNode) -> LeafCapabilities {
-    let capabilities = leaf.capabilities();
-    LeafCapabilities {
-        versions: capabilities
-            .versions()
-            .iter()
-            .map(|version| match version {
-                ProtocolVersion::Mls10 => 1,
-                ProtocolVersion::Other(number) => *number,
-            })
-            .collect(),
-        suites: capabilities.ciphersuites().iter().map(|suite| suite.value()).collect(),
-        extensions: capabilities.extensions().iter().map(|extension| u16::from(*extension)).collect(),
-        proposals: capabilities.proposals().iter().map(|proposal| u16::from(*proposal)).collect(),
-        credentials: capabilities.credentials().iter().map(|credential| u16::from(*credential)).collect(),
-    }
 }
 
 fn last_resort(extensions: &Extensions<KeyPackage>) -> bool {

@@ -8,6 +8,7 @@ mod group;
 mod inspect;
 mod outline;
 mod proposals;
+mod says;
 mod signing_key;
 mod snapshot;
 mod tree;
@@ -18,7 +19,7 @@ pub mod external_proposal;
 pub mod key_package;
 pub mod labels;
 
-pub use change::{Change, ComponentOperation, Effect, GroupView, Leaf, LeafCapabilities, Part, Proposer, Sender};
+pub use change::{Change, ComponentOperation, Effect, GroupView, Leaf, LeafCapabilities, Part, Proposer, Says, Sender};
 pub use checks::CheckId;
 pub use error::{HandshakeError, MlsError};
 pub use group::Group;

@@ -7,10 +7,13 @@ use openmls::prelude::{Credential, KeyPackageIn, ProposalIn, ProposalOrRefIn};
 use tls_codec::{Deserialize, Serialize, VLBytes};
 
 use crate::identity::credential::client_of;
-use crate::wire::components::Capability;
+use crate::wire::components::{Capability, ComponentId, Dictionary};
 use crate::wire::mls::MlsMessage;
 use crate::wire::update::UpdateRequest;
 use crate::wire::uri::{ClientUri, UserUri};
+
+use super::ComponentOperation;
+use super::component_updates::{ComponentUpdate, component_update};
 
 /// What a handshake message says it does.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,6 +22,8 @@ pub struct Outline {
     pub actions: Vec<(Capability, Option<UserUri>)>,
     /// The client that joins by this message, if it is an external commit.
     pub joiner: Option<(ClientUri, UserUri)>,
+    /// Components as they are from then on, as far as they are replaced as a whole.
+    pub components: Dictionary,
 }
 
 /// The message is cut short, or names a client that cannot be read.
@@ -84,6 +89,14 @@ impl Outline {
             }
             ProposalIn::Remove(_) => self.actions.push((Capability::REMOVE_PARTICIPANT, None)),
             ProposalIn::SelfRemove => self.actions.push((Capability::REMOVE_SELF, None)),
+            ProposalIn::AppDataUpdate(update) => {
+                let ComponentUpdate { component, operation } = component_update(update);
+                // These two are changed in parts.
+                let whole = ![ComponentId::PARTICIPANT_LIST, ComponentId::JOIN_LINKS].contains(&component);
+                if let (true, ComponentOperation::Update(data)) = (whole, operation) {
+                    self.components.insert(component, data);
+                }
+            }
             _ => {}
         }
         Ok(())

@@ -16,6 +16,7 @@ use super::framing::external_index;
 use super::group::Group;
 use super::inspect::client_at;
 use super::key_package::{KeyPackageError, describe};
+use super::says::says;
 use super::{Effect, Part, Proposer};
 
 /// A proposal that waits for a commit.
@@ -176,7 +177,7 @@ impl Group {
                     user: info.user,
                     key_package_ref: info.reference,
                     lifetime_s: info.lifetime_s,
-                    capabilities: info.capabilities,
+                    says: info.says,
                 }
             }
             Proposal::Remove(remove) => {
@@ -192,12 +193,12 @@ impl Group {
             Proposal::Update(update) => {
                 let leaf = own_leaf(proposal)?;
                 let before = at(leaf)?;
-                let renewed = update.leaf_node();
-                let renewed = bound_client(renewed.credential(), renewed.signature_key().as_slice())
+                let leaf_node = update.leaf_node();
+                let renewed = bound_client(leaf_node.credential(), leaf_node.signature_key().as_slice())
                     .map_err(|_| HandshakeError::proposals(CheckId::Credentials))?;
                 checks::credentials::continued(&before, Some(&renewed)).map_err(HandshakeError::proposals)?;
                 let (client, user) = before;
-                Effect::Update { leaf, client, user }
+                Effect::Update { leaf, client, user, says: says(leaf_node).into() }
             }
             Proposal::AppDataUpdate(update) => {
                 let update = component_update(update);

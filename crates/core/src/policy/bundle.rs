@@ -158,7 +158,8 @@ fn misplaced(file: &str) -> Option<Diagnostic> {
     looks::leads_out(file).then(|| place.at(0, "path of the file may lead out of the bundle", Some(help)))
 }
 
-fn content_digest(files: &BTreeMap<String, Vec<u8>>) -> [u8; 32] {
+/// What names files as the content of a bundle, good or not: as [`Bundle::digest`].
+pub fn content_digest(files: &BTreeMap<String, Vec<u8>>) -> [u8; 32] {
     let mut context = digest::Context::new(&digest::SHA256);
     for (path, content) in files {
         context.update(path.as_bytes());
@@ -374,6 +375,16 @@ impl<'a> Texts<'a> {
             let name = template_name(source.file);
             match Template::parse(source.text) {
                 Ok(template) => {
+                    let roles = template.roles().roles.iter();
+                    wrong.extend(roles.filter_map(|role| {
+                        let message = format!("name of the role {}", looks::flaw(&role.name)?);
+                        Some(source.near(
+                            0,
+                            &role.name,
+                            message,
+                            Some("expected names that people can tell apart".to_owned()),
+                        ))
+                    }));
                     templates.insert(name.to_owned(), template);
                 }
                 Err(error) => wrong.push(template_error(*source, &error)),

@@ -5,14 +5,14 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use cedar_policy::{Effect, EntityUid, Policy, PolicyId, PrincipalConstraint, ResourceConstraint, Schema};
 
-use crate::room::{Outside, Template};
+use crate::room::{About, Outside, Template};
 use crate::wire::components::Capability;
 use crate::wire::uri::{RoomUri, UserUri};
 
 use super::bundle::Bundle;
 use super::diagnostic::{Diagnostic, Source};
 use super::expressions::Known;
-use super::partial;
+use super::partial::{self, Residual};
 use super::policies::{Layer, PolicyMeta};
 use super::promises::applies;
 use super::vocabulary::Act;
@@ -41,16 +41,17 @@ pub(super) fn of(bundle: &Bundle, texts: &BTreeMap<&str, &str>) -> Vec<Diagnosti
     for act in &acts {
         let here: Vec<&PolicyMeta> = metas.iter().copied().filter(|meta| applies(&meta.policy, act)).collect();
         let residuals = partial::of_action(here.iter().map(|meta| &meta.policy), &act.uid, &bundle.schema);
-        for residual in residuals {
+        for residual in &residuals {
             let applied = applied.entry(residual.policy.id().clone()).or_default();
             applied.levels.insert(Level::of(residual.known));
             applied.here |= residual.known != Known::False && bundle.vocabulary.enforcement(&act.uid).is_here();
-            let forbids = residual.known == Known::True && residual.policy.effect() == Effect::Forbid;
-            let meta = bundle.metas.get(residual.policy.id()).filter(|meta| forbids && meta.layer == Layer::Ceiling);
-            if let Some(meta) = meta {
-                closed.entry(&act.uid).or_insert(meta);
-            }
         }
+        let ceiling = residuals.into_iter().filter(|residual| {
+            let meta = bundle.metas.get(residual.policy.id());
+            residual.policy.effect() == Effect::Forbid && meta.is_some_and(|meta| meta.layer == Layer::Ceiling)
+        });
+        let by = always(&ceiling.collect::<Vec<_>>()).and_then(|residual| bundle.metas.get(residual.policy.id()));
+        closed.extend(by.map(|meta| (&act.uid, meta)));
     }
     found.extend(metas.iter().filter_map(|meta| {
         let applied = applied.get(meta.policy.id())?;
@@ -87,12 +88,16 @@ pub(super) fn closed(bundle: &Bundle) -> BTreeMap<Capability, PolicyId> {
         let act = bundle.vocabulary.capability(capability)?;
         let here = wide.iter().filter(|meta| applies(&meta.policy, act)).map(|meta| &meta.policy);
         let residuals = partial::of_action(here, &act.uid, &bundle.schema);
-        residuals
-            .into_iter()
-            .find(|residual| residual.known == Known::True)
-            .map(|residual| residual.policy.id().clone())
+        always(&residuals).map(|residual| residual.policy.id().clone())
     };
     Capability::NAMED.iter().filter_map(|(capability, _)| Some((*capability, of(*capability)?))).collect()
+}
+
+/// The first policy that applies to every kind of question that it was asked about, where these are all kinds.
+fn always(residuals: &[Residual]) -> Option<&Residual> {
+    residuals.iter().find(|one| {
+        residuals.iter().filter(|other| other.policy.id() == one.policy.id()).all(|other| other.known == Known::True)
+    })
 }
 
 /// Room templates whose rooms the company does not accept.
@@ -102,8 +107,11 @@ fn outside(bundle: &Bundle, template: &Template, source: Source<'_>) -> Vec<Diag
     else {
         return Vec::new();
     };
-    let components = template.room_components(&room, "any", &anybody);
-    let outside = bundle.directory.envelope().outside_at_start(&components, &room.domain()).unwrap_or_default();
+    // Whoever creates a room says this of it; what a template says is the rest.
+    let [name, description, subject] = ["any"; 3].map(str::to_owned);
+    let about = About { name, description, avatar: "https://room.invalid/any".to_owned(), subject };
+    let components = template.room_components(&room, &about, &anybody);
+    let outside = bundle.directory.envelope().outside(&components, &room.domain());
     let help = "no room of the template can be created: look at `envelope` in `settings.yaml`";
     let say = |way: Outside| source.at(0, format!("outside of the envelope: {way}"), Some(help.to_owned())).warning();
     outside.into_iter().map(say).collect()

@@ -39,7 +39,7 @@ mod vocabulary;
 mod why;
 
 pub use attributes::{Attribute, DirectoryRule, DirectorySettings, Given, Origin, UserPattern, UserRule};
-pub use bundle::{Bundle, MAX_BUNDLE_BYTES, MAX_FILE_BYTES, MAX_FILES, SIGNATURE_FILE, is_example};
+pub use bundle::{Bundle, MAX_BUNDLE_BYTES, MAX_FILE_BYTES, MAX_FILES, SIGNATURE_FILE, content_digest, is_example};
 pub use cases::{CaseOutcome, ClauseCoverage, Coverage, Difference, PolicyCoverage, Suite, run_cases};
 pub use clauses::{Clause, Holds, Joined, Part, PartKind};
 pub use diagnostic::{Diagnostic, Severity};

@@ -292,6 +292,7 @@ impl Settings {
             ("segment", segments.collect()),
             ("label", labels.collect()),
             ("rate class", classes.collect()),
+            ("role", self.envelope.roles.keys().collect()),
         ] {
             let names: BTreeSet<&String> = names;
             let mut known: BTreeMap<String, &String> = BTreeMap::new();

@@ -1,5 +1,7 @@
 //! From a change to its actions.
 
+use std::sync::Arc;
+
 use crate::mls::component_updates::{self, ComponentUpdate};
 use crate::mls::{Change, ComponentOperation, Effect, GroupView, Leaf, Part, Sender};
 use crate::wire::components::{Capability, ComponentId, Participant, ParticipantList};
@@ -8,7 +10,7 @@ use super::membership::{Joiner, Membership};
 use super::operations::{Operations, Origin};
 use super::settings::by_role;
 use super::state::UNLISTED;
-use super::{Action, Actor, Admission, Breach, RoomState, Rule, Violation, invariants, settings};
+use super::{Action, Actor, Admission, Breach, RoomState, Rule, Violation, capable, invariants, settings};
 
 /// What a commit does to a room.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,9 +42,10 @@ pub struct Prospect {
 pub fn actions(change: &Change, room: &RoomState, admission: Option<&Admission>) -> Result<Consequences, Violation> {
     let joiner = match &change.sender {
         Sender::Member { .. } => None,
-        Sender::Joiner { client, user, .. } => {
+        Sender::Joiner { user, .. } => {
             admitted(change, room, admission).map_err(|violation| violation.about(user))?;
-            Some(Joiner { client, user, code: admission.and_then(Admission::code) })
+            let code = admission.and_then(Admission::code);
+            change.joiner().map(|leaf| Joiner { applicant: leaf.into(), code })
         }
     };
     let Consequences { mut actions, room: post } =
@@ -108,12 +111,14 @@ fn judge(
 ) -> Result<Consequences, Violation> {
     let operations = Operations::of(parts, room)?;
     let post = room.next(before, after)?;
-    let membership = Membership { operations: &operations, before: room, post: &post, joiner, committed };
+    let leaves = &before.leaves;
+    let membership = Membership { operations: &operations, before: room, post: &post, leaves, joiner, committed };
     let mut actions = membership.actions()?;
     actions.extend(settings::actions(&operations.components, room, &post, after)?);
     actions.extend(upkeep(&operations, room));
     actions.extend(from_outside(parts, room)?);
     invariants::check(parts, &operations, room, &post, after)?;
+    capable::check(parts, (room, &post), (before, after))?;
     Ok(Consequences { actions, room: post })
 }
 
@@ -194,10 +199,10 @@ fn as_if_committed(before: &GroupView, room: &RoomState, parts: &[Part]) -> Resu
             Effect::Remove { leaf, .. } | Effect::SelfRemove { leaf, .. } => {
                 after.leaves.retain(|kept| kept.index != *leaf);
             }
-            Effect::Add { client, user, .. } => {
+            Effect::Add { client, user, says, .. } => {
                 let index = after.leaves.iter().map(|leaf| leaf.index).max().map_or(0, |last| last.saturating_add(1));
-                let (client, user) = (client.clone(), user.clone());
-                after.leaves.push(Leaf { index, client, user, signature_key: Vec::new() }.into());
+                let (client, user, says) = (client.clone(), user.clone(), Arc::clone(says));
+                after.leaves.push(Leaf { index, client, user, signature_key: Vec::new(), says }.into());
             }
             Effect::Component { id: ComponentId::PARTICIPANT_LIST, .. } => {}
             Effect::Component {
@@ -216,12 +221,12 @@ fn as_if_committed(before: &GroupView, room: &RoomState, parts: &[Part]) -> Resu
             Effect::Component { id, operation: ComponentOperation::Remove } => {
                 after.components.remove(*id);
             }
-            Effect::Update { .. }
-            | Effect::ExternalInit
-            | Effect::GroupContextExtensions
-            | Effect::ReInit
-            | Effect::Psk
-            | Effect::Other(_) => {}
+            Effect::Update { leaf, says, .. } => {
+                let renewed = after.leaves.iter_mut().filter(|kept| kept.index == *leaf);
+                renewed.for_each(|kept| Arc::make_mut(kept).says = Arc::clone(says));
+            }
+            Effect::ExternalInit | Effect::GroupContextExtensions | Effect::ReInit | Effect::Psk | Effect::Other(_) => {
+            }
         }
     }
     Ok(after)

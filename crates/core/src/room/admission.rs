@@ -7,7 +7,7 @@ use crate::wire::components::Capability;
 use crate::wire::uri::{ClientUri, UserUri};
 
 use super::state::UNLISTED;
-use super::{Action, Actor, Breach, RoomState, Rule, Violation};
+use super::{Action, Actor, Applicant, Breach, RoomState, Rule, Violation};
 
 /// By which right a client may join.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,7 +36,7 @@ pub struct Admission {
 }
 
 impl Admission {
-    /// Decides whether `client` may have the GroupInfo of `room`: as a participant that may bring in own clients, by
+    /// Decides whether `applicant` may have the GroupInfo of `room`: as a participant that may bring in own clients, by
     /// the preauth list, because the room is open, or by a joining code that is good and gives the role `code`; tried in
     /// that order (reading P-14).
     ///
@@ -46,14 +46,14 @@ impl Admission {
     /// bring in clients, [`Breach::NotAdmitted`] for everybody else.
     pub fn of(
         room: &RoomState,
-        client: &ClientUri,
-        user: &UserUri,
+        applicant: Applicant<'_>,
         signature_key: &[u8],
         code: Option<u32>,
     ) -> Result<Self, Violation> {
-        let (grant, role) = room.grant(client, user, code)?;
+        let (grant, role) = room.grant(applicant, code)?;
         let signature_key = signature_key.to_vec();
-        Ok(Self { client: client.clone(), user: user.clone(), signature_key, grant, role, code })
+        let (client, user) = (applicant.client.clone(), applicant.user.clone());
+        Ok(Self { client, user, signature_key, grant, role, code })
     }
 
     /// The same where only the hub knows who has a good code: whoever takes a role that a code could give may have one.
@@ -63,7 +63,7 @@ impl Admission {
     /// As [`Self::of`].
     pub fn on_trust(room: &RoomState, leaf: &Leaf, role: u32) -> Result<Self, Violation> {
         let code = Some(role).filter(|role| *role != UNLISTED && room.joins_by_code(*role));
-        Self::of(room, &leaf.client, &leaf.user, &leaf.signature_key, code)
+        Self::of(room, leaf.into(), &leaf.signature_key, code)
     }
 
     /// The client that was admitted.
@@ -116,7 +116,8 @@ impl RoomState {
             && self.may_move(UNLISTED, UNLISTED, role)
     }
 
-    fn grant(&self, client: &ClientUri, user: &UserUri, code: Option<u32>) -> Result<(Grant, u32), Violation> {
+    fn grant(&self, applicant: Applicant<'_>, code: Option<u32>) -> Result<(Grant, u32), Violation> {
+        let user = applicant.user;
         self.external_commits_allowed().map_err(|violation| violation.about(user))?;
         if self.is_banned(user) {
             return Err(Violation::from(Breach::BannedClient).about(user));
@@ -129,7 +130,7 @@ impl RoomState {
             };
         }
         let by_right = |right: Grant| {
-            let role = self.roles().keys().find(|role| self.grants_role(client, user, **role, code) == Some(right));
+            let role = self.roles().keys().find(|role| self.grants_role(applicant, **role, code) == Some(right));
             role.map(|role| (right, *role))
         };
         by_right(Grant::Preauthorized)
@@ -140,17 +141,11 @@ impl RoomState {
 
     /// The right by which a client whose user is not listed takes `role`, if it has one; `code` is the role that its joining
     /// code gives.
-    pub(super) fn grants_role(
-        &self,
-        client: &ClientUri,
-        user: &UserUri,
-        role: u32,
-        code: Option<u32>,
-    ) -> Option<Grant> {
-        if role == UNLISTED || self.is_listed(user) {
+    pub(super) fn grants_role(&self, applicant: Applicant<'_>, role: u32, code: Option<u32>) -> Option<Grant> {
+        if role == UNLISTED || self.is_listed(applicant.user) {
             return None;
         }
-        if self.preauthorized_role(client, user) == Some(role) && self.preauth_joins(role) {
+        if self.preauthorized_role(applicant) == Some(role) && self.preauth_joins(role) {
             Some(Grant::Preauthorized)
         } else if self.role_has(UNLISTED, Capability::OPEN_JOIN) && self.may_move(UNLISTED, UNLISTED, role) {
             Some(Grant::Open)

@@ -2,18 +2,16 @@
 //! in. What is not said is accepted.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::wire::DecodeError;
-use crate::wire::components::{
-    BaseRoomPolicy, Capability, Component, Dictionary, HistoryPolicy, LoggingPolicy, MessageExpirationPolicy,
-    Optionality, RolesList, RoomMetadata,
-};
-use crate::wire::uri::{Domain, UserUri};
+use crate::wire::components::{Capability, Optionality};
+use crate::wire::uri::Domain;
 
-use super::state::UNLISTED;
+mod outside;
+
+pub use outside::Outside;
+use outside::Subject;
 
 /// What a room must not lack, allow or grant. Rules about roles do not concern the hub's own entry.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,11 +55,11 @@ pub struct Envelope {
 pub enum Field {
     /// Its name.
     Name,
-    /// What it is for. A room gets it after it was created.
+    /// What it is for.
     Description,
-    /// Its picture, likewise.
+    /// Its picture.
     Avatar,
-    /// What is talked about, likewise.
+    /// What is talked about.
     Subject,
 }
 
@@ -122,64 +120,10 @@ impl From<Optionality> for Choice {
     }
 }
 
-/// One way in which a room lies outside of an envelope.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Outside(String);
-
-impl fmt::Display for Outside {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
 impl Envelope {
     /// Whether every room lies inside.
     pub fn takes_all(&self) -> bool {
         *self == Self::default()
-    }
-
-    /// In which ways a room of this hub with these components lies outside. What cannot be read lies outside.
-    pub fn outside(&self, room: &Dictionary, hub: &Domain) -> BTreeSet<Outside> {
-        let unread =
-            |error: DecodeError| BTreeSet::from([Outside(format!("what the room says cannot be read: {error}"))]);
-        self.look(room, hub).unwrap_or_else(unread)
-    }
-
-    /// In which ways a room lies outside after a change and did not before: what was so already keeps nobody from
-    /// changing something else.
-    pub fn newly_outside(&self, before: &Dictionary, after: &Dictionary, hub: &Domain) -> BTreeSet<Outside> {
-        if before == after {
-            return BTreeSet::new();
-        }
-        let after = self.outside(after, hub);
-        if after.is_empty() {
-            return after;
-        }
-        let before = self.outside(before, hub);
-        after.difference(&before).cloned().collect()
-    }
-
-    /// In which ways a room would lie outside that starts with these components. What it can have only later is not asked
-    /// for yet.
-    ///
-    /// # Errors
-    ///
-    /// [`DecodeError`] of a component.
-    pub fn outside_at_start(&self, room: &Dictionary, hub: &Domain) -> Result<BTreeSet<Outside>, DecodeError> {
-        let metadata = self.metadata.iter().filter(|field| **field == Field::Name).copied().collect();
-        Self { metadata, ..self.clone() }.look(room, hub)
-    }
-
-    fn look(&self, room: &Dictionary, hub: &Domain) -> Result<BTreeSet<Outside>, DecodeError> {
-        if self.takes_all() {
-            return Ok(BTreeSet::new());
-        }
-        let mut found = Vec::new();
-        self.look_at_metadata(room, &mut found)?;
-        self.look_at_base(room, &mut found)?;
-        self.look_at_roles(room, hub, &mut found)?;
-        self.look_at_choices(room, &mut found)?;
-        Ok(found.into_iter().map(Outside).collect())
     }
 
     /// What it says, for people: a sentence each.
@@ -196,7 +140,7 @@ impl Envelope {
         for (what, accepted) in self.choices() {
             let accepted: Vec<&str> = accepted.iter().map(|choice| choice.word()).collect();
             if !accepted.is_empty() {
-                said.push(format!("{what} is {}", accepted.join(" or ")));
+                said.push(format!("{} is {}", what.words(), accepted.join(" or ")));
             }
         }
         said.extend(
@@ -205,107 +149,12 @@ impl Envelope {
         said
     }
 
-    fn choices(&self) -> [(&'static str, &BTreeSet<Choice>); 3] {
+    fn choices(&self) -> [(Subject, &BTreeSet<Choice>); 3] {
         [
-            ("logging", &self.logging),
-            ("sharing of history", &self.history_sharing),
-            ("expiry of messages", &self.expiring_messages),
+            (Subject::Logging, &self.logging),
+            (Subject::History, &self.history_sharing),
+            (Subject::Expiry, &self.expiring_messages),
         ]
-    }
-
-    fn look_at_metadata(&self, room: &Dictionary, found: &mut Vec<String>) -> Result<(), DecodeError> {
-        let metadata: Option<RoomMetadata> = room.read()?;
-        for field in &self.metadata {
-            let has = metadata.as_ref().is_some_and(|metadata| match field {
-                Field::Name => !metadata.name.trim().is_empty(),
-                Field::Description => !metadata.descriptions.is_empty(),
-                Field::Avatar => !metadata.avatar.is_empty(),
-                Field::Subject => !metadata.subject.trim().is_empty(),
-            });
-            if !has {
-                found.push(format!("the room lacks {}", field.words()));
-            }
-        }
-        Ok(())
-    }
-
-    fn look_at_base(&self, room: &Dictionary, found: &mut Vec<String>) -> Result<(), DecodeError> {
-        let base: Option<BaseRoomPolicy> = room.read()?;
-        let (users, clients) = base.as_ref().map_or((None, None), |base| (base.max_users, base.max_clients));
-        for (what, most, said) in [("users", self.max_users, users), ("clients", self.max_clients, clients)] {
-            if let Some(most) = most
-                && said.is_none_or(|said| said > most)
-            {
-                found.push(format!("the room takes more than {most} {what}"));
-            }
-        }
-        // Without a base policy a room persists, and has none of the rest (reading P-24).
-        let Some(base) = base else { return Ok(()) };
-        for (of, is) in [
-            (Trait::Pseudonyms, base.pseudonyms_allowed),
-            (Trait::Discoverable, base.discoverable),
-            (Trait::Passing, !base.persistent_room),
-        ] {
-            if is && self.never.contains(&of) {
-                found.push(format!("the room would {}", of.words()));
-            }
-        }
-        Ok(())
-    }
-
-    fn look_at_roles(&self, room: &Dictionary, hub: &Domain, found: &mut Vec<String>) -> Result<(), DecodeError> {
-        let roles: RolesList = room.read()?.unwrap_or_default();
-        let list = room.participants()?.unwrap_or_default();
-        let is_hub = |user: &UserUri| user.is_provider() && user.domain() == *hub;
-        for role in &roles.roles {
-            let mut holders = list.participants.iter().filter(|listed| listed.role_index == role.role_index).peekable();
-            // Of the hub alone: a role that somebody else has, too, grants that to somebody else.
-            let of_hub_alone = holders.peek().is_some() && holders.clone().all(|listed| is_hub(&listed.user));
-            if !of_hub_alone {
-                let granted =
-                    role.capabilities.iter().filter(|capability| self.never_granted.contains(&Granted(**capability)));
-                found.extend(granted.map(|capability| format!("the role `{}` has `{capability}`", role.name)));
-            }
-            let Some(domains) = self.roles.get(&role.name) else { continue };
-            let strangers = holders.filter(|listed| !is_hub(&listed.user) && !domains.contains(&listed.user.domain()));
-            found.extend(strangers.map(|listed| format!("`{}` has the role `{}`", listed.user, role.name)));
-        }
-        let unlisted =
-            roles.roles.iter().filter(|role| role.role_index == UNLISTED).flat_map(|role| &role.capabilities);
-        for capability in unlisted {
-            let of = match *capability {
-                Capability::OPEN_JOIN => Trait::OpenJoin,
-                Capability::USE_JOIN_CODE => Trait::JoinCodes,
-                _ => continue,
-            };
-            if self.never.contains(&of) {
-                found.push(format!("the room would {}", of.words()));
-            }
-        }
-        Ok(())
-    }
-
-    fn look_at_choices(&self, room: &Dictionary, found: &mut Vec<String>) -> Result<(), DecodeError> {
-        fn said<T: Component>(room: &Dictionary, of: fn(&T) -> Optionality) -> Result<Choice, DecodeError> {
-            Ok(room.read::<T>()?.map_or(Choice::Optional, |policy| of(&policy).into()))
-        }
-        let logging = said(room, |policy: &LoggingPolicy| policy.logging.optionality())?;
-        let history = said(room, |policy: &HistoryPolicy| policy.history_sharing.optionality())?;
-        let expiry = said(room, |policy: &MessageExpirationPolicy| policy.expiring_messages.optionality())?;
-        for ((what, accepted), said) in self.choices().into_iter().zip([logging, history, expiry]) {
-            if !accepted.is_empty() && !accepted.contains(&said) {
-                found.push(format!("{what} is {}", said.word()));
-            }
-        }
-        let expiration: Option<MessageExpirationPolicy> = room.read()?;
-        let soonest =
-            expiration.as_ref().and_then(|policy| policy.expiring_messages.terms()).map(|terms| terms.min_seconds);
-        if let Some((least, soonest)) = self.expire_after_seconds.zip(soonest)
-            && soonest < least
-        {
-            found.push(format!("messages expire after {soonest} seconds"));
-        }
-        Ok(())
     }
 }
 

@@ -12,7 +12,7 @@ use crate::wire::uri::{ClientUri, UserUri};
 
 use super::operations::Operations;
 use super::state::{BANNED, Counts, Leaves, UNLISTED};
-use super::{Breach, RoomState, Violation};
+use super::{Breach, RoomState, Violation, capable};
 
 /// The policy components that a base policy lists (reading P-19). It may list itself.
 const POLICIES: std::ops::RangeInclusive<ComponentId> =
@@ -49,6 +49,7 @@ pub(super) fn check_founding(post: &RoomState, view: &GroupView) -> Result<(), V
     if let Some(user) = unlogged(post, view)?.first() {
         return Err(Violation::from(Breach::NotLogged).about(user));
     }
+    capable::check_founding(post, view)?;
     policy_components(post, view)
 }
 
@@ -247,7 +248,7 @@ fn policy_components(post: &RoomState, after: &GroupView) -> Result<(), Violatio
     if has_base && listed != present { Err(Breach::PolicyComponents.into()) } else { Ok(()) }
 }
 
-/// 12, as far as a room here can ask for it: KeyPackages live no longer than the room allows.
+/// 12: what clients can do is checked in `capable.rs`; KeyPackages live no longer than the room allows.
 fn key_package_lifetimes(parts: &[Part], before: &RoomState, post: &RoomState) -> Result<(), Violation> {
     let limit = |room: &RoomState| room.operational().map(|operational| operational.max_key_package_lifetime);
     let Some(longest) = limit(post).or_else(|| limit(before)).filter(|seconds| *seconds != 0) else { return Ok(()) };

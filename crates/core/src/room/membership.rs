@@ -1,20 +1,21 @@
 //! A1..A16: who comes, who goes, who becomes what.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
+use crate::mls::Leaf;
 use crate::wire::components::Capability;
 use crate::wire::uri::{ClientUri, UserUri};
 
 use super::operations::{ClientOperation, ListOperation, Operations};
 use super::settings::by_role;
 use super::state::{BANNED, UNLISTED};
-use super::{Action, Actor, Breach, RoomState, Rule, Violation};
+use super::{Action, Actor, Applicant, Breach, RoomState, Rule, Violation};
 
 /// A client that commits itself into the group.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Joiner<'a> {
-    pub client: &'a ClientUri,
-    pub user: &'a UserUri,
+    pub applicant: Applicant<'a>,
     /// The role that its joining code gives.
     pub code: Option<u32>,
 }
@@ -24,6 +25,8 @@ pub(super) struct Membership<'a> {
     pub operations: &'a Operations,
     pub before: &'a RoomState,
     pub post: &'a RoomState,
+    /// The clients before it.
+    pub leaves: &'a [Arc<Leaf>],
     pub joiner: Option<Joiner<'a>>,
     /// Whether it is a commit, and not proposals that wait for one.
     pub committed: bool,
@@ -92,8 +95,8 @@ impl Membership<'_> {
     fn self_joined(&self, operation: &ListOperation) -> Result<Action, Violation> {
         let ListOperation { user, to, origin, .. } = operation;
         let refused = || origin.violation(Breach::RoleNotGranted).about(user);
-        let joiner = self.joiner.filter(|joiner| joiner.user == user).ok_or_else(refused)?;
-        let grant = self.before.grants_role(joiner.client, user, *to, joiner.code).ok_or_else(refused)?;
+        let joiner = self.joiner.filter(|joiner| joiner.applicant.user == user).ok_or_else(refused)?;
+        let grant = self.before.grants_role(joiner.applicant, *to, joiner.code).ok_or_else(refused)?;
         Ok(grant.action(user, *to))
     }
 
@@ -110,7 +113,12 @@ impl Membership<'_> {
 
     /// A16: the actor takes another role, which only the first matching entry of the preauth list can give.
     fn own_role(&self, operation: &ListOperation) -> Action {
-        let entitled = |client| self.before.preauthorized_role(client, &operation.user) == Some(operation.to);
+        let entitled = |client: &ClientUri| {
+            let leaf = self.leaves.iter().find(|leaf| leaf.client == *client && leaf.user == operation.user);
+            let joiner = self.joiner.map(|joiner| joiner.applicant).filter(|joiner| joiner.client == client);
+            let applicant = joiner.or_else(|| leaf.map(|leaf| leaf.as_ref().into()));
+            applicant.and_then(|applicant| self.before.preauthorized_role(applicant)) == Some(operation.to)
+        };
         Action {
             transition_authorized: true,
             preauthorized: operation.origin.client.as_ref().is_some_and(entitled),
@@ -121,12 +129,12 @@ impl Membership<'_> {
     /// A4 for the client that commits itself in; what lists its user is judged there.
     fn joined(&self) -> Option<Result<Option<(UserUri, Action)>, Violation>> {
         let joiner = self.joiner?;
-        if self.before.is_banned(joiner.user) {
-            return Some(Err(Violation::from(Breach::BannedClient).about(joiner.user)));
+        if self.before.is_banned(joiner.applicant.user) {
+            return Some(Err(Violation::from(Breach::BannedClient).about(joiner.applicant.user)));
         }
-        let role = self.before.role_of(joiner.user);
-        let action = super::Grant::OwnClient.action(joiner.user, role);
-        self.before.is_listed(joiner.user).then(|| Ok(Some((joiner.user.clone(), action))))
+        let role = self.before.role_of(joiner.applicant.user);
+        let action = super::Grant::OwnClient.action(joiner.applicant.user, role);
+        self.before.is_listed(joiner.applicant.user).then(|| Ok(Some((joiner.applicant.user.clone(), action))))
     }
 
     /// A2, A3, A4: an Add. `None` when it is implied by the action that lists its user.
@@ -166,7 +174,7 @@ impl Membership<'_> {
     /// the same client's new leaf.
     fn removed(&self, operation: &ClientOperation) -> Result<Option<(UserUri, Action)>, Violation> {
         let ClientOperation { client, user, origin } = operation;
-        if self.joiner.is_some_and(|joiner| joiner.client == client) {
+        if self.joiner.is_some_and(|joiner| joiner.applicant.client == client) {
             return Ok(None);
         }
         let out = |role| role == UNLISTED || (role == BANNED && self.before.has_banned_role());

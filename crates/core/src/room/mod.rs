@@ -10,6 +10,7 @@ mod actions;
 mod admission;
 mod assets;
 mod barred;
+mod capable;
 mod effective;
 mod envelope;
 mod found;
@@ -34,9 +35,10 @@ pub use effective::Effective;
 pub use envelope::{Choice, Envelope, Field, Granted, Outside, Trait};
 pub use found::{found, running};
 pub use parent::Parent;
+pub use preauth::Applicant;
 pub use state::{Leaves, RoomError, RoomState};
 pub use successor::successor;
-pub use templates::{DescribeError, Template, TemplateError, TemplateInput};
+pub use templates::{About, DescribeError, Template, TemplateError, TemplateInput};
 pub use violation::{Breach, Violation};
 
 #[cfg(test)]

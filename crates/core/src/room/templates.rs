@@ -12,7 +12,8 @@ use crate::wire::Wire;
 use crate::wire::components::{
     AppComponents, AppMessagePolicy, AuthorizedRoleChange, BaseRoomPolicy, Capability, Claim, ComponentId, Dictionary,
     ExtendedCapabilities, FrankingAgent, MinDefaultMaxTime, OperationalParameters, Participant, ParticipantList,
-    PendingProposalPolicy, PreauthEntry, PreauthList, Role, RolesList, RoomMetadata, SafeAadComponents,
+    PendingProposalPolicy, PreauthEntry, PreauthList, RichDescription, Role, RolesList, RoomMetadata,
+    SafeAadComponents,
 };
 use crate::wire::external_sender::ExternalSender;
 use crate::wire::key_material::RequiredCapabilities;
@@ -71,13 +72,61 @@ pub struct Template {
     policies: PolicySpec,
 }
 
+/// What a room says of itself from the start.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct About {
+    /// Its display name.
+    pub name: String,
+    /// What it is for, in plain text; empty for nothing.
+    pub description: String,
+    /// An https URL of its picture, or empty.
+    pub avatar: String,
+    /// What is talked about, or empty.
+    pub subject: String,
+}
+
+impl About {
+    /// A name, and nothing else.
+    pub fn named(name: &str) -> Self {
+        Self { name: name.to_owned(), ..Self::default() }
+    }
+
+    /// What the metadata of a room say, if it is what rooms can say from the start.
+    pub fn of(metadata: &RoomMetadata) -> Option<Self> {
+        let description = match metadata.descriptions.as_slice() {
+            [] => String::new(),
+            [only] => String::from_utf8(only.content.clone()).ok()?,
+            _ => return None,
+        };
+        let RoomMetadata { room, name, avatar, subject, .. } = metadata;
+        let about = Self { name: name.clone(), description, avatar: avatar.clone(), subject: subject.clone() };
+        (about.metadata(room) == *metadata).then_some(about)
+    }
+
+    fn metadata(&self, room: &RoomUri) -> RoomMetadata {
+        let plain = |text: &String| RichDescription {
+            media_type: String::new(),
+            language: String::new(),
+            content: text.clone().into_bytes(),
+        };
+        RoomMetadata {
+            room: room.clone(),
+            name: self.name.clone(),
+            descriptions: Some(&self.description).filter(|text| !text.is_empty()).map(plain).into_iter().collect(),
+            avatar: self.avatar.clone(),
+            subject: self.subject.clone(),
+            mood: String::new(),
+        }
+    }
+}
+
 /// What a template is compiled for.
 #[derive(Clone, Copy, Debug)]
 pub struct TemplateInput<'a> {
     /// The room, under the hub's domain.
     pub room: &'a RoomUri,
-    /// Its display name.
-    pub name: &'a str,
+    /// What it says of itself.
+    pub about: &'a About,
     /// Who creates it and gets the template's `creator_role`.
     pub creator: &'a UserUri,
     /// Who else takes part from the start, in the template's `participant_role`: in a room of fixed membership nobody comes
@@ -128,7 +177,7 @@ impl Template {
         ) else {
             return Err(Breach::Malformed.into());
         };
-        let components = self.room_components(&room, "any", &creator);
+        let components = self.room_components(&room, &About::named("any"), &creator);
         let view = GroupView { group, epoch: 0, suite: 0, leaves: Vec::new(), components };
         running(&view, &room).map(drop).map_err(Violation::from)
     }
@@ -183,7 +232,7 @@ impl Template {
     /// The components of the first group: the creator and the hub's own entry as participants (reading P-8), roles,
     /// policies, metadata, and what franking needs.
     pub fn components(&self, input: &TemplateInput<'_>) -> Dictionary {
-        let mut components = self.room_components(input.room, input.name, input.creator);
+        let mut components = self.room_components(input.room, input.about, input.creator);
         if let Some(parent) = input.parent {
             components.write(&BaseRoomPolicy {
                 parent_dependant: true,
@@ -206,18 +255,11 @@ impl Template {
     }
 
     /// Of the [`Self::components`] those that say something of the room: who takes part, its name, its policies.
-    pub fn room_components(&self, room: &RoomUri, name: &str, creator: &UserUri) -> Dictionary {
+    pub fn room_components(&self, room: &RoomUri, about: &About, creator: &UserUri) -> Dictionary {
         let participants = self.founders(room, creator);
         let mut components = self.policies();
         components.write(&ParticipantList { participants });
-        components.write(&RoomMetadata {
-            room: room.clone(),
-            name: name.to_owned(),
-            descriptions: Vec::new(),
-            avatar: String::new(),
-            subject: String::new(),
-            mood: String::new(),
-        });
+        components.write(&about.metadata(room));
         components
     }
 
@@ -337,11 +379,26 @@ struct OperationalSpec {
     external_proposals: bool,
     epoch_tolerance: u8,
     max_key_package_lifetime_s: u64,
+    /// What every client can do, what it is taken to do where it says nothing of it, and what none may do.
+    #[serde(skip_serializing_if = "ExtendedCapabilities::is_empty")]
+    mandatory: ExtendedCapabilities,
+    #[serde(skip_serializing_if = "ExtendedCapabilities::is_empty")]
+    assumed: ExtendedCapabilities,
+    #[serde(skip_serializing_if = "ExtendedCapabilities::is_empty")]
+    forbidden: ExtendedCapabilities,
 }
 
 impl Default for OperationalSpec {
     fn default() -> Self {
-        Self { external_commits: true, external_proposals: true, epoch_tolerance: 2, max_key_package_lifetime_s: 0 }
+        Self {
+            external_commits: true,
+            external_proposals: true,
+            epoch_tolerance: 2,
+            max_key_package_lifetime_s: 0,
+            mandatory: ExtendedCapabilities::default(),
+            assumed: ExtendedCapabilities::default(),
+            forbidden: ExtendedCapabilities::default(),
+        }
     }
 }
 
@@ -349,9 +406,9 @@ impl OperationalSpec {
     fn compile(&self) -> OperationalParameters {
         let unspecified = MinDefaultMaxTime { min: 0, default: 0, max: 0 };
         OperationalParameters {
-            mandatory_capabilities: ExtendedCapabilities::default(),
-            default_capabilities: ExtendedCapabilities::default(),
-            forbidden_capabilities: ExtendedCapabilities::default(),
+            mandatory_capabilities: self.mandatory.clone(),
+            default_capabilities: self.assumed.clone(),
+            forbidden_capabilities: self.forbidden.clone(),
             handshake_formats: vec![PUBLIC_MESSAGE],
             external_proposal_allowed: self.external_proposals,
             external_commit_allowed: self.external_commits,

@@ -185,6 +185,8 @@ breaches! {
     PolicyComponents = "policy_components", not_allowed, "the base policy does not list the policy components";
     /// Invariant 12: a KeyPackage that is valid for too long.
     KeyPackageLifetime = "key_package_lifetime", not_allowed, "the KeyPackage is valid for too long";
+    /// Invariant 12: a client that lacks what the operational parameters make mandatory, or has what they forbid.
+    LeafCapabilities = "leaf_capabilities", not_allowed, "the client does not do what the room asks of clients";
     /// A23: more links than the policy of the room allows.
     JoinLinks = "join_links", not_allowed, "the room has one join link at a time";
     /// P-23: a room that must be logged, and who logs it is not there.

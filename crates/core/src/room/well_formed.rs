@@ -3,16 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::wire::components::{
-    BaseRoomPolicy, BotPolicy, Capability, ComponentId, Dictionary, ExtendedCapabilities, HistoryPolicy,
-    JoinLinkPolicy, LinkPreviewPolicy, LoggingPolicy, MessageExpirationPolicy, OperationalParameters, Optionality,
-    Role, RolesList, RoomMetadata, StatusNotificationPolicy,
+    BaseRoomPolicy, BotPolicy, Capability, ComponentId, Dictionary, HistoryPolicy, JoinLinkPolicy, LinkPreviewPolicy,
+    LoggingPolicy, MessageExpirationPolicy, OperationalParameters, Optionality, Role, RolesList, RoomMetadata,
+    StatusNotificationPolicy,
 };
 use crate::wire::uri::{ClientUri, Domain};
 use crate::wire::{DecodeError, Wire};
 
-use super::assets;
 use super::state::{BANNED, UNLISTED};
 use super::{Breach, RoomState, Violation};
+use super::{assets, capable};
 
 /// Most roles of a room (reading P-7).
 const MAX_ROLES: usize = 256;
@@ -96,14 +96,10 @@ fn check_metadata(metadata: &RoomMetadata) -> Result<(), Breach> {
     require(metadata.avatar.is_empty() || metadata.avatar.starts_with("https://"), Breach::Metadata)
 }
 
-/// Lists of what clients must or must not support cannot be checked for everybody who joins, so a room that has them
-/// is refused rather than left unprotected.
+/// A room that asks of its clients what cannot be told of them is refused rather than left unprotected.
 fn operational(parameters: &OperationalParameters) -> Result<(), Breach> {
-    let nothing = ExtendedCapabilities::default();
     require(
-        parameters.mandatory_capabilities == nothing
-            && parameters.forbidden_capabilities == nothing
-            && parameters.handshake_formats.iter().all(|format| *format == PUBLIC_MESSAGE),
+        capable::can_be_told(parameters) && parameters.handshake_formats.iter().all(|format| *format == PUBLIC_MESSAGE),
         Breach::NotSupported,
     )
 }

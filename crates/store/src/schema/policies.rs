@@ -56,7 +56,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    bundle_simulations (digest) {
+    bundle_simulations (digest, made_at) {
         digest -> Binary,
         made_by -> Text,
         made_at -> BigInt,

@@ -205,8 +205,18 @@ on_both! {
         for report in ["one", "two"] {
             store.write("x", move |tx| simulations::put(tx, &[1; 32], &simulation(report))).unwrap();
         }
-        assert_eq!(store.read(|conn| simulations::find(conn, &[1; 32])).unwrap(), Some(simulation("two")));
-        assert_eq!(store.read(|conn| simulations::find(conn, &[2; 32])).unwrap(), None);
+        let kept = |of: u8| {
+            let kept = store.read(|conn| simulations::latest(conn, &[of; 32], 9)).unwrap();
+            kept.into_iter().map(|it| it.report).collect::<Vec<_>>()
+        };
+        assert_eq!(kept(1), ["two", "one"]);
+        assert_eq!(kept(2), Vec::<String>::new());
+        for _ in 0..simulations::MOST {
+            store.write("x", move |tx| simulations::put(tx, &[1; 32], &simulation("more"))).unwrap();
+        }
+        let all = store.read(|conn| simulations::latest(conn, &[1; 32], 99)).unwrap();
+        assert_eq!(all.len(), simulations::MOST as usize);
+        assert!(all.iter().all(|it| it.report == "more"), "the oldest go");
         store.write("x", |tx| role_sets::put(tx, "name", b"roles")).unwrap();
         store.write("x", |tx| role_sets::put(tx, "name", b"others")).unwrap();
         assert_eq!(store.read(|conn| role_sets::load(conn, "name")).unwrap().as_deref(), Some(&b"roles"[..]));

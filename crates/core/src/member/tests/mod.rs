@@ -12,7 +12,7 @@ use openmls_basic_credential::SignatureKeyPair;
 
 use crate::mls::crypto::HubCrypto;
 use crate::mls::{Group, labels};
-use crate::room::{Template, TemplateInput};
+use crate::room::{About, Template, TemplateInput};
 use crate::time::Millis;
 use crate::wire::Wire;
 use crate::wire::components::{Component, Dictionary, FrankingAgent};
@@ -82,7 +82,7 @@ impl Hub {
         let agent = FrankingAgent { signature_key: self.agent.public().to_vec(), credential: hub.credential.clone() };
         let input = TemplateInput {
             room: &room(),
-            name: "Lobby",
+            about: &About::named("Lobby"),
             creator,
             participants: &[],
             parent: None,

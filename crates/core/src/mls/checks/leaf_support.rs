@@ -11,7 +11,7 @@ use openmls::treesync::LeafNode;
 use openmls::versions::ProtocolVersion;
 
 use crate::mls::GroupView;
-use crate::mls::key_package::capabilities;
+use crate::mls::says::capabilities;
 use crate::wire::key_material::RequiredCapabilities;
 
 use super::CheckId;

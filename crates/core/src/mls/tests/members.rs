@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::member::{Bundling, Draft as MemberDraft, Member, Received};
-use crate::room::{Template, TemplateInput};
+use crate::room::{About, Template, TemplateInput};
 use crate::wire::components::FrankingAgent;
 use crate::wire::external_sender::ExternalSender;
 use crate::wire::group_info::{GroupInfoRatchetTree, PendingProposal};
@@ -34,7 +34,7 @@ impl Table {
         let room = room_uri();
         let input = TemplateInput {
             room: &room,
-            name: "Lobby",
+            about: &About::named("Lobby"),
             creator: &creator,
             participants: &[],
             parent: None,

@@ -81,6 +81,9 @@ impl Template {
                 external_proposals: operational.external_proposal_allowed,
                 epoch_tolerance: operational.app_message_policy.epoch_tolerance,
                 max_key_package_lifetime_s: operational.max_key_package_lifetime,
+                mandatory: operational.mandatory_capabilities,
+                assumed: operational.default_capabilities,
+                forbidden: operational.forbidden_capabilities,
             },
             policies: PolicySpec::of(components)?,
         };

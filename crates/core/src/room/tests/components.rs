@@ -397,8 +397,12 @@ fn a22_operational_parameters_take_0x0600_which_the_enforcer_has() {
 #[test]
 fn a22_parameters_that_cannot_be_checked_for_everybody_are_not_supported() {
     let scene = Scene::of("strict");
-    let changes: [fn(&mut OperationalParameters); 3] = [
-        |parameters| parameters.mandatory_capabilities.suites.push(1),
+    let changes: [fn(&mut OperationalParameters); 7] = [
+        |parameters| parameters.mandatory_capabilities.wire_formats.push(6),
+        |parameters| parameters.mandatory_capabilities.content_types.push(4),
+        |parameters| parameters.forbidden_capabilities.wire_formats.push(2),
+        |parameters| parameters.forbidden_capabilities.content_types.push(1),
+        |parameters| parameters.forbidden_capabilities.extensions.push(3),
         |parameters| parameters.forbidden_capabilities.proposals.push(4),
         |parameters| parameters.handshake_formats.push(2),
     ];
@@ -485,8 +489,8 @@ fn a27_an_empty_commit_an_update_and_a_psk_take_nothing() {
     let psk = scene.commit(CATHY, vec![Effect::Psk]);
     assert_eq!(psk.as_ref().unwrap()[0].capability, Capability::SEND_MLS_PSK_PROPOSAL);
     assert!(scene.grants(&psk));
-    let Leaf { index, client, user, .. } = scene.leaf(CATHY, "phone").clone();
-    let update = Effect::Update { leaf: index, client, user };
+    let Leaf { index, client, user, says, .. } = scene.leaf(CATHY, "phone").clone();
+    let update = Effect::Update { leaf: index, client, user, says };
     assert!(scene.grants(&scene.propose(scene.member(CATHY), vec![update], &[])));
 }
 

@@ -1,6 +1,7 @@
 //! The invariants of a commit as a whole: 3 to 14.
 
 use super::*;
+use crate::wire::components::ExtendedCapabilities;
 
 #[test]
 fn invariant_3_no_client_of_a_role_that_may_have_none() {
@@ -184,6 +185,91 @@ fn invariant_12_a_key_package_that_lives_too_long_is_refused() {
     let add = |lifetime| scene.commit(BOB, vec![scene.moves(&[(DIANA, USER)]), add_for(DIANA, "phone", lifetime)]);
     assert!(add(100).is_ok());
     assert_eq!(breach(&add(101)), Breach::KeyPackageLifetime);
+}
+
+/// An Add of a client that can do so much.
+fn add_able(of: &str, capabilities: LeafCapabilities) -> Effect {
+    match add(of, "phone") {
+        Effect::Add { client, user, key_package_ref, lifetime_s, says: _ } => {
+            let says = Says { capabilities, certified: Vec::new() }.into();
+            Effect::Add { client, user, key_package_ref, lifetime_s, says }
+        }
+        other => other,
+    }
+}
+
+#[test]
+fn invariant_12_clients_that_come_do_what_is_mandatory_and_nothing_forbidden() {
+    type Able = fn(&mut LeafCapabilities);
+    type Asked = fn(&mut ExtendedCapabilities);
+    let media = |name: &str| crate::wire::components::MediaType { media_type: name.into(), parameters: Vec::new() };
+    let cases: [(Asked, Able); 7] = [
+        (|asked| asked.versions.push(1), |able| able.versions.push(1)),
+        (|asked| asked.suites.push(2), |able| able.suites.push(2)),
+        (|asked| asked.extensions.extend([3, 6]), |able| able.extensions.push(6)),
+        (|asked| asked.proposals.extend([1, 8]), |able| able.proposals.push(8)),
+        (|asked| asked.credentials.push(2), |able| able.credentials.push(2)),
+        (
+            |asked| asked.component_ids.push(ComponentId::APP_ACK),
+            |able| able.components = Some(vec![ComponentId::APP_ACK]),
+        ),
+        (
+            |asked| asked.safe_aad_types.push(ComponentId::FRANK_AAD),
+            |able| able.safe_aad = Some(vec![ComponentId::FRANK_AAD]),
+        ),
+    ];
+    let bring = |scene: &Scene, able: Option<Able>| {
+        let mut capabilities = LeafCapabilities::default();
+        able.into_iter().for_each(|able| able(&mut capabilities));
+        scene.commit(BOB, vec![scene.moves(&[(DIANA, USER)]), add_able(DIANA, capabilities)])
+    };
+    for (asked, able) in cases {
+        // Who is in the room already was so before: only who comes is asked.
+        let mandatory = Scene::of("strict").operational(|parameters| asked(&mut parameters.mandatory_capabilities));
+        assert!(bring(&mandatory, Some(able)).is_ok());
+        assert_eq!(breach(&bring(&mandatory, None)), Breach::LeafCapabilities);
+        let forbidden = Scene::of("strict").operational(|parameters| {
+            asked(&mut parameters.forbidden_capabilities);
+            parameters.forbidden_capabilities.extensions.retain(|kind| *kind > 5);
+            parameters.forbidden_capabilities.proposals.retain(|kind| *kind > 7);
+        });
+        assert!(bring(&forbidden, None).is_ok());
+        assert_eq!(breach(&bring(&forbidden, Some(able))), Breach::LeafCapabilities);
+    }
+    let plain = Scene::of("strict").operational(|parameters| {
+        parameters.mandatory_capabilities.media_types.push(media("text/plain"));
+        parameters.default_capabilities.media_types.push(media("text/plain"));
+    });
+    assert!(bring(&plain, None).is_ok(), "what it says nothing of is as the room has it by default");
+    assert_eq!(breach(&bring(&plain, Some(|able| able.media_types = Some(Vec::new())))), Breach::LeafCapabilities);
+}
+
+#[test]
+fn invariant_12_holds_for_all_when_it_is_asked_and_for_who_joins_or_renews() {
+    let scene = Scene::of("strict").role(SUPER, |role| can(role, Capability::CHANGE_MLS_OPERATIONAL_POLICIES));
+    let mut asked: OperationalParameters = scene.view.components.read().unwrap().unwrap();
+    asked.mandatory_capabilities.suites.push(2);
+    let update = set(ComponentId::MLS_OPERATIONAL_POLICY, asked.encode());
+    assert_eq!(breach(&scene.commit(ALICE, vec![update.clone()])), Breach::LeafCapabilities, "nobody has it");
+    assert_eq!(breach(&scene.propose(scene.member(ALICE), vec![update.clone()], &[])), Breach::LeafCapabilities);
+    let able = scene.says(|says| says.capabilities.suites.push(2));
+    assert!(able.commit(ALICE, vec![update.clone()]).is_ok());
+    // Both may be proposed, and each commit would have to take both.
+    let pending = able.pending(able.member(ALICE), vec![update]);
+    let added = able.propose(able.member(BOB), vec![able.moves(&[(DIANA, USER)]), add(DIANA, "phone")], &pending);
+    assert_eq!(breach(&added), Breach::LeafCapabilities);
+    let strict = able.operational(|parameters| parameters.mandatory_capabilities.suites.push(2));
+    assert_eq!(breach(&strict.join(CATHY, "laptop", vec![], vec![])), Breach::LeafCapabilities);
+    let Leaf { index, client, user, .. } = strict.leaf(CATHY, "phone").clone();
+    let renewed =
+        |says: Says| Effect::Update { leaf: index, client: client.clone(), user: user.clone(), says: says.into() };
+    let lacking = strict.propose(strict.member(CATHY), vec![renewed(Says::default())], &[]);
+    assert_eq!(breach(&lacking), Breach::LeafCapabilities);
+    assert!(
+        strict
+            .propose(strict.member(CATHY), vec![renewed(Says::clone(&strict.leaf(CATHY, "phone").says))], &[])
+            .is_ok()
+    );
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! Which rooms lie inside of an envelope.
 
 use crate::wire::components::{
-    Conditional, ExpirationLimits, HistoryPolicy, HistorySharing, LoggingPolicy, MessageExpirationPolicy, RoomMetadata,
+    Conditional, Dictionary, ExpirationLimits, HistoryPolicy, HistorySharing, LoggingPolicy, MessageExpirationPolicy,
+    RoomMetadata,
 };
 
 use super::*;
@@ -31,13 +32,26 @@ fn each_rule_takes_the_room_that_keeps_it_and_no_other() {
     let logged = with(&strict, &LoggingPolicy { logging: Conditional::Forbidden });
     let limits = ExpirationLimits { min_seconds: 60, max_seconds: 90, default_seconds: None };
     let expiring = with(&strict, &MessageExpirationPolicy { expiring_messages: Conditional::Optional(limits) });
+    let unexpiring = with(&strict, &MessageExpirationPolicy { expiring_messages: Conditional::Forbidden });
     let terms =
         HistorySharing { roles_that_can_share: vec![USER], automatically_share: true, max_time_period_seconds: 60 };
     let shared = with(&strict, &HistoryPolicy { history_sharing: Conditional::Required(terms) });
     let unnamed = strict.clone().edit(|metadata: &mut RoomMetadata| metadata.name = " ".into());
     let with_subject = strict.clone().edit(|metadata: &mut RoomMetadata| metadata.subject = "this".into());
     let base = |change: fn(&mut BaseRoomPolicy)| strict.clone().base(change);
-    let cases: [(&str, &Scene, &Scene, &str); 13] = [
+    let described = strict.clone().edit(|metadata: &mut RoomMetadata| {
+        let plain = |content: &[u8]| crate::wire::components::RichDescription {
+            media_type: String::new(),
+            language: String::new(),
+            content: content.to_vec(),
+        };
+        metadata.descriptions = vec![plain(b"what it is for")];
+    });
+    let pictured = strict.clone().edit(|metadata: &mut RoomMetadata| metadata.avatar = "https://a.example/a".into());
+    let cases: [(&str, &Scene, &Scene, &str); 16] = [
+        ("metadata: [description]", &described, &strict, "the room lacks a description"),
+        ("metadata: [avatar]", &pictured, &strict, "the room lacks an avatar"),
+        ("expiring_messages: [forbidden, required]", &unexpiring, &expiring, "expiry of messages is optional"),
         ("metadata: [name]", &strict, &unnamed, "the room lacks a name"),
         ("metadata: [subject]", &with_subject, &strict, "the room lacks a subject"),
         ("max_users: 9", &base(|base| base.max_users = Some(9)), &strict, "the room takes more than 9 users"),
@@ -131,8 +145,66 @@ fn what_lies_outside_already_keeps_nobody_from_changing_something_else() {
     let newly = |after: &Scene| rules.newly_outside(&before.view.components, &after.view.components, &hub()).len();
     assert_eq!((outside("{ max_users: 9, metadata: [name, avatar] }", &before).len(), newly(&renamed)), (2, 0));
     assert_eq!(newly(&unnamed), 1);
-    // A room gets its avatar after it has started.
-    assert_eq!(rules.outside_at_start(&before.view.components, &hub()).unwrap().len(), 1);
+}
+
+#[test]
+fn what_goes_further_out_is_told_from_what_comes_nearer_by_what_it_is_and_not_by_its_words() {
+    let further = |rule: &str, before: &Scene, after: &Scene| {
+        let found = envelope(rule).newly_outside(&before.view.components, &after.view.components, &hub());
+        !found.is_empty()
+    };
+    let users = |most| Scene::of("strict").base(move |base| base.max_users = most);
+    for (before, after, is_further) in
+        [(Some(20), Some(15), false), (Some(20), Some(25), true), (Some(20), None, true), (None, Some(20), false)]
+    {
+        assert_eq!(further("max_users: 9", &users(before), &users(after)), is_further, "{before:?} to {after:?}");
+    }
+    let expiring = |min_seconds| {
+        let limits = ExpirationLimits { min_seconds, max_seconds: 90, default_seconds: None };
+        with(&Scene::of("strict"), &MessageExpirationPolicy { expiring_messages: Conditional::Optional(limits) })
+    };
+    let later = "expire_after_seconds: 80";
+    assert!(!further(later, &expiring(10), &expiring(60)), "nearer, in other words");
+    assert!(further(later, &expiring(60), &expiring(10)));
+    let rule = "never_granted: [canChangeRoleDefinitions]";
+    let renamed = Scene::of("strict").role(SUPER, |role| role.name = "boss".into());
+    assert!(!further(rule, &Scene::of("strict"), &renamed), "the same role under another name");
+}
+
+#[test]
+fn of_a_room_that_nobody_knows_what_changes_is_looked_at_and_nothing_else() {
+    let rule = "{ metadata: [name], max_users: 9, never: [open_join], never_granted: [canBan], logging: [forbidden] }";
+    let looked = |change: &dyn Fn(&mut Dictionary)| {
+        let mut components = Dictionary::default();
+        change(&mut components);
+        let found = envelope(rule).outside_in_part(&components, &hub());
+        found.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(looked(&|_| {}), Vec::<String>::new());
+    let strict = Scene::of("strict").view.components;
+    let base: BaseRoomPolicy = strict.read().unwrap().unwrap();
+    assert_eq!(looked(&|all| all.write(&base)), ["the room takes more than 9 users"]);
+    assert_eq!(looked(&|all| all.write(&BaseRoomPolicy { max_users: Some(9), ..base.clone() })), Vec::<String>::new());
+    let roles: RolesList = strict.read().unwrap().unwrap();
+    let granted = ["the role `group_admin` has `canBan`", "the role `super_admin` has `canBan`"];
+    assert_eq!(looked(&|all| all.write(&roles)), granted, "who has no clients is not asked about");
+    let logging = LoggingPolicy { logging: Conditional::Forbidden };
+    assert_eq!(looked(&|all| all.write(&logging)), Vec::<String>::new());
+    assert_eq!(looked(&|all| drop(all.insert(BaseRoomPolicy::ID, vec![0xff; 3]))).len(), 1);
+}
+
+#[test]
+fn pseudonyms_that_are_there_count_whatever_the_room_says() {
+    let there = Scene::of("strict").with("mimi://d.example/p/x", USER, &[]);
+    assert_eq!(outside("never: [pseudonyms]", &there), ["the room would take pseudonyms"]);
+    assert_eq!(outside("never: [pseudonyms]", &Scene::of("strict")), Vec::<String>::new());
+}
+
+#[test]
+fn names_of_roles_are_told_in_one_line() {
+    let odd = Scene::of("strict").role(ADMIN, |role| role.name = "x\nmax_users: 1\u{202e}".into());
+    let found = outside("never_granted: [canBan]", &odd);
+    assert!(found.iter().any(|way| way == "the role `x\\nmax_users: 1\\u{202e}` has `canBan`"), "{found:?}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! A4 to A7 and A28 from outside the group, and who may have its GroupInfo.
 
 use super::*;
+use crate::identity::credential::Certified;
 
 fn open(scene: Scene) -> Scene {
     scene.role(NO_ROLE, |role| can(role, Capability::OPEN_JOIN))
@@ -18,7 +19,7 @@ fn a4_a_participant_joins_with_another_client() {
 fn a4_an_external_commit_by_a_participant_without_the_capability_is_refused() {
     let scene = Scene::of("strict").role(USER, |role| cannot(role, Capability::ADD_OWN_CLIENT));
     assert_eq!(breach(&scene.join(CATHY, "laptop", vec![], vec![])), Breach::NotAdmitted);
-    let admitted = Admission::of(&scene.state(), &client(CATHY, "laptop"), &user(CATHY), &[1], None);
+    let admitted = admit(&scene.state(), &client(CATHY, "laptop"), &user(CATHY), &[1], None);
     let violation = admitted.unwrap_err();
     assert_eq!((violation.code(), violation.capability()), ("missing_capability", Some(Capability::ADD_OWN_CLIENT)));
 }
@@ -66,29 +67,71 @@ fn a5_an_entry_matches_one_client_by_its_whole_identity() {
     };
     let entry = crate::wire::components::PreauthEntry { claims: vec![claim], target_role_index: USER };
     let scene = Scene::of("strict").edit(|list: &mut PreauthList| list.entries.push(entry));
-    let role = |device: &str| scene.state().preauthorized_role(&client(DIANA, device), &user(DIANA));
+    let role = |device: &str| {
+        let (client, user) = (client(DIANA, device), user(DIANA));
+        scene.state().preauthorized_role(Applicant { client: &client, user: &user, certified: &[] })
+    };
     assert_eq!((role("phone"), role("laptop")), (Some(USER), None));
 }
 
 #[test]
 fn a5_no_claims_and_claims_about_other_credentials_match_nobody() {
-    let x509 = crate::wire::components::Claim {
-        credential_type: 2,
-        id: vec![0x55, 0x1d, 0x11],
-        value: DIANA.as_bytes().to_vec(),
+    let claim = |credential_type, id: &[u8], value: &str| crate::wire::components::Claim {
+        credential_type,
+        id: id.to_vec(),
+        value: value.as_bytes().to_vec(),
     };
     let scene = Scene::of("strict").edit(|list: &mut PreauthList| {
-        for claims in [Vec::new(), vec![x509]] {
+        for claims in [Vec::new(), vec![claim(3, b"sub", DIANA)], vec![claim(2, &[0x55, 0x1d, 0x11], DIANA)]] {
             list.entries.push(crate::wire::components::PreauthEntry { claims, target_role_index: USER });
         }
     });
-    assert_eq!(scene.state().preauthorized_role(&client(DIANA, "phone"), &user(DIANA)), None);
+    assert_eq!(preauthorized(&scene, DIANA, &[]), None, "a basic credential has no certificate");
+}
+
+/// The role that the preauth list gives to the phone of `of`, whose certificate says so much.
+fn preauthorized(scene: &Scene, of: &str, says: &[(&[u8], &str)]) -> Option<u32> {
+    let say = |(oid, value): &(&[u8], &str)| Certified { oid: oid.to_vec(), value: value.as_bytes().to_vec() };
+    let certified: Vec<Certified> = says.iter().map(say).collect();
+    let (client, user) = (client(of, "phone"), user(of));
+    scene.state().preauthorized_role(Applicant { client: &client, user: &user, certified: &certified })
+}
+
+#[test]
+fn a5_what_a_certificate_says_counts_beside_whose_client_it_is() {
+    const NAME: &[u8] = &[0x55, 0x1d, 0x11];
+    const UNIT: &[u8] = &[0x55, 0x04, 0x0b];
+    let claim = |id: &[u8], value: &str| crate::wire::components::Claim {
+        credential_type: 2,
+        id: id.to_vec(),
+        value: value.as_bytes().to_vec(),
+    };
+    let of_d = super::super::preauth::any_user_of(&Domain::parse("d.example").unwrap());
+    let room = |entries: Vec<(Vec<crate::wire::components::Claim>, u32)>| {
+        Scene::of("strict").edit(move |list: &mut PreauthList| {
+            list.entries.extend(entries.into_iter().map(|(claims, target_role_index)| {
+                crate::wire::components::PreauthEntry { claims, target_role_index }
+            }));
+        })
+    };
+    let unit = room(vec![(vec![of_d.clone(), claim(UNIT, "Board")], ADMIN), (vec![of_d], USER)]);
+    assert_eq!(preauthorized(&unit, DIANA, &[(UNIT, "Board")]), Some(ADMIN));
+    assert_eq!(preauthorized(&unit, DIANA, &[(UNIT, "board")]), Some(USER), "byte for byte");
+    assert_eq!(preauthorized(&unit, DIANA, &[(NAME, "Board")]), Some(USER));
+    let elsewhere = "mimi://e.example/u/eve";
+    assert_eq!(preauthorized(&unit, elsewhere, &[(UNIT, "Board")]), None, "of another provider");
+    // Nobody verifies chains: whoever likes says this of itself.
+    let alone = room(vec![(vec![claim(UNIT, "Board")], ADMIN)]);
+    assert_eq!(preauthorized(&alone, DIANA, &[(UNIT, "Board")]), None);
+    let named = room(vec![(vec![claim(NAME, DIANA)], ADMIN)]);
+    assert_eq!(preauthorized(&named, DIANA, &[(NAME, DIANA)]), Some(ADMIN), "its own name");
+    assert_eq!(preauthorized(&named, elsewhere, &[(NAME, DIANA)]), None, "the name of somebody else");
 }
 
 #[test]
 fn a5_preauth_does_not_readmit_a_banned_user() {
     let scene = Scene::of("strict").edit(preauthorize("d.example", USER)).with(DIANA, BANNED, &[]);
-    let admission = Admission::of(&scene.state(), &client(DIANA, "phone"), &user(DIANA), &[1], None);
+    let admission = admit(&scene.state(), &client(DIANA, "phone"), &user(DIANA), &[1], None);
     assert_eq!(admission.unwrap_err().breach(), Breach::BannedClient);
     assert_eq!(breach(&scene.join(DIANA, "phone", vec![], vec![])), Breach::NotAdmitted);
 }
@@ -106,7 +149,7 @@ fn a6_anybody_joins_an_open_room_with_a_role_of_role_0_s_list() {
 #[test]
 fn a6_a_room_that_is_not_open_admits_no_stranger() {
     let scene = Scene::of("strict");
-    let admission = Admission::of(&scene.state(), &client(DIANA, "phone"), &user(DIANA), &[1], None);
+    let admission = admit(&scene.state(), &client(DIANA, "phone"), &user(DIANA), &[1], None);
     assert_eq!(admission.unwrap_err().breach(), Breach::NotAdmitted);
 }
 
@@ -115,7 +158,7 @@ fn a7_a_good_code_lets_its_bearer_take_the_role_that_it_gives_and_no_other() {
     let scene = Scene::of("strict");
     let state = scene.state();
     let phone = client(DIANA, "phone");
-    let admitted = |code| Admission::of(&state, &phone, &user(DIANA), &key(&phone), code);
+    let admitted = |code| admit(&state, &phone, &user(DIANA), &key(&phone), code);
     assert_eq!(admitted(None).unwrap_err().breach(), Breach::NotAdmitted);
     let admission = admitted(Some(USER)).unwrap();
     assert_eq!((admission.grant(), admission.role()), (Grant::Code, USER));
@@ -134,17 +177,17 @@ fn a7_a_good_code_lets_its_bearer_take_the_role_that_it_gives_and_no_other() {
 #[test]
 fn joining_prefers_the_open_door_to_a_code() {
     let scene = open(Scene::of("strict"));
-    let admission = Admission::of(&scene.state(), &client(DIANA, "phone"), &user(DIANA), &[1], Some(USER)).unwrap();
+    let admission = admit(&scene.state(), &client(DIANA, "phone"), &user(DIANA), &[1], Some(USER)).unwrap();
     assert_eq!(admission.grant(), Grant::Open);
 }
 
 #[test]
 fn joining_prefers_preauth_over_the_open_door() {
     let scene = open(Scene::of("strict")).edit(preauthorize("d.example", USER));
-    let admission = Admission::of(&scene.state(), &client(DIANA, "phone"), &user(DIANA), &[1], None).unwrap();
+    let admission = admit(&scene.state(), &client(DIANA, "phone"), &user(DIANA), &[1], None).unwrap();
     assert_eq!((admission.grant(), admission.role()), (Grant::Preauthorized, USER));
     assert!(admission.action().preauthorized);
-    let cathy = Admission::of(&scene.state(), &client(CATHY, "laptop"), &user(CATHY), &[1], None).unwrap();
+    let cathy = admit(&scene.state(), &client(CATHY, "laptop"), &user(CATHY), &[1], None).unwrap();
     assert_eq!((cathy.grant(), cathy.role()), (Grant::OwnClient, USER));
 }
 
@@ -153,8 +196,7 @@ fn an_external_commit_needs_the_admission_of_the_same_key_and_client() {
     let scene = Scene::of("strict");
     let change = scene.external_commit(CATHY, "laptop", vec![], vec![]);
     let laptop = client(CATHY, "laptop");
-    let admit =
-        |client: &ClientUri, key: &[u8]| Admission::of(&scene.state(), client, &user(CATHY), key, None).unwrap();
+    let admit = |client: &ClientUri, key: &[u8]| admit(&scene.state(), client, &user(CATHY), key, None).unwrap();
     let judge = |admission: Option<&Admission>| actions_of(&change, &scene.state(), admission);
     assert!(judge(Some(&admit(&laptop, &key(&laptop)))).is_ok());
     assert_eq!(breach(&judge(None)), Breach::NotAdmitted);
@@ -165,7 +207,7 @@ fn an_external_commit_needs_the_admission_of_the_same_key_and_client() {
 #[test]
 fn an_admission_survives_storage() {
     let scene = Scene::of("strict");
-    let admission = Admission::of(&scene.state(), &client(CATHY, "laptop"), &user(CATHY), &[1], None).unwrap();
+    let admission = admit(&scene.state(), &client(CATHY, "laptop"), &user(CATHY), &[1], None).unwrap();
     let stored = serde_json::to_value(&admission).unwrap();
     assert_eq!(serde_json::from_value::<Admission>(stored).unwrap(), admission);
 }
@@ -199,7 +241,7 @@ fn an_external_commit_does_nothing_but_join() {
 #[test]
 fn a28_a_room_without_external_commits_admits_nobody() {
     let scene = Scene::of("strict").operational(|parameters| parameters.external_commit_allowed = false);
-    let admission = Admission::of(&scene.state(), &client(CATHY, "laptop"), &user(CATHY), &[1], None);
+    let admission = admit(&scene.state(), &client(CATHY, "laptop"), &user(CATHY), &[1], None);
     assert_eq!(admission.unwrap_err().breach(), Breach::ExternalCommit);
     assert_eq!(breach(&scene.join(CATHY, "laptop", vec![], vec![])), Breach::ExternalCommit);
 }

@@ -13,7 +13,7 @@ mod templates;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::mls::{Change, ComponentOperation, Effect, GroupView, Leaf, LeafCapabilities, Part, Proposer, Sender};
+use crate::mls::{Change, ComponentOperation, Effect, GroupView, Leaf, LeafCapabilities, Part, Proposer, Says, Sender};
 use crate::wire::Wire as _;
 use crate::wire::components::{
     BaseRoomPolicy, Capability, Component, ComponentId, JoinLinks, JoinLinksUpdate, OperationalParameters, Participant,
@@ -74,7 +74,7 @@ fn components(template: &Template) -> crate::wire::components::Dictionary {
         crate::wire::components::FrankingAgent { signature_key: vec![8; 32], credential: hub.credential.clone() };
     template.components(&TemplateInput {
         room: &room_uri(),
-        name: "Clubhouse",
+        about: &About::named("Clubhouse"),
         creator: &user(ALICE),
         participants: &[],
         parent: None,
@@ -108,7 +108,9 @@ impl Scene {
     fn device(mut self, of: &str, device: &str) -> Self {
         let index = self.view.leaves.len() as u32;
         let client = client(of, device);
-        self.view.leaves.push(Leaf { index, signature_key: key(&client), client, user: user(of) }.into());
+        self.view
+            .leaves
+            .push(Leaf { index, signature_key: key(&client), client, user: user(of), says: Arc::default() }.into());
         self
     }
 
@@ -171,6 +173,14 @@ impl Scene {
         self.view.leaves.iter().find(|leaf| leaf.client == client(of, device)).unwrap()
     }
 
+    /// The same room, with every client that is in it saying something else of itself.
+    fn says(mut self, change: impl Fn(&mut Says)) -> Self {
+        for leaf in &mut self.view.leaves {
+            change(Arc::make_mut(&mut Arc::make_mut(leaf).says));
+        }
+        self
+    }
+
     fn remove(&self, of: &str, device: &str) -> Effect {
         let Leaf { index, client, user, .. } = self.leaf(of, device).clone();
         Effect::Remove { leaf: index, client, user }
@@ -214,7 +224,7 @@ impl Scene {
     /// An external commit of a client, with an admission that it asked for just before, if it got one.
     fn join(&self, of: &str, device: &str, effects: Vec<Effect>, cited: Vec<Part>) -> Result<Vec<Action>, Violation> {
         let (client, user) = (client(of, device), user(of));
-        let admission = Admission::of(&self.state(), &client, &user, &key(&client), None).ok();
+        let admission = admit(&self.state(), &client, &user, &key(&client), None).ok();
         let change = self.external_commit(of, device, effects, cited);
         actions_of(&change, &self.state(), admission.as_ref())
     }
@@ -229,7 +239,8 @@ impl Scene {
         });
         let parts: Vec<Part> = cited.into_iter().chain(own).collect();
         let index = 100;
-        let leaf = Leaf { index, signature_key: key(&client), client: client.clone(), user: user.clone() };
+        let says = Arc::default();
+        let leaf = Leaf { index, signature_key: key(&client), client: client.clone(), user: user.clone(), says };
         self.change(Sender::Joiner { client, user }, parts, Some(leaf))
     }
 
@@ -245,11 +256,12 @@ impl Scene {
         let mut roles: BTreeMap<UserUri, u32> = self.list().into_iter().collect();
         for part in &parts {
             match &part.effect {
-                Effect::Add { client, user, .. } => after.leaves.push(Arc::new(Leaf {
+                Effect::Add { client, user, says, .. } => after.leaves.push(Arc::new(Leaf {
                     index: 50 + after.leaves.len() as u32,
                     client: client.clone(),
                     user: user.clone(),
                     signature_key: key(client),
+                    says: Arc::clone(says),
                 })),
                 Effect::Remove { leaf, .. } | Effect::SelfRemove { leaf, .. } => {
                     after.leaves.retain(|kept| kept.index != *leaf);
@@ -324,8 +336,7 @@ fn add(of: &str, device: &str) -> Effect {
 
 fn add_for(of: &str, device: &str, lifetime_s: u64) -> Effect {
     let client = client(of, device);
-    let capabilities = LeafCapabilities::default();
-    Effect::Add { key_package_ref: key(&client), client, user: user(of), lifetime_s, capabilities }
+    Effect::Add { key_package_ref: key(&client), client, user: user(of), lifetime_s, says: Arc::default() }
 }
 
 fn rules(result: &Result<Vec<Action>, Violation>) -> Vec<Rule> {
@@ -341,6 +352,16 @@ fn actions_of(change: &Change, room: &RoomState, admission: Option<&Admission>) 
 
 fn breach(result: &Result<Vec<Action>, Violation>) -> Breach {
     result.as_ref().unwrap_err().breach()
+}
+
+fn admit(
+    room: &RoomState,
+    client: &ClientUri,
+    user: &UserUri,
+    key: &[u8],
+    code: Option<u32>,
+) -> Result<Admission, Violation> {
+    Admission::of(room, Applicant { client, user, certified: &[] }, key, code)
 }
 
 /// A preauth entry for all users of a provider.

@@ -51,7 +51,7 @@ fn what_is_not_carried_out_does_not_start() {
     let mandatory = Scene::empty("strict").operational(|parameters| {
         parameters.mandatory_capabilities.suites.push(2);
     });
-    assert_eq!(refused(&mandatory), "not_supported");
+    assert_eq!(refused(&mandatory), "leaf_capabilities", "invariant 12");
     let mut unknown = Scene::empty("strict");
     unknown.view.components.insert(ComponentId(0x31), vec![0; 7]);
     assert_eq!(refused(&unknown), "not_supported");

@@ -64,7 +64,7 @@ fn compiled_extensions_are_those_of_a_group_context() {
     let (room, creator) = (room_uri(), user(ALICE));
     let input = TemplateInput {
         room: &room,
-        name: "Clubhouse",
+        about: &About::named("Clubhouse"),
         creator: &creator,
         participants: &[],
         parent: None,
@@ -106,7 +106,7 @@ fn a_template_lets_users_of_named_providers_join() {
     let components = components(&Template::parse(&text).unwrap());
     let scene = Scene::empty("strict");
     let scene = Scene { view: GroupView { components, ..scene.view } };
-    let admission = Admission::of(&scene.state(), &client(DIANA, "phone"), &user(DIANA), &[1], None).unwrap();
+    let admission = admit(&scene.state(), &client(DIANA, "phone"), &user(DIANA), &[1], None).unwrap();
     assert_eq!((admission.grant(), admission.role()), (Grant::Preauthorized, USER));
 }
 
@@ -114,7 +114,8 @@ fn a_template_lets_users_of_named_providers_join() {
 fn a_template_comes_back_from_its_components() {
     for name in ["cooperative", "direct", "strict", "moderated", "multi-org"] {
         let template = template(name);
-        let components = template.room_components(&"mimi://hub.example/r/x".parse().unwrap(), "A room", &user(ALICE));
+        let components =
+            template.room_components(&"mimi://hub.example/r/x".parse().unwrap(), &About::named("A room"), &user(ALICE));
         let back = Template::of_components(&components).unwrap();
         assert_eq!((back.policies(), back.title()), (template.policies(), "A room"), "{name}");
         let written = Template::parse(&back.to_yaml().unwrap()).unwrap();
@@ -126,7 +127,11 @@ fn a_template_comes_back_from_its_components() {
 fn components_that_no_template_can_say_do_not_come_back_otherwise() {
     use crate::room::DescribeError;
     use crate::wire::components::{BaseRoomPolicy, ComponentId, PreauthEntry, PreauthList};
-    let whole = template("strict").room_components(&"mimi://hub.example/r/x".parse().unwrap(), "A room", &user(ALICE));
+    let whole = template("strict").room_components(
+        &"mimi://hub.example/r/x".parse().unwrap(),
+        &About::named("A room"),
+        &user(ALICE),
+    );
     let mut fixed = whole.clone();
     let base: BaseRoomPolicy = whole.read().unwrap().unwrap();
     fixed.write(&BaseRoomPolicy { policy_component_ids: Vec::new(), ..base });
@@ -178,7 +183,7 @@ policies:
 fn a_template_says_every_policy_and_comes_back_with_all_of_them() {
     let strict = include_str!("../../../../../policies/templates/strict.yaml");
     let template = Template::parse(&format!("{strict}{POLICIES}")).unwrap();
-    let components = template.room_components(&room_uri(), "A room", &user(ALICE));
+    let components = template.room_components(&room_uri(), &About::named("A room"), &user(ALICE));
     let ids: Vec<u16> = components.iter().map(|(id, _)| id.0).filter(|id| (0x24..=0x30).contains(id)).collect();
     assert_eq!(ids, [0x24, 0x25, 0x26, 0x27, 0x28, 0x29, 0x2b, 0x2c, 0x2d, 0x2e, 0x2f, 0x30]);
     let back = Template::of_components(&components).unwrap();

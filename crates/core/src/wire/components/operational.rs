@@ -1,5 +1,6 @@
 //! mls_operational_policy: how MLS is to be operated (draft-ietf-mimi-room-policy; reading P-4).
 
+use serde::{Deserialize, Serialize};
 use tls_codec::{TlsDeserialize, TlsSerialize, TlsSize};
 
 use crate::wire::{codec, wire};
@@ -46,28 +47,46 @@ pub struct OperationalParameters {
 }
 
 /// Ten kinds of things that a client may support.
-#[derive(Clone, Debug, Default, PartialEq, Eq, TlsSize, TlsSerialize, TlsDeserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, TlsSize, TlsSerialize, TlsDeserialize, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct ExtendedCapabilities {
     /// Protocol versions.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub versions: Vec<u16>,
     /// Cipher suites.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub suites: Vec<u16>,
     /// Extension types.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub extensions: Vec<u16>,
     /// Proposal types.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub proposals: Vec<u16>,
     /// Credential types.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub credentials: Vec<u16>,
     /// Wire formats.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub wire_formats: Vec<u16>,
     /// Components.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub component_ids: Vec<ComponentId>,
     /// Components in authenticated data.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub safe_aad_types: Vec<ComponentId>,
     /// Media types.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub media_types: Vec<MediaType>,
     /// Content types of MLS framing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub content_types: Vec<u8>,
+}
+
+impl ExtendedCapabilities {
+    /// Whether nothing stands in any of the ten lists.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// When members commit pending proposals.

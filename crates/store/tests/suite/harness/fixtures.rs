@@ -29,7 +29,13 @@ pub(crate) fn device(user: &str, device: &str) -> ClientUri {
 
 /// A leaf of a client, with a key that says whose it is.
 pub(crate) fn leaf(index: u32, of: &str, name: &str) -> Leaf {
-    Leaf { index, client: device(of, name), user: user(of), signature_key: format!("{of}/{name}").into() }
+    Leaf {
+        index,
+        client: device(of, name),
+        user: user(of),
+        signature_key: format!("{of}/{name}").into(),
+        says: std::sync::Arc::default(),
+    }
 }
 
 pub(crate) fn domain(name: &str) -> Domain {
