@@ -123,7 +123,7 @@ fn warnings_are_told_and_fail_only_where_they_are_to() {
     bundle.write("ceiling/night.cedar", &(NIGHT.to_owned() + &NIGHT.replace("company.night", "company.late")));
     let said = bundle.says(0, &["check"]);
     assert!(
-        said.contains("policy says the same as `company.night`") && said.contains("good, with 1 warnings"),
+        said.contains("policy says the same as `company.night`") && said.contains("good, with 1 warning\n"),
         "{said}"
     );
     bundle.says(3, &["check", "--strict"]);

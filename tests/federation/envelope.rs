@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use portcullis::provider::{CreateRoom, RoomCreated};
 use portcullis_core::member::Draft;
+use portcullis_core::wire::Wire;
+use portcullis_core::wire::components::{Component, RoomMetadata};
 use portcullis_core::wire::uri::RoomUri;
 use portcullis_store::audit::{AuditEntry, Outcome};
 use reqwest::{Certificate, Client};
@@ -109,6 +111,32 @@ async fn a_commit_of_another_hub_that_leads_a_room_out_of_the_envelope_raises_th
     let [arrived] = &outside(b, "arrival.commit")[..] else { panic!("one record") };
     assert_eq!(arrived.record.outcome, Outcome::Alarm);
     assert_eq!(arrived.record.detail["answer"], "deliver_with_alarm");
+}
+
+#[tokio::test]
+async fn what_changes_in_a_room_that_is_not_tracked_is_held_against_the_envelope_by_itself() {
+    let lab = Lab::open(&TWO).await;
+    let (mut alice, mut bob) = lab.alice_and_bob().await;
+    let b = lab.gateway("b.example");
+    accept(b, "{ metadata: [subject] }").await;
+    lab.quiet().await;
+    b.database().sql("UPDATE rooms SET status = 3, version = version + 1; DELETE FROM room_states");
+    let metadata = |subject: &str| {
+        let [name, subject] = ["Clubhouse", subject].map(str::to_owned);
+        let [avatar, mood] = [const { String::new() }; 2];
+        let metadata = RoomMetadata { room: room(), name, descriptions: Vec::new(), avatar, subject, mood };
+        Draft::default().component(RoomMetadata::ID, Some(metadata.encode()))
+    };
+    let renamed = bob.member_mut().commit(&room(), &metadata(" ")).unwrap();
+    assert_eq!(refusal(bob.update(&room(), &renamed).await.unwrap()), "not_allowed");
+    lab.quiet().await;
+    let [denied] = &outside(b, "decision.commit")[..] else { panic!("one record") };
+    assert_eq!(denied.record.detail["outside"], json!(["the room lacks a subject"]));
+    let renamed = alice.member_mut().commit(&room(), &metadata("")).unwrap();
+    assert_accepted(&alice.update(&room(), &renamed).await.unwrap());
+    lab.quiet().await;
+    let [arrived] = &outside(b, "arrival.commit")[..] else { panic!("one record") };
+    assert_eq!(arrived.record.outcome, Outcome::Alarm);
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cedar_policy::{Entities, EntityUid, EvalResult};
 use cedar_policy_symcc::Env;
@@ -38,10 +38,11 @@ impl Witness {
             said.extend(entity.attrs().filter_map(|(name, value)| Some((name.to_owned(), shown(value.ok()?)))));
             said.extend(entity.tags().filter_map(|(name, value)| Some((format!("[{name}]"), shown(value.ok()?)))));
             let uid = entity.uid();
-            let above: Vec<String> =
+            // In an order of their own: they come as they are hashed.
+            let above: BTreeSet<String> =
                 env.entities.ancestors(&uid).into_iter().flatten().map(ToString::to_string).collect();
             if !above.is_empty() {
-                said.insert("in".to_owned(), above.join(", "));
+                said.insert("in".to_owned(), above.into_iter().collect::<Vec<_>>().join(", "));
             }
             (uid.to_string(), said)
         });

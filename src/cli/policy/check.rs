@@ -42,9 +42,13 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
                 let policies = bundle.policy_ids().count();
                 output::line(format_args!("{}: good, {policies} policies", dir.display()));
             }
-            Some(_) => output::line(format_args!("{}: good, with {warnings} warnings", dir.display())),
-            None => output::line(format_args!("{}: not valid, {errors} errors", dir.display())),
+            Some(_) => output::line(format_args!("{}: good, with {}", dir.display(), counted(warnings, "warning"))),
+            None => output::line(format_args!("{}: not valid, {}", dir.display(), counted(errors, "error"))),
         }
     }
     if bundle.is_none() || (args.strict && warnings > 0) { Err(Failure::shown(Exit::InvalidFile)) } else { Ok(()) }
+}
+
+fn counted(number: usize, of: &str) -> String {
+    format!("{number} {of}{}", if number == 1 { "" } else { "s" })
 }

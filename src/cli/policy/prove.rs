@@ -4,9 +4,13 @@ use std::time::Duration;
 use anyhow::Context as _;
 use portcullis_core::policy::Verdict;
 use portcullis_prove::{Found, Proof, Solver, Witness, prove};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::{Exit, Failure, Folder, Format, bundle, output};
 use crate::gateway::shown;
+
+/// Most memory that the solver takes, and this process beside it.
+const MEMORY_BYTES: u64 = 4 << 30;
 
 /// Arguments of `portcullis policy prove`.
 #[derive(Debug, clap::Args)]
@@ -45,7 +49,11 @@ pub(super) struct SolverArgs {
 }
 
 impl SolverArgs {
+    /// The solver. It may have as much memory as this process may from now on, which a proof is not to take from the machine.
     pub(super) fn solver(&self) -> Result<Solver, Failure> {
+        let limit = getrlimit(Resource::Data);
+        let most = limit.current.map_or(MEMORY_BYTES, |now| now.min(MEMORY_BYTES));
+        setrlimit(Resource::Data, Rlimit { current: Some(most), ..limit }).context("cannot limit the memory")?;
         let solver = Solver::new(&self.cvc5, Duration::from_secs(self.time_limit)).context("cannot start")?;
         Ok(solver)
     }

@@ -17,7 +17,9 @@ under which conditions it is allowed.
 Examples:
   portcullis policy who-can gw/policies --action canSendMessage --cases tests/company.yaml --room lounge
   portcullis policy who-can gw/policies --action canBan --room mimi://a.example/r/x --template strict \\
-      --participant mimi://a.example/u/alice=group_admin --participant mimi://b.example/u/bob=ordinary_user")]
+      --participant mimi://a.example/u/alice=group_admin --participant mimi://b.example/u/bob=ordinary_user
+
+Exit codes: 0 good, whatever the answers are, 3 the bundle or the file of cases is not valid, 64 usage.")]
 pub(super) struct WhoCan {
     #[command(flatten)]
     asked: Asked,
@@ -30,7 +32,9 @@ Lists every capability. What is not given of time (--now) and size (--bytes) sta
 conditions it is allowed. What is done to somebody, and a change of role, is marked where --target or --to-role is not given.
 
 Examples:
-  portcullis policy what-can gw/policies --actor mimi://a.example/u/alice --cases tests/company.yaml --room lounge")]
+  portcullis policy what-can gw/policies --actor mimi://a.example/u/alice --cases tests/company.yaml --room lounge
+
+Exit codes: 0 good, whatever the answers are, 3 the bundle or the file of cases is not valid, 64 usage.")]
 pub(super) struct WhatCan {
     #[command(flatten)]
     asked: Asked,
@@ -44,7 +48,9 @@ under which conditions it is allowed.
 
 Examples:
   portcullis policy where-can gw/policies --actor mimi://a.example/u/alice --action canSendMessage \\
-      --cases tests/company.yaml")]
+      --cases tests/company.yaml
+
+Exit codes: 0 good, whatever the answers are, 3 the bundle or the file of cases is not valid, 64 usage.")]
 pub(super) struct WhereCan {
     #[command(flatten)]
     asked: Asked,

@@ -28,7 +28,9 @@ const FEWEST_DIGITS: usize = 8;
 #[command(after_help = "\
 Examples:
   portcullis policy list --config gw/gateway.yaml
-  portcullis policy list --config gw/gateway.yaml --json")]
+  portcullis policy list --config gw/gateway.yaml --json
+
+Exit codes: 0 good, 3 the configuration is not valid, 64 usage.")]
 pub(super) struct List {
     #[command(flatten)]
     host: Host,
@@ -43,7 +45,9 @@ pub(super) struct List {
 #[command(after_help = "\
 Examples:
   portcullis policy show 3f1c09aa --config gw/gateway.yaml
-  portcullis policy show 3f1c09aa --config gw/gateway.yaml --to old-policies")]
+  portcullis policy show 3f1c09aa --config gw/gateway.yaml --to old-policies
+
+Exit codes: 0 good, 2 there is no such bundle, 3 the configuration is not valid, 64 usage.")]
 pub(super) struct Show {
     #[command(flatten)]
     host: Host,

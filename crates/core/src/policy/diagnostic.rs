@@ -116,7 +116,10 @@ impl Source<'_> {
         let place = error.source_locations.first().map(|label| (label.loc.start, label.loc.end));
         let (start, end) = place.unwrap_or((fallback, fallback));
         let label = error.source_locations.into_iter().find_map(|label| label.label);
-        self.span(start, end.saturating_sub(start), error.message, error.help.or(label))
+        // What looks like a letter of Cedar's language and is none.
+        let strange = self.text.get(start..).and_then(|rest| rest.chars().next()).filter(|c| !c.is_ascii());
+        let strange = strange.map(|c| format!("`{c}` is U+{:04X}, which can stand in a text only", u32::from(c)));
+        self.span(start, end.saturating_sub(start), error.message, error.help.or(label).or(strange))
     }
 }
 

@@ -122,3 +122,30 @@ fn entities_that_the_gateway_never_describes_are_refused() {
     assert!(wrong.iter().any(|wrong| wrong.contains("no entities of this type")), "{wrong:?}");
     assert!(wrong.iter().any(|wrong| wrong.contains("expected the URI of a room, `#`")), "{wrong:?}");
 }
+
+#[test]
+fn a_letter_that_only_looks_like_one_is_named() {
+    // A Cyrillic o in `employment`.
+    let policy = "@id(\"mine\") @reason(\"MINE\")\n\
+        forbid (principal, action == Mimi::Action::\"canBan\", resource is Mimi::Room) \
+        when { principal.empl\u{43e}yment == \"guest\" };\n";
+    let wrong = diagnostics_with(&[("ceiling/mine.cedar", policy)]);
+    assert!(wrong[0].contains("`\u{43e}` is U+043E, which can stand in a text only"), "{wrong:?}");
+}
+
+#[test]
+fn names_of_roles_that_cannot_be_seen_are_refused() {
+    let strict = include_str!("../../../../../policies/templates/strict.yaml");
+    let odd = strict.replace("group_admin", "\"group\\u200badmin\"");
+    let wrong = diagnostics_with(&[("templates/odd.yaml", &odd)]);
+    assert!(
+        wrong.iter().any(|wrong| wrong.contains("name of the role has characters that cannot be seen")),
+        "{wrong:?}"
+    );
+    let envelope = "envelope: { roles: { \"user\\nmax_users: 1\": [a.example] } }\n";
+    let wrong = diagnostics_with(&[("settings.yaml", envelope)]);
+    assert!(
+        wrong.iter().any(|wrong| wrong.contains("name of the role has characters that cannot be seen")),
+        "{wrong:?}"
+    );
+}

@@ -171,3 +171,27 @@ fn what_a_role_is_granted_is_found_at_that_role_and_as_a_whole_word() {
     let line = strict.lines().position(|line| line.trim() == "name: group_admin").unwrap() + 1;
     assert_eq!(of("group_admin"), format!("templates/strict.yaml:{line}:11"));
 }
+
+#[test]
+fn nothing_is_granted_in_vain_where_a_forbid_leaves_somebody_or_some_room() {
+    let forbid =
+        |scope: &str, conditions: &str| format!("@id(\"mine\") @reason(\"MINE\")\nforbid ({scope}) {conditions};\n");
+    let of = |policies: &str| {
+        let (bundle, warnings) = Bundle::check(files_with(&[("ceiling/mine.cedar", policies)])).unwrap();
+        let warned = warnings.iter().filter(|warning| warning.message.contains("forbids to everybody")).count();
+        let in_vain = bundle.granted_in_vain(bundle.template("strict").unwrap());
+        (warned > 0, in_vain.iter().any(|it| it.capability == Capability::BAN))
+    };
+    let ban = "action == Mimi::Action::\"canBan\"";
+    assert_eq!(of(&forbid(&format!("principal, {ban}, resource is Mimi::Room"), "")), (true, true));
+    assert_eq!(of(&forbid(&format!("principal is Mimi::User, {ban}, resource"), "")), (true, true));
+    for (scope, conditions) in [
+        (format!("principal == Mimi::User::\"mimi://a.example/u/bob\", {ban}, resource is Mimi::Room"), ""),
+        (format!("principal in Mimi::Provider::\"b.example\", {ban}, resource is Mimi::Room"), ""),
+        (format!("principal, {ban}, resource == Mimi::Room::\"mimi://a.example/r/one\""), ""),
+        (format!("principal, {ban}, resource is Mimi::Room"), "when { context.side == \"hub\" }"),
+        (format!("principal, {ban}, resource is Mimi::Room"), "unless { principal.service }"),
+    ] {
+        assert_eq!(of(&forbid(&scope, conditions)), (false, false), "{scope} {conditions}");
+    }
+}
