@@ -12,7 +12,7 @@ use portcullis_core::policy::{
     Bundle, BundleDiff, Coverage, Diagnostic, OpenFact, Over, Severity, Suite, Written, format, run_cases,
 };
 use portcullis_prove::{Solver, prove};
-use rustix::process::{Resource, Rlimit, nice, setrlimit};
+use rustix::process::{Resource, Rlimit, setrlimit};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -103,9 +103,9 @@ pub fn answer(seconds: u64) -> i32 {
             std::process::exit(1);
         }
     });
-    // The solver has the same limits. Decisions fall beside both.
+    // The solver has the same limit.
     let limit = Rlimit { current: Some(MEMORY_BYTES), maximum: Some(MEMORY_BYTES) };
-    if setrlimit(Resource::Data, limit).is_err() || nice(10).is_err() {
+    if setrlimit(Resource::Data, limit).is_err() {
         return 1;
     }
     let answered = || {
@@ -161,8 +161,7 @@ impl Task {
                 Ok(shown::diff(&diff, &proof))
             }
             Self::Prove(files) => {
-                let mut solver = solver()?;
-                let proofs = prove(&load(files)?, &mut solver);
+                let proofs = prove(&load(files)?, &mut solver()?);
                 Ok(json!({ "items": proofs.iter().map(shown::proof).collect::<Vec<_>>() }))
             }
         }

@@ -1,5 +1,6 @@
 //! The invariants of a commit as a whole: 3 to 14.
 
+use super::components::edited;
 use super::*;
 use crate::wire::components::ExtendedCapabilities;
 
@@ -270,6 +271,23 @@ fn invariant_12_holds_for_all_when_it_is_asked_and_for_who_joins_or_renews() {
             .propose(strict.member(CATHY), vec![renewed(Says::clone(&strict.leaf(CATHY, "phone").says))], &[])
             .is_ok()
     );
+}
+
+#[test]
+fn a22_parameters_that_cannot_be_checked_for_everybody_are_not_supported() {
+    let scene = Scene::of("strict");
+    let changes: [fn(&mut OperationalParameters); 7] = [
+        |parameters| parameters.mandatory_capabilities.wire_formats.push(6),
+        |parameters| parameters.mandatory_capabilities.content_types.push(4),
+        |parameters| parameters.forbidden_capabilities.wire_formats.push(2),
+        |parameters| parameters.forbidden_capabilities.content_types.push(1),
+        |parameters| parameters.forbidden_capabilities.extensions.push(3),
+        |parameters| parameters.forbidden_capabilities.proposals.push(4),
+        |parameters| parameters.handshake_formats.push(2),
+    ];
+    for change in changes {
+        assert_eq!(breach(&scene.commit(ALICE, vec![edited(&scene, change)])), Breach::NotSupported);
+    }
 }
 
 #[test]
