@@ -8,6 +8,9 @@ pub mod telemetry;
 
 pub mod peer;
 
+pub mod outside;
+
+pub mod addresses;
 pub mod assets;
 
 pub mod gateway;

@@ -11,6 +11,7 @@ use portcullis_store::{Options, Store};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::addresses::Resolver;
 use crate::assets::Fetcher;
 use crate::config::Config;
 use crate::gateway::rollout::{self, Folder};
@@ -94,6 +95,23 @@ impl Sockets {
     }
 }
 
+/// A gateway that does nothing by itself yet, on the database that the configuration names.
+///
+/// # Errors
+///
+/// When a file or the database cannot be used.
+pub async fn assemble(config: &Config, policy: Policy, clock: Clock) -> anyhow::Result<Gateway> {
+    let keys = HubKeys::read(&config.keys)?;
+    let peers = Peers::new(config)?;
+    let store = open_store(config).await?;
+    let (claims, reporters) = (Claims::new(&config.limits), Reporters::new(&config.limits));
+    let assets = Fetcher::new(&config.assets, &config.card.asset_hosts).context("cannot read `assets.trust`")?;
+    let addresses = Resolver::new(config).context("cannot read `assets.trust`")?;
+    let domains = config.domains.clone();
+    let parts = Parts { domains, store, policy, peers, keys, clock, claims, reporters, assets, addresses };
+    Ok(Gateway::new(parts))
+}
+
 impl Server {
     /// Opens the database, starts the workers and opens the doors. `policy` is what the configuration names, proved.
     ///
@@ -102,14 +120,8 @@ impl Server {
     /// Whatever keeps the gateway from running; nothing is left open then.
     pub async fn start(config: &Config, policy: Policy, sockets: Sockets, clock: Clock) -> anyhow::Result<Self> {
         let collector = Collector::of(&config.telemetry)?;
-        let keys = HubKeys::read(&config.keys)?;
         let log = audit::log_signer(config)?;
-        let peers = Peers::new(config)?;
-        let store = open_store(config).await?;
-        let (claims, reporters) = (Claims::new(&config.limits), Reporters::new(&config.limits));
-        let assets = Fetcher::new(&config.assets, &config.card.asset_hosts).context("cannot read `assets.trust`")?;
-        let domains = config.domains.clone();
-        let gateway = Gateway::new(Parts { domains, store, policy, peers, keys, clock, claims, reporters, assets });
+        let gateway = assemble(config, policy, clock).await?;
         let store = gateway.store().clone();
         let freed = tokio::task::spawn_blocking(move || store.appear()).await?.context("cannot take leases")?;
         if freed > 0 {
@@ -150,7 +162,7 @@ impl Server {
             (patience, config.devices.lost_after()),
             stopped.clone(),
         ));
-        workers.run(upkeep::run(gateway.clone(), stopped.clone()));
+        workers.run(upkeep::run(gateway.clone(), config.retention, stopped.clone()));
         workers.run(audit::follow(gateway.clone(), stopped));
         let (mut sequencer, stopped) = Stage::new(DRAIN);
         sequencer.run(audit::sequence(gateway.clone(), stopped));

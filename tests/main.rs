@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 mod abuse;
+mod addresses;
 mod admin;
 mod assets;
 mod bad_input;

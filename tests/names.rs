@@ -95,6 +95,7 @@ impl World {
             | (
                 "POST",
                 "/v1/ohttp/{domain}"
+                | "/v1/search"
                 | "/v1/search/{domain}"
                 | "/v1/rooms"
                 | "/v1/rooms/{room}/group"

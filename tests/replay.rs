@@ -9,6 +9,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 
 use actix_web::web::Bytes;
+use portcullis::addresses::Resolver;
 use portcullis::assets::Fetcher;
 use portcullis::gateway::{
     Active, Caller, Claims, Clock, Gateway, HubKeys, NewRoom, Once, Parts, Policy, Reporters, moderation,
@@ -69,6 +70,7 @@ impl House {
             claims: Claims::new(&config.limits),
             reporters: Reporters::new(&config.limits),
             assets: Fetcher::new(&config.assets, &[]).unwrap(),
+            addresses: Resolver::new(&config).unwrap(),
         };
         let policy = Active::read(&config.policies).unwrap();
         let gateway = Gateway::new(parts);

@@ -48,6 +48,7 @@ pub(crate) fn filled(path: &str, alice: &Device) -> String {
         .replace("{tail:.*}", &room)
         .replace("{domain}", "b.example")
         .replace("{peer}", "b.example")
+        .replace("{address}", "bob@b.example")
         .replace("{sink}", "otlp")
         .replace("{decision}", &Uuid::nil().to_string())
         .replace("{report}", &Uuid::nil().to_string())
@@ -205,7 +206,9 @@ fn in_the_place_of_alice(method: &Method, path: &str, alice: &mut Device) -> Ins
         // Keys are for everybody; a request is Mallory's own, and sealed.
         ("GET", "/v1/ohttp/{domain}") => Instead { body: Vec::new(), refused: |status, _| status == 200 },
         ("POST", "/v1/ohttp/{domain}") => Instead { body: b"{}".to_vec(), refused: |status, _| status == 400 },
-        ("POST", "/v1/search/{domain}") => Instead { body: b"{}".to_vec(), refused: |status, _| status == 400 },
+        ("POST", "/v1/search/{domain}" | "/v1/search") => {
+            Instead { body: b"{}".to_vec(), refused: |status, _| status == 400 }
+        }
         ("PUT" | "GET", "/v1/users/{user}/profile") => plain(json!({})),
         ("PUT" | "DELETE", "/v1/users/{user}" | "/v1/devices/{device}")
         | ("GET", "/v1/devices/{device}/key-packages" | "/v1/devices/{device}/events") => plain(json!({})),

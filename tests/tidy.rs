@@ -5,11 +5,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Modules of the root package from the lowest to the highest: each may use only what stands before it.
-const LAYERS: [&[&str]; 11] = [
+const LAYERS: [&[&str]; 12] = [
     &["config"],
     &["limits", "telemetry"],
     &["peer"],
-    &["assets"],
+    &["outside"],
+    &["addresses", "assets"],
     &["gateway"],
     &["http"],
     &["audit", "delivery", "upkeep"],

@@ -1,5 +1,6 @@
 //! The admin door: HTTP and JSON for the company's people, with bearer tokens whose roles decide. A listener of its own.
 
+mod addresses;
 mod asks;
 mod audit;
 mod decisions;

@@ -453,13 +453,19 @@ async fn in_room(
 
 async fn moderate(post: Post, gateway: Data<Gateway>, place: Place, change: Change) -> Result<HttpResponse, Problem> {
     post.once(async move |once, operator, body| {
-        let Because { reason, case } = json(&body)?;
-        let case = case.unwrap_or_default();
-        if case.len() > LONGEST_CASE || case.chars().any(char::is_control) {
-            let message = format!("the number of a case is one line of at most {LONGEST_CASE} bytes");
-            return Err(Problem::Malformed(message));
-        }
-        Ok(gateway.moderate(once, operator, place, change, (worded(reason)?, case)).await?)
+        let grounds = because(&body)?;
+        Ok(gateway.moderate(once, operator, place, change, grounds).await?)
     })
     .await
+}
+
+/// Reason and number of the case.
+pub(super) fn because(body: &[u8]) -> Result<(String, String), Problem> {
+    let Because { reason, case } = json(body)?;
+    let case = case.unwrap_or_default();
+    if case.len() > LONGEST_CASE || case.chars().any(char::is_control) {
+        let message = format!("the number of a case is one line of at most {LONGEST_CASE} bytes");
+        return Err(Problem::Malformed(message));
+    }
+    Ok((worded(reason)?, case))
 }

@@ -7,8 +7,8 @@ use utoipa::{Modify, OpenApi};
 use super::problems::CODES;
 use super::routes::RESOURCES;
 use super::{
-    asks, audit, decisions, exports, join_codes, lanes, letters, moderation, peers, policies, reports, rooms, shadows,
-    status,
+    addresses, asks, audit, decisions, exports, join_codes, lanes, letters, moderation, peers, policies, reports,
+    rooms, shadows, status,
 };
 use crate::http::{ProblemDetails, openapi};
 
@@ -26,6 +26,7 @@ use crate::http::{ProblemDetails, openapi};
         status::show,
         rooms::list,
         rooms::show,
+        rooms::destroy,
         join_codes::list,
         join_codes::create,
         join_codes::revoke,
@@ -44,6 +45,7 @@ use crate::http::{ProblemDetails, openapi};
         moderation::readmit_user,
         moderation::remove_provider,
         moderation::readmit_provider,
+        addresses::show,
         peers::list,
         peers::show,
         peers::allow,

@@ -10,10 +10,12 @@ use portcullis_store::rooms::{self, RoomHead, RoomStatus};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use super::Post;
 use super::lanes::LaneShown;
+use super::moderation::{Because, because};
 use super::page::{self, Page, cursor, misfit, place};
-use crate::gateway::Gateway;
-use crate::gateway::admin::{GroupPart, Operator, RoomView};
+use crate::gateway::admin::{Changed, GroupPart, Operator, RoomView};
+use crate::gateway::{Ended, Gateway, GatewayError, Shown};
 use crate::http::body::{self, Id};
 use crate::http::{Problem, Reply};
 
@@ -186,4 +188,39 @@ pub(super) async fn show(
         lanes: lanes.map(|lanes| lanes.into_iter().map(|lane| LaneShown::of(lane, blocked)).collect()),
     };
     Ok(Reply::json(StatusCode::OK, &detail, None)?.into())
+}
+
+/// Rooms that are no more.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct EndedShown {
+    /// The room, and behind it those that depended on it.
+    #[schema(value_type = Vec<String>)]
+    rooms: Vec<RoomUri>,
+}
+
+impl Shown for Changed<Ended> {
+    fn reply(self) -> Result<Reply, GatewayError> {
+        Reply::json(StatusCode::OK, &EndedShown { rooms: self.value.rooms }, Some(self.decision))
+    }
+}
+
+/// Destroy a room
+///
+/// With those that depend on it, for everybody and for good; its name stays taken. The hub proposes that all clients go, so that every
+/// provider's devices hear of it, and ours get the event `room_destroyed`. A room under legal hold stays, and so does the one it
+/// depends on.
+#[utoipa::path(
+    post,
+    path = "/v1/rooms/{room}/destroy",
+    tag = "moderation",
+    params(("room" = String, Path, description = "Room identifier, percent-encoded")),
+    request_body(content = Because),
+    responses((status = 200, description = "They are no more", body = EndedShown))
+)]
+pub(super) async fn destroy(post: Post, room: Id<RoomUri>, gateway: Data<Gateway>) -> Result<HttpResponse, Problem> {
+    post.once(async move |once, operator, body| {
+        let grounds = because(&body)?;
+        Ok(gateway.destroy_room_by_order(once, operator, room.0, grounds).await?)
+    })
+    .await
 }

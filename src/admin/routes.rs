@@ -4,8 +4,8 @@ use actix_web::http::Method;
 use actix_web::web;
 
 use super::{
-    asks, audit, decisions, exports, join_codes, lanes, letters, moderation, openapi, peers, policies, reports, rooms,
-    shadows, status,
+    addresses, asks, audit, decisions, exports, join_codes, lanes, letters, moderation, openapi, peers, policies,
+    reports, rooms, shadows, status,
 };
 use crate::http::{Resource, listed};
 
@@ -23,6 +23,11 @@ pub(super) const RESOURCES: &[Resource] = &[
     Resource { path: "/v1/status", limit_bytes: 0, methods: &[(Method::GET, || web::get().to(status::show))] },
     Resource { path: "/v1/rooms", limit_bytes: 0, methods: &[(Method::GET, || web::get().to(rooms::list))] },
     Resource { path: "/v1/rooms/{room}", limit_bytes: 0, methods: &[(Method::GET, || web::get().to(rooms::show))] },
+    Resource {
+        path: "/v1/rooms/{room}/destroy",
+        limit_bytes: SMALL,
+        methods: &[(Method::POST, || web::post().to(rooms::destroy))],
+    },
     Resource {
         path: "/v1/rooms/{room}/restrictions",
         limit_bytes: 0,
@@ -110,6 +115,11 @@ pub(super) const RESOURCES: &[Resource] = &[
         path: "/v1/peers/{domain}/readmit",
         limit_bytes: SMALL,
         methods: &[(Method::POST, || web::post().to(moderation::readmit_provider))],
+    },
+    Resource {
+        path: "/v1/addresses/{address}",
+        limit_bytes: 0,
+        methods: &[(Method::GET, || web::get().to(addresses::show))],
     },
     Resource { path: "/v1/peers", limit_bytes: 0, methods: &[(Method::GET, || web::get().to(peers::list))] },
     Resource { path: "/v1/peers/{domain}", limit_bytes: 0, methods: &[(Method::GET, || web::get().to(peers::show))] },

@@ -4,13 +4,13 @@ use std::str::FromStr as _;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
-use actix_web::http::header::{EntityTag, Range};
+use actix_web::http::header::{EntityTag, HttpDate, Range};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, header};
 use http_cache_semantics::{CacheOptions, CachePolicy};
 use lru::LruCache;
 
-use super::fetch::{Asked, Body, Download, PASSED_ON, passed_on};
+use super::download::{Asked, Body, Download, PASSED_ON, passed_on};
 
 /// Largest share of the cache that one file may take.
 const SHARE: usize = 8;
@@ -22,7 +22,7 @@ const BESIDE_BYTES: usize = 1024;
 /// Largest number of seconds in a header: 68 years (RFC 9111, section 1.2.2).
 const MOST_SECONDS: u64 = 1 << 31;
 /// What tells whether an answer may be kept, beside what is passed on.
-const RULES: [&str; 3] = ["vary", "set-cookie", "pragma"];
+const RULES: [&str; 6] = ["age", "date", "expires", "vary", "set-cookie", "pragma"];
 
 /// From whom, in whose name, and what: a hub may have something else at the same address.
 pub(super) type Key = String;
@@ -122,9 +122,17 @@ impl Kept {
     /// What of it is asked for. `headers` are those of the answer as they are now.
     pub(super) fn answer(&self, headers: &HeaderMap, asked: &Asked) -> Download {
         let tag = headers.get("etag").and_then(|tag| EntityTag::from_str(tag.to_str().ok()?).ok());
+        let modified = headers.get("last-modified").and_then(date);
         let headers = passed_on(headers);
         if let (Some(known), Some(tag)) = (&asked.if_none_match, &tag)
             && known.split(',').any(|one| one.trim() == "*" || is(one, |one| one.weak_eq(tag)))
+        {
+            return Download { status: 304, headers, body: Body::Empty, place: None };
+        }
+        // Who asks by a tag is not asked for a time (RFC 9110, section 13.1.3).
+        let since = asked.if_modified_since.as_ref().filter(|_| asked.if_none_match.is_none());
+        if let (Some(since), Some(modified)) = (since.and_then(|since| since.parse::<HttpDate>().ok()), modified)
+            && modified <= since
         {
             return Download { status: 304, headers, body: Body::Empty, place: None };
         }
@@ -151,6 +159,10 @@ impl Kept {
         let part = self.body.slice(at(first)..at(last).saturating_add(1).min(self.body.len()));
         Download { status: 206, headers, body: Body::Whole(part), place: None }
     }
+}
+
+fn date(header: &HeaderValue) -> Option<HttpDate> {
+    header.to_str().ok()?.parse().ok()
 }
 
 fn is(text: &str, same: impl FnOnce(&EntityTag) -> bool) -> bool {

@@ -1,6 +1,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tokio::time::Instant;
+
 use super::FetchError;
 
 /// How many downloads may run at once: in all, and for one caller.
@@ -22,20 +24,21 @@ struct Taken {
 pub struct Place {
     of: Arc<Places>,
     who: String,
+    until: Instant,
 }
 
 impl Places {
     /// At least one, whatever is said.
-    pub(super) fn new(most: usize, most_of_one: usize) -> Arc<Self> {
+    pub fn new(most: usize, most_of_one: usize) -> Arc<Self> {
         Arc::new(Self { most: most.max(1), most_of_one: most_of_one.max(1), taken: Mutex::default() })
     }
 
-    /// Takes one for a caller.
+    /// Takes one for a caller, until then at the latest.
     ///
     /// # Errors
     ///
     /// [`FetchError::Busy`] when there is none for this caller.
-    pub fn take(self: &Arc<Self>, who: &str) -> Result<Place, FetchError> {
+    pub fn take(self: &Arc<Self>, who: &str, until: Instant) -> Result<Place, FetchError> {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         let own = taken.by.get(who).copied().unwrap_or_default();
         if taken.all >= self.most || own >= self.most_of_one {
@@ -43,7 +46,14 @@ impl Places {
         }
         taken.all += 1;
         taken.by.insert(who.to_owned(), own + 1);
-        Ok(Place { of: Arc::clone(self), who: who.to_owned() })
+        Ok(Place { of: Arc::clone(self), who: who.to_owned(), until })
+    }
+}
+
+impl Place {
+    /// When what it was taken for is to be over: whoever holds it longer takes it from others.
+    pub fn until(&self) -> Instant {
+        self.until
     }
 }
 
@@ -66,16 +76,16 @@ mod tests {
 
     #[test]
     fn nobody_takes_the_places_of_all_and_each_comes_back() {
-        let places = Places::new(3, 2);
-        let (first, second) = (places.take("a").unwrap(), places.take("a").unwrap());
-        assert!(places.take("a").is_err(), "a has its own two");
-        let third = places.take("b").unwrap();
-        assert!(places.take("c").is_err(), "all three are taken");
+        let (places, until) = (Places::new(3, 2), Instant::now());
+        let (first, second) = (places.take("a", until).unwrap(), places.take("a", until).unwrap());
+        assert!(places.take("a", until).is_err(), "a has its own two");
+        let third = places.take("b", until).unwrap();
+        assert!(places.take("c", until).is_err(), "all three are taken");
         drop((first, third));
-        let _third = places.take("c").unwrap();
-        let _first = places.take("a").unwrap();
+        let _third = places.take("c", until).unwrap();
+        let _first = places.take("a", until).unwrap();
         drop(second);
-        assert!(places.take("a").is_ok());
+        assert!(places.take("a", until).is_ok());
         assert_eq!(places.taken.lock().unwrap().by.len(), 2, "nobody is remembered");
     }
 }

@@ -6,9 +6,9 @@ use anyhow::Context;
 use portcullis_core::time::Millis;
 use portcullis_store::{Options, Store, StoreError, Tx};
 
-use super::Failure;
+use super::{Failure, check};
 use crate::config::Config;
-use crate::gateway::{Clock, Sealer};
+use crate::gateway::{Clock, Policy, Sealer};
 use crate::server::store_options;
 
 /// Which gateway.
@@ -36,6 +36,12 @@ impl Host {
     pub(super) fn open(&self) -> Result<Store, Failure> {
         let (url, options) = self.database()?;
         Ok(Store::open(&url, &options).context("cannot open the database")?)
+    }
+
+    /// The policies that the configuration names, proved.
+    pub(super) fn policy(&self) -> Result<Policy, Failure> {
+        let (source, _, opened) = check::everything(&self.config)?;
+        opened.map_err(|flaw| Failure::invalid(check::reports(&source, flaw)))
     }
 
     /// The keys that seal what must not be read in a copy of the database.

@@ -9,14 +9,14 @@ use portcullis_core::mls::Group;
 use portcullis_core::wire::components::FrankingAgent;
 use portcullis_core::wire::uri::RoomUri;
 use portcullis_store::rooms::{self, RoomStatus};
-use portcullis_store::{Store, StoreError, hub_keys, vault};
+use portcullis_store::{Store, StoreError, hub_keys, ohttp_keys, vault};
 use serde::Serialize;
 
 use super::host::Host;
 use super::{Failure, output};
 use crate::config::Config;
 use crate::gateway::admin::worded;
-use crate::gateway::ring;
+use crate::gateway::{OHTTP_PERIOD, ring};
 pub(super) use files::sealing_key;
 use files::{certificate, public_of, token_file, token_set};
 
@@ -213,8 +213,9 @@ fn in_files(config: &Config) -> Result<Vec<Shown>, Failure> {
 }
 
 fn in_database(store: &Store) -> Result<Vec<Shown>, Failure> {
-    let read = store.read(|conn| Ok::<_, StoreError>((hub_keys::all(conn)?, vault::all(conn)?)));
-    let (franks, data) = read.map_err(anyhow::Error::from)?;
+    let read =
+        store.read(|conn| Ok::<_, StoreError>((hub_keys::all(conn)?, vault::all(conn)?, ohttp_keys::all(conn)?)));
+    let (franks, data, oblivious) = read.map_err(anyhow::Error::from)?;
     let mut all: Vec<Shown> = Vec::new();
     let franks = franks.into_iter().map(|key| (Which::Franks, key.domain.to_string(), key.starts_at, None));
     let data = data.into_iter().map(|key| {
@@ -235,6 +236,20 @@ fn in_database(store: &Store) -> Result<Vec<Shown>, Failure> {
             place: "database".to_owned(),
             since: Some(since.0),
             until: None,
+            rooms: None,
+        });
+    }
+    let weeks = oblivious.len();
+    for (number, (period, _)) in oblivious.into_iter().enumerate() {
+        let begins = |period: u64| period.saturating_mul(u64::try_from(OHTTP_PERIOD.as_millis()).unwrap_or(u64::MAX));
+        all.push(Shown {
+            which: "ohttp",
+            key: period.to_string(),
+            state: if number + 1 == weeks { "current" } else { "former" },
+            about: String::new(),
+            place: "database".to_owned(),
+            since: Some(begins(period)),
+            until: Some(begins(period + 2)),
             rooms: None,
         });
     }

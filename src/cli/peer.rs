@@ -14,9 +14,11 @@ use uuid::Uuid;
 
 use super::host::{Host, change, operator};
 use super::{Failure, output};
+use crate::addresses::{Address, Known, Resolved, Resolver};
 use crate::config::Config;
 use crate::gateway::admin::worded;
-use crate::peer::{PeerCard, TlsMaterial};
+use crate::gateway::{Clock, asked_record};
+use crate::peer::{PeerCard, PeerList, TlsMaterial};
 
 /// The write lane of what people decide.
 const LANE: &str = "admin";
@@ -28,6 +30,10 @@ Example, on both sides:
   portcullis peer card --config gw/gateway.yaml > a.json          # give it to the other provider
   portcullis peer add b.json --reason 'contract 7' --config gw/gateway.yaml
   portcullis peer confirm b.example --code 3f1c-09aa-1b2c-3d4e --reason 'read on the phone' --config gw/gateway.yaml
+
+Which provider has the users of an address:
+  portcullis peer resolve bob@b.example --config gw/gateway.yaml
+  portcullis peer resolve bob@mail.b.example --json --config gw/gateway.yaml
 
 The code is made of both cards: people read it to each other by a way that they trust, and let the other in when it is the same.")]
 pub(super) struct Args {
@@ -52,6 +58,17 @@ enum Command {
         #[arg(long, value_parser = worded)]
         reason: String,
     },
+    /// Print which provider has the users of an e-mail address, and who says so; 2 where there is none.
+    ///
+    /// By the rules of the gateway: its own domains, `addresses.providers`, peers by their names, and what the domain says when it
+    /// is asked, where `addresses.probe` lets it be. That it was asked goes into the audit log.
+    Resolve {
+        /// The address.
+        address: Address,
+        /// Print a JSON object.
+        #[arg(long)]
+        json: bool,
+    },
     /// Let a provider in whose card was taken.
     Confirm {
         /// One of its domains.
@@ -68,19 +85,20 @@ enum Command {
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let config = args.host.config()?;
-    let own = own(&config)?;
+    let own = || own(&config);
     match &args.command {
         Command::Card => {
-            output::line(serde_json::to_string_pretty(&own).map_err(anyhow::Error::from)?);
+            output::line(serde_json::to_string_pretty(&own()?).map_err(anyhow::Error::from)?);
             Ok(())
         }
         Command::Add { card, code, reason } => {
             let text = std::fs::read_to_string(card).with_context(|| format!("cannot read `{}`", card.display()))?;
             let parsed = PeerCard::parse(&text);
             let theirs = parsed.map_err(|why| Failure::failed(format!("`{}` is no card: {why}", card.display())))?;
-            add(&args.host.open()?, &config, (&own, &theirs), code.as_deref(), reason)
+            add(&args.host.open()?, &config, (&own()?, &theirs), code.as_deref(), reason)
         }
-        Command::Confirm { domain, code, reason } => confirm(&args.host.open()?, &own, domain, code, reason),
+        Command::Resolve { address, json } => resolve(&args.host.open()?, &config, address, *json),
+        Command::Confirm { domain, code, reason } => confirm(&args.host.open()?, &own()?, domain, code, reason),
     }
 }
 
@@ -181,6 +199,32 @@ fn confirm(store: &Store, own: &PeerCard, domain: &Domain, code: &str, reason: &
         }
         Ok(())
     })
+}
+
+fn resolve(store: &Store, config: &Config, address: &Address, as_json: bool) -> Result<(), Failure> {
+    let resolver = Resolver::new(config).context("cannot read `assets.trust`")?;
+    let peers = PeerList::new(config.peers.iter().cloned());
+    let read = store.read(|conn| Ok::<_, StoreError>((standings::all(conn)?, standings::cards(conn)?)));
+    let (decided, cards) = read.map_err(anyhow::Error::from)?;
+    peers.replace_cards(cards.into_iter().map(|(domain, text)| (domain, PeerCard::parse(&text))));
+    peers.replace(decided);
+    let (mail, now) = (address.domain(), Clock::default().now());
+    let said = match resolver.known(&peers, mail, now) {
+        Known::Settled(settled) => settled,
+        Known::ToBeAsked => {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let said = runtime.context("cannot ask anybody")?.block_on(resolver.ask(&peers, mail, now));
+            let record = asked_record(mail, &operator(), &said, now);
+            change(store, LANE, "", move |tx, _| tx.stage(&record))?;
+            said
+        }
+    };
+    let Resolved { provider, by } = said.map_err(|why| Failure::failed(why.to_string()))?;
+    if as_json {
+        return Ok(output::json(&json!({ "domain": mail, "provider": provider, "by": by.name() }))?);
+    }
+    output::line(format!("{provider} (by {})", by.name()));
+    Ok(())
 }
 
 fn record(

@@ -1,3 +1,4 @@
+use anyhow::Context as _;
 use clap::Subcommand;
 use portcullis_core::wire::uri::{Domain, RoomUri, UserUri};
 use portcullis_store::audit::{AuditRecord, Outcome};
@@ -12,6 +13,8 @@ use super::{Failure, join_code, output};
 use crate::config::Config;
 use crate::gateway::admin::worded;
 use crate::gateway::moderation::{self, Carried, Change, Stands};
+use crate::gateway::{Clock, GatewayError, Order};
+use crate::server::assemble;
 
 /// Rooms read at once.
 const PAGE: u32 = 500;
@@ -25,6 +28,8 @@ Examples:
   portcullis room list
   portcullis room ban mimi://a.example/r/clubhouse mimi://c.example/u/cathy --case CASE-7 --reason 'threats'
   portcullis room restrictions mimi://a.example/r/clubhouse
+  portcullis room freeze mimi://a.example/r/clubhouse --case CASE-7 --reason 'until somebody has looked'
+  portcullis room destroy mimi://a.example/r/clubhouse --case CASE-7 --reason 'made for fraud'
   portcullis room code create mimi://a.example/r/clubhouse --uses 20 --provider c.example --reason 'town hall'
   portcullis room remove-provider c.example --case CASE-8 --reason 'keys leaked'
   portcullis room release mimi://b.example/r/away --reason 'CASE-8: seen and accepted'")]
@@ -69,6 +74,8 @@ enum Command {
     Freeze(Where),
     /// End a freeze.
     Unfreeze(Where),
+    /// End a room for everybody, with those that depend on it; its name stays taken. Nothing brings it back: freeze it to hold it.
+    Destroy(Where),
     /// Take a user out of every room, those to come included.
     RemoveUser(User),
     /// End that.
@@ -156,6 +163,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         Command::Unmute(which) => in_room(which, Change::Unmute),
         Command::Freeze(of) => room(of, Change::Freeze),
         Command::Unfreeze(of) => room(of, Change::Unfreeze),
+        Command::Destroy(of) => destroy(&args.host, &config, of),
         Command::RemoveUser(User { user, because }) => everywhere(Change::Remove(user.clone()), because),
         Command::ReadmitUser(User { user, because }) => everywhere(Change::Readmit(user.clone()), because),
         Command::RemoveProvider(Provider { domain, because }) => {
@@ -167,6 +175,23 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         Command::Code(command) => join_code::run(&store, command),
         Command::Release { room, reason } => release(&store, room, reason),
     }
+}
+
+fn destroy(host: &Host, config: &Config, of: &Where) -> Result<(), Failure> {
+    let policy = host.policy()?;
+    let Because { reason, case } = of.because.clone();
+    let order = Order { by: operator(), reason, case };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start")?;
+    let destroyed = runtime.block_on(async {
+        let gateway = assemble(config, policy, Clock::default()).await?;
+        gateway.open_data_keys().await.context("cannot open the keys that the database is sealed under")?;
+        Ok::<_, anyhow::Error>(gateway.destroy_room_from_host(of.room.clone(), order).await)
+    });
+    destroyed?.map_err(|error| match error {
+        GatewayError::NotFound => Failure::failed(format!("`{}` is no room of this gateway", of.room)),
+        GatewayError::Refused { .. } => Failure::failed("the room, or one that depends on it, is under legal hold"),
+        error => Failure::from(anyhow::Error::from(error)),
+    })
 }
 
 fn list(store: &Store, json: bool) -> Result<(), Failure> {

@@ -21,7 +21,9 @@ pub struct Assets {
     pub at_once: NonZeroU32,
     /// How much is kept in memory for who asks for the same, in MiB. Nothing for 0.
     pub cache_mib: u32,
-    /// Certificates that sign those of asset hosts, beside those of the system.
+    /// Whether rooms may name hosts that no provider names as its own.
+    pub hosts_of_rooms: bool,
+    /// Certificates that sign those of asset hosts and mail domains, beside those of the system.
     pub trust: Vec<PathBuf>,
     /// Where hosts are, past DNS and whatever else is asked of addresses. For labs.
     pub connect: BTreeMap<Domain, SocketAddr>,
@@ -46,6 +48,7 @@ impl Default for Assets {
             seconds: number(30),
             at_once: number(64),
             cache_mib: 64,
+            hosts_of_rooms: true,
             trust: Vec::new(),
             connect: BTreeMap::new(),
         }

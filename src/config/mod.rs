@@ -11,19 +11,25 @@ use portcullis_core::yaml;
 use serde::Deserialize;
 use tracing_subscriber::EnvFilter;
 
+mod addresses;
 mod assets;
 mod directory;
 mod error;
+mod limits;
 mod peers;
 mod policies;
 mod provider;
+mod retention;
 
+pub use addresses::{Addresses, Probed};
 pub use assets::Assets;
 pub use directory::DirectoryListener;
 pub use error::{ConfigError, Source};
+pub use limits::{Limits, Rate};
 pub use peers::{Card, Peer};
 pub use policies::{Activate, Policies, PolicySource, Signer};
 pub use provider::ProviderListener;
+pub use retention::Retention;
 
 /// Everything one gateway process needs to know before it opens a door.
 #[derive(Clone, Debug, Deserialize)]
@@ -47,6 +53,9 @@ pub struct Config {
     /// What is downloaded through this gateway.
     #[serde(default)]
     pub assets: Assets,
+    /// Which providers have which addresses.
+    #[serde(default)]
+    pub addresses: Addresses,
     /// Where the policy bundle comes from: a folder, or more about it.
     pub policies: Policies,
     /// Key and certificate files.
@@ -63,6 +72,9 @@ pub struct Config {
     /// What becomes of our users' devices.
     #[serde(default)]
     pub devices: Devices,
+    /// How long what has served its time is kept.
+    #[serde(default)]
+    pub retention: Retention,
 }
 
 /// What becomes of our users' devices.
@@ -219,80 +231,6 @@ pub struct Telemetry {
     pub log: Option<String>,
 }
 
-/// Limits of each process; with several replicas a party may get as many times of it. Beyond them a request gets 429.
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Limits {
-    /// Requests of one peer at the federation door.
-    pub peer: Rate,
-    /// Requests for one user at the provider door.
-    pub user: Rate,
-    /// Requests of one person at the admin door.
-    pub operator: Rate,
-    /// Claims of one user's KeyPackages by one requester (reading D-21).
-    pub claims: Rate,
-    /// Claims of one user's KeyPackages by all requesters that one provider speaks for, our own users included
-    /// (reading D-21).
-    pub claims_by_provider: Rate,
-    /// Steps of one user towards the consent of others, or to give its own (reading D-48).
-    pub consents: Rate,
-    /// Reports of abuse by one user, or by one provider for users who do not want to be named.
-    pub reports: Rate,
-    /// Reported messages that cannot be proven and are taken of one reporter in a day.
-    pub unproven_per_day: NonZeroU32,
-    /// Queries for users by one user of ours, or by one provider (reading D-49).
-    pub searches: Rate,
-    /// Downloads by one user of ours, or by one provider.
-    pub downloads: Rate,
-    /// How long a caller may take over its TLS handshake, and again over the head of a request, in seconds. The head of a
-    /// further request of HTTP/1.1 has the five seconds more for which an idle connection is kept; a half-sent one of HTTP/2
-    /// ends with its connection, after two and a half minutes of silence.
-    pub head_seconds: NonZeroU32,
-    /// How long a caller may take over the body of a request, in seconds.
-    pub body_seconds: NonZeroU32,
-}
-
-/// A token bucket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Rate {
-    /// How many it regains a minute, evenly.
-    pub per_minute: NonZeroU32,
-    /// How many may come at once after a rest.
-    pub burst: NonZeroU32,
-}
-
-impl Limits {
-    /// [`Self::head_seconds`].
-    pub fn head(&self) -> Duration {
-        Duration::from_secs(self.head_seconds.get().into())
-    }
-
-    /// [`Self::body_seconds`].
-    pub fn body(&self) -> Duration {
-        Duration::from_secs(self.body_seconds.get().into())
-    }
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            peer: Rate { per_minute: number(60_000), burst: number(5_000) },
-            user: Rate { per_minute: number(3_000), burst: number(500) },
-            operator: Rate { per_minute: number(3_000), burst: number(500) },
-            claims: Rate { per_minute: number(10), burst: number(20) },
-            claims_by_provider: Rate { per_minute: number(30), burst: number(60) },
-            consents: Rate { per_minute: number(20), burst: number(40) },
-            reports: Rate { per_minute: number(10), burst: number(20) },
-            unproven_per_day: number(100),
-            searches: Rate { per_minute: number(60), burst: number(60) },
-            downloads: Rate { per_minute: number(600), burst: number(300) },
-            head_seconds: number(10),
-            body_seconds: number(60),
-        }
-    }
-}
-
 /// Where a secret is: in a file or in a variable of the environment.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -367,6 +305,14 @@ impl Config {
         }
         if let Some(what) = config.listeners.directory.as_ref().and_then(|door| door.misfit(&config.domains)) {
             return expected("listeners.directory.mail_domains", &what);
+        }
+        for (mail, provider) in &config.addresses.providers {
+            let elsewhere = config.listeners.directory.as_ref().and_then(|door| door.mail_domains.get(mail.as_str()));
+            let own = config.domains.contains(mail).then_some(mail);
+            if let Some(other) = own.or(elsewhere).filter(|other| *other != provider) {
+                let what = format!("`{other}`, which is the provider of `{mail}` elsewhere in this file");
+                return expected(&format!("addresses.providers.{mail}"), &what);
+            }
         }
         Ok(config.relative_to(source.folder()))
     }
@@ -475,6 +421,26 @@ keys:
     fn a_domain_without_a_certificate_is_an_error() {
         let error = load(&GOOD.replace("domains: [a.example]", "domains: [a.example, z.example]")).unwrap_err();
         assert!(error.to_string().contains("z.example"), "{error}");
+    }
+
+    #[test]
+    fn a_domain_of_addresses_has_one_provider_and_may_be_asked_by_its_name_or_as_any() {
+        let with = |addresses: &str| load(&format!("{GOOD}addresses: {{ {addresses} }}\n"));
+        let addresses = with("providers: { mail.b.example: b.example }, probe: ['*', c.example]").unwrap().addresses;
+        assert_eq!(addresses.providers.len(), 1);
+        assert_eq!(addresses.probe, [Probed::Any, Probed::Domain(Domain::parse("c.example").unwrap())]);
+        for (wrong, told) in [
+            ("providers: { a.example: b.example }", "a.example"),
+            ("probe: ['*.example']", "host"),
+            ("probes: []", "probes"),
+        ] {
+            let error = with(wrong).unwrap_err();
+            assert!(error.position().is_some() && error.to_string().contains(told), "{error}");
+        }
+        let door = "  directory: { bind: '127.0.0.1:8091', url: 'https://id.a.example', mail_domains: { m.example: a.example } }\n";
+        let both = GOOD.replace("policies: policies\n", &format!("{door}policies: policies\n"));
+        let error = load(&format!("{both}addresses: {{ providers: {{ m.example: b.example }} }}\n")).unwrap_err();
+        assert!(error.to_string().contains("`a.example`, which is the provider of `m.example`"), "{error}");
     }
 
     #[test]

@@ -52,6 +52,7 @@ impl Gateway {
         if inner.hosts(&room) {
             return fetch(inner, &caller, Some(room), url, &asked).await;
         }
+        let deadline = inner.assets.deadline();
         let (own, hub, who) = (user.domain(), room.domain(), user.to_string());
         let about = (hub.clone(), url.clone());
         inner
@@ -72,7 +73,7 @@ impl Gateway {
             .await?;
         let from = format!("{own} {hub}");
         let send = async |headers| inner.peers.download(&own, &hub, url.as_str(), headers).await.map_err(Failure::Peer);
-        match inner.assets.through((&who, &from), (&url, &asked), inner.clock.now(), send).await? {
+        match inner.assets.through((&who, &from), (&url, &asked), (inner.clock.now(), deadline), send).await? {
             Fetched::Download(download) => Ok(download),
             // The hub follows redirects, and nobody follows one of a hub.
             Fetched::Elsewhere(_) => Err(GatewayError::peer("hub answers a download with a redirect")),
@@ -89,7 +90,8 @@ async fn fetch(
     asked: &Asked,
 ) -> Result<Download, GatewayError> {
     let mut at = url;
-    let who = actor(caller).to_string();
+    // One for all hops: each that led elsewhere has had its part of it.
+    let (who, deadline) = (actor(caller).to_string(), inner.assets.deadline());
     for hop in 0..=MOST_REDIRECTS {
         let (caller, room, url) = (caller.clone(), room.clone(), at.clone());
         inner
@@ -102,7 +104,7 @@ async fn fetch(
                 download.permit(&owners(inner, url.host())?)
             })
             .await?;
-        match inner.assets.fetch(&who, &at, asked, inner.clock.now()).await.map_err(Failure::Fetch)? {
+        match inner.assets.fetch(&who, (&at, asked), (inner.clock.now(), deadline)).await.map_err(Failure::Fetch)? {
             Fetched::Download(download) => return Ok(download),
             Fetched::Elsewhere(next) => at = next,
         }
@@ -119,7 +121,10 @@ struct Owners {
 }
 
 fn owners(inner: &Inner, host: &Domain) -> Result<Owners, GatewayError> {
-    let mut named: BTreeSet<Domain> = inner.store.read(|conn| asset_hosts::providers(conn, host))?;
+    let mut named: BTreeSet<Domain> = match inner.assets.takes_hosts_of_rooms() {
+        true => inner.store.read(|conn| asset_hosts::providers(conn, host))?,
+        false => BTreeSet::new(),
+    };
     named.retain(|provider| inner.is_ours(provider) || inner.peers.list().admits(provider).is_some());
     Ok(Owners { configured: configured_owners(inner, host), named })
 }

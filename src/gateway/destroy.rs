@@ -17,6 +17,7 @@ use portcullis_store::{StoreError, Tx, rooms, ties};
 use serde_json::json;
 use uuid::Uuid;
 
+use super::admin::Changed;
 use super::create_room::case;
 use super::decide::{Case, Decision, bare_facts, bare_question};
 use super::fan_out::{self, Delivery};
@@ -65,36 +66,121 @@ impl Gateway {
         let of = vec![Of::Room(room.clone()), Of::User(user.clone())];
         self.0.blocking(of, move |inner| destroy(inner, once, &user, &room)).await
     }
+
+    /// Destroys a room of ours by order of whoever runs the gateway's own machine, where no policy is asked.
+    ///
+    /// # Errors
+    ///
+    /// [`GatewayError::NotFound`] for a room that is not ours or no more, [`GatewayError::Refused`] for one under legal hold, or with
+    /// one that depends on it.
+    pub async fn destroy_room_from_host(&self, room: RoomUri, order: Order) -> Result<(), GatewayError> {
+        let work = move |inner: &Arc<Inner>| {
+            let record = AuditRecord {
+                room: Some(room.clone()),
+                actor: Some(order.by.clone()),
+                reason: order.reason.clone(),
+                detail: json!({ "case": order.case }),
+                ..AuditRecord::new(Uuid::now_v7(), inner.clock.now(), "moderation.destroy", Outcome::Info)
+            };
+            by_order(inner, Once::unnamed(), &room, &record, &order).map(drop)
+        };
+        self.0.blocking(Vec::new(), work).await
+    }
+}
+
+/// Rooms that are no more by an order.
+#[derive(Clone, Debug)]
+pub struct Ended {
+    /// The room, and behind it those that depended on it.
+    pub rooms: Vec<RoomUri>,
+}
+
+/// Why people of the company end a room.
+#[derive(Clone, Debug)]
+pub struct Order {
+    /// Who.
+    pub by: String,
+    /// In the person's own words.
+    pub reason: String,
+    /// Number of the case; empty for none.
+    pub case: String,
 }
 
 /// Destroys a room, when policy lets `user` do so.
 fn destroy(inner: &Inner, once: Once, user: &UserUri, room: &RoomUri) -> Result<Kept, GatewayError> {
-    for _ in 0..ATTEMPTS {
+    until_written(inner, room, || {
         let case = case("decision.destroy", room, user, inner.clock.now());
-        let found = match Found::find(inner, room)? {
-            Some(found) if found.concerns(user) => found,
+        let (found, dependents) = match Found::with_dependents(inner, room)? {
+            Some(all) if all.0.concerns(user) => all,
             Some(_) | None => return inner.hide(once, room, &case),
         };
-        // Looked for after the room: whatever comes to depend on it from then on moves it, and this starts over.
-        let mut dependents = Vec::new();
-        for dependent in inner.store.read(|conn| ties::dependents(conn, room))? {
-            dependents.extend(Found::find(inner, &dependent)?);
-        }
         let decision = decided(inner, &case, user, &found, &dependents);
         if !decision.allow {
             return inner.refuse(once, room.as_str(), &decision);
         }
-        // The parent first, as everybody takes hold of it before what depends on it.
-        let all = || std::iter::once(&found).chain(&dependents);
-        let ends = all().map(|found| End::of(inner, found)).collect::<Result<Vec<_>, GatewayError>>()?;
-        let written = write(inner, once, room, decision, ends);
-        all().for_each(|found| inner.rooms.forget(found.room()));
-        match written {
-            Err(StoreError::EpochMoved { .. }) => {}
-            written => return Ok(written?),
+        end(inner, once, (room, &found, &dependents), &decision.record, None)
+    })
+}
+
+/// Destroys a room because people of the company want it to be: `record` says who lets them. What is under legal hold stays.
+///
+/// # Errors
+///
+/// [`GatewayError::NotFound`] for a room that is not ours or no more, [`GatewayError::Refused`] for one under legal hold, or with one
+/// that depends on it.
+pub(super) fn by_order(
+    inner: &Inner,
+    once: Once,
+    room: &RoomUri,
+    record: &AuditRecord,
+    order: &Order,
+) -> Result<Kept, GatewayError> {
+    until_written(inner, room, || {
+        let (found, dependents) = Found::with_dependents(inner, room)?.ok_or(GatewayError::NotFound)?;
+        if let Some(held) = std::iter::once(&found).chain(&dependents).find(|found| found.facts().legal_hold) {
+            let (kind, actor, peer) = ("decision.destroy", Some(order.by.clone()), room.domain());
+            let now = inner.clock.now();
+            let case = Case { kind, room: Some(room), actor, peer, epoch: None, exchange: None, now };
+            let held = json!({ "room": held.room(), "case": order.case });
+            return inner.refuse(once, room.as_str(), &case.refuse("not_allowed", "room.legal_hold", held));
         }
+        end(inner, once, (room, &found, &dependents), record, Some(order))
+    })
+}
+
+/// Starts over as long as the room has moved on meanwhile.
+fn until_written(
+    inner: &Inner,
+    room: &RoomUri,
+    attempt: impl Fn() -> Result<Option<Kept>, GatewayError>,
+) -> Result<Kept, GatewayError> {
+    for _ in 0..ATTEMPTS {
+        let written = attempt();
+        if let Some(kept) = written? {
+            return Ok(kept);
+        }
+        inner.rooms.forget(room);
     }
     Err(GatewayError::busy("the room changes faster than it can be destroyed"))
+}
+
+/// Ends a room with all that depend on it; `None` when one of them has moved on since it was looked at.
+fn end(
+    inner: &Inner,
+    once: Once,
+    (room, found, dependents): (&RoomUri, &Found, &[Found]),
+    record: &AuditRecord,
+    order: Option<&Order>,
+) -> Result<Option<Kept>, GatewayError> {
+    // The parent first, as everybody takes hold of it before what depends on it.
+    let all = || std::iter::once(found).chain(dependents);
+    let ends = all().map(|found| End::of(inner, found)).collect::<Result<Vec<_>, GatewayError>>()?;
+    let written = write(inner, once, room, record.clone(), (ends, order.cloned()));
+    all().for_each(|found| inner.rooms.forget(found.room()));
+    match written {
+        Err(StoreError::EpochMoved { .. }) => Ok(None),
+        written => Ok(Some(written?)),
+    }
 }
 
 /// Whether `user` may: the room and all that end with it are asked about, for each may be held by what is imposed on it alone.
@@ -164,6 +250,24 @@ impl Found {
         }
     }
 
+    /// A room, and what ends with it.
+    fn with_dependents(inner: &Inner, room: &RoomUri) -> Result<Option<(Self, Vec<Self>)>, GatewayError> {
+        let Some(found) = Self::find(inner, room)? else { return Ok(None) };
+        // Looked for after the room: whatever comes to depend on it from then on moves it, and this starts over.
+        let mut dependents = Vec::new();
+        for dependent in inner.store.read(|conn| ties::dependents(conn, room))? {
+            dependents.extend(Self::find(inner, &dependent)?);
+        }
+        Ok(Some((found, dependents)))
+    }
+
+    fn facts(&self) -> &RoomFacts {
+        match self {
+            Self::Active(hosted) => &hosted.facts,
+            Self::Waiting { facts, .. } => facts,
+        }
+    }
+
     fn room(&self) -> &RoomUri {
         match self {
             Self::Active(hosted) => &hosted.room,
@@ -226,20 +330,37 @@ fn farewell(inner: &Inner, hosted: &Arc<Hosted>) -> Result<Vec<Delivery>, Gatewa
     Ok(removes.chunks(MOST_PENDING).flat_map(|removes| fan_out::of_proposals(inner, hosted, removes)).collect())
 }
 
-fn write(inner: &Inner, once: Once, room: &RoomUri, decision: Decision, ends: Vec<End>) -> Result<Kept, StoreError> {
-    let (id, now, named) = (decision.id(), decision.record.at, room.clone());
+fn write(
+    inner: &Inner,
+    once: Once,
+    room: &RoomUri,
+    record: AuditRecord,
+    (ends, order): (Vec<End>, Option<Order>),
+) -> Result<Kept, StoreError> {
+    let (id, now, named) = (record.event, record.at, room.clone());
     inner.store.write(room.as_str(), move |tx: &mut Tx<'_>| {
         for end in &ends {
             end.write(tx, now)?;
             tx.stage(&AuditRecord {
                 room: Some(end.room.clone()),
-                actor: decision.record.actor.clone(),
+                actor: record.actor.clone(),
                 reason: if end.room == named { "destroyed" } else { "destroyed_with_its_parent" }.to_owned(),
-                detail: json!({ "decision": id, "epoch": end.seen.epoch }),
+                detail: match &order {
+                    None => json!({ "decision": id, "epoch": end.seen.epoch }),
+                    Some(Order { reason, case, .. }) => {
+                        json!({ "decision": id, "epoch": end.seen.epoch, "why": reason, "case": case })
+                    }
+                },
                 ..AuditRecord::new(Uuid::now_v7(), now, "room.destroyed", Outcome::Info)
             })?;
         }
-        tx.stage(&decision.record)?;
-        once.keep(tx, Destroyed { decision: id })
+        tx.stage(&record)?;
+        match &order {
+            None => once.keep(tx, Destroyed { decision: id }),
+            Some(_) => {
+                let rooms = ends.iter().map(|end| end.room.clone()).collect();
+                once.keep(tx, Changed { value: Ended { rooms }, decision: id })
+            }
+        }
     })
 }

@@ -3,6 +3,7 @@
 
 pub mod access;
 mod added;
+mod addresses;
 pub mod admin;
 mod assets;
 mod claims;
@@ -49,15 +50,16 @@ mod submit;
 mod ties;
 mod update;
 
+pub use addresses::asked_record;
 pub use claims::Claims;
 pub use clock::Clock;
 pub use consent::{ConsentChange, ConsentEndpoint};
 pub use create_room::{CreatedRoom, NewRoom};
-pub use destroy::Destroyed;
+pub use destroy::{Destroyed, Ended, Order};
 pub use devices::Unclaimed;
 pub use error::GatewayError;
 pub use keys::{HubKeys, KeyError, log_key};
-pub use oblivious::Relayed;
+pub use oblivious::{PERIOD as OHTTP_PERIOD, Relayed, oldest_period};
 pub use once::{Content, Kept, Once, Reply, ShowRefusal, Shown};
 pub use policy::{
     Active, Change, Changes, Patience, Policy, PolicyError, Replayer, Report, Sample, ShadowView, Window, envelope,
@@ -78,6 +80,7 @@ use portcullis_core::wire::uri::{Domain, RoomUri, UserUri};
 use portcullis_store::Store;
 use uuid::Uuid;
 
+use crate::addresses::Resolver;
 use crate::assets::Fetcher;
 use crate::limits::Limiter;
 use crate::peer::Peers;
@@ -147,6 +150,8 @@ pub struct Parts {
     pub reporters: Reporters,
     /// Fetches what users keep elsewhere.
     pub assets: Fetcher,
+    /// Finds the providers of e-mail addresses.
+    pub addresses: Resolver,
 }
 
 /// A handle on the whole gateway; clones share everything.
@@ -172,6 +177,7 @@ struct Inner {
     rates: Rates,
     taken: Taken,
     published: Published,
+    ohttp_published: oblivious::Published,
 }
 
 impl Gateway {
@@ -192,6 +198,7 @@ impl Gateway {
             rates: Rates::default(),
             taken: Taken::default(),
             published: Published::default(),
+            ohttp_published: oblivious::Published::default(),
         }))
     }
 

@@ -1,7 +1,7 @@
 //! The gateway of Oblivious HTTP, and the relay to those of hubs (RFC 9458; reading D-58): whoever asks is not known here, and what
 //! is asked for is not known where it is relayed. Keys are new each week, and open for one more.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use actix_web::web::Bytes;
@@ -20,9 +20,33 @@ use crate::assets::{Download, FetchError, GatewayKey, Inside, Opened, Place, SEE
 use crate::peer::PeerError;
 
 /// How long requests are encapsulated to one key.
-const PERIOD: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+pub const PERIOD: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// The write lane of keys.
 const LANE: &str = "keys";
+
+/// How long the key in the database is not looked at for who asks for it: it may take as long until every replica tells another one
+/// that takes its place within its period.
+const TOLD: Duration = Duration::from_secs(10);
+
+/// The keys that are told, in memory: everybody may ask for them.
+#[derive(Debug, Default)]
+pub(super) struct Published(Mutex<Option<(u64, Millis, Vec<u8>)>>);
+
+impl Published {
+    fn find(&self, of: u64, now: Millis) -> Option<Vec<u8>> {
+        let held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (_, _, published) = held.as_ref().filter(|(period, until, _)| *period == of && now < *until)?;
+        Some(published.clone())
+    }
+
+    fn keep(&self, of: u64, published: Vec<u8>, now: Millis) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((of, now.plus(TOLD), published));
+    }
+
+    fn forget(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
 
 /// What has become of a request.
 #[derive(Debug)]
@@ -40,9 +64,15 @@ impl Gateway {
     ///
     /// [`GatewayError`] of the database.
     pub async fn ohttp_keys(&self) -> Result<Vec<u8>, GatewayError> {
-        let work = |inner: &Arc<Inner>| {
-            let key = inner.ohttp_key(period(inner.clock.now()))?;
-            GatewayKey::published(&[&key]).map_err(GatewayError::internal)
+        let (now, this) = (self.0.clock.now(), period(self.0.clock.now()));
+        if let Some(published) = self.0.ohttp_published.find(this, now) {
+            return Ok(published);
+        }
+        let work = move |inner: &Arc<Inner>| {
+            let key = inner.ohttp_key(this)?;
+            let published = GatewayKey::published(&[&key]).map_err(GatewayError::internal)?;
+            inner.ohttp_published.keep(this, published.clone(), now);
+            Ok(published)
         };
         self.0.blocking(Vec::new(), work).await
     }
@@ -66,6 +96,8 @@ impl Gateway {
             Ok(opened)
         };
         let Some(opened) = self.0.blocking(vec![Of::Peer(from.clone())], open).await? else {
+            // Perhaps another key has taken the place of the one that is told here.
+            self.0.ohttp_published.forget();
             return Ok(Relayed::UnknownKey);
         };
         let answer = match &opened.wanted {
@@ -83,7 +115,7 @@ impl Gateway {
     }
 
     fn oblivious_place(&self, who: &UserUri) -> Result<Arc<Place>, GatewayError> {
-        let place = self.0.assets.oblivious.take(who.as_str());
+        let place = self.0.assets.oblivious_place(who.as_str());
         place.map(Arc::new).map_err(|_: FetchError| GatewayError::busy("as many oblivious requests run as may"))
     }
 
@@ -121,6 +153,11 @@ impl Gateway {
         })?;
         Ok((answer, place))
     }
+}
+
+/// The oldest period whose key opens anything.
+pub fn oldest_period(now: Millis) -> u64 {
+    period(now).saturating_sub(1)
 }
 
 fn period(now: Millis) -> u64 {
@@ -198,5 +235,20 @@ fn refusal(error: &GatewayError) -> Inside {
         GatewayError::PeerUnreachable(_) => Inside::of(502),
         GatewayError::Unavailable(_) => Inside { headers: vec![("retry-after", "2".to_owned())], ..Inside::of(503) },
         GatewayError::Conflict | GatewayError::KeyReused | GatewayError::Internal(_) => Inside::of(500),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_told_from_memory_for_seconds_within_their_period_and_until_one_does_not_open() {
+        let published = Published::default();
+        published.keep(7, vec![1], Millis(1000));
+        assert_eq!(published.find(7, Millis(10_999)), Some(vec![1]));
+        assert_eq!((published.find(7, Millis(11_000)), published.find(8, Millis(1000))), (None, None));
+        published.forget();
+        assert_eq!(published.find(7, Millis(1000)), None);
     }
 }

@@ -13,7 +13,7 @@ use portcullis_core::time::Millis;
 use portcullis_core::wire::Wire;
 use portcullis_core::wire::components::Dictionary;
 use portcullis_core::wire::identifier_query::{
-    IdentifierQueryCode, IdentifierRequest, IdentifierResponse, ProfileField, UserProfile,
+    IdentifierQueryCode, IdentifierRequest, IdentifierResponse, ProfileField, QueryElement, UserProfile,
 };
 use portcullis_core::wire::uri::{Domain, UserUri};
 use portcullis_store::profiles::{self, Profile};
@@ -27,6 +27,7 @@ use super::once::{Kept, Once};
 use super::places::Of;
 use super::policy::Active;
 use super::{Answer, Caller, Gateway, GatewayError, Inner, forward};
+use crate::addresses::{Address, Known};
 use crate::peer::Endpoint;
 
 /// Most fields of a profile.
@@ -89,6 +90,54 @@ impl Gateway {
         let answer = forward::send(inner, once, &own, &domain, Endpoint::IdentifierQuery(domain.clone()), body).await?;
         IdentifierResponse::decode(&answer).map_err(GatewayError::peer)?;
         inner.keep_passed_on(once, &lane, Answer { body: answer, decision: Some(decision) }).await
+    }
+
+    /// The same about the one e-mail address in the request, at the provider that has it. Before a domain is asked which that is,
+    /// policy decides about it as about a provider of that name.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::search`]; [`GatewayError::Decode`] for a request with no address or more than one.
+    pub async fn search_by_address(&self, once: Once, user: UserUri, body: Bytes) -> Result<Kept, GatewayError> {
+        let request = super::decode::<IdentifierRequest>(&body)?;
+        let (inner, caller) = (&self.0, Caller::User(user.clone()));
+        let mail = address(&request)?.domain().clone();
+        let known = inner.addresses.known(inner.peers.list(), &mail, inner.clock.now());
+        if let Known::Settled(Ok(resolved)) = known {
+            return self.search(once, caller, resolved.provider, body).await;
+        }
+        let (of, asked, by) = (vec![Of::from(&caller)], (mail.clone(), body.clone()), caller.clone());
+        let decided = move |inner: &Arc<Inner>| {
+            let (mail, body) = asked;
+            Query::new(inner, &by, &mail, &body, request)?.leave(once)
+        };
+        let (lane, decision) = match inner.blocking(of, decided).await? {
+            Ok(decided) => decided,
+            Err(refused) => return Ok(refused),
+        };
+        let said = match known {
+            Known::Settled(settled) => settled,
+            Known::ToBeAsked => inner.ask_domain(&mail, user.to_string()).await?,
+        };
+        match said {
+            Ok(resolved) => self.search(once, caller, resolved.provider, body).await,
+            Err(_) => {
+                let nobody = response(IdentifierQueryCode::NotFound, Vec::new());
+                inner.keep_passed_on(once, &lane, Answer { body: nobody, decision: Some(decision) }).await
+            }
+        }
+    }
+}
+
+/// The one e-mail address in a request.
+fn address(request: &IdentifierRequest) -> Result<Address, GatewayError> {
+    let mut all = request.elements.iter().filter_map(|element| match element {
+        QueryElement::Email { value } => Some(value),
+        _ => None,
+    });
+    match (all.next(), all.next()) {
+        (Some(one), None) => one.parse().map_err(GatewayError::decode),
+        (None, _) | (Some(_), Some(_)) => Err(GatewayError::decode("expected one e-mail address to look for")),
     }
 }
 

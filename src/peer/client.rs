@@ -18,7 +18,7 @@ use tokio::sync::Mutex;
 use tracing::Instrument as _;
 use uuid::Uuid;
 
-use super::directory::{DIRECTORY_LIMIT_BYTES, DIRECTORY_PATH, DirectoryError, url_of};
+use super::directory::{DIRECTORY_LIMIT_BYTES, DirectoryError, directory_url, url_of};
 use super::tls::{Demand, TlsMaterial};
 use super::{
     CONNECT_TIMEOUT, CertificateEnd, DIRECTORY_TIMEOUT, EXCHANGE_TIMEOUT, Endpoint, PeerAnswer, PeerError, PeerList,
@@ -188,8 +188,7 @@ impl Exchange<'_> {
 
 impl Peer {
     fn new(tls: &TlsMaterial, peer: &config::Peer) -> Result<Self, SetupError> {
-        let default = || format!("https://{}{DIRECTORY_PATH}", peer.domain);
-        let text = peer.directory.clone().unwrap_or_else(default);
+        let text = peer.directory.clone().unwrap_or_else(|| directory_url(&peer.domain));
         let invalid = || SetupError::DirectoryUrl { domain: peer.domain.clone(), url: text.clone() };
         let directory_url = Url::parse(&text).ok().filter(|url| url.scheme() == "https").ok_or_else(invalid)?;
         let name = ServerName::try_from(peer.domain.as_str().to_owned()).map_err(|_| invalid())?;
@@ -294,7 +293,7 @@ impl Resolve for Fixed {
 }
 
 /// The body, or `None` when it is longer than the limit; no more than that is ever held.
-async fn read(mut response: Response, limit_bytes: usize) -> Result<Option<Bytes>, reqwest::Error> {
+pub(crate) async fn read(mut response: Response, limit_bytes: usize) -> Result<Option<Bytes>, reqwest::Error> {
     let mut body = BytesMut::new();
     while let Some(chunk) = response.chunk().await? {
         if body.len() + chunk.len() > limit_bytes {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use portcullis_core::wire::directory::{Directory, TemplateError};
+use portcullis_core::wire::uri::Domain;
 use reqwest::Url;
 
 use super::Endpoint;
@@ -10,11 +11,16 @@ use super::Endpoint;
 /// Where a provider publishes its directory.
 pub const DIRECTORY_PATH: &str = "/.well-known/mimi-protocol-directory";
 
+/// Where a provider has its directory of whom nothing else is known than its name.
+pub(crate) fn directory_url(domain: &Domain) -> String {
+    format!("https://{domain}{DIRECTORY_PATH}")
+}
+
 /// Where a provider has its gateway of Oblivious HTTP, with its keys (RFC 9540, section 4).
 pub const OHTTP_PATH: &str = "/.well-known/ohttp-gateway";
 
 /// Longest directory that is read, in bytes.
-pub(super) const DIRECTORY_LIMIT_BYTES: usize = 64 << 10;
+pub(crate) const DIRECTORY_LIMIT_BYTES: usize = 64 << 10;
 
 /// Why a directory cannot be used.
 #[derive(Debug, thiserror::Error)]

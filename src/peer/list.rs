@@ -7,7 +7,7 @@ use portcullis_core::time::Millis;
 use portcullis_core::wire::uri::Domain;
 use portcullis_store::standings::{Decided, Standing};
 
-use super::{CertificateEnd, PeerCard};
+use super::{CertificateEnd, PeerCard, directory_url};
 use crate::config;
 
 /// The list as this process knows it; what was decided is read from the database and put here.
@@ -92,6 +92,15 @@ impl PeerList {
             known.is_some_and(|known| known.asset_hosts.iter().any(|own| own == host.as_str()))
         };
         all.into_iter().filter(keeps).cloned().collect()
+    }
+
+    /// The provider on the list whose directory is there, however we stand with it.
+    pub fn with_directory(&self, url: &str) -> Option<Domain> {
+        let there = |listed: &Listed| {
+            let said = self.known(&listed.domain).map(|known| known.directory);
+            said.is_some_and(|said| said.unwrap_or_else(|| directory_url(&listed.domain)) == url)
+        };
+        self.all().into_iter().find(there).map(|listed| listed.domain)
     }
 
     /// Notes the certificate that a peer shows.

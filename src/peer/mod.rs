@@ -13,7 +13,8 @@ pub(crate) mod testing;
 
 pub use card::{CardError, CertificateEnd, PeerCard};
 pub use client::Peers;
-pub(crate) use client::retry_after;
+pub(crate) use client::{read, retry_after};
+pub(crate) use directory::{DIRECTORY_LIMIT_BYTES, directory_url};
 pub use directory::{DIRECTORY_PATH, OHTTP_PATH, directory_json};
 pub use error::{PeerError, SetupError, causes};
 pub use list::{Listed, PeerList};

@@ -275,6 +275,15 @@ impl Client {
         Ok(json(self.call(request).await?).await?.value)
     }
 
+    /// Looks for a user by the one e-mail address in an encoded IdentifierRequest, wherever that leads to.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`]; what the protocol can refuse is an answer.
+    pub async fn search_by_address(&self, body: Vec<u8>) -> Result<Answered<IdentifierResponse>, ClientError> {
+        self.mimi(&["search"], body).await
+    }
+
     /// Looks for users of a provider, here or elsewhere, with an encoded IdentifierRequest.
     ///
     /// # Errors

@@ -28,6 +28,7 @@ use crate::http::{CODES, ProblemDetails, openapi};
         profile::put,
         profile::show,
         profile::search,
+        profile::search_by_address,
         key_material::claim,
         consent::change,
         consent::list,

@@ -132,3 +132,22 @@ pub(super) async fn search(post: Post, domain: Path<String>, gateway: Data<Gatew
     let domain = Domain::parse(&domain).map_err(malformed)?;
     post.once(async move |once, user, body| Ok(gateway.search(once, Caller::User(user), domain, body).await?)).await
 }
+
+/// Find a user by an e-mail address
+///
+/// At the provider that has the addresses of its domain: of this gateway, or of another provider, which is asked then. The query has
+/// one e-mail address. A domain of which nobody knows a provider is asked itself where the company lets it be (`addresses.probe`);
+/// where there is none in the end, nobody is found.
+#[utoipa::path(
+    post,
+    path = "/v1/search",
+    tag = "users",
+    request_body(content = String, content_type = "application/octet-stream", description = "`IdentifierRequest`, TLS-encoded"),
+    responses((
+        status = 200, description = "`IdentifierResponse`, TLS-encoded; what the protocol can refuse is in it",
+        body = String, content_type = "application/octet-stream"
+    ))
+)]
+pub(super) async fn search_by_address(post: Post, gateway: Data<Gateway>) -> Result<HttpResponse, Problem> {
+    post.once(async move |once, user, body| Ok(gateway.search_by_address(once, user, body).await?)).await
+}

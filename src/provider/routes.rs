@@ -36,6 +36,11 @@ pub(super) const RESOURCES: &[Resource] = &[
         methods: &[(Method::PUT, || web::put().to(profile::put)), (Method::GET, || web::get().to(profile::show))],
     },
     Resource {
+        path: "/v1/search",
+        limit_bytes: 256 * KIB,
+        methods: &[(Method::POST, || web::post().to(profile::search_by_address))],
+    },
+    Resource {
         path: "/v1/search/{domain}",
         limit_bytes: 256 * KIB,
         methods: &[(Method::POST, || web::post().to(profile::search))],

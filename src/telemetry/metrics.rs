@@ -43,6 +43,10 @@ const SHADOWED: Instrument =
     instrument("portcullis.policy.shadowed", "{question}", "questions that a shadow of the policies was asked");
 const UNREADABLE: Instrument =
     instrument("portcullis.directory.unreadable", "{user}", "users of whom nothing could be read: they have no rights");
+const DOWNLOADS: Instrument = instrument("portcullis.assets.downloads", "{download}", "files asked for at other hosts");
+const ASSET_BYTES: Instrument = instrument("portcullis.assets.bytes", "By", "bytes of files read from other hosts");
+const PROBES: Instrument =
+    instrument("portcullis.addresses.asked", "{domain}", "domains asked whose addresses they have");
 pub(super) const OWED: Instrument = instrument("portcullis.outbox.owed", "{message}", "messages owed to peers");
 pub(super) const PARKED: Instrument = instrument("portcullis.outbox.parked", "{lane}", "lanes that wait for a person");
 pub(super) const LETTERS: Instrument =
@@ -63,7 +67,7 @@ pub(super) const WAITING: Instrument =
 pub(super) const BUSY: Instrument = instrument("portcullis.store.busy", "{job}", "jobs refused by a full write lane");
 
 /// All of them.
-pub const INSTRUMENTS: [Instrument; 25] = [
+pub const INSTRUMENTS: [Instrument; 28] = [
     REQUESTS,
     DECISIONS,
     DECIDING,
@@ -78,6 +82,9 @@ pub const INSTRUMENTS: [Instrument; 25] = [
     SHADOWED,
     FAILED,
     UNREADABLE,
+    DOWNLOADS,
+    ASSET_BYTES,
+    PROBES,
     OWED,
     PARKED,
     LETTERS,
@@ -115,6 +122,9 @@ struct Meters {
     shadowed: Counter<u64>,
     failed: Counter<u64>,
     unreadable: Counter<u64>,
+    downloads: Counter<u64>,
+    asset_bytes: Counter<u64>,
+    probes: Counter<u64>,
 }
 
 impl Meters {
@@ -132,6 +142,10 @@ impl Meters {
         failed.add(0, &[]);
         let unreadable = counter(UNREADABLE);
         unreadable.add(0, &[]);
+        let (downloads, asset_bytes, probes) = (counter(DOWNLOADS), counter(ASSET_BYTES), counter(PROBES));
+        for silent in [&downloads, &asset_bytes, &probes] {
+            silent.add(0, &[]);
+        }
         let streams = meter.i64_up_down_counter(STREAMS.name).with_unit(STREAMS.unit);
         Self {
             requests: histogram(REQUESTS, &EXCHANGES),
@@ -148,6 +162,9 @@ impl Meters {
             shadowed: counter(SHADOWED),
             failed,
             unreadable,
+            downloads,
+            asset_bytes,
+            probes,
         }
     }
 }
@@ -252,4 +269,20 @@ pub fn policy_failed(kind: &'static str) {
 /// `not_replayable`.
 pub fn shadowed(outcome: &'static str, count: u64) {
     METERS.shadowed.add(count, &[KeyValue::new("portcullis.outcome", outcome)]);
+}
+
+/// A file was asked for. `outcome` is `fetched`, `from_memory`, `unchanged`, `elsewhere`, `busy`, `missing`, `later`, `too_large`,
+/// `timed_out` or `failed`.
+pub fn download(outcome: &'static str) {
+    METERS.downloads.add(1, &[KeyValue::new("portcullis.outcome", outcome)]);
+}
+
+/// So many bytes of a file came.
+pub fn downloaded(bytes: u64) {
+    METERS.asset_bytes.add(bytes, &[]);
+}
+
+/// A domain was asked whose addresses it has. `outcome` is `resolved`, `no_provider`, `no_peer` or `silent`.
+pub fn probed(outcome: &'static str) {
+    METERS.probes.add(1, &[KeyValue::new("portcullis.outcome", outcome)]);
 }

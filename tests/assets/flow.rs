@@ -49,6 +49,14 @@ async fn a_file_that_does_not_come_is_given_up_and_one_that_breaks_off_is_not_wh
 }
 
 #[tokio::test]
+async fn all_that_a_redirect_leads_to_has_one_time_together() {
+    let mut scene = Scene::with("largest_mib: 2, seconds: 1");
+    scene.lab.start().await;
+    assert_eq!(scene.status("https://files.b.example/slowly-round").await, 502);
+    assert_eq!(scene.files.times("/slowly-round"), 2, "each of four alone would have had time enough");
+}
+
+#[tokio::test]
 async fn only_so_many_downloads_run_at_once_and_each_gives_its_place_back() {
     let mut scene = Scene::with("largest_mib: 100, seconds: 120, at_once: 1");
     scene.lab.start().await;

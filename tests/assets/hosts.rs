@@ -63,6 +63,22 @@ async fn a_host_counts_when_a_peer_or_a_room_of_ours_names_it_and_as_long_as_it_
 }
 
 #[tokio::test]
+async fn a_host_that_only_a_room_names_counts_for_nothing_where_the_operator_says_so() {
+    let mut scene = Scene::with("hosts_of_rooms: false");
+    scene.lab.start().await;
+    let (mut alice, _bob) = scene.lab.alice_and_bob().await;
+    let mut base: BaseRoomPolicy = alice.member().component(&room()).unwrap().unwrap();
+    base.policy_component_ids.push(AssetPolicy::ID);
+    let draft = Draft::default()
+        .component(BaseRoomPolicy::ID, Some(base.encode()))
+        .component(ComponentId::ASSET_POLICY, Some(naming(&["rooms.b.example"])));
+    let commit = alice.member_mut().commit(&room(), &draft).unwrap();
+    assert!(alice.update(&room(), &commit).await.unwrap().answer.is_ok());
+    assert_eq!(scene.status("https://rooms.b.example/file").await, 403);
+    assert_eq!(scene.status("https://media.b.example/file").await, 200);
+}
+
+#[tokio::test]
 async fn nothing_is_fetched_but_by_https_from_named_hosts_at_their_port() {
     let scene = Scene::open().await;
     let port = scene.files.address.port();

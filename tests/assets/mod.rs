@@ -4,7 +4,7 @@ mod cache;
 mod flow;
 mod hosts;
 mod ohttp;
-mod server;
+pub(crate) mod server;
 
 use std::time::Duration;
 

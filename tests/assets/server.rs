@@ -2,11 +2,14 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, mpsc};
+use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
+use actix_web::rt::time::sleep;
 use actix_web::web::{Bytes, Data, to};
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer};
 use futures_util::stream;
+use portcullis::peer::DIRECTORY_PATH;
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::pem::PemObject;
@@ -18,13 +21,22 @@ pub(crate) fn file() -> Vec<u8> {
 }
 
 /// Bytes of the longest file.
-pub(super) const LONG: u64 = 96 << 20;
+pub(crate) const LONG: u64 = 96 << 20;
 
 /// A server of files, over TLS.
 pub(crate) struct Files {
     state: Data<State>,
-    pub(super) address: SocketAddr,
+    pub(crate) address: SocketAddr,
     server: ServerHandle,
+}
+
+/// What a host says of itself as a provider.
+#[derive(Clone)]
+pub(crate) enum Directory {
+    /// That its directory is there.
+    At(String),
+    /// This.
+    Text(&'static str),
 }
 
 #[derive(Default)]
@@ -33,6 +45,8 @@ struct State {
     asked: Mutex<BTreeMap<String, Vec<BTreeMap<String, String>>>>,
     /// Bytes of the longest file that have been made.
     made: AtomicU64,
+    /// What each host says when it is asked whose addresses it has.
+    said: Mutex<BTreeMap<String, Directory>>,
 }
 
 impl Files {
@@ -61,18 +75,23 @@ impl Files {
         Self { state, address, server: server.recv().unwrap() }
     }
 
+    /// Has a host say whose addresses it has.
+    pub(crate) fn say(&self, host: &str, what: Directory) {
+        self.state.said.lock().unwrap().insert(host.to_owned(), what);
+    }
+
     /// How often a path was asked for.
     pub(crate) fn times(&self, path: &str) -> usize {
         self.heads(path).len()
     }
 
     /// What stood in the requests for a path.
-    pub(super) fn heads(&self, path: &str) -> Vec<BTreeMap<String, String>> {
+    pub(crate) fn heads(&self, path: &str) -> Vec<BTreeMap<String, String>> {
         self.state.asked.lock().unwrap().get(path).cloned().unwrap_or_default()
     }
 
     /// How much of the longest file has been made.
-    pub(super) fn made(&self) -> u64 {
+    pub(crate) fn made(&self) -> u64 {
         self.state.made.load(Ordering::SeqCst)
     }
 }
@@ -80,6 +99,14 @@ impl Files {
 impl Drop for Files {
     fn drop(&mut self) {
         drop(self.server.stop(false));
+    }
+}
+
+fn directory(said: Option<&Directory>) -> HttpResponse {
+    match said {
+        Some(Directory::At(url)) => HttpResponse::Found().insert_header(("location", url.as_str())).finish(),
+        Some(Directory::Text(text)) => HttpResponse::Ok().body(*text),
+        None => HttpResponse::NotFound().finish(),
     }
 }
 
@@ -100,8 +127,32 @@ async fn serve(request: HttpRequest, state: Data<State>) -> HttpResponse {
     };
     match path.as_str() {
         "/file" => {
-            answer.insert_header(("cache-control", "public, max-age=600")).insert_header(("etag", "\"1\"")).body(file())
+            answer.insert_header(("cache-control", "public, max-age=600")).insert_header(("etag", "\"1\""));
+            answer.insert_header(("expires", "Sun, 06 Nov 2094 08:49:37 GMT"));
+            answer.insert_header(("date", "Sun, 06 Nov 1994 08:49:37 GMT")).body(file())
         }
+        "/without-a-tag" | "/another-tag" if said.contains_key("if-none-match") => {
+            let mut unchanged = HttpResponse::NotModified();
+            if path == "/another-tag" {
+                unchanged.insert_header(("etag", "\"8\""));
+            }
+            unchanged.finish()
+        }
+        "/without-a-tag" | "/another-tag" => {
+            answer.insert_header(("cache-control", "no-cache")).insert_header(("etag", "\"7\"")).body(file())
+        }
+        "/always-unchanged" => HttpResponse::NotModified().finish(),
+        "/always-a-part" => HttpResponse::PartialContent().body("a part"),
+        "/always-beyond" => HttpResponse::RangeNotSatisfiable().finish(),
+        "/dated" => {
+            let at = ("last-modified", "Sun, 06 Nov 1994 08:49:37 GMT");
+            answer.insert_header(("cache-control", "max-age=600")).insert_header(at).body(file())
+        }
+        "/slowly-round" => {
+            sleep(Duration::from_millis(700)).await;
+            HttpResponse::Found().insert_header(("location", "/slowly-round")).finish()
+        }
+        DIRECTORY_PATH => directory(state.said.lock().unwrap().get(request.connection_info().host())),
         "/private" => answer.insert_header(("cache-control", "private, max-age=600")).body(file()),
         "/no-store" => answer.insert_header(("cache-control", "no-store")).body(file()),
         "/asked-again" => {

@@ -8,6 +8,7 @@ mod deletion;
 mod delivery;
 mod domains;
 mod elsewhere;
+mod ending;
 mod envelope;
 mod forged;
 mod franking;

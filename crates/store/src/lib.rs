@@ -56,6 +56,7 @@ pub mod overview;
 pub mod people;
 pub mod profiles;
 pub mod proposals;
+pub mod purge;
 pub mod reports;
 pub mod restrictions;
 pub mod role_sets;

@@ -31,7 +31,7 @@ impl ReportState {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::New, Self::InReview, Self::Upheld, Self::Dismissed];
 
-    fn code(self) -> i32 {
+    pub(crate) fn code(self) -> i32 {
         match self {
             Self::New => 0,
             Self::InReview => 1,

@@ -481,6 +481,9 @@ diesel::table! {
 diesel::joinable!(stream_rows -> stream_payloads (payload));
 diesel::allow_tables_to_appear_in_same_query!(stream_rows, stream_payloads, events);
 diesel::allow_tables_to_appear_in_same_query!(rooms, room_states);
+diesel::allow_tables_to_appear_in_same_query!(reports, room_restrictions);
+diesel::allow_tables_to_appear_in_same_query!(stream_payloads, stream_stage);
+diesel::allow_tables_to_appear_in_same_query!(stream_payloads, room_restrictions);
 diesel::allow_tables_to_appear_in_same_query!(outbox_items, events);
 diesel::allow_tables_to_appear_in_same_query!(profiles, profile_fields);
 diesel::allow_tables_to_appear_in_same_query!(outbox_lanes, peer_standings);

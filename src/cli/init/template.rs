@@ -86,6 +86,25 @@ keys:
   # hub_key_days: 90
   # hub_key_kept_days: 730
 
+# Which provider has the addresses of a mail domain that is not its own name, and which other domains may be asked at their own name
+# ('*' for any); none unless set.
+# addresses:
+#   providers: {{ mail.b.example: b.example }}
+#   probe: [c.example]
+
+# What is downloaded for users and other providers, from hosts that peers and rooms name. These are the defaults.
+# assets:
+#   largest_mib: 100
+#   seconds: 30
+#   at_once: 64
+#   cache_mib: 64
+#   hosts_of_rooms: true
+
+# How long a decided report of abuse is kept, and what was only for devices that are deleted. These are the defaults.
+# retention:
+#   closed_reports_days: 365
+#   unsent_days: 30
+
 # Traces, metrics and the export of the audit log go to an OTLP/HTTP collector.
 # telemetry:
 #   otlp: http://127.0.0.1:4318

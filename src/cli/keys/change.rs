@@ -7,7 +7,7 @@ use portcullis_core::time::Millis;
 use portcullis_core::wire::uri::Domain;
 use portcullis_store::audit::{AuditRecord, Outcome};
 use portcullis_store::hub_keys::{self, StoredHubKey};
-use portcullis_store::{Store, StoreError, Tx, reports, vault};
+use portcullis_store::{Store, StoreError, Tx, ohttp_keys, reports, vault};
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_ED25519, PublicKeyData as _};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -217,7 +217,16 @@ fn seal_again(tx: &mut Tx<'_>, sealer: &Sealer) -> Result<usize, StoreError> {
         let sealed = sealer.seal(SealedFor::HubKey, of, &key).map_err(|_| StoreError::Sealed)?;
         hub_keys::seal(tx, &StoredHubKey { sealed, ..stored.clone() })?;
     }
-    Ok(all.len())
+    let mut oblivious = 0;
+    for (period, sealed) in ohttp_keys::all(tx)? {
+        let of = period.to_be_bytes();
+        // Nothing hangs on one that does not open: the gateway begins another one.
+        let Ok(seed) = sealer.open(SealedFor::OhttpKey, &of, &sealed) else { continue };
+        let sealed = sealer.seal(SealedFor::OhttpKey, &of, &seed).map_err(|_| StoreError::Sealed)?;
+        ohttp_keys::seal(tx, period, &sealed)?;
+        oblivious += 1;
+    }
+    Ok(all.len() + oblivious)
 }
 
 /// Refuses to give up a sealing key that something in the database still needs.

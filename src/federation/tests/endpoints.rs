@@ -11,6 +11,7 @@ use portcullis_store::{Options, Store};
 use rcgen::{KeyPair, PKCS_ED25519};
 
 use super::*;
+use crate::addresses::Resolver;
 use crate::assets::Fetcher;
 use crate::config::Config;
 use crate::gateway::{Claims, Clock, HubKeys, Once, Parts, Policy, Reporters};
@@ -77,6 +78,7 @@ impl Running {
             claims: Claims::new(&config.limits),
             reporters: Reporters::new(&config.limits),
             assets: Fetcher::new(&config.assets, &[]).unwrap(),
+            addresses: Resolver::new(&config).unwrap(),
         });
         let listener = TcpListener::bind(config.listeners.federation.bind).unwrap();
         let address = listener.local_addr().unwrap();

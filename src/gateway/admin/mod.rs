@@ -1,6 +1,7 @@
 //! What people do at the admin door. Policy is asked about all of it, by the roles in the person's token: what is refused
 //! is on the record before anybody hears of it, and a change is on the record in its own transaction.
 
+mod addresses;
 mod asks;
 mod audit;
 mod exports;

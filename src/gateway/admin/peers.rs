@@ -168,7 +168,7 @@ pub async fn watch(gateway: Gateway, mut closing: channel::Receiver<bool>) {
 }
 
 /// Reads and puts in force one after the other, so that what was read first never stands last.
-fn refresh(inner: &Arc<Inner>) -> Result<(), GatewayError> {
+pub(super) fn refresh(inner: &Arc<Inner>) -> Result<(), GatewayError> {
     let _turn = inner.peers_turn.lock().unwrap_or_else(PoisonError::into_inner);
     let read = inner.store.read(|conn| Ok::<_, StoreError>((standings::all(conn)?, standings::cards(conn)?)));
     let (decided, cards) = read?;

@@ -7,7 +7,8 @@ use portcullis_store::rooms::{RoomHead, RoomStatus};
 use portcullis_store::{StoreError, rooms};
 
 use super::{AdminError, Operator, Wish};
-use crate::gateway::{Gateway, GatewayError, Inner};
+use crate::gateway::destroy::{Order, by_order};
+use crate::gateway::{Gateway, GatewayError, Inner, Kept, Once};
 
 /// Most lanes of one room that are shown.
 const LANES: u32 = 1000;
@@ -54,6 +55,26 @@ impl Gateway {
         let lanes = Wish { act: AdminAct::ViewLanes, ..wish.clone() };
         // Not asked for by itself, so that leaving it out is no refusal.
         self.permitted(wish, move |inner| read(inner, &room, lanes.decide(inner)?.allow)).await
+    }
+
+    /// Ends a room of ours for everybody, with those that depend on it ([`Changed`](super::Changed), [`Ended`](crate::gateway::Ended)): members are told as
+    /// when one of them destroys it.
+    ///
+    /// # Errors
+    ///
+    /// [`AdminError::Denied`]; [`GatewayError::NotFound`] for a room that is not ours or no more, [`GatewayError::Refused`] while it, or
+    /// one that depends on it, is under legal hold.
+    pub async fn destroy_room_by_order(
+        &self,
+        once: Once,
+        operator: Operator,
+        room: RoomUri,
+        (reason, case): (String, String),
+    ) -> Result<Kept, AdminError> {
+        let order = Order { by: operator.actor(), reason, case };
+        let (about, why) = (Some(room.domain()), Some(order.reason.clone()));
+        let wish = Wish { operator, act: AdminAct::DestroyRoom, about, room: Some(room.clone()), user: None, why };
+        self.allowed(once, wish, move |inner, decision| by_order(inner, once, &room, &decision.record, &order)).await
     }
 }
 

@@ -6,6 +6,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use portcullis_core::wire::uri::RoomUri;
 
 use super::*;
+use crate::peer::DIRECTORY_PATH;
 use crate::peer::directory_json;
 use crate::peer::testing::{Authority, domain, peer, serve};
 

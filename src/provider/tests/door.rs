@@ -28,6 +28,7 @@ use uuid::Uuid;
 use super::super::client::{Client, ClientError, EventStream};
 use super::super::{ACTING_USER, CreateRoom, IDEMPOTENCY_KEY, MEDIA_TYPE, ProblemDetails};
 use super::{ALICE, BOB, token_key};
+use crate::addresses::Resolver;
 use crate::assets::Fetcher;
 use crate::config::Config;
 use crate::gateway::{Claims, Clock, Gateway, HubKeys, Parts, Policy, Reporters};
@@ -92,6 +93,7 @@ impl Lab {
             claims: Claims::new(&config.limits),
             reporters: Reporters::new(&config.limits),
             assets: Fetcher::new(&config.assets, &[]).unwrap(),
+            addresses: Resolver::new(&config).unwrap(),
         });
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let origin = format!("http://{}", listener.local_addr().unwrap());

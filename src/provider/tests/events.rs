@@ -17,6 +17,7 @@ use tokio::sync::watch;
 
 use super::door::configuration;
 use super::{ALICE, BOB, PHONE, World, alice, phone};
+use crate::addresses::Resolver;
 use crate::assets::Fetcher;
 use crate::gateway::{Claims, Gateway, GatewayError, HubKeys, Parts, Policy, Reporters};
 use crate::peer::Peers;
@@ -46,6 +47,7 @@ impl Door {
             claims: Claims::new(&config.limits),
             reporters: Reporters::new(&config.limits),
             assets: Fetcher::new(&config.assets, &[]).unwrap(),
+            addresses: Resolver::new(&config).unwrap(),
         });
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let (port, closing) = (listener.local_addr().unwrap().port(), watch::Sender::new(false));

@@ -166,7 +166,7 @@ impl Restriction {
     }
 
     /// Its number, and its subject, as they stand in the database.
-    pub(super) fn key(&self) -> (i32, &str) {
+    pub(crate) fn key(&self) -> (i32, &str) {
         let kind = match self {
             Self::Freeze => 0,
             Self::LegalHold => 1,

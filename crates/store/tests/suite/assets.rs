@@ -47,5 +47,12 @@ on_both! {
         assert!(!instead(8, 5, Some(4)) && instead(8, 6, Some(3)));
         assert!(begin(9, 4));
         assert_eq!((find(7), find(8), find(9)), (None, Some(vec![6]), Some(vec![4])));
+        let resealed = store.write("x", |tx| ohttp_keys::seal(tx, 8, &[60]));
+        resealed.unwrap_or_else(|error: StoreError| panic!("{error:?}"));
+        let all = || store.read(ohttp_keys::all).unwrap_or_else(|error: StoreError| panic!("{error:?}"));
+        assert_eq!(all(), [(8, vec![60]), (9, vec![4])]);
+        let expire = |oldest, most| store.write("x", move |tx| ohttp_keys::expire(tx, oldest, most));
+        let expire = |oldest, most| expire(oldest, most).unwrap_or_else(|error: StoreError| panic!("{error:?}"));
+        assert_eq!((expire(8, 9), expire(20, 1), all()), (0, 1, vec![(9, vec![4])]), "nobody begins one any more");
     }
 }

@@ -7,7 +7,8 @@ use portcullis_store::devices::{
 };
 use portcullis_store::key_packages::{self, Candidate, StoredKeyPackage};
 use portcullis_store::profiles::{self, Profile};
-use portcullis_store::{Conn, Store, StoreError, follower};
+use portcullis_store::streams::{self, StreamItem};
+use portcullis_store::{Conn, Store, StoreError, follower, purge};
 
 use crate::harness::*;
 
@@ -175,6 +176,24 @@ on_both! {
         assert_eq!(expire(after, later()).unwrap(), 5, "a Welcome for the claimed one may be under way");
         assert_eq!(store.read(|conn| key_packages::owners(conn, &[vec![5; 32]])).unwrap(), [device("bob", "phone")]);
         assert_eq!(expire(after, after).unwrap(), 1);
+    }
+
+    fn what_only_devices_were_to_get_that_are_gone_is_purged_after_its_time_and_nothing_else(db) {
+        let store = db.open();
+        register(&store, "bob", &["phone", "tablet"]);
+        let item = |kind: &str| StreamItem { room: None, kind: kind.to_owned(), payload: vec![1], at: NOW };
+        store.write("x", move |tx| {
+            streams::push(tx, &[device("bob", "phone")], &item("for one"))?;
+            streams::push(tx, &[device("bob", "phone"), device("bob", "tablet")], &item("for both"))
+        }).unwrap_or_else(|error: StoreError| panic!("{error:?}"));
+        let purge = |before, most| store.write("upkeep", move |tx| purge::payloads(tx, before, most));
+        let purge = |before, most| purge(before, most).unwrap_or_else(|error: StoreError| panic!("{error:?}"));
+        let later = NOW.plus(Duration::from_millis(1));
+        assert_eq!(purge(later, 9), 0, "it is owed");
+        store.write("x", |tx| forget_device(tx, &device("bob", "phone"))).unwrap();
+        assert_eq!((purge(NOW, 9), purge(later, 9), purge(later, 9)), (0, 1, 0));
+        store.write("x", |tx| forget_device(tx, &device("bob", "tablet"))).unwrap();
+        assert_eq!((purge(later, 9), purge(later, 9)), (1, 0));
     }
 }
 

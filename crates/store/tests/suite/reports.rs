@@ -1,7 +1,8 @@
 use portcullis_core::franking::{Flaw, Proof};
 use portcullis_core::time::Millis;
 use portcullis_store::reports::{self, Filed, Handled, NewMessage, NewReport, ReportState, Wanted};
-use portcullis_store::{Store, StoreError};
+use portcullis_store::restrictions::{self, Grounds, Place, Restriction};
+use portcullis_store::{Store, StoreError, purge};
 use uuid::Uuid;
 
 use crate::harness::*;
@@ -159,5 +160,34 @@ on_both! {
             running.into_iter().map(|thread| thread.join().unwrap()).collect()
         });
         assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1, "{outcomes:?}");
+    }
+
+    fn closed_reports_are_purged_step_by_step_but_for_rooms_under_legal_hold(db) {
+        let store = db.open();
+        let closed = |by: &str, octet| {
+            let new = report(by, 1, vec![message(0, octet, true)]);
+            file(&store, &new);
+            handle(&store, new.id, 1, ReportState::InReview).unwrap();
+            handle(&store, new.id, 2, ReportState::Upheld).unwrap();
+            new.id
+        };
+        let all = [closed("bob", 1), closed("carol", 2), closed("dave", 3)];
+        let open = report("erin", 1, vec![message(0, 4, true)]);
+        file(&store, &open);
+        let there = |id| store.read(|conn| reports::find(conn, id)).unwrap().is_some();
+        let purge = |before, most| store.write("upkeep", move |tx| purge::closed_reports(tx, before, most));
+        let purge = |before, most| purge(before, most).unwrap_or_else(|error: StoreError| panic!("{error:?}"));
+        let later = NOW.plus(std::time::Duration::from_millis(1));
+        assert_eq!(purge(NOW, 9), 0, "not before their time");
+        assert_eq!(purge(later, 1), 1);
+        let (place, hold) = (Place::Room(room("lobby")), Restriction::LegalHold);
+        let held = store.write("x", move |tx| restrictions::impose(tx, &place, &hold, &Grounds::default(), NOW));
+        held.unwrap_or_else(|error: StoreError| panic!("{error:?}"));
+        assert_eq!(purge(later, 9), 0);
+        let (place, hold) = (Place::Room(room("lobby")), Restriction::LegalHold);
+        store.write("x", move |tx| restrictions::lift(tx, &place, &hold, NOW)).unwrap_or_else(|error: StoreError| panic!("{error:?}"));
+        assert_eq!((purge(later, 9), all.map(there), there(open.id)), (2, [false; 3], true));
+        // Nothing of them is left, so that the same may be reported again.
+        assert_eq!(file(&store, &report("bob", 9, vec![message(0, 1, true)])), Filed { queued: true, repeated: 0 });
     }
 }

@@ -59,6 +59,8 @@ pub enum AdminAct {
     Freeze,
     /// End a freeze.
     Unfreeze,
+    /// End a room for everybody.
+    DestroyRoom,
     /// Take a user out of every room.
     RemoveUser,
     /// End that.
@@ -93,7 +95,7 @@ pub enum AdminAct {
 
 impl AdminAct {
     /// All of them.
-    pub const ALL: [Self; 44] = [
+    pub const ALL: [Self; 45] = [
         Self::ViewStatus,
         Self::ViewRooms,
         Self::ViewPeers,
@@ -123,6 +125,7 @@ impl AdminAct {
         Self::Unmute,
         Self::Freeze,
         Self::Unfreeze,
+        Self::DestroyRoom,
         Self::RemoveUser,
         Self::ReadmitUser,
         Self::RemoveProvider,
@@ -166,6 +169,7 @@ impl AdminAct {
             | Self::Unmute
             | Self::Freeze
             | Self::Unfreeze => "moderateRoom",
+            Self::DestroyRoom => "destroyRoom",
             Self::RemoveUser | Self::ReadmitUser | Self::RemoveProvider | Self::ReadmitProvider => "moderateAllRooms",
             Self::ViewJoinCodes => "viewJoinCodes",
             Self::CreateJoinCode | Self::RevokeJoinCode => "manageJoinCodes",
@@ -216,6 +220,7 @@ impl AdminAct {
             Self::Unmute => "unmute",
             Self::Freeze => "freeze",
             Self::Unfreeze => "unfreeze",
+            Self::DestroyRoom => "destroy",
             Self::RemoveUser => "removeUser",
             Self::ReadmitUser => "readmitUser",
             Self::RemoveProvider => "removeProvider",
