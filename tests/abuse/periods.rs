@@ -63,7 +63,7 @@ async fn a_report_goes_when_it_was_decided_long_ago_and_that_is_on_the_record() 
     }
     let person = crate::admin::Person::at_address(a, server.admin().unwrap());
     let listed = async || person.get("reports").await.body["items"].as_array().unwrap().clone();
-    let closed = listed().await[0]["report"].as_str().unwrap().to_owned();
+    let closed = listed().await[0]["id"].as_str().unwrap().to_owned();
     for (step, version) in [("review", 1), ("dismiss", 2)] {
         let told =
             person.post(&format!("reports/{closed}/{step}"), json!({ "reason": "seen", "version": version })).await;
