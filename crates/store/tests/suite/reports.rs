@@ -164,6 +164,7 @@ on_both! {
 
     fn closed_reports_are_purged_step_by_step_but_for_rooms_under_legal_hold(db) {
         let store = db.open();
+        active_room(&store, "lobby");
         let closed = |by: &str, octet| {
             let new = report(by, 1, vec![message(0, octet, true)]);
             file(&store, &new);
