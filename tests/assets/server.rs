@@ -146,7 +146,7 @@ async fn serve(request: HttpRequest, state: Data<State>) -> HttpResponse {
         "/always-beyond" => HttpResponse::RangeNotSatisfiable().finish(),
         "/dated" => {
             let at = ("last-modified", "Sun, 06 Nov 1994 08:49:37 GMT");
-            answer.insert_header(("cache-control", "max-age=600")).insert_header(at).body(file())
+            answer.insert_header(("cache-control", "public, max-age=600")).insert_header(at).body(file())
         }
         "/slowly-round" => {
             sleep(Duration::from_millis(700)).await;
