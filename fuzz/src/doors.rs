@@ -11,6 +11,7 @@ use portcullis::http::token::{AUDIENCE, TokenKey};
 use portcullis::{admin, provider};
 use portcullis_core::member::Member;
 use portcullis_core::wire::Wire as _;
+use portcullis_core::wire::identifier_query::{IdentifierRequest, QueryElement};
 use portcullis_core::wire::uri::{ClientUri, UserUri};
 use serde_json::{Value, json};
 
@@ -291,6 +292,7 @@ pub(super) fn seeds(named: &Named) -> Vec<(&'static str, Vec<u8>)> {
     seeds
 }
 
+const MAIL: &str = "alice@a.example";
 const DIGEST: &str = "3f1c09aa3f1c09aa3f1c09aa3f1c09aa3f1c09aa3f1c09aa3f1c09aa3f1c09aa";
 
 /// Lines that stand for the identifiers in a path.
@@ -304,6 +306,7 @@ fn names(path: &str) -> String {
         "decision" | "report" | "code" => "0197a3f4-0000-7000-8000-000000000000",
         "digest" => DIGEST,
         "position" => "0",
+        "address" => MAIL,
         _ => "b.example",
     });
     names.collect::<Vec<_>>().join("\n")
@@ -320,8 +323,8 @@ pub fn misunderstood() -> Vec<String> {
 /// A request to each route.
 fn requests(named: &Named) -> Vec<Vec<u8>> {
     let routes = (0u8..).zip(routes());
-    let requests = routes.map(|(which, (_, method, path))| {
-        let (query, body) = asked(&method, path, named);
+    let requests = routes.map(|(which, (door, method, path))| {
+        let (query, body) = asked(door, &method, path, named);
         [vec![which], sized(&names(path)), sized(query), body].concat()
     });
     requests.collect()
@@ -339,8 +342,14 @@ fn of_alice() -> Option<(Vec<u8>, Vec<u8>)> {
     Some((package.as_bytes().to_vec(), request.encode()))
 }
 
+/// Who has an e-mail address.
+fn by_mail() -> Vec<u8> {
+    let elements = vec![QueryElement::Email { value: MAIL.to_owned() }];
+    IdentifierRequest { elements, ..IdentifierRequest::default() }.encode()
+}
+
 /// Query and body that a route would take.
-fn asked(method: &str, path: &str, named: &Named) -> (&'static str, Vec<u8>) {
+fn asked(door: Door, method: &str, path: &str, named: &Named) -> (&'static str, Vec<u8>) {
     let reason = "a test of it";
     let room = "mimi://a.example/r/lobby";
     let of = |name: &str| STANDARD.encode(named.first(name));
@@ -396,7 +405,9 @@ fn asked(method: &str, path: &str, named: &Named) -> (&'static str, Vec<u8>) {
         }
         ("POST", "{domain}") => return ("", named.first("IdentifierRequest")),
         ("POST", "{user}") => return ("", request),
-        ("POST", "group" | "destroy") => ("", Value::Null),
+        ("POST", "search") => return ("", by_mail()),
+        ("POST", "group") => ("", Value::Null),
+        ("POST", "destroy") if door == Door::Provider => ("", Value::Null),
         ("POST", _) => ("", json!({ "reason": reason })),
         _ => ("", Value::Null),
     };

@@ -49,6 +49,7 @@ keys:
   sealing: [sealing.key]
 limits:
   user: { per_minute: 1000000000, burst: 1000000000 }
+  operator: { per_minute: 1000000000, burst: 1000000000 }
   peer: { per_minute: 1000000000, burst: 1000000000 }
   claims: { per_minute: 1000000000, burst: 1000000000 }
   claims_by_provider: { per_minute: 1000000000, burst: 1000000000 }

@@ -297,6 +297,7 @@ mod tests {
             refused("not_the_created_room"),
             refused("group_info_refused"),
             refused("group_info_stale"),
+            refused("user_deactivated"),
             GatewayError::NotFound.into(),
             GatewayError::Conflict.into(),
             GatewayError::Unavailable(cause()).into(),
