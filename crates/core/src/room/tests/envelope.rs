@@ -121,7 +121,7 @@ fn only_the_entry_of_the_hub_is_exempt_and_nobody_else_in_its_role() {
     assert_eq!(outside(rule, &Scene::of("strict")), [of_admin]);
     let other = Scene::of("strict").with("mimi://b.example", ENFORCER, &[]);
     let is_there = "`mimi://b.example` has the role `policy_enforcer`";
-    assert_eq!(outside(rule, &other), [is_there, of_enforcer, of_admin]);
+    assert_eq!(outside(rule, &other), [of_admin, of_enforcer, is_there]);
     let admin = RoomState::read(&other.view).unwrap().role_of(&UserUri::parse(ALICE).unwrap());
     let with_alice = Scene::of("strict").with("mimi://b.example", admin, &[]);
     assert_eq!(outside(rule, &with_alice), [of_admin], "a provider in it does not lift the rule");
