@@ -15,7 +15,7 @@ use crate::harness::{Lab, room};
 
 const ROUNDS: usize = 5;
 /// Commits of a kind in a round.
-const COMMITS: usize = 16;
+const COMMITS: usize = 12;
 
 pub(super) async fn run() {
     let mut lab = Lab::new(&["a.example", "b.example"]);
